@@ -1,0 +1,297 @@
+"""A run's configuration: frozen dataclasses, checked when made, the same in Python, JSON and on the command line.
+
+A recipe is a Python file with `def config() -> RunConfig`. Every value that the paper leaves open ([?] in its facts) and that we chose
+says "a choice".
+"""
+
+import dataclasses
+import difflib
+import enum
+import importlib.util
+from pathlib import Path
+from typing import Any, TypeVar, dataclass_transform
+
+import pydantic
+
+from spirit_jax.errors import UserError
+from spirit_jax.files import read_json, require_file
+
+T = TypeVar("T")
+
+
+@dataclass_transform(frozen_default=True)
+def part(cls: type[T]) -> type[T]:
+    """A frozen dataclass that refuses unknown keys when read from JSON."""
+    cls.__pydantic_config__ = pydantic.ConfigDict(extra="forbid")
+    return dataclasses.dataclass(frozen=True)(cls)
+
+
+def require_positive(values: Any, prefix: str, *names: str) -> None:
+    """Raises a UserError for the first named field that is not above 0."""
+    for name in names:
+        if not getattr(values, name) > 0:
+            raise UserError(f"{prefix}.{name}", getattr(values, name), "must be above 0", f"set {prefix}.{name} to a positive number")
+
+
+class Dtype(enum.Enum):
+    """Activation type; parameters and optimizer moments are always float32."""
+
+    FLOAT32 = "float32"
+    BFLOAT16 = "bfloat16"
+
+
+class Remat(enum.Enum):
+    """What the backward pass recomputes: nothing, all but matrix products, or each layer whole."""
+
+    NONE = "none"
+    SAVE_DOTS = "save_dots"
+    FULL = "full"
+
+
+class Schedule(enum.Enum):
+    """Learning rate after warm-up."""
+
+    CONSTANT = "constant"
+    COSINE = "cosine"
+
+
+class Arrangement(enum.Enum):
+    """How a record becomes a training sequence (paper section 3.2 and table 6)."""
+
+    INTERLEAVED = "interleaved"
+    SPEECH = "speech"
+    TEXT = "text"
+    ASR = "asr"
+    TTS = "tts"
+
+
+@part
+class RopeScaling:
+    """Llama 3's frequency scaling (config.json `rope_scaling` of type llama3)."""
+
+    factor: float = 8.0
+    low_freq_factor: float = 1.0
+    high_freq_factor: float = 4.0
+    original_max_position: int = 8192
+
+
+@part
+class ModelConfig:
+    """A Llama. `rows` is the height of the embedding table, padding rows included."""
+
+    rows: int
+    width: int = 4096
+    layers: int = 32
+    heads: int = 32
+    kv_heads: int = 32
+    head_width: int = 128
+    mlp_width: int = 11008
+    rope_theta: float = 100_000.0
+    rope_scaling: RopeScaling | None = None
+    norm_eps: float = 1e-5
+    tied: bool = False
+    dtype: Dtype = Dtype.BFLOAT16
+    remat: Remat = Remat.FULL
+
+    def __post_init__(self):
+        require_positive(self, "model", "rows", "width", "layers", "heads", "kv_heads", "head_width", "mlp_width", "rope_theta", "norm_eps")
+        if self.heads % self.kv_heads:
+            raise UserError("model.kv_heads", self.kv_heads, f"must divide model.heads = {self.heads}", "set model.kv_heads to a divisor")
+        if self.head_width % 2:
+            raise UserError("model.head_width", self.head_width, "must be even (rotary pairs)", "set an even model.head_width")
+
+
+@part
+class MeshConfig:
+    """Device mesh sizes; one of them may be -1, the rest of the devices."""
+
+    data: int = 1
+    fsdp: int = -1
+    tensor: int = 1
+
+    def __post_init__(self):
+        sizes = dataclasses.astuple(self)
+        if any(n < 1 and n != -1 for n in sizes) or sizes.count(-1) > 1:
+            raise UserError(
+                "mesh (data, fsdp, tensor)", sizes, "sizes are at least 1, and at most one is -1", "set mesh.fsdp=-1 and the others to 1 or more"
+            )
+
+
+@part
+class Source:
+    """One part of the mixture: a TFDS folder (`NAME/CONFIG/VERSION` inside), its arrangement and its share of the tokens."""
+
+    shards: str
+    arrangement: Arrangement = Arrangement.INTERLEAVED
+    weight: float = 1.0
+    split: str = "train"
+
+    def __post_init__(self):
+        require_positive(self, "source", "weight")
+
+
+@part
+class DataConfig:
+    """What is read and how it is arranged. Span lengths in words: paper appendix A."""
+
+    tokenizer: str
+    sources: tuple[Source, ...]
+    codec: str | None = None
+    validation: tuple[Source, ...] = ()
+    sequence_length: int = 4096
+    text_span_words: tuple[int, int] = (10, 30)
+    speech_span_words: tuple[int, int] = (5, 15)
+    speech_first: float = 0.5  # probability that a sequence starts with speech: a choice
+    append_eos: bool = True  # a choice; without it a transcript has no end
+    asr_marker: str = "transcript:"  # text between [Text] and a transcript, so that it differs from a continuation: a choice
+    tts_marker: str = "speak:"
+    workers: int = 0  # reader processes; part of the run's identity, since the order depends on it
+
+    def __post_init__(self):
+        require_positive(self, "data", "sequence_length")
+        for name in ("text_span_words", "speech_span_words"):
+            low, high = getattr(self, name)
+            if not 1 <= low <= high:
+                raise UserError(f"data.{name}", (low, high), "needs 1 <= low <= high", f"set data.{name}=[5,15]")
+        if not 0 <= self.speech_first <= 1:
+            raise UserError("data.speech_first", self.speech_first, "is a probability", "set it between 0 and 1")
+        if not self.sources:
+            raise UserError("data.sources", "()", "needs at least one source", "name a shard folder")
+
+
+@part
+class OptimConfig:
+    """AdamW. Peak rate and constant schedule: paper appendix A; the rest are choices."""
+
+    peak_lr: float = 3e-5
+    warmup_steps: int = 500
+    schedule: Schedule = Schedule.CONSTANT
+    final_lr_fraction: float = 0.0
+    b1: float = 0.9
+    b2: float = 0.95
+    eps: float = 1e-8
+    weight_decay: float = 0.1
+    clip_norm: float = 1.0
+
+    def __post_init__(self):
+        require_positive(self, "optim", "peak_lr", "eps", "clip_norm")
+
+
+@part
+class TrainConfig:
+    """Steps, batch and seeds. `batch_rows` counts the sequences of one step over all devices and accumulation parts."""
+
+    steps: int
+    batch_rows: int
+    accumulate: int = 1
+    seed: int = 0
+    log_every: int = 10
+    evaluate_every: int = 0  # 0: only at the end
+
+    def __post_init__(self):
+        require_positive(self, "train", "steps", "batch_rows", "accumulate", "log_every")
+        if self.batch_rows % self.accumulate:
+            raise UserError("train.accumulate", self.accumulate, f"must divide train.batch_rows = {self.batch_rows}", "set a divisor")
+
+
+@part
+class CheckpointConfig:
+    """Where the weights start and how often the state is kept."""
+
+    init_from: str | None = None  # folder written by `convert import`; None: random weights
+    every_steps: int = 500
+    keep_last: int = 2
+    keep_every: int | None = None
+
+    def __post_init__(self):
+        require_positive(self, "checkpoint", "every_steps", "keep_last")
+
+
+@part
+class RunConfig:
+    """Everything that makes a run what it is; written to `config.json` in the run folder and in each checkpoint."""
+
+    model: ModelConfig
+    data: DataConfig
+    train: TrainConfig
+    mesh: MeshConfig = MeshConfig()
+    optim: OptimConfig = OptimConfig()
+    checkpoint: CheckpointConfig = CheckpointConfig()
+
+
+_ADAPTER = pydantic.TypeAdapter(RunConfig)
+
+
+def to_dict(config: RunConfig) -> dict:
+    """The configuration as plain JSON values."""
+    return _ADAPTER.dump_python(config, mode="json")
+
+
+def from_dict(values: dict) -> RunConfig:
+    """Builds and checks a configuration from JSON values; unknown or ill-typed keys are UserErrors."""
+    try:
+        return _ADAPTER.validate_python(values)
+    except pydantic.ValidationError as error:
+        first = error.errors()[0]
+        if isinstance(first.get("ctx", {}).get("error"), UserError):
+            raise first["ctx"]["error"] from error
+        where = ".".join(str(part) for part in first["loc"])
+        if first["type"] == "unexpected_keyword_argument":
+            raise _unknown_key(where) from error
+        raise UserError(where, first.get("input"), first["msg"].lower(), "give a value of that type") from error
+
+
+def load(path: str | Path) -> RunConfig:
+    """Reads a recipe (`.py` with `config()`) or a `config.json`."""
+    require_file(path, "config")
+    if Path(path).suffix == ".json":
+        return from_dict(read_json(path))
+    spec = importlib.util.spec_from_file_location(Path(path).stem, path)
+    if spec is None or spec.loader is None:
+        raise UserError("config", path, "must be a .py recipe or a .json file", "see tpu_configs/")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    if not callable(getattr(module, "config", None)):
+        raise UserError("config", path, "has no function config()", "see tpu_configs/ for examples")
+    return module.config()
+
+
+def override(config: RunConfig, settings: list[str]) -> RunConfig:
+    """Applies `part.field=value` settings; values are JSON, or plain words. An unknown key names the nearest."""
+    values = to_dict(config)
+    for setting in settings:
+        key, equals, text = setting.partition("=")
+        if not equals:
+            raise UserError("--set", setting, "must be KEY=VALUE", "for example --set optim.peak_lr=3e-5")
+        *parents, leaf = key.split(".")
+        place = values
+        for depth, parent in enumerate(parents):
+            place = place.get(parent) if isinstance(place, dict) else None
+            if not isinstance(place, dict):
+                raise _unknown_key(".".join(parents[: depth + 1]))
+        if not isinstance(place, dict) or leaf not in place:
+            raise _unknown_key(key)
+        place[leaf] = _parse_value(text)
+    return from_dict(values)
+
+
+def _parse_value(text: str) -> Any:
+    try:
+        return pydantic.TypeAdapter(Any).validate_json(text)
+    except pydantic.ValidationError:
+        return text
+
+
+def _keys(kind: type, prefix: str = "") -> list[str]:
+    keys = []
+    for field in dataclasses.fields(kind):
+        keys.append(prefix + field.name)
+        if dataclasses.is_dataclass(field.type):
+            keys += _keys(field.type, f"{prefix}{field.name}.")
+    return keys
+
+
+def _unknown_key(key: str) -> UserError:
+    keys = _keys(RunConfig)
+    near = difflib.get_close_matches(key, keys, 1, 0.3) or keys[:1]
+    return UserError("config key", key, "is unknown", f"did you mean {near[0]}?")

@@ -1,0 +1,95 @@
+"""Files that are whole or absent, and JSON lines."""
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from spirit_jax.errors import UserError
+
+
+@contextlib.contextmanager
+def write_atomically(path: str | Path) -> Iterator[Path]:
+    """Yields a temporary path beside `path`, a file or folder for the caller to make; moves it into place on success.
+
+    An exception leaves the old `path` as it was. An existing folder is replaced.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    room = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent))
+    try:
+        partial = room / path.name
+        yield partial
+        if path.is_dir() and not path.is_symlink():
+            path.rename(room / "replaced")
+        os.replace(partial, path)
+    finally:
+        shutil.rmtree(room, ignore_errors=True)
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Writes a UTF-8 file whole or not at all."""
+    with write_atomically(path) as partial:
+        partial.write_text(text, encoding="utf-8")
+
+
+def write_json(path: str | Path, value: object) -> None:
+    """Writes indented JSON whole or not at all."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def read_json(path: str | Path) -> dict:
+    """Reads a JSON object; a file that is none is a UserError."""
+    text = require_file(path, "JSON file").read_text(encoding="utf-8")
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise UserError("JSON file", path, f"must parse ({error})", "mend or regenerate it") from error
+
+
+def write_jsonl(path: str | Path, rows: Iterable[dict]) -> int:
+    """Writes one JSON object a line, whole or not at all; returns the number of rows."""
+    count = 0
+    with write_atomically(path) as partial, open(partial, "w", encoding="utf-8") as file:
+        for row in rows:
+            file.write(json.dumps(row, ensure_ascii=False) + "\n")
+            count += 1
+    return count
+
+
+def read_jsonl(path: str | Path) -> Iterator[dict]:
+    """Yields the objects of a JSON-lines file; a broken line is a UserError naming its number."""
+    with open(require_file(path, "JSON-lines file"), encoding="utf-8") as file:
+        for number, line in enumerate(file, 1):
+            if not line.strip():
+                continue
+            try:
+                yield json.loads(line)
+            except json.JSONDecodeError as error:
+                raise UserError(f"{path} line {number}", line[:40], f"must be JSON ({error})", "mend the line") from error
+
+
+def require_file(path: str | Path, what: str) -> Path:
+    """The path, or a UserError if no file is there."""
+    if not Path(path).is_file():
+        raise UserError(what, path, "no such file", "check the path")
+    return Path(path)
+
+
+def require_folder(path: str | Path, what: str) -> Path:
+    """The path, or a UserError if no folder is there."""
+    if not Path(path).is_dir():
+        raise UserError(what, path, "no such folder", "check the path")
+    return Path(path)
+
+
+def fingerprint(*parts: bytes) -> str:
+    """A short name for content: the first 16 hex digits of SHA-256 over length-prefixed parts."""
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(len(part).to_bytes(8, "little") + part)
+    return digest.hexdigest()[:16]
