@@ -8,6 +8,7 @@ import dataclasses
 import difflib
 import enum
 import importlib.util
+import sys
 from pathlib import Path
 from typing import Any, TypeVar, dataclass_transform
 
@@ -250,10 +251,34 @@ def load(path: str | Path) -> RunConfig:
     if spec is None or spec.loader is None:
         raise UserError("config", path, "must be a .py recipe or a .json file", "see tpu_configs/")
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    sys.path.insert(0, str(Path(path).resolve().parent.parent))  # a recipe may build on its neighbours: `from tpu_configs import ...`
+    try:
+        spec.loader.exec_module(module)
+    finally:
+        sys.path.pop(0)
     if not callable(getattr(module, "config", None)):
         raise UserError("config", path, "has no function config()", "see tpu_configs/ for examples")
     return module.config()
+
+
+def resolve_paths(config: RunConfig, root: str | Path) -> RunConfig:
+    """The configuration with its relative shard, tokenizer, codec and weight paths taken from the folder `root`."""
+
+    def at(path: str) -> str:
+        return str(Path(root) / path)
+
+    def sources(parts: tuple[Source, ...]) -> tuple[Source, ...]:
+        return tuple(dataclasses.replace(source, shards=at(source.shards)) for source in parts)
+
+    data, start = config.data, config.checkpoint.init_from
+    data = dataclasses.replace(
+        data,
+        tokenizer=at(data.tokenizer),
+        codec=data.codec and at(data.codec),
+        sources=sources(data.sources),
+        validation=sources(data.validation),
+    )
+    return dataclasses.replace(config, data=data, checkpoint=dataclasses.replace(config.checkpoint, init_from=start and at(start)))
 
 
 def override(config: RunConfig, settings: list[str]) -> RunConfig:

@@ -7,7 +7,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 FLOORS = {
-    "errors": 0, "files": 0, "progress": 0,
+    "errors": 0, "files": 0, "progress": 0, "commands": 0,
     "config": 1, "units": 1, "batch": 1, "tokens": 1,
     "sharding": 2, "shards": 2, "speech": 2,
     "model": 3, "data_prep": 3,
@@ -45,8 +45,6 @@ def test_imports_run_downward(path):
         if here in (None, "__init__") or there is None or there == here:
             continue
         assert there in FLOORS, f"{name} is in no room that FLOORS names"
-        if here == "data_prep" and there == "cli":
-            continue  # the argument parser of `python -m`, the only thing both front doors share
         assert FLOORS[there] <= FLOORS[here], f"{path} ({here}, floor {FLOORS[here]}) imports {name} (floor {FLOORS[there]})"
         assert (here, there) not in STRANGERS, f"{path}: {here} must not know {there}"
         assert not (path.is_relative_to(ROOT / "spirit_jax") and there in ("data_prep", "tpu_configs")), f"{path} imports {there}"

@@ -1,0 +1,34 @@
+"""Command lines: a table of commands, imported when asked for; mistakes are one line and exit code 2."""
+
+import argparse
+import importlib
+import sys
+
+from spirit_jax.errors import UserError
+
+
+class Parser(argparse.ArgumentParser):
+    """Mistakes on the command line are one line on stderr and exit code 2."""
+
+    def error(self, message: str):
+        """Prints the line and leaves."""
+        print(f"error: {message}; see {self.prog} --help", file=sys.stderr)
+        raise SystemExit(2)
+
+
+def run(prog: str, description: str, commands: dict[str, tuple[str, str]], argv: list[str]) -> int:
+    """Parses `argv` for one of `commands` (name -> module, help) and runs it. UserErrors become one line and exit code 2."""
+    parser = Parser(prog=prog, description=description)
+    rooms = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=Parser)
+    chosen = next((word for word in argv if not word.startswith("-")), None)
+    for name, (_, text) in commands.items():
+        room = rooms.add_parser(name, help=text, description=text, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+        if name == chosen:
+            module = importlib.import_module(commands[name][0])
+            module.add_arguments(room)
+    args = parser.parse_args(argv)
+    try:
+        return module.run(args) or 0
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2

@@ -1,0 +1,63 @@
+"""Configurations survive JSON, refuse nonsense with a useful line, and recipes load by path."""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from spirit_jax import config as c
+from spirit_jax.errors import UserError
+
+RUN = c.RunConfig(c.ModelConfig(rows=512), c.DataConfig("tok", (c.Source("a", c.Arrangement.ASR, 2.0),)), c.TrainConfig(steps=10, batch_rows=4))
+RECIPES = sorted(path for path in (Path(__file__).parent.parent / "tpu_configs").glob("*.py") if path.name != "__init__.py")
+
+
+def test_json_round_trip_is_identity():
+    assert c.from_dict(c.to_dict(RUN)) == RUN
+
+
+def test_override_is_typed():
+    new = c.override(RUN, ["optim.peak_lr=1e-3", "model.dtype=float32", "data.text_span_words=[2,3]", "checkpoint.init_from=x"])
+    assert new.optim.peak_lr == 1e-3
+    assert new.model.dtype is c.Dtype.FLOAT32
+    assert new.data.text_span_words == (2, 3)
+    assert new.checkpoint.init_from == "x"
+
+
+@pytest.mark.parametrize(
+    ("setting", "says"),
+    [
+        ("optim.peak_l=1", "did you mean optim.peak_lr"),
+        ("model.heads=x", "model.heads"),
+        ("model.kv_heads=5", "must divide"),
+        ("optim.peak_lr=-1", "above 0"),
+        ("mesh.data=-1", "at most one is -1"),
+        ("nonsense", "KEY=VALUE"),
+        ("model.heads.deep=1", "model.heads"),
+        ('data.sources=[{"shrd": 1}]', "shards"),
+        ("train.accumulate=3", "must divide"),
+    ],
+)
+def test_mistakes_are_one_useful_line(setting, says):
+    with pytest.raises(UserError, match=says) as caught:
+        c.override(RUN, [setting])
+    assert "\n" not in str(caught.value)
+
+
+def test_paths_resolve_against_a_root():
+    moved = c.resolve_paths(dataclasses.replace(RUN, checkpoint=c.CheckpointConfig(init_from="w")), "/data")
+    assert (moved.data.tokenizer, moved.data.sources[0].shards, moved.checkpoint.init_from) == ("/data/tok", "/data/a", "/data/w")
+    assert moved.data.codec is None
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_every_recipe_loads(path):
+    assert c.from_dict(c.to_dict(c.load(path))) == c.load(path)
+
+
+def test_a_missing_recipe_is_a_user_error(tmp_path):
+    with pytest.raises(UserError, match="no such file"):
+        c.load(tmp_path / "none.py")
+    (tmp_path / "empty.py").write_text("x = 1\n")
+    with pytest.raises(UserError, match="config"):
+        c.load(tmp_path / "empty.py")
