@@ -1,0 +1,200 @@
+"""An utterance, its words and their times become one training document: all of the paper's arrangements. Pure and seeded.
+
+Shapes: W words, N tokens of the merged speech stream, n text ids.
+"""
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from spirit_jax.config import Arrangement
+from spirit_jax.errors import UserError
+from spirit_jax.tokens.vocab import Kind, Modality, Vocabulary, merge
+from spirit_jax.units import SpeechTokens
+
+
+@dataclasses.dataclass(frozen=True)
+class Record:
+    """One utterance, or one text.
+
+    text_ids: int32 [n], the words' tokens one after another; word w is text_ids[word_offsets[w]:word_offsets[w+1]].
+    word_offsets: int32 [W+1]. word_start_s, word_end_s: float32 [W] in seconds, empty when unaligned.
+    """
+
+    id: str
+    source: str
+    voice: str
+    speech: SpeechTokens | None
+    text_ids: np.ndarray
+    word_offsets: np.ndarray
+    word_start_s: np.ndarray
+    word_end_s: np.ndarray
+
+    def __post_init__(self):
+        if len(self.word_start_s) not in (0, self.words):
+            raise UserError(f"record {self.id} word times", len(self.word_start_s), f"there are {self.words} words", "align it again")
+
+    @property
+    def words(self) -> int:
+        """W, the number of words."""
+        return max(len(self.word_offsets) - 1, 0)
+
+    @property
+    def aligned(self) -> bool:
+        """Whether words have times in the speech."""
+        return self.speech is not None and len(self.word_start_s) > 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Spans:
+    """Lengths of the alternating spans in words, both ends included (paper appendix A), and how often speech comes first (a choice)."""
+
+    text: tuple[int, int] = (10, 30)
+    speech: tuple[int, int] = (5, 15)
+    speech_first: float = 0.5
+
+
+def arrange(
+    record: Record,
+    arrangement: Arrangement,
+    vocabulary: Vocabulary,
+    spans: Spans,
+    rng: np.random.Generator,
+    asr_marker_ids: Sequence[int] = (),
+    tts_marker_ids: Sequence[int] = (),
+    append_eos: bool = True,
+) -> list[np.ndarray]:
+    """The record's documents, each int32 ids from BOS to EOS (no EOS without `append_eos`); usually one.
+
+    INTERLEAVED  BOS, then text and speech spans in turn, a tag before each [P App. A]
+    SPEECH       BOS [Speech] stream
+    TEXT         BOS [Text] text (a text-only vocabulary has no tag)
+    ASR          BOS [Speech] stream [Text] marker text [P T6]
+    TTS          BOS [Text] marker text [Speech] stream [P T6]
+
+    INTERLEAVED without word times gives its speech and its text as two documents (a choice). A part that is missing gives no
+    document: none at all for SPEECH without speech, TEXT without text, ASR and TTS without both.
+    """
+    ends = [vocabulary.eos] if append_eos else []
+    if arrangement is Arrangement.INTERLEAVED and record.aligned:
+        return [_document(vocabulary, _interleave(record, vocabulary, spans, rng), ends)]
+    speech = [] if record.speech is None or arrangement is Arrangement.TEXT else [[vocabulary.speech_tag], _Stream(record, vocabulary).ids_N]
+    tag = [vocabulary.text_tag] if vocabulary.has_speech else []
+    text = [] if not len(record.text_ids) or arrangement is Arrangement.SPEECH else [tag, record.text_ids]
+    if arrangement in (Arrangement.ASR, Arrangement.TTS):
+        if not speech or not text:
+            return []
+        asr = arrangement is Arrangement.ASR
+        text.insert(1, asr_marker_ids if asr else tts_marker_ids)
+        return [_document(vocabulary, speech + text if asr else text + speech, ends)]
+    return [_document(vocabulary, parts, ends) for parts in (speech, text) if parts]
+
+
+def continuation(
+    record: Record, word_index: int, prompt_modality: Modality, target_modality: Modality, vocabulary: Vocabulary
+) -> tuple[np.ndarray, np.ndarray]:
+    """A record cut before word `word_index`: (prompt ids, target ids), int32, for scoring continuations.
+
+    The prompt is BOS, tag, first part; the target the second part, after its tag if the modality changes; no EOS. With speech
+    in it, the cut must be one of `boundaries(record, vocabulary)`.
+    """
+    allowed = range(1, record.words)
+    if Modality.SPEECH in (prompt_modality, target_modality):
+        allowed = boundaries(record, vocabulary)
+    if word_index not in allowed:
+        raise UserError(f"record {record.id} word index", word_index, f"must be one of {list(allowed)}", "cut at one of boundaries(record)")
+    changes = prompt_modality is not target_modality
+    cutter = _Cutter(record, vocabulary)
+    prompt = [[vocabulary.bos], *cutter.span(prompt_modality, 0, word_index, tagged=True)]
+    return _concatenate(prompt), _concatenate(cutter.span(target_modality, word_index, record.words, tagged=changes))
+
+
+def boundaries(record: Record, vocabulary: Vocabulary) -> np.ndarray:
+    """Words before which an aligned record can be cut: int [..], ascending, within 1..W-1.
+
+    Not before a word that shares its time with the one before, or where a side would hold no unit of its own: a spoken span
+    is never empty. A record without word times has none.
+    """
+    if not record.aligned:
+        return np.zeros(0, np.int64)
+    return np.flatnonzero(_Cutter(record, vocabulary).allowed_W1)[1:-1]
+
+
+class _Stream:
+    """A record's merged speech tokens as ids."""
+
+    def __init__(self, record: Record, vocabulary: Vocabulary):
+        if record.speech is None:
+            raise UserError(f"record {record.id} speech", None, "is missing", "choose a record with speech")
+        self.kind_N, code_N, self.time_N = merge(record.speech)
+        self.ids_N = vocabulary.encode_stream(self.kind_N, code_N)
+
+
+class _Cutter:
+    """Cuts a record's text and merged stream at word boundaries.
+
+    A token belongs to the word in whose [start, next word's start) its time falls; what lies before the first word belongs to
+    it (a choice). cut_W1[w] is the first token of word w; allowed_W1[w] whether a span may begin or end there.
+    """
+
+    def __init__(self, record: Record, vocabulary: Vocabulary):
+        self.record, self.vocabulary = record, vocabulary
+        if not record.aligned:
+            return
+        self.stream = _Stream(record, vocabulary)
+        count = len(self.stream.ids_N)
+        cut_W1 = np.empty(record.words + 1, np.int64)
+        cut_W1[:-1] = np.searchsorted(self.stream.time_N, record.word_start_s.astype(np.float64))
+        cut_W1[0], cut_W1[-1] = 0, count
+        units_N1 = np.zeros(count + 1, np.int64)
+        np.cumsum(self.stream.kind_N == Kind.UNIT, out=units_N1[1:])
+        units_W1 = units_N1[cut_W1]
+        self.cut_W1 = cut_W1
+        self.allowed_W1 = np.ones(record.words + 1, bool)
+        self.allowed_W1[1:-1] = (units_W1[1:-1] > units_W1[:-2]) & (units_W1[1:-1] < units_W1[-1])
+
+    def span(self, modality: Modality, first: int, last: int, tagged: bool) -> list:
+        """Parts of words [first, last) in a modality, for concatenation, after its tag if `tagged`."""
+        if modality is Modality.TEXT:
+            tag = [self.vocabulary.text_tag] if tagged and self.vocabulary.has_speech else []
+            offsets = self.record.word_offsets
+            return [tag, self.record.text_ids[offsets[first] : offsets[last]]]
+        begin, end = self.cut_W1[first], self.cut_W1[last]
+        head = [self.vocabulary.speech_tag, *self._current(begin)] if tagged else []
+        return [head, self.stream.ids_N[begin:end]]
+
+    def _current(self, begin: int) -> Iterator[int]:
+        """Style and pitch in force at token `begin`, where the span doesn't set them before its first unit.
+
+        So that a span can be spoken on its own (a choice)."""
+        if not (self.vocabulary.has_pitch or self.vocabulary.has_style):
+            return
+        kind_N = self.stream.kind_N
+        lead = begin + int(np.argmax(kind_N[begin:] == Kind.UNIT))
+        for kind in (Kind.STYLE, Kind.PITCH):
+            earlier = np.flatnonzero(kind_N[:begin] == kind)
+            if len(earlier) and kind not in kind_N[begin:lead]:
+                yield int(self.stream.ids_N[earlier[-1]])
+
+
+def _interleave(record: Record, vocabulary: Vocabulary, spans: Spans, rng: np.random.Generator) -> list:
+    cutter = _Cutter(record, vocabulary)
+    modality = Modality.SPEECH if rng.random() < spans.speech_first else Modality.TEXT
+    parts, first = [], 0
+    while first < record.words:
+        low, high = spans.speech if modality is Modality.SPEECH else spans.text
+        wanted = min(first + int(rng.integers(low, high + 1)), record.words)
+        last = wanted + int(np.argmax(cutter.allowed_W1[wanted:]))
+        parts += cutter.span(modality, first, last, tagged=True)
+        modality = Modality.TEXT if modality is Modality.SPEECH else Modality.SPEECH
+        first = last
+    return parts
+
+
+def _document(vocabulary: Vocabulary, parts: list, ends: list[int]) -> np.ndarray:
+    return _concatenate([[vocabulary.bos], *parts, ends])
+
+
+def _concatenate(parts: list) -> np.ndarray:
+    return np.concatenate([np.asarray(part, np.int32) for part in parts])
