@@ -1,0 +1,16 @@
+"""The demo's Spirit LM Expressive: pitch and style units beside the phonetic ones (`make demo VARIANT=expressive`)."""
+
+import dataclasses
+
+from spirit_jax.config import RunConfig
+from spirit_jax.tokens.vocab import Vocabulary
+from tpu_configs import demo_base_cpu, demo_text_cpu
+
+PITCHES, STYLES = 64, 100
+
+
+def config() -> RunConfig:
+    """Longer rows for the longer speech; all else as in Base."""
+    base = demo_base_cpu.config()
+    rows = Vocabulary(demo_text_cpu.TEXT_PIECES, demo_base_cpu.UNITS, PITCHES, STYLES).rows()
+    return dataclasses.replace(base, model=dataclasses.replace(base.model, rows=rows))
