@@ -1,0 +1,80 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from spirit_jax.errors import UserError
+from spirit_jax.generation import likelihood
+from spirit_jax.generation.likelihood import log_probs, pack, score
+from tests.generation.tiny import VOCABULARY, llama
+
+
+def random_pairs(count, high=60, seed=0):
+    rng = np.random.default_rng(seed)
+
+    def draw():
+        return rng.integers(0, VOCABULARY.size, rng.integers(1, high)).astype(np.int32)
+
+    return [(draw(), draw()) for _ in range(count)]
+
+
+def log_probs_by_definition(prompt, target):
+    """One pair alone, the prompt grown token by token."""
+    ids, padded = np.concatenate([prompt, target]), np.zeros((1, 128), np.int32)
+    padded[0, : len(ids)] = ids
+    logits, _ = jax.jit(lambda model, tokens, positions: model(tokens, positions))(llama(), jnp.asarray(padded), jnp.arange(128, dtype=jnp.int32)[None])
+    log_BV = np.asarray(jax.nn.log_softmax(logits[0], axis=-1))
+    return np.array([log_BV[len(prompt) + i - 1, token] for i, token in enumerate(target)])
+
+
+def test_packed_scores_equal_each_pair_alone():
+    pairs = random_pairs(12)
+    for pair, packed in zip(pairs, log_probs(llama(), pairs)):
+        np.testing.assert_allclose(packed, log_probs_by_definition(*pair), rtol=1e-4, atol=1e-4)
+
+
+def test_sums_lengths_and_means():
+    pairs = random_pairs(5)
+    scores = score(llama(), pairs)
+    assert scores.lengths.tolist() == [len(target) for _, target in pairs]
+    for pair, total, mean in zip(pairs, scores.sums, scores.means):
+        expected = log_probs_by_definition(*pair)
+        assert total == pytest.approx(expected.sum(), rel=1e-4)
+        assert mean == pytest.approx(expected.mean(), rel=1e-4)
+
+
+def test_probabilities_of_all_next_tokens_sum_to_one():
+    prompt = np.array([1, 5, 7], np.int32)
+    pairs = [(prompt, np.array([token], np.int32)) for token in range(llama().cfg.rows)]
+    assert np.exp(score(llama(), pairs).sums).sum() == pytest.approx(1, abs=1e-4)
+
+
+def test_many_pairs_of_all_lengths_compile_once():
+    likelihood._score_rows.clear_cache()
+    for count in (1, 7, 40):
+        log_probs(llama(), random_pairs(count, 100, seed=count))
+    assert likelihood._score_rows._cache_size() == 1
+
+
+def test_a_pair_longer_than_a_row_widens_the_rows():
+    pair = random_pairs(1)[0]
+    long = (np.tile(pair[0], 10)[:300], pair[1])
+    alone, beside = log_probs(llama(), [long])[0], log_probs(llama(), [pair, long, pair])[1]
+    np.testing.assert_allclose(alone, beside, rtol=1e-5, atol=1e-5)
+
+
+def test_packing_never_overlaps_and_wastes_little():
+    lengths = np.random.default_rng(0).integers(1, 200, 300)
+    row_of, start_of, rows = pack(lengths, 256)
+    used = np.zeros((rows, 256), int)
+    for row, start, length in zip(row_of, start_of, lengths):
+        used[row, start : start + length] += 1
+    assert used.max() == 1
+    assert used.sum() == lengths.sum()
+    assert used.mean() > 0.95
+
+
+def test_empty_sides_are_refused_and_nothing_scores_nothing():
+    with pytest.raises(UserError, match="lengths"):
+        log_probs(llama(), [(np.zeros(0, np.int32), np.array([1]))])
+    assert log_probs(llama(), []) == []
