@@ -1,0 +1,105 @@
+"""A self-made corpus: espeak-ng speaks sentences of `data_prep.grammar`, with exact word times. The same seed gives the same bytes.
+
+Splits: `train` speech with text and word times · `speech` speech only · `text` text only · `heldout` sentences of no other split, by the training
+voices · `heldout_voice` more such sentences, by a voice heard nowhere else.
+
+    python -m data_prep synthesize --out corpus
+"""
+
+import argparse
+import functools
+import itertools
+import multiprocessing
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import soxr
+
+from data_prep.espeak import Voice, speak
+from data_prep.grammar import draw_distinct
+from spirit_jax.errors import UserError
+from spirit_jax.files import write_jsonl
+from spirit_jax.progress import track
+from spirit_jax.units import SAMPLE_RATE
+
+TRAINING_VOICES = ("en-us+m3", "en-us+f2", "en-us+m7", "en-us+f4")
+HELDOUT_VOICES = ("en-us+m1",)
+RATES, PITCHES, RANGES = (180, 215), (40, 60), (35, 65)  # drawn evenly for each utterance
+SPEECH_ONLY_SHARE = 1 / 7  # of the utterances; the others keep text and times
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the command's options."""
+    parser.add_argument("--out", type=Path, required=True, help="folder for manifest.jsonl and wav/")
+    parser.add_argument("--utterances", type=int, default=2800, help="spoken training sentences; one in seven is kept without its text")
+    parser.add_argument("--text-only", type=int, default=20_000, help="sentences that are not spoken")
+    parser.add_argument("--heldout", type=int, default=280, help="unseen sentences by training voices")
+    parser.add_argument("--heldout-voice", type=int, default=60, help="unseen sentences by an unheard voice")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--processes", type=int, default=2)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Writes the corpus and prints what it holds."""
+    counts = {"heldout": args.heldout, "heldout_voice": args.heldout_voice, **_split_utterances(args.utterances), "text": args.text_only}
+    for name, count in {**counts, "utterances": args.utterances, "processes": args.processes}.items():
+        if count < (name == "processes"):
+            raise UserError(f"--{name.replace('_', '-')}", count, "counts something", "give a whole number from 0, or 1 for processes")
+    rows = synthesize(args.out, counts, args.seed, args.processes)
+    spoken = [row for row in rows if row["audio"]]
+    hours = sum(row["duration_s"] for row in spoken) / 3600
+    print(f"{args.out}/manifest.jsonl: {len(spoken)} utterances, {hours:.2f} h, {len(rows) - len(spoken)} texts")
+    return 0
+
+
+def synthesize(out: Path, counts: dict[str, int], seed: int, processes: int) -> list[dict]:
+    """Speaks `counts[split]` sentences a split into `out/wav` and writes `out/manifest.jsonl`, last and whole. Returns its rows."""
+    planned = list(plan(counts, seed))
+    spoken = [row for row in planned if row["split"] != "text"]
+    (out / "wav").mkdir(parents=True, exist_ok=True)
+    work = functools.partial(_speak_row, out, seed)
+    with multiprocessing.get_context("spawn").Pool(processes) as pool:
+        made = {row["id"]: row for row in track(pool.imap(work, spoken, chunksize=16), "synthesize", len(spoken), "utt")}
+    rows = [made.get(row["id"], row) for row in planned]
+    write_jsonl(out / "manifest.jsonl", rows)
+    return rows
+
+
+def plan(counts: dict[str, int], seed: int) -> Iterator[dict]:
+    """The manifest's rows before speaking: no sentence comes twice, and voices take turns within a split."""
+    sentences = draw_distinct(random.Random(seed))
+    for split, count in counts.items():
+        voices = HELDOUT_VOICES if split == "heldout_voice" else TRAINING_VOICES
+        for number, text in enumerate(itertools.islice(sentences, count)):
+            voice = "" if split == "text" else voices[number % len(voices)]
+            yield {
+                "id": f"{split}-{number:06d}",
+                "audio": None,
+                "text": text,
+                "words": None,
+                "voice": voice,
+                "source": "synthetic",
+                "split": split,
+            }
+
+
+def _speak_row(out: Path, seed: int, row: dict) -> dict:
+    """Speaks a planned row into its wav file; the row with audio, times and duration, or without its text if it is speech only."""
+    rng = random.Random(f"{seed}/{row['id']}")
+    rate, pitch, pitch_range = (rng.randint(*bounds) for bounds in (RATES, PITCHES, RANGES))
+    spoken = speak(row["text"], Voice(row["voice"], rate, pitch, pitch_range))
+    wav = soxr.resample(spoken.samples.astype(np.float32), spoken.sample_rate, SAMPLE_RATE)
+    audio = f"wav/{row['id']}.wav"
+    soundfile.write(out / audio, np.clip(np.rint(wav), -32768, 32767).astype(np.int16), SAMPLE_RATE)
+    made = {**row, "audio": audio, "duration_s": round(len(wav) / SAMPLE_RATE, 3)}
+    if row["split"] == "speech":
+        return {**made, "text": None}
+    return {**made, "words": [[word, round(start, 4), round(end, 4)] for word, start, end in spoken.words]}
+
+
+def _split_utterances(utterances: int) -> dict[str, int]:
+    speech_only = round(utterances * SPEECH_ONLY_SHARE)
+    return {"train": utterances - speech_only, "speech": speech_only}
