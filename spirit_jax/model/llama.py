@@ -1,0 +1,240 @@
+"""The Llama, as Flax NNX modules that are plain pytrees: drive it with jax.jit, jax.grad, jax.lax.scan.
+
+B rows, T tokens, S cache slots, V vocabulary rows, D width, F MLP width, H heads, G key/value heads, K head width, L layers.
+
+Parameters are float32; matrices are stored inputs first (D, F), the head like the embedding (V, D). Rotary embedding is Hugging Face's half
+rotation: component i of a head pairs with component i + K/2. With `tied` there is no head: the embedding is used twice.
+"""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jax.sharding import Mesh
+
+from spirit_jax.config import Dtype, ModelConfig, Remat
+from spirit_jax.model.attention import attend, cache_mask, causal_mask, segment_mask
+from spirit_jax.sharding import RULES, constrain, place_axes
+
+Cache = tuple[jax.Array, jax.Array]  # keys and values, each [L, B, S, G, K]
+DTYPES = {Dtype.FLOAT32: jnp.float32, Dtype.BFLOAT16: jnp.bfloat16}
+POLICIES = {
+    Remat.NONE: jax.checkpoint_policies.everything_saveable,
+    Remat.SAVE_DOTS: jax.checkpoint_policies.dots_with_no_batch_dims_saveable,
+    Remat.FULL: jax.checkpoint_policies.nothing_saveable,
+}
+
+
+def is_param(x: object) -> bool:
+    """True for a parameter, with its axis names; for `is_leaf`."""
+    return isinstance(x, nnx.Variable)
+
+
+def param(value: jax.Array, *axes: str) -> nnx.Param:
+    """A parameter whose axes are named, so that one rule shards it and all that copies it."""
+    assert len(axes) == value.ndim, f"{axes} for shape {value.shape}"
+    assert set(axes) <= set(RULES), f"{axes} not all in sharding.RULES"
+    return nnx.Param(value, axes=axes, hijax=False)
+
+
+class Norm(nnx.Module):
+    """Root-mean-square norm with a scale, computed in float32."""
+
+    def __init__(self, cfg: ModelConfig):
+        self.scale = param(jnp.ones(cfg.width), "norm")
+        self.eps = cfg.norm_eps
+
+    def __call__(self, x_BTD: jax.Array) -> jax.Array:
+        """Normalises the last axis."""
+        y_BTD = x_BTD.astype(jnp.float32)
+        y_BTD = y_BTD * jax.lax.rsqrt(jnp.mean(y_BTD * y_BTD, axis=-1, keepdims=True) + self.eps)
+        return y_BTD.astype(x_BTD.dtype) * self.scale[...].astype(x_BTD.dtype)[None, None]
+
+
+class Attention(nnx.Module):
+    """Grouped-query self-attention."""
+
+    def __init__(self, cfg: ModelConfig, key: jax.Array):
+        q, k, v, o = jax.random.split(key, 4)
+        wide, narrow = (cfg.width, cfg.heads, cfg.head_width), (cfg.width, cfg.kv_heads, cfg.head_width)
+        self.q_DHK = param(_normal(q, wide, cfg.width), "width", "heads", "head_width")
+        self.k_DGK = param(_normal(k, narrow, cfg.width), "width", "kv_heads", "head_width")
+        self.v_DGK = param(_normal(v, narrow, cfg.width), "width", "kv_heads", "head_width")
+        out = (cfg.heads, cfg.head_width, cfg.width)
+        self.o_HKD = param(_normal(o, out, cfg.heads * cfg.head_width * 2 * cfg.layers), "heads", "head_width", "width")
+
+    def __call__(self, x_BTD: jax.Array, rotation: Cache, mask: jax.Array, cache: Cache | None, starts_B: jax.Array):
+        """Returns [B, T, D] and this layer's cache with the new keys and values written from slot `starts_B` of each row."""
+        q_BTHK = rotate(jnp.einsum("BTD,DHK->BTHK", x_BTD, cast(self.q_DHK, x_BTD)), rotation)
+        k_BSGK = rotate(jnp.einsum("BTD,DGK->BTGK", x_BTD, cast(self.k_DGK, x_BTD)), rotation)
+        v_BSGK = jnp.einsum("BTD,DGK->BTGK", x_BTD, cast(self.v_DGK, x_BTD))
+        if cache is not None:
+            k_BSGK, v_BSGK = cache = (_write(cache[0], k_BSGK, starts_B), _write(cache[1], v_BSGK, starts_B))
+        y_BTHK = attend(q_BTHK, k_BSGK, v_BSGK, mask)
+        return jnp.einsum("BTHK,HKD->BTD", y_BTHK, cast(self.o_HKD, x_BTD)), cache
+
+
+class Mlp(nnx.Module):
+    """SwiGLU."""
+
+    def __init__(self, cfg: ModelConfig, key: jax.Array):
+        gate, up, down = jax.random.split(key, 3)
+        self.gate_DF = param(_normal(gate, (cfg.width, cfg.mlp_width), cfg.width), "width", "mlp")
+        self.up_DF = param(_normal(up, (cfg.width, cfg.mlp_width), cfg.width), "width", "mlp")
+        self.down_FD = param(_normal(down, (cfg.mlp_width, cfg.width), cfg.mlp_width * 2 * cfg.layers), "mlp", "width")
+
+    def __call__(self, x_BTD: jax.Array) -> jax.Array:
+        """[B, T, D] -> [B, T, D]."""
+        gate_BTF = jax.nn.silu(x_BTD @ cast(self.gate_DF, x_BTD))
+        return (gate_BTF * (x_BTD @ cast(self.up_DF, x_BTD))) @ cast(self.down_FD, x_BTD)
+
+
+class Block(nnx.Module):
+    """One layer: attention and MLP, each on a normalised copy of the residual stream."""
+
+    def __init__(self, cfg: ModelConfig, key: jax.Array):
+        attention, mlp = jax.random.split(key)
+        self.attention_norm, self.attention = Norm(cfg), Attention(cfg, attention)
+        self.mlp_norm, self.mlp = Norm(cfg), Mlp(cfg, mlp)
+
+    def __call__(self, x_BTD: jax.Array, rotation: Cache, mask: jax.Array, cache: Cache | None, starts_B: jax.Array):
+        """Returns [B, T, D] and this layer's cache."""
+        y_BTD, cache = self.attention(self.attention_norm(x_BTD), rotation, mask, cache, starts_B)
+        x_BTD = x_BTD + y_BTD
+        return x_BTD + self.mlp(self.mlp_norm(x_BTD)), cache
+
+
+class Llama(nnx.Module):
+    """A Llama 2 or 3. Immutable: caches go in and come out."""
+
+    def __init__(self, cfg: ModelConfig, key: jax.Array):
+        embed, layers, head = jax.random.split(key, 3)
+        self.cfg = cfg
+        self.embed_VD = param(_normal(embed, (cfg.rows, cfg.width), cfg.width), "vocab", "width")
+        self.layers = _stack(lambda k: Block(cfg, k), jax.random.split(layers, cfg.layers))
+        self.norm = Norm(cfg)
+        self.head_VD = None if cfg.tied else param(_normal(head, (cfg.rows, cfg.width), cfg.width), "vocab", "width")
+
+    @property
+    def output_VD(self) -> jax.Array:
+        """The output matrix, float32 [V, D]: the head, or the embedding if tied."""
+        return (self.embed_VD if self.head_VD is None else self.head_VD)[...]
+
+    def __call__(self, tokens_BT: jax.Array, positions_BT: jax.Array, segment_ids_BT: jax.Array | None = None, cache: Cache | None = None):
+        """Logits [B, T, V] in the activation dtype, and the cache; see `hidden`."""
+        x_BTD, cache = self.hidden(tokens_BT, positions_BT, segment_ids_BT, cache)
+        return self.logits(x_BTD), cache
+
+    def logits(self, x_BTD: jax.Array) -> jax.Array:
+        """Logits [B, T, V] of hidden states; padding rows of the vocabulary are not masked."""
+        return jnp.einsum("BTD,VD->BTV", x_BTD, self.output_VD.astype(x_BTD.dtype))
+
+    def hidden(self, tokens_BT: jax.Array, positions_BT: jax.Array, segment_ids_BT: jax.Array | None = None, cache: Cache | None = None):
+        """Hidden states after the last norm [B, T, D], and the cache.
+
+        Without a cache: causal within segments (`segment_ids_BT`, 0 is padding; None: one segment a row). With one (`new_cache`):
+        `positions_BT` must rise by one along a row; tokens are written to the slots of their positions and see all slots up to their own.
+        """
+        if cache is None:
+            mask = causal_mask(tokens_BT.shape[1]) if segment_ids_BT is None else segment_mask(segment_ids_BT)
+        else:
+            assert segment_ids_BT is None, "a cached row is one segment"
+            mask = cache_mask(positions_BT, cache[0].shape[2])
+        rotation = rotation_of(positions_BT, self.cfg)
+
+        def layer(x_BTD: jax.Array, block_and_cache: tuple[Block, Cache | None]):
+            block, cache = block_and_cache
+            return block(x_BTD, rotation, mask, cache, positions_BT[:, 0])
+
+        if cache is None and self.cfg.remat is not Remat.NONE:
+            layer = jax.checkpoint(layer, policy=POLICIES[self.cfg.remat], prevent_cse=False)
+        x_BTD = constrain(lookup(self.embed_VD[...], tokens_BT, self.cfg), "batch", None, None)
+        x_BTD, cache = jax.lax.scan(layer, x_BTD, (self.layers, cache))
+        return self.norm(x_BTD), cache
+
+
+def lookup(table_VD: jax.Array, tokens_BT: jax.Array, cfg: ModelConfig) -> jax.Array:
+    """Embeddings [B, T, D] in the activation dtype."""
+    return constrain(table_VD, "vocab", None)[tokens_BT].astype(DTYPES[cfg.dtype])
+
+
+def cast(weight: nnx.Param, x: jax.Array) -> jax.Array:
+    """The weight in the type of the activations."""
+    return weight[...].astype(x.dtype)
+
+
+def frequencies(cfg: ModelConfig) -> np.ndarray:
+    """Rotary frequencies, float32 [K/2], in radians a position; scaled as Llama 3 does if the configuration says so."""
+    freq = 1.0 / cfg.rope_theta ** (np.arange(0, cfg.head_width, 2, dtype=np.float64) / cfg.head_width)
+    if cfg.rope_scaling is not None:
+        scaling = cfg.rope_scaling
+        turns = scaling.original_max_position * freq / (2 * np.pi)
+        blend = np.clip((turns - scaling.low_freq_factor) / (scaling.high_freq_factor - scaling.low_freq_factor), 0, 1)
+        freq = (1 - blend) * freq / scaling.factor + blend * freq
+    return freq.astype(np.float32)
+
+
+def rotation_of(positions_BT: jax.Array, cfg: ModelConfig) -> tuple[jax.Array, jax.Array]:
+    """Cosine and sine of each position's angles, each float32 [B, T, 1, K/2]."""
+    angle = positions_BT[:, :, None, None].astype(jnp.float32) * jnp.asarray(frequencies(cfg))[None, None, None]
+    return jnp.cos(angle), jnp.sin(angle)
+
+
+def rotate(x_BTHK: jax.Array, rotation: tuple[jax.Array, jax.Array]) -> jax.Array:
+    """Turns each pair (i, i + K/2) of a head by its position's angle, in float32."""
+    cos, sin = rotation
+    left, right = jnp.split(x_BTHK.astype(jnp.float32), 2, axis=-1)
+    return jnp.concatenate([left * cos - right * sin, right * cos + left * sin], axis=-1).astype(x_BTHK.dtype)
+
+
+def new_cache(cfg: ModelConfig, rows: int, slots: int) -> Cache:
+    """An empty cache for `rows` sequences of at most `slots` tokens: two zeros [L, B, S, G, K] in the activation dtype."""
+    shape = (cfg.layers, rows, slots, cfg.kv_heads, cfg.head_width)
+    return jnp.zeros(shape, DTYPES[cfg.dtype]), jnp.zeros(shape, DTYPES[cfg.dtype])
+
+
+def abstract(cfg: ModelConfig, mesh: Mesh) -> Llama:
+    """The model as shapes with shardings: for init, checkpoint restore and ahead-of-time compilation.
+
+    Raises a UserError where the mesh doesn't divide the model. Call it outside `jax.set_mesh`.
+    """
+
+    def place(variable: nnx.Variable) -> nnx.Variable:
+        axes = variable.get_metadata("axes")
+        return jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=place_axes(mesh, axes, a.shape)), variable)
+
+    return jax.tree.map(place, jax.eval_shape(lambda: Llama(cfg, jax.random.key(0))), is_leaf=is_param)
+
+
+def init_sharded(cfg: ModelConfig, key: jax.Array, mesh: Mesh) -> Llama:
+    """Random weights, made where they live: nothing is materialised on one device. The same values on any mesh."""
+    shardings = jax.tree.map(lambda a: a.sharding, abstract(cfg, mesh))
+    return jax.jit(lambda k: Llama(cfg, k), out_shardings=shardings)(key)
+
+
+def flops_per_token(cfg: ModelConfig, length: int) -> float:
+    """Floating-point operations of one training token in rows of `length`: 6 for each weight of a matrix product (forward 2, backward 4),
+    and for the scores and sums of attention 12 · heads · head width · length a layer, half of it since attention is causal.
+    Recomputation is not counted. The embedding's gather is free; the head counts also if tied.
+    """
+    projections = cfg.width * cfg.head_width * 2 * (cfg.heads + cfg.kv_heads)
+    matrices = cfg.layers * (projections + 3 * cfg.width * cfg.mlp_width) + cfg.rows * cfg.width
+    return 6.0 * matrices + 6.0 * cfg.layers * cfg.heads * cfg.head_width * length
+
+
+def _normal(key: jax.Array, shape: tuple[int, ...], fan_in: int) -> jax.Array:
+    """Normal with variance 1/fan_in; matrices that write to the residual stream count the 2 · layers of them as inputs too: a choice."""
+    return jax.random.normal(key, shape, jnp.float32) * fan_in**-0.5
+
+
+def _stack(make: Callable[[jax.Array], nnx.Module], keys: jax.Array) -> nnx.Module:
+    """One module for many: every parameter gets a leading 'layers' axis."""
+    many = jax.vmap(make)(keys)
+    return jax.tree.map(lambda v: v.copy(axes=("layers", *v.get_metadata("axes"))), many, is_leaf=is_param)
+
+
+def _write(cache_BSGK: jax.Array, new_BTGK: jax.Array, starts_B: jax.Array) -> jax.Array:
+    """Each row's T new entries from its own slot on."""
+    return jax.vmap(lambda cache, new, start: jax.lax.dynamic_update_slice(cache, new, (start, 0, 0)))(cache_BSGK, new_BTGK, starts_B)

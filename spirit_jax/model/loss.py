@@ -1,0 +1,104 @@
+"""Cross-entropy without keeping the logits.
+
+B rows, T tokens, D width, V vocabulary rows, M modalities.
+
+The logits of a chunk of tokens live only while that chunk is worked on, in float32. When a gradient is wanted, the same pass that makes the
+logits also makes their gradient, so nothing is computed twice and no [B, T, V] array is kept: three matrix products in all.
+"""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+
+from spirit_jax.batch import Batch
+from spirit_jax.model.llama import Llama
+
+MODALITIES = ("text", "speech", "tag")  # order of the sums by modality
+LOGITS_BYTES = 2**29  # float32 logits of one chunk, a device: a choice
+
+
+def loss_terms(llama: Llama, batch: Batch, text_size: int) -> tuple[jax.Array, dict[str, jax.Array]]:
+    """The sum of weight · nll over the batch, to differentiate, and its parts.
+
+    nll is -ln p(target). `text_size` is the number of text ids (Vocabulary.text_size): by their targets, tokens are text (below it), tags
+    (the two ids from it on) or speech. Parts, float32 [M] in the order of MODALITIES: "nll" the weighted sums, "weight" the sums of weights.
+    Divide sums by sums of weights for means; sums of several batches add up.
+    """
+    hidden_BTD, _ = llama.hidden(batch.tokens, batch.positions, batch.segment_ids)
+    total, nll_BT = cross_entropy(hidden_BTD, llama.output_VD, batch.targets, batch.loss_weights)
+    kinds_BT = jnp.where(batch.targets < text_size, 0, jnp.where(batch.targets < text_size + 2, 2, 1))
+    weights_MBT = (kinds_BT[None] == jnp.arange(len(MODALITIES))[:, None, None]) * batch.loss_weights[None]
+    nll_M = jnp.einsum("MBT,BT->M", weights_MBT, jax.lax.stop_gradient(nll_BT))
+    return total, {"nll": nll_M, "weight": weights_MBT.sum((1, 2))}
+
+
+def token_nll(llama: Llama, batch: Batch) -> jax.Array:
+    """-ln p(target) of each token, float32 [B, T]; for scoring."""
+    hidden_BTD, _ = llama.hidden(batch.tokens, batch.positions, batch.segment_ids)
+    return cross_entropy(hidden_BTD, llama.output_VD, batch.targets, batch.loss_weights)[1]
+
+
+@jax.custom_vjp
+def cross_entropy(x_BTD: jax.Array, head_VD: jax.Array, targets_BT: jax.Array, weights_BT: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """The sum of weight · nll, and nll [B, T], both float32. Only the sum has a gradient, in x and the head."""
+    head_VD = head_VD.astype(x_BTD.dtype)
+
+    def chunk(_: None, part: tuple[jax.Array, jax.Array]):
+        x_BTD, targets_BT = part
+        return None, _nll(_logits(x_BTD, head_VD), targets_BT)[0]
+
+    _, nll_CBT = jax.lax.scan(chunk, None, _split((x_BTD, targets_BT), head_VD.shape[0]))
+    nll_BT = _join(nll_CBT)
+    return (nll_BT * weights_BT).sum(), nll_BT
+
+
+def _forward(x_BTD: jax.Array, head_VD: jax.Array, targets_BT: jax.Array, weights_BT: jax.Array):
+    wide_head_VD, head_VD = head_VD, head_VD.astype(x_BTD.dtype)
+
+    def chunk(grad_VD: jax.Array, part: tuple[jax.Array, jax.Array, jax.Array]):
+        x_BTD, targets_BT, weights_BT = part
+        logits_BTV = _logits(x_BTD, head_VD)
+        nll_BT, sum_BT = _nll(logits_BTV, targets_BT)
+        hit_BTV = targets_BT[:, :, None] == jnp.arange(head_VD.shape[0])[None, None]
+        slope_BTV = (jnp.exp(logits_BTV - sum_BT[:, :, None]) - hit_BTV) * weights_BT[:, :, None]
+        slope_BTV = slope_BTV.astype(x_BTD.dtype)
+        grad_VD += jnp.einsum("BTV,BTD->VD", slope_BTV, x_BTD, preferred_element_type=jnp.float32)
+        return grad_VD, (nll_BT, jnp.einsum("BTV,VD->BTD", slope_BTV, head_VD))
+
+    parts = _split((x_BTD, targets_BT, weights_BT), head_VD.shape[0])
+    grad_VD, (nll_CBT, slope_CBTD) = jax.lax.scan(chunk, jnp.zeros_like(wide_head_VD), parts)
+    nll_BT = _join(nll_CBT)
+    return ((nll_BT * weights_BT).sum(), nll_BT), (_join(slope_CBTD), grad_VD)
+
+
+def _backward(slopes: tuple[jax.Array, jax.Array], cotangents: tuple[jax.Array, jax.Array]):
+    slope_BTD, grad_VD = slopes
+    scale = cotangents[0]
+    return slope_BTD * scale.astype(slope_BTD.dtype), grad_VD * scale, None, None
+
+
+cross_entropy.defvjp(_forward, _backward)
+
+
+def _logits(x_BTD: jax.Array, head_VD: jax.Array) -> jax.Array:
+    return jnp.einsum("BTD,VD->BTV", x_BTD, head_VD, preferred_element_type=jnp.float32)
+
+
+def _nll(logits_BTV: jax.Array, targets_BT: jax.Array) -> tuple[jax.Array, jax.Array]:
+    sum_BT = jax.nn.logsumexp(logits_BTV, axis=-1)
+    return sum_BT - jnp.take_along_axis(logits_BTV, targets_BT[:, :, None], axis=-1)[:, :, 0], sum_BT
+
+
+def _split(arrays: tuple[jax.Array, ...], vocabulary: int) -> tuple[jax.Array, ...]:
+    """[B, T, ...] -> [C, B, T/C, ...] with as few chunks as LOGITS_BYTES allows; rows stay whole, so that they stay split over devices."""
+    rows, length = arrays[0].shape[:2]
+    devices = max(1, jax.sharding.get_abstract_mesh().size)
+    wanted = rows * length * vocabulary * 4 / devices / LOGITS_BYTES
+    chunks = next(n for n in range(1, length + 1) if length % n == 0 and (n >= wanted or n == length))
+    return jax.tree.map(lambda x: jnp.moveaxis(x.reshape(rows, chunks, length // chunks, *x.shape[2:]), 1, 0), arrays)
+
+
+def _join(x_CBT: jax.Array) -> jax.Array:
+    """[C, B, T/C, ...] -> [B, T, ...]."""
+    return jnp.moveaxis(x_CBT, 0, 1).reshape(x_CBT.shape[1], -1, *x_CBT.shape[3:])
