@@ -17,7 +17,8 @@ from spirit_jax.errors import UserError
 from spirit_jax.generation.sampling import Sampling, forbid, sample
 from spirit_jax.model.llama import DTYPES, Cache, Llama, new_cache
 
-MIN_PROMPT, MIN_NEW, MAX_ROWS = 32, 32, 64
+MIN_PROMPT, MIN_NEW = 32, 32
+ROWS = (1, 8, 64)
 MAX_CACHE_BYTES = 2**31
 
 
@@ -49,7 +50,7 @@ def generate(
     at = 0
     while at < len(order):
         slots = round_up(len(prompts[order[at]]), MIN_PROMPT)
-        rows = min(round_up(len(order) - at, 1), most_rows(llama.cfg, slots + new))
+        rows = choose_rows(len(order) - at, llama.cfg, slots + new)
         group = order[at : at + rows]
         for i, ids in zip(group, _generate_group(llama, prompts, group, (rows, slots, new), forbidden_V, limits, sampling, seed)):
             outputs[i] = ids
@@ -64,13 +65,11 @@ def round_up(count: int, least: int) -> int:
     return least
 
 
-def most_rows(cfg: ModelConfig, slots: int) -> int:
-    """Rows whose caches fit the memory set aside for them: a power of two from 1 to 64."""
+def choose_rows(wanted: int, cfg: ModelConfig, slots: int) -> int:
+    """Rows of a batch: 1, 8 or 64, no more than needed and no more than the memory set aside for caches holds."""
     row_bytes = 2 * cfg.layers * slots * cfg.kv_heads * cfg.head_width * jnp.dtype(DTYPES[cfg.dtype]).itemsize
-    rows = MAX_ROWS
-    while rows > 1 and rows * row_bytes > MAX_CACHE_BYTES:
-        rows //= 2
-    return rows
+    enough = next((rows for rows in ROWS if rows >= wanted), ROWS[-1])
+    return max(rows for rows in ROWS if rows == 1 or (rows <= enough and rows * row_bytes <= MAX_CACHE_BYTES))
 
 
 def _generate_group(llama, prompts, group, shape, forbidden_V, limits, sampling, seed) -> list[np.ndarray]:

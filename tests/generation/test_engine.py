@@ -1,5 +1,4 @@
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -8,7 +7,7 @@ from spirit_jax.generation import engine
 from spirit_jax.generation.engine import Limits, generate
 from spirit_jax.generation.sampling import GREEDY, Sampling
 from spirit_jax.tokens.vocab import Modality, TokenClass
-from tests.generation.tiny import CONFIG, VOCABULARY, llama
+from tests.generation.tiny import CONFIG, VOCABULARY, llama, logits_by_definition
 
 NOTHING = VOCABULARY.forbidden(Modality.ARBITRARY)
 NO_EOS = NOTHING | (np.arange(CONFIG.rows) == VOCABULARY.eos)
@@ -21,11 +20,9 @@ def random_prompts(count, low=1, high=30, seed=0):
 
 def greedy_without_cache(prompt, forbidden, count):
     """The definition: the whole sequence again for every token."""
-    ids, step = list(prompt), jax.jit(lambda model, tokens, positions: model(tokens, positions)[0])
-    padded = np.zeros((1, 64), np.int32)
+    ids = list(prompt)
     for _ in range(count):
-        padded[0, : len(ids)] = ids
-        logits = np.asarray(step(llama(), jnp.asarray(padded), jnp.arange(64, dtype=jnp.int32)[None]))[0, len(ids) - 1]
+        logits = logits_by_definition(ids)[-1]
         ids.append(int(np.argmax(np.where(forbidden, -np.inf, logits))))
         if ids[-1] == VOCABULARY.eos:
             return ids[len(prompt) : -1]
@@ -110,7 +107,7 @@ def test_rows_shrink_with_the_cache(monkeypatch):
     prompts = random_prompts(5)
     expected = generate(llama(), prompts, NO_EOS, Limits(6, VOCABULARY.eos), GREEDY)
     monkeypatch.setattr(engine, "MAX_CACHE_BYTES", 20_000)
-    assert engine.most_rows(CONFIG, 64) == 1
+    assert engine.choose_rows(5, CONFIG, 64) == 1
     for left, right in zip(expected, generate(llama(), prompts, NO_EOS, Limits(6, VOCABULARY.eos), GREEDY)):
         np.testing.assert_array_equal(left, right)
 

@@ -1,12 +1,11 @@
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from spirit_jax.errors import UserError
 from spirit_jax.generation import likelihood
 from spirit_jax.generation.likelihood import log_probs, pack, score
-from tests.generation.tiny import VOCABULARY, llama
+from tests.generation.tiny import VOCABULARY, llama, logits_by_definition
 
 
 def random_pairs(count, high=60, seed=0):
@@ -20,10 +19,7 @@ def random_pairs(count, high=60, seed=0):
 
 def log_probs_by_definition(prompt, target):
     """One pair alone, the prompt grown token by token."""
-    ids, padded = np.concatenate([prompt, target]), np.zeros((1, 128), np.int32)
-    padded[0, : len(ids)] = ids
-    logits, _ = jax.jit(lambda model, tokens, positions: model(tokens, positions))(llama(), jnp.asarray(padded), jnp.arange(128, dtype=jnp.int32)[None])
-    log_BV = np.asarray(jax.nn.log_softmax(logits[0], axis=-1))
+    log_BV = np.asarray(jax.nn.log_softmax(logits_by_definition(np.concatenate([prompt, target])), axis=-1))
     return np.array([log_BV[len(prompt) + i - 1, token] for i, token in enumerate(target)])
 
 

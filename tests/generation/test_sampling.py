@@ -12,7 +12,7 @@ LOGITS = jnp.log(jnp.array([0.5, 0.3, 0.15, 0.05], jnp.float32))
 def draw(logits_V, temperature, top_p, count=4000, seed=0):
     keys = jax.random.split(jax.random.key(seed), count)
     rows = jnp.broadcast_to(logits_V[None], (count, len(logits_V)))
-    return np.asarray(sample(rows, keys, jnp.float32(temperature), jnp.float32(top_p)))
+    return np.asarray(jax.jit(sample)(rows, keys, jnp.float32(temperature), jnp.float32(top_p)))
 
 
 @pytest.mark.parametrize(("top_p", "kept"), [(0.01, 1), (0.5, 1), (0.51, 2), (0.79, 2), (0.9, 3), (1.0, 4)])
@@ -45,8 +45,9 @@ def test_forbidden_ids_are_never_drawn_and_the_rest_keeps_its_proportions():
 def test_a_row_draws_the_same_beside_any_neighbours():
     keys = jax.random.split(jax.random.key(3), 5)
     rows = jax.random.normal(jax.random.key(4), (5, 40))
-    together = sample(rows, keys, jnp.float32(1.0), jnp.float32(0.9))
-    alone = [int(sample(rows[i : i + 1], keys[i : i + 1], jnp.float32(1.0), jnp.float32(0.9))[0]) for i in range(5)]
+    jitted = jax.jit(sample)
+    together = jitted(rows, keys, jnp.float32(1.0), jnp.float32(0.9))
+    alone = [int(jitted(rows[i : i + 1], keys[i : i + 1], jnp.float32(1.0), jnp.float32(0.9))[0]) for i in range(5)]
     assert together.tolist() == alone
 
 

@@ -3,6 +3,8 @@
 import functools
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 
 from spirit_jax.config import Dtype, ModelConfig, Remat
 from spirit_jax.model.llama import Llama
@@ -17,4 +19,20 @@ CONFIG = ModelConfig(
 @functools.cache
 def llama(scale: float = 8.0) -> Llama:
     """Weights large enough that its choices depend on the context."""
-    return jax.tree.map(lambda w: w * scale if w.ndim > 2 or w.shape[0] == CONFIG.rows else w, Llama(CONFIG, jax.random.key(0)))
+
+    def make():
+        return jax.tree.map(lambda w: w * scale if w.ndim > 2 or w.shape[0] == CONFIG.rows else w, Llama(CONFIG, jax.random.key(0)))
+
+    return jax.jit(make)()
+
+
+@jax.jit
+def _forward(model, tokens, positions):
+    return model(tokens, positions)[0]
+
+
+def logits_by_definition(ids) -> np.ndarray:
+    """One sequence of at most 128 ids alone, without packing or cache: float32 [ids, rows]."""
+    padded = np.zeros((1, 128), np.int32)
+    padded[0, : len(ids)] = ids
+    return np.asarray(_forward(llama(), padded, jnp.arange(128, dtype=jnp.int32)[None]))[0, : len(ids)]
