@@ -4,7 +4,7 @@ Shapes: W words, N tokens of the merged speech stream, n text ids.
 """
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -41,9 +41,14 @@ class Record:
         return max(len(self.word_offsets) - 1, 0)
 
     @property
+    def spoken(self) -> bool:
+        """Whether there are units."""
+        return self.speech is not None and len(self.speech.units) > 0
+
+    @property
     def aligned(self) -> bool:
         """Whether words have times in the speech."""
-        return self.speech is not None and len(self.word_start_s) > 0
+        return self.spoken and len(self.word_start_s) > 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,7 +84,7 @@ def arrange(
     ends = [vocabulary.eos] if append_eos else []
     if arrangement is Arrangement.INTERLEAVED and record.aligned:
         return [_document(vocabulary, _interleave(record, vocabulary, spans, rng), ends)]
-    speech = [] if record.speech is None or arrangement is Arrangement.TEXT else [[vocabulary.speech_tag], _Stream(record, vocabulary).ids_N]
+    speech = [] if not record.spoken or arrangement is Arrangement.TEXT else [[vocabulary.speech_tag], _Stream(record, vocabulary).ids_N]
     tag = [vocabulary.text_tag] if vocabulary.has_speech else []
     text = [] if not len(record.text_ids) or arrangement is Arrangement.SPEECH else [tag, record.text_ids]
     if arrangement in (Arrangement.ASR, Arrangement.TTS):
@@ -145,11 +150,10 @@ class _Cutter:
         self.stream = _Stream(record, vocabulary)
         count = len(self.stream.ids_N)
         cut_W1 = np.empty(record.words + 1, np.int64)
-        cut_W1[:-1] = np.searchsorted(self.stream.time_N, record.word_start_s.astype(np.float64))
+        cut_W1[:-1] = self.stream.time_N.searchsorted(np.maximum.accumulate(record.word_start_s))
         cut_W1[0], cut_W1[-1] = 0, count
-        units_N1 = np.zeros(count + 1, np.int64)
-        np.cumsum(self.stream.kind_N == Kind.UNIT, out=units_N1[1:])
-        units_W1 = units_N1[cut_W1]
+        self.places = [np.flatnonzero(self.stream.kind_N == kind) for kind in Kind]
+        units_W1 = self.places[Kind.UNIT].searchsorted(cut_W1)
         self.cut_W1 = cut_W1
         self.allowed_W1 = np.ones(record.words + 1, bool)
         self.allowed_W1[1:-1] = (units_W1[1:-1] > units_W1[:-2]) & (units_W1[1:-1] < units_W1[-1])
@@ -164,28 +168,27 @@ class _Cutter:
         head = [self.vocabulary.speech_tag, *self._current(begin)] if tagged else []
         return [head, self.stream.ids_N[begin:end]]
 
-    def _current(self, begin: int) -> Iterator[int]:
+    def _current(self, begin: int) -> list[int]:
         """Style and pitch in force at token `begin`, where the span doesn't set them before its first unit.
 
         So that a span can be spoken on its own (a choice)."""
-        if not (self.vocabulary.has_pitch or self.vocabulary.has_style):
-            return
-        kind_N = self.stream.kind_N
-        lead = begin + int(np.argmax(kind_N[begin:] == Kind.UNIT))
+        units, current = self.places[Kind.UNIT], []
+        lead = units[units.searchsorted(begin)]
         for kind in (Kind.STYLE, Kind.PITCH):
-            earlier = np.flatnonzero(kind_N[:begin] == kind)
-            if len(earlier) and kind not in kind_N[begin:lead]:
-                yield int(self.stream.ids_N[earlier[-1]])
+            before, up_to_lead = self.places[kind].searchsorted((begin, lead))
+            if before and before == up_to_lead:
+                current.append(self.stream.ids_N[self.places[kind][before - 1]])
+        return current
 
 
 def _interleave(record: Record, vocabulary: Vocabulary, spans: Spans, rng: np.random.Generator) -> list:
     cutter = _Cutter(record, vocabulary)
     modality = Modality.SPEECH if rng.random() < spans.speech_first else Modality.TEXT
-    parts, first = [], 0
-    while first < record.words:
+    parts, first, words = [], 0, record.words
+    while first < words:
         low, high = spans.speech if modality is Modality.SPEECH else spans.text
-        wanted = min(first + int(rng.integers(low, high + 1)), record.words)
-        last = wanted + int(np.argmax(cutter.allowed_W1[wanted:]))
+        wanted = min(first + int(rng.integers(low, high + 1)), words)
+        last = wanted + int(cutter.allowed_W1[wanted:].argmax())
         parts += cutter.span(modality, first, last, tagged=True)
         modality = Modality.TEXT if modality is Modality.SPEECH else Modality.SPEECH
         first = last

@@ -9,7 +9,7 @@ Shapes: N tokens of a stream (see `vocab`), U units.
 
 import functools
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from spirit_jax.units import PITCH_RATE, STYLE_RATE, UNIT_TIME_RATE, SpeechToken
 
 MISSING_STYLES = (71, 68, 98)  # pitch without style: the release picks one of these at random; we take the first, a choice
 _KIND_OF = {mark: Kind(kind) for kind, mark in enumerate(MARKS)}
+_BLOCK = 1 << 18
 _DIGITS = 4  # codes of up to so many digits take the vectorised way
 _PROMPT_TOKEN = re.compile(r"\[(?:(Text|Speech)|(Hu|Pi|St)(0|[1-9][0-9]*))\]")
 
@@ -61,7 +62,7 @@ def parse_stream(string: str) -> tuple[np.ndarray, np.ndarray]:
 
     A token whose value is no number below 10^9, such as `[Hu1a]`, is a UserError; `string_to_units` keeps even those.
     """
-    stream = _parse_fast(string)
+    stream = _parse_fast(string) if string.isascii() else None
     if stream is not None:
         return stream
     kind_N, values = _split(string)
@@ -73,28 +74,44 @@ def parse_stream(string: str) -> tuple[np.ndarray, np.ndarray]:
 
 def _parse_fast(string: str) -> tuple[np.ndarray, np.ndarray] | None:
     """`parse_stream` in whole arrays, or None if some token isn't `[`, mark, one to four digits, `]`."""
-    if not string.isascii():
-        return None
-    byte_S = np.frombuffer((string if string.startswith("[") else "[" + string).encode("ascii") + b"[" + bytes(_DIGITS + 3), np.uint8)
-    open_P = np.flatnonzero(byte_S == ord("["))
-    kind_P = _mark_kinds()[byte_S[open_P + 1], byte_S[open_P + 2]]
-    digit_P = byte_S[open_P + 3] - np.uint8(ord("0"))
-    token_P = (kind_P >= 0) & (digit_P < 10)
-    token_P[-1] = False
-    which_N = np.flatnonzero(token_P)
-    at_N, length_N = open_P[which_N], open_P[which_N + 1] - open_P[which_N] - 4
-    if not len(which_N):
-        return np.zeros(0, np.int8), np.zeros(0, np.int32)
-    if length_N.min() < 1 or length_N.max() > _DIGITS or (byte_S[at_N + 3 + length_N] != ord("]")).any():
-        return None
-    code_N = digit_P[which_N].astype(np.int32)
-    for place in range(1, int(length_N.max())):
-        digit_N = byte_S[at_N + 3 + place] - np.uint8(ord("0"))
-        inside_N = length_N > place
-        if (inside_N & (digit_N > 9)).any():
+    kinds, codes = [], []
+    for block in _blocks(string):
+        stream = _parse_block(block)
+        if stream is None:
             return None
-        code_N = np.where(inside_N, code_N * 10 + digit_N, code_N)
-    return kind_P[which_N], code_N
+        kinds.append(stream[0])
+        codes.append(stream[1])
+    return np.concatenate(kinds), np.concatenate(codes)
+
+
+def _blocks(string: str) -> Iterator[str]:
+    """Cuts a long string before a `[`, so that the arrays of a part stay in the processor's cache."""
+    begin = 0
+    while len(string) - begin > _BLOCK and (end := string.rfind("[", begin + 1, begin + _BLOCK)) > 0:
+        yield string[begin:end]
+        begin = end
+    yield string[begin:]
+
+
+def _parse_block(string: str) -> tuple[np.ndarray, np.ndarray] | None:
+    """One block of S bytes, P pieces."""
+    byte_S = np.frombuffer((string if string.startswith("[") else "[" + string).encode("ascii") + b"[" + bytes(7), np.uint8)
+    open_P = np.flatnonzero(byte_S == ord("["))
+    eight_S = np.ndarray(len(byte_S) - 7, np.uint64, byte_S, strides=(1,))  # the eight bytes from each byte on
+    byte_P8 = eight_S[open_P[:-1]].view(np.uint8).reshape(-1, 8)
+    kind_P = _mark_kinds()[byte_P8[:, 1], byte_P8[:, 2]]
+    digit_P5 = byte_P8[:, 3:] - np.uint8(ord("0"))
+    digits_P = np.diff(open_P) - len("[Hu]")
+    token_P = (kind_P >= 0) & (digit_P5[:, 0] < 10)
+    wellformed_P = (digits_P >= 1) & (digits_P <= _DIGITS) & (byte_S[open_P[1:] - 1] == ord("]"))
+    code_P = digit_P5[:, 0].astype(np.int32)
+    for place in range(1, min(int(digits_P.max()), _DIGITS)):
+        inside_P = digits_P > place
+        wellformed_P &= (digit_P5[:, place] < 10) | ~inside_P
+        code_P = np.where(inside_P, code_P * np.int32(10) + digit_P5[:, place], code_P)
+    if token_P.all():
+        return (kind_P, code_P) if wellformed_P.all() else None
+    return (kind_P[token_P], code_P[token_P]) if wellformed_P[token_P].all() else None
 
 
 @functools.cache
@@ -141,10 +158,11 @@ def _carried(kind_N: np.ndarray, repeat_units: bool) -> tuple[np.ndarray | None,
 
 
 def _last_before(wanted_N: np.ndarray, row_R: np.ndarray) -> np.ndarray | None:
-    if not wanted_N.any():
+    place_K = np.flatnonzero(wanted_N)
+    if not len(place_K):
         return None
-    place_N = np.where(wanted_N, np.arange(len(wanted_N)), int(np.argmax(wanted_N)))
-    return np.maximum.accumulate(place_N)[row_R]
+    seen_R = np.cumsum(wanted_N, dtype=np.int32)[row_R]
+    return place_K[np.maximum(seen_R - 1, 0)]
 
 
 def units_to_string(
