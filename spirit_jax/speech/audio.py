@@ -1,0 +1,81 @@
+"""Sound files to mono 16 kHz float32 and back; what can't be used says why."""
+
+from pathlib import Path
+
+import numpy as np
+
+from spirit_jax.files import write_atomically
+from spirit_jax.units import SAMPLE_RATE
+
+MIN_SAMPLES = 1280  # 80 ms: a shorter piece is dropped by the published release
+MIN_RATE = 8_000  # a choice: below it the upper formants are gone
+MAX_CHANNELS = 2  # a choice: more is a microphone array or a surround mix, not one voice
+SILENCE_PEAK = 1e-4  # a choice: -80 dB of full scale
+
+
+class BadAudio(ValueError):
+    """A recording that can't become units. `reason` is a short slug for counting, `detail` a sentence for people.
+
+    Reasons: missing, unreadable, empty, too_many_channels, low_rate, not_finite, too_short, silent.
+    """
+
+    def __init__(self, reason: str, detail: str):
+        super().__init__(f"{reason}: {detail}")
+        self.reason, self.detail = reason, detail
+
+
+def load(path: str | Path, max_seconds: float | None = None) -> np.ndarray:
+    """Reads wav, flac, mp3 or ogg at any rate, mono or stereo (averaged): float32 [samples] at 16 kHz, at most `max_seconds` of it.
+
+    Raises BadAudio, with the reason, for whatever `check` refuses and for files that don't decode.
+    """
+    samples_NC, rate = _read(Path(path), max_seconds)
+    wav = samples_NC.mean(axis=1) if samples_NC.shape[1] > 1 else samples_NC[:, 0]
+    if rate != SAMPLE_RATE and np.isfinite(wav).all():
+        import soxr
+
+        wav = soxr.resample(wav, rate, SAMPLE_RATE)
+    wav = np.ascontiguousarray(wav, np.float32)
+    check(wav)
+    return wav
+
+
+def check(wav: np.ndarray) -> None:
+    """Raises BadAudio if mono 16 kHz samples [N] are not finite, shorter than 80 ms or silent."""
+    if not np.isfinite(wav).all():
+        raise BadAudio("not_finite", f"{np.count_nonzero(~np.isfinite(wav))} of {len(wav)} samples are NaN or infinite")
+    if len(wav) < MIN_SAMPLES:
+        raise BadAudio("too_short", f"{len(wav)} samples at 16 kHz, the least is {MIN_SAMPLES}")
+    if (peak := float(np.abs(wav).max())) < SILENCE_PEAK:
+        raise BadAudio("silent", f"the loudest sample is {peak:.1e} of full scale")
+
+
+def save(path: str | Path, wav: np.ndarray, rate: int = SAMPLE_RATE) -> None:
+    """Writes float samples [N] in -1..1 (clipped) as 16-bit sound, in the format of the suffix, whole or not at all."""
+    import soundfile
+
+    with write_atomically(path) as partial:
+        soundfile.write(partial, np.clip(wav, -1.0, 1.0), rate)
+
+
+def _read(path: Path, max_seconds: float | None) -> tuple[np.ndarray, int]:
+    """Float32 [samples, channels] and the rate, refused by the header where possible."""
+    import soundfile
+
+    if not path.is_file():
+        raise BadAudio("missing", f"no file {path}")
+    if path.stat().st_size == 0:
+        raise BadAudio("empty", "the file has no bytes")
+    try:
+        with soundfile.SoundFile(path) as file:
+            if file.channels > MAX_CHANNELS:
+                raise BadAudio("too_many_channels", f"{file.channels} channels, at most {MAX_CHANNELS}")
+            if file.samplerate < MIN_RATE:
+                raise BadAudio("low_rate", f"{file.samplerate} Hz, at least {MIN_RATE}")
+            frames = -1 if max_seconds is None else round(max_seconds * file.samplerate)
+            samples_NC, rate = file.read(frames, dtype="float32", always_2d=True), file.samplerate
+    except soundfile.SoundFileError as error:
+        raise BadAudio("unreadable", str(error)) from error
+    if not len(samples_NC):
+        raise BadAudio("empty", "the file has no samples")
+    return samples_NC, rate

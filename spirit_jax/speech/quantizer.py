@@ -1,0 +1,148 @@
+"""K-means in JAX and its use as a quantizer: nearest centroid, or the cheapest path when a change of code costs something.
+
+Legend: N points, D features, K codes, S steps of a block.
+"""
+
+import functools
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from spirit_jax.errors import UserError
+
+BLOCK = 4096  # points a kernel call
+MAX_ITERATIONS = 50
+TOLERANCE = 1e-4  # stop when an iteration lowers the mean squared distance by less than this share; a choice
+INIT_POINTS_PER_CODE = 40  # k-means++ chooses among this many points a code
+
+
+def train_kmeans(x_ND: np.ndarray, codes: int, seed: int, iterations: int = MAX_ITERATIONS) -> np.ndarray:
+    """Lloyd's k-means from a k-means++ start: float32 [codes, D], the same for the same points and seed.
+
+    A code that loses its points takes over the point that is farthest from its own code. UserError if there are fewer points than codes.
+    """
+    if len(x_ND) < codes:
+        raise UserError("k-means points", len(x_ND), f"must be at least the number of codes, {codes}", "give more audio or ask for fewer codes")
+    rng = np.random.default_rng(seed)
+    x_ND = np.asarray(x_ND, np.float32)
+    some = rng.permutation(len(x_ND))[: INIT_POINTS_PER_CODE * codes]
+    c_KD = _kmeans_plus_plus(x_ND[np.sort(some)], codes, jax.random.key(seed))
+    x_BSD, valid_BS = _to_blocks(x_ND)
+    before = np.inf
+    for _ in range(iterations):
+        c_KD, loss, empty_K, far_K = _lloyd_step(x_BSD, valid_BS, c_KD)
+        if empty_K.any():
+            c_KD = jnp.where(empty_K[:, None], far_K, c_KD)
+        elif before - float(loss) <= TOLERANCE * before:
+            break
+        before = float(loss)
+    return np.asarray(c_KD)
+
+
+def assign(x_ND: np.ndarray, c_KD: np.ndarray) -> np.ndarray:
+    """The nearest centroid of each point: int32 [N]. A point's code doesn't depend on its company."""
+    x_BSD, _ = _to_blocks(x_ND)
+    codes = [np.asarray(_nearest(x_SD, c_KD)) for x_SD in x_BSD]
+    return np.concatenate(codes)[: len(x_ND)].astype(np.int32)
+
+
+def assign_paths(sequences: Sequence[np.ndarray], c_KD: np.ndarray, change_cost: float) -> list[np.ndarray]:
+    """For each sequence [n, D] the codes int32 [n] of least total squared distance, each change of code counting `change_cost`.
+
+    An exact Viterbi search over all sequences laid end to end; between sequences a change is free, so each has its own best path.
+    """
+    lengths = [len(sequence) for sequence in sequences]
+    x_BSD, _ = _to_blocks(np.concatenate(sequences))
+    price = np.full(x_BSD.shape[:2], change_cost, np.float32)
+    price.reshape(-1)[np.cumsum([0, *lengths[:-1]])] = 0
+    price.reshape(-1)[sum(lengths) :] = 0
+    score_K = jnp.zeros(len(c_KD), jnp.float32)
+    traces = []
+    for x_SD, price_S in zip(x_BSD, price):
+        score_K, trace = _viterbi_block(score_K, x_SD, price_S, c_KD)
+        traces.append(trace)
+    code, paths = jnp.argmin(score_K), []
+    for trace in reversed(traces):
+        code, path_S = _trace_back(code, *trace)
+        paths.append(np.asarray(path_S))
+    flat = np.concatenate(paths[::-1])[: sum(lengths)].astype(np.int32)
+    return np.split(flat, np.cumsum(lengths[:-1]))
+
+
+def _to_blocks(x_ND: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Points as [blocks, BLOCK, D], the last block filled with zeros, and which are points."""
+    blocks = max(1, -(-len(x_ND) // BLOCK))
+    x_BSD = np.zeros((blocks, BLOCK, x_ND.shape[1]), np.float32)
+    x_BSD.reshape(blocks * BLOCK, -1)[: len(x_ND)] = x_ND
+    return x_BSD, (np.arange(blocks * BLOCK) < len(x_ND)).reshape(blocks, BLOCK)
+
+
+def _distances(x_SD: jax.Array, c_KD: jax.Array) -> jax.Array:
+    """Squared distances less each point's own square: [S, K]."""
+    return jnp.square(c_KD).sum(1)[None] - 2.0 * (x_SD @ c_KD.T)
+
+
+@functools.partial(jax.jit, static_argnums=1)
+def _kmeans_plus_plus(x_ND: jax.Array, codes: int, key: jax.Array) -> jax.Array:
+    def choose(k, carry):
+        c_KD, nearest_N, key = carry
+        key, draw = jax.random.split(key)
+        point_D = x_ND[jax.random.categorical(draw, jnp.log(nearest_N + 1e-20))]
+        return c_KD.at[k].set(point_D), jnp.minimum(nearest_N, jnp.square(x_ND - point_D[None]).sum(1)), key
+
+    start = (jnp.zeros((codes, x_ND.shape[1]), jnp.float32), jnp.full(len(x_ND), 1e10, jnp.float32), key)
+    return jax.lax.fori_loop(0, codes, choose, start)[0]
+
+
+@jax.jit
+def _lloyd_step(x_BSD: jax.Array, valid_BS: jax.Array, c_KD: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
+    """New centroids, the old ones' mean squared distance, which codes had no points, and each code's farthest-point substitute."""
+    codes = len(c_KD)
+
+    def add_block(sums, block):
+        x_SD, valid_S = block
+        d_SK = _distances(x_SD, c_KD)
+        nearest_S = jnp.argmin(d_SK, axis=1)
+        own_S = jnp.where(valid_S, d_SK.min(1) + jnp.square(x_SD).sum(1), 0.0)
+        member_SK = jax.nn.one_hot(nearest_S, codes, dtype=x_SD.dtype) * valid_S[:, None].astype(x_SD.dtype)
+        total_KD, count_K, loss = sums
+        return (total_KD + member_SK.T @ x_SD, count_K + member_SK.sum(0), loss + own_S.sum()), own_S
+
+    zero = (jnp.zeros_like(c_KD), jnp.zeros(codes, jnp.float32), jnp.float32(0))
+    (total_KD, count_K, loss), own_BS = jax.lax.scan(add_block, zero, (x_BSD, valid_BS))
+    empty_K = count_K == 0
+    _, far = jax.lax.top_k(own_BS.reshape(-1), codes)
+    far_K = x_BSD.reshape(-1, x_BSD.shape[-1])[far[jnp.cumsum(empty_K) - 1]]
+    mean_KD = jnp.where(empty_K[:, None], c_KD, total_KD / jnp.maximum(count_K, 1.0)[:, None])
+    return mean_KD, loss / count_K.sum(), empty_K, far_K
+
+
+@jax.jit
+def _nearest(x_SD: jax.Array, c_KD: jax.Array) -> jax.Array:
+    return jnp.argmin(_distances(x_SD, c_KD), axis=1)
+
+
+@jax.jit
+def _viterbi_block(score_K: jax.Array, x_SD: jax.Array, price_S: jax.Array, c_KD: jax.Array):
+    """Scores after the block, and how to walk back: for each step whether a code stays, and the code that others come from."""
+
+    def step(score_K, frame):
+        cost_K, price = frame
+        score_K = score_K - score_K.min()
+        stays_K = (score_K <= price) & (price > 0)
+        return jnp.where(stays_K, score_K, price) + cost_K, (stays_K, jnp.argmin(score_K))
+
+    return jax.lax.scan(step, score_K, (_distances(x_SD, c_KD), price_S))
+
+
+@jax.jit
+def _trace_back(code: jax.Array, stays_SK: jax.Array, source_S: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """The codes of a block walked back from its last one, and the last code of the block before."""
+
+    def step(code, came):
+        stays_K, source = came
+        return jnp.where(stays_K[code], code, source), code
+
+    return jax.lax.scan(step, code, (stays_SK, source_S), reverse=True)
