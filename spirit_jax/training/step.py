@@ -1,0 +1,110 @@
+"""The training step: one pure function of (state, batch), compiled once on the mesh.
+
+A accumulation parts, B rows, T tokens, M modalities (`spirit_jax.model.loss.MODALITIES`).
+"""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from spirit_jax.batch import Batch
+from spirit_jax.model.llama import Llama, is_param
+from spirit_jax.model.loss import loss_terms
+from spirit_jax.sharding import place_axes
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class TrainState:
+    """What training changes. step: int32 scalar, the number of updates made; opt: optax state, sharded like the parameters."""
+
+    step: jax.Array
+    model: Llama
+    opt: Any
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class StepMetrics:
+    """Sums over one batch. nll_M, weight_M: float32 [M]; grad_norm: before clipping, of the mean loss."""
+
+    nll_M: jax.Array
+    weight_M: jax.Array
+    grad_norm: jax.Array
+
+
+def make_state(model: Llama, optimizer: optax.GradientTransformation) -> TrainState:
+    """The state before the first step."""
+    return TrainState(jnp.zeros((), jnp.int32), model, optimizer.init(model))
+
+
+def abstract_state(model: Llama, optimizer: optax.GradientTransformation, mesh: Mesh) -> TrainState:
+    """The state as shapes with shardings, from a model or its abstract: every copy of a parameter is split like it.
+
+    Call it outside `jax.set_mesh`.
+    """
+
+    def place(leaf: Any) -> Any:
+        def shape_of(array: Any) -> jax.ShapeDtypeStruct:
+            whole = NamedSharding(mesh, PartitionSpec())
+            sharding = place_axes(mesh, leaf.get_metadata("axes"), array.shape) if is_param(leaf) else whole
+            return jax.ShapeDtypeStruct(array.shape, array.dtype, sharding=sharding)
+
+        return jax.tree.map(shape_of, leaf)
+
+    return jax.tree.map(place, jax.eval_shape(lambda m: make_state(m, optimizer), model), is_leaf=is_param)
+
+
+def shardings_of(abstract: Any) -> Any:
+    """The shardings of an abstract tree, for `out_shardings`."""
+    return jax.tree.map(lambda leaf: leaf.sharding, abstract)
+
+
+def make_train_step(
+    optimizer: optax.GradientTransformation, text_size: int, accumulate: int, shardings: TrainState
+) -> Callable[[TrainState, Batch], tuple[TrainState, StepMetrics]]:
+    """Compiles (state, batch) -> (state after one update, metrics); the state passed in is donated.
+
+    The gradient is that of the batch's mean loss over weighted tokens, whatever `accumulate`: parts are weighted by their tokens.
+    """
+
+    def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, StepMetrics]:
+        total = jnp.maximum(batch.loss_weights.sum(), 1.0)
+        grads, terms = _summed_gradients(state.model, batch, text_size, accumulate)
+        grads = jax.tree.map(lambda g: g / total, grads)
+        with jax.numpy_dtype_promotion("standard"):  # optax mixes its integer counter with floats
+            updates, opt = optimizer.update(grads, state.opt, state.model)
+            model = optax.apply_updates(state.model, updates)
+        metrics = StepMetrics(terms["nll"], terms["weight"], optax.global_norm(grads))
+        return TrainState(state.step + 1, model, opt), metrics  # pyright: ignore[reportArgumentType]
+
+    return jax.jit(train_step, donate_argnums=0, out_shardings=(shardings, None))
+
+
+def make_eval_step(text_size: int) -> Callable[[Llama, Batch], dict[str, jax.Array]]:
+    """Compiles (model, batch) -> sums by modality, see `loss_terms`."""
+    return jax.jit(lambda model, batch: loss_terms(model, batch, text_size)[1])
+
+
+def _summed_gradients(model: Llama, batch: Batch, text_size: int, accumulate: int) -> tuple[Llama, dict[str, jax.Array]]:
+    """Gradient of the summed loss, and its terms; one part of the batch at a time."""
+    gradient = jax.grad(loss_terms, has_aux=True)
+    if accumulate == 1:
+        return gradient(model, batch, text_size)
+
+    def add_part(sums: Any, part: Batch) -> tuple[Any, None]:
+        return jax.tree.map(jnp.add, sums, gradient(model, part, text_size)), None
+
+    parts = jax.tree.map(lambda x: _split_rows(x, accumulate), batch)
+    zeros = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), jax.eval_shape(lambda m: gradient(m, batch, text_size), model))
+    return jax.lax.scan(add_part, zeros, parts)[0]
+
+
+def _split_rows(x_BT: jax.Array, accumulate: int) -> jax.Array:
+    """[B, T] -> [A, B/A, T]; part a takes the rows a, a + A, .., so that each device finds its part among its own rows."""
+    return jnp.swapaxes(x_BT.reshape(-1, accumulate, *x_BT.shape[1:]), 0, 1)
