@@ -41,8 +41,9 @@ class TokenMixtureIterator(grain.DatasetIterator):
         for _ in range(self._lengths[source]):
             documents = next(self._parents[source])
             self._records[source] += 1
-            if documents:
-                self._tokens[source] += sum(len(document) - 1 for document in documents)
+            targets = sum(len(document) - 1 for document in documents)
+            if targets > 0:
+                self._tokens[source] += targets
                 return documents
         raise UserError(f"data.sources[{source}]", f"{self._lengths[source]} records", "no record gives a document", "check its arrangement")
 
