@@ -79,6 +79,8 @@ class ShardSplit(Sequence):
         return len(self._rows)
 
     def __getitem__(self, index: int) -> Record | np.ndarray:  # pyright: ignore[reportIncompatibleMethodOverride]
+        if not 0 <= index < len(self):
+            raise IndexError(f"{self} has rows 0 to {len(self) - 1}, not {index}")
         return self._convert(self._rows[index])
 
     def __repr__(self) -> str:

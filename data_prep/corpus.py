@@ -1,0 +1,158 @@
+"""Corpora as manifests: what is spoken, by whom, where the recording lies, and when each word is said.
+
+A manifest is JSON lines: {"id", "audio", "text", "words", "voice", "source", "split"}. audio: path, relative to the manifest's folder, or null for
+text alone. text: transcript or null. words: [[word, start s, end s], ...] or null where unaligned; they are the text where they are given. Everything
+but one of audio and text may be left out. Other keys are kept.
+
+A folder needs none: recordings (wav, flac, mp3, ogg, searched below it) with a `.txt` or `.lab` beside each, LibriSpeech's `*.trans.txt`
+(ID TEXT a line), or Sphinx' `transcription` (`<s> text </s> (ID)` a line). Rows that can't be used carry a "problem": [reason, detail].
+"""
+
+import math
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from spirit_jax.errors import UserError
+from spirit_jax.files import read_jsonl, require_file
+
+AUDIO_SUFFIXES = (".wav", ".flac", ".mp3", ".ogg")
+TRANSCRIPT_SUFFIXES = (".txt", ".lab")
+TRAINING_SPLITS = ("train", "speech", "text")
+SPHINX_LINE = re.compile(r"^\s*(?:<s>)?\s*(.*?)\s*(?:</s>)?\s*\(([^()\s]+)\)\s*$")
+TEXT_KEYS = ("id", "text", "voice", "source", "split")
+
+
+def read_corpus(path: Path) -> list[dict]:
+    """Rows of a manifest file or of a folder, with ids that differ and absolute audio paths. UserError: nothing there, nothing in it."""
+    rows = find_corpus(path) if path.is_dir() else read_manifest(path)
+    if not rows:
+        raise UserError("corpus", path, "holds no rows", "give recordings (wav, flac, mp3, ogg) or a manifest with lines")
+    return rows
+
+
+def read_manifest(path: Path) -> list[dict]:
+    """Checked rows of a JSON-lines manifest, or of a `.txt` file with a text a line. A row that breaks the rules is a UserError naming its line."""
+    require_file(path, "manifest")
+    if path.suffix == ".txt":
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+        given = ({"id": f"{path.stem}-{number:06d}", "text": line} for number, line in enumerate(lines) if line.strip())
+    else:
+        given = read_jsonl(path)
+    rows = [_complete_row(row, path, number) for number, row in enumerate(given, 1)]
+    _refuse_duplicates((row["id"], f"row {number}") for number, row in enumerate(rows, 1))
+    return rows
+
+
+def find_corpus(folder: Path) -> list[dict]:
+    """Rows of a folder, sorted by path: its manifest (`manifest.jsonl`, or the only .jsonl in it), else its recordings with the transcripts found."""
+    manifests = [folder / "manifest.jsonl"] if (folder / "manifest.jsonl").is_file() else sorted(folder.glob("*.jsonl"))
+    if len(manifests) == 1:
+        return read_manifest(manifests[0])
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
+    recordings = [path for path in files if path.suffix.lower() in AUDIO_SUFFIXES]
+    if not recordings and manifests:
+        raise UserError("manifests", len(manifests), f"{folder} has several .jsonl files and no recordings", "name the manifest")
+    collected = _collected_transcripts(files)
+    rows = [_recording_row(folder, path, collected) for path in recordings]
+    _refuse_duplicates((row["id"], row["audio"]) for row in rows)
+    return rows
+
+
+def split_words(row: dict) -> list[str]:
+    """The words of a row's text; those with times where it has them."""
+    return [word for word, _, _ in row["words"]] if row["words"] else (row["text"] or "").split()
+
+
+def training_texts(rows: Iterable[dict]) -> Iterator[str]:
+    """Texts of the rows that may be trained on: none from a held-out split."""
+    for row in rows:
+        if row["split"] in TRAINING_SPLITS and (words := split_words(row)):
+            yield " ".join(words)
+
+
+def _complete_row(row: object, path: Path, number: int) -> dict:
+    """A row with every key and an absolute audio path."""
+    where = f"{path} row {number}"
+    if not isinstance(row, dict):
+        raise UserError(where, str(row)[:40], "must be a JSON object", 'write {"id": ..., "audio": ..., "text": ...}')
+    for key in ("audio", *TEXT_KEYS):
+        if not isinstance(row.get(key), str | None):
+            raise UserError(f"{where} {key}", row[key], "must be a string or null", "mend the row")
+    audio, text = row.get("audio") or None, row.get("text") or None
+    if audio is None and text is None:
+        raise UserError(where, row.get("id"), "has neither audio nor text", "give one of them or drop the row")
+    words = _check_words(row.get("words"), where)
+    id = row.get("id") or (str(Path(audio).with_suffix("")) if audio else f"{path.stem}-{number:06d}")
+    split = row.get("split") or _default_split(audio, text)
+    named = {"voice": row.get("voice") or "", "source": row.get("source") or path.stem, "split": split}
+    return {**row, "id": id, "audio": str(path.parent.absolute() / audio) if audio else None, "text": text, "words": words, **named}
+
+
+def _check_words(words: object, where: str) -> list | None:
+    """Word times as they are, or None; a UserError where they aren't [word, start, end] with 0 <= start <= end, in order of their starts."""
+    if not words:
+        return None
+    latest = 0.0
+    for word in words if isinstance(words, list) else [words]:
+        shaped = isinstance(word, list) and len(word) == 3 and isinstance(word[0], str) and word[0].strip()
+        timed = shaped and all(isinstance(t, int | float) and math.isfinite(t) for t in word[1:])
+        if not timed or not latest <= word[1] <= word[2]:
+            raise UserError(f"{where} words", word, "must be [word, start s, end s] with 0 <= start <= end, in order", "mend or drop the times")
+        latest = word[1]
+    return words  # pyright: ignore[reportReturnType]
+
+
+def _default_split(audio: str | None, text: str | None) -> str:
+    if audio is None:
+        return "text"
+    return "train" if text else "speech"
+
+
+def _refuse_duplicates(named: Iterable[tuple[str, str]]) -> None:
+    seen: dict[str, str] = {}
+    for id, place in named:
+        if id in seen:
+            raise UserError("id", id, f"names both {seen[id]} and {place}", "rename or drop one of them")
+        seen[id] = place
+
+
+def _collected_transcripts(files: Iterable[Path]) -> dict[tuple[Path, str], str]:
+    """Transcripts of files that hold many, by (folder, recording's stem)."""
+    found = {}
+    for path in files:
+        librispeech, sphinx = path.name.endswith(".trans.txt"), path.name.endswith("transcription")
+        if not librispeech and not sphinx:
+            continue
+        for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+            if sphinx and (match := SPHINX_LINE.match(line)):
+                found[path.parent, match[2]] = match[1]
+            elif librispeech and line.strip():
+                stem, _, text = line.strip().partition(" ")
+                found[path.parent, stem] = text
+    return found
+
+
+def _recording_row(folder: Path, path: Path, collected: dict[tuple[Path, str], str]) -> dict:
+    """The row of one recording; a LibriSpeech name (speaker-chapter-number) tells the voice."""
+    text, problem = collected.get((path.parent, path.stem)), None
+    for suffix in TRANSCRIPT_SUFFIXES if text is None else ():
+        beside = path.with_suffix(suffix)
+        if beside.is_file():
+            try:
+                text = beside.read_text(encoding="utf-8-sig")
+            except UnicodeDecodeError as error:
+                problem = ["transcript_not_utf8", f"{beside.name}: {error.reason} at byte {error.start}"]
+            break
+    text = " ".join((text or "").split()) or None
+    parts = path.stem.split("-")
+    return {
+        "id": path.relative_to(folder).with_suffix("").as_posix(),
+        "audio": str(path.absolute()),
+        "text": text,
+        "words": None,
+        "voice": parts[0] if len(parts) == 3 and all(part.isdigit() for part in parts) else "",
+        "source": folder.absolute().name,
+        "split": _default_split(str(path), text),
+        **({"problem": problem} if problem else {}),
+    }

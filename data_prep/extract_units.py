@@ -1,0 +1,212 @@
+"""Speech to units: a corpus and a codec give `units-SSSSS-of-NNNNN.jsonl`, whatever the recordings are like.
+
+    python -m data_prep units --audio corpus/manifest.jsonl --codec codec --out units
+
+A line is a manifest row with `units`, `pitch`, `style` (lists, or null where the codec has none) and `duration_s`. What can't be used is set aside
+in `quarantine.jsonl` with a reason. Each shard is whole or absent and has a ledger in `done/`; a later call makes only those shards whose rows,
+recordings or codec have changed. `summary.json` is written last, and names the shards.
+"""
+
+import argparse
+import collections
+import concurrent.futures
+import dataclasses
+import json
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+
+from data_prep.corpus import read_corpus
+from spirit_jax.errors import UserError
+from spirit_jax.files import fingerprint, read_json, write_json, write_jsonl
+from spirit_jax.progress import Progress
+from spirit_jax.speech import audio
+from spirit_jax.speech.codec import Codec, load_codec
+from spirit_jax.units import SAMPLE_RATE, SpeechTokens
+
+SUMMARY = "summary.json"
+QUARANTINE = "quarantine.jsonl"
+READERS = 4  # threads that read ahead
+AHEAD = 32  # recordings that may be in memory before they are encoded
+BATCH_SECONDS = 300.0
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the command's options."""
+    parser.add_argument("--audio", type=Path, required=True, help="manifest, or folder of recordings")
+    parser.add_argument("--codec", type=Path, required=True, help="codec folder; python -m data_prep fit-codec makes one")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--shard-size", type=int, default=1000, help="rows a file")
+    parser.add_argument("--strict", action="store_true", help="exit with 1 if anything was set aside")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Extracts, prints the summary; 1 if `--strict` and something was set aside, else 0."""
+    if args.shard_size < 1:
+        raise UserError("--shard-size", args.shard_size, "counts rows", "give 1 or more")
+    rows = [row for row in read_corpus(args.audio) if row["audio"]]
+    if not rows:
+        raise UserError("corpus", args.audio, "has no recordings", "give rows with audio")
+    summary = extract(rows, load_codec(args.codec), args.out, args.shard_size)
+    reasons = ", ".join(f"{count} {reason}" for reason, count in summary["reasons"].items())
+    print(
+        f"{args.out}: {summary['n_ok']} utterances, {summary['hours']:.3f} h, {summary['n_quarantined']} set aside"
+        + (f": {reasons}" if reasons else "")
+    )
+    if summary["n_quarantined"]:
+        print(f"warning: {summary['n_quarantined']} recordings were set aside, see {args.out / QUARANTINE}", file=sys.stderr)
+    return int(args.strict and summary["n_quarantined"] > 0)
+
+
+def extract(rows: list[dict], codec: Codec, out: Path, shard_size: int) -> dict:
+    """Writes units of `rows` in shards of `shard_size` rows, quarantine and summary; returns the summary."""
+    slices = [rows[i : i + shard_size] for i in range(0, len(rows), shard_size)]
+    shards = [Shard(out, number, len(slices)) for number in range(len(slices))]
+    (out / SUMMARY).unlink(missing_ok=True)
+    ledgers = []
+    with Progress("units", len(rows), "utt") as progress:
+        for shard, part in zip(shards, slices):
+            inputs = fingerprint(codec.fingerprint.encode(), *(_identity(row) for row in part))
+            ledger = shard.finished(inputs)
+            if ledger is None:
+                ledger = shard.write(part, codec, inputs, progress)
+            else:
+                progress.advance(len(part), "(made before)")
+            ledgers.append(ledger)
+    _drop_stale(out, shards)
+    write_jsonl(out / QUARANTINE, (bad for ledger in ledgers for bad in ledger["quarantine"]))
+    summary = _summarize(ledgers, codec, [shard.path.name for shard in shards])
+    write_json(out / SUMMARY, summary)
+    return summary
+
+
+def read_units(folder: Path) -> tuple[dict, Iterator[dict]]:
+    """What `extract` wrote: its summary and all rows. UserError where it hasn't finished."""
+    if not (folder / SUMMARY).is_file():
+        raise UserError("units", folder, f"has no {SUMMARY}: the extraction hasn't finished there", "run python -m data_prep units")
+    summary = read_json(folder / SUMMARY)
+    return summary, (json.loads(line) for name in summary["shards"] for line in open(folder / name, encoding="utf-8"))
+
+
+@dataclasses.dataclass(frozen=True)
+class Shard:
+    """One output file and its ledger: what went in, what was set aside."""
+
+    out: Path
+    number: int
+    total: int
+
+    @property
+    def path(self) -> Path:
+        """The units' file."""
+        return self.out / f"units-{self.number:05d}-of-{self.total:05d}.jsonl"
+
+    @property
+    def ledger_path(self) -> Path:
+        """Written after the units' file."""
+        return self.out / "done" / self.path.with_suffix(".json").name
+
+    def finished(self, inputs: str) -> dict | None:
+        """The ledger, if the shard was made of just these inputs."""
+        if not self.path.is_file() or not self.ledger_path.is_file():
+            return None
+        ledger = read_json(self.ledger_path)
+        return ledger if ledger["inputs"] == inputs else None
+
+    def write(self, rows: list[dict], codec: Codec, inputs: str, progress: Progress) -> dict:
+        """Encodes `rows` into the file, then writes the ledger."""
+        self.ledger_path.unlink(missing_ok=True)
+        ledger = {"inputs": inputs, "n_ok": 0, "seconds": 0.0, "splits": {}, "quarantine": []}
+        write_jsonl(self.path, _encode(rows, codec, ledger, progress))
+        write_json(self.ledger_path, ledger)
+        return ledger
+
+
+def _encode(rows: list[dict], codec: Codec, ledger: dict, progress: Progress) -> Iterator[dict]:
+    """Finished rows in order; counts them, and what is set aside, in the ledger."""
+    for batch in _batches(_read_ahead(rows)):
+        good = [(row, wav) for row, wav in batch if isinstance(wav, np.ndarray)]
+        encoded = codec.encode_batch([wav for _, wav in good]) if good else []
+        for row, bad in batch:
+            if isinstance(bad, audio.BadAudio):
+                ledger["quarantine"].append({"id": row["id"], "audio": row["audio"], "reason": bad.reason, "detail": bad.detail})
+        for (row, wav), speech in zip(good, encoded):
+            seconds = len(wav) / SAMPLE_RATE
+            ledger["n_ok"] += 1
+            ledger["seconds"] += seconds
+            ledger["splits"][row["split"]] = ledger["splits"].get(row["split"], 0) + 1
+            yield _finish_row(row, speech, seconds)
+        progress.advance(len(batch))
+
+
+def _finish_row(row: dict, speech: SpeechTokens, seconds: float) -> dict:
+    codes = {name: None if (code := getattr(speech, name)) is None else code.tolist() for name in ("units", "pitch", "style")}
+    return {**row, **codes, "duration_s": round(seconds, 4)}
+
+
+def _read_ahead(rows: list[dict]) -> Iterator[tuple[dict, np.ndarray | audio.BadAudio]]:
+    """Each row with its sound or with what is wrong with it, in order, read by threads while the caller works."""
+    pending: collections.deque = collections.deque()
+    with concurrent.futures.ThreadPoolExecutor(READERS) as pool:
+        for row in rows:
+            pending.append((row, pool.submit(_read, row)))
+            if len(pending) >= AHEAD:
+                first, future = pending.popleft()
+                yield first, future.result()
+        for first, future in pending:
+            yield first, future.result()
+
+
+def _read(row: dict) -> np.ndarray | audio.BadAudio:
+    if "problem" in row:
+        return audio.BadAudio(*row["problem"])
+    try:
+        return audio.load(row["audio"])
+    except audio.BadAudio as error:
+        return error
+    except OSError as error:
+        return audio.BadAudio("unreadable", str(error))
+
+
+def _batches(items: Iterable[tuple[dict, np.ndarray | audio.BadAudio]]) -> Iterator[list]:
+    """Lists of items with about BATCH_SECONDS of sound."""
+    batch, seconds = [], 0.0
+    for row, wav in items:
+        batch.append((row, wav))
+        seconds += len(wav) / SAMPLE_RATE if isinstance(wav, np.ndarray) else 0.0
+        if seconds >= BATCH_SECONDS:
+            yield batch
+            batch, seconds = [], 0.0
+    if batch:
+        yield batch
+
+
+def _identity(row: dict) -> bytes:
+    """A row and its recording's size and time: what a finished shard is checked by."""
+    path = Path(row["audio"])
+    stat = path.stat() if path.is_file() else None
+    return json.dumps([row, [stat.st_size, stat.st_mtime_ns] if stat else None], sort_keys=True).encode()
+
+
+def _drop_stale(out: Path, shards: list[Shard]) -> None:
+    """Removes shards and ledgers of another division of the corpus."""
+    kept = {path for shard in shards for path in (shard.path, shard.ledger_path)}
+    for path in [*out.glob("units-*-of-*.jsonl"), *out.glob("done/units-*-of-*.json")]:
+        if path not in kept:
+            path.unlink()
+
+
+def _summarize(ledgers: list[dict], codec: Codec, names: list[str]) -> dict:
+    reasons = collections.Counter(bad["reason"] for ledger in ledgers for bad in ledger["quarantine"])
+    splits = sum((collections.Counter(ledger["splits"]) for ledger in ledgers), collections.Counter())
+    return {
+        "n_ok": sum(ledger["n_ok"] for ledger in ledgers),
+        "n_quarantined": sum(reasons.values()),
+        "hours": round(sum(ledger["seconds"] for ledger in ledgers) / 3600, 6),
+        "reasons": dict(reasons.most_common()),
+        "splits": dict(splits),
+        "encoder_fingerprint": codec.fingerprint,
+        "shards": names,
+    }

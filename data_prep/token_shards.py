@@ -1,0 +1,184 @@
+"""Units and texts to TFDS shards (ArrayRecord, no TensorFlow): the data set `spirit_tokens`, a split for each `split` of the manifest.
+
+    python -m data_prep shards --units units --texts corpus/manifest.jsonl --tokenizer tokenizer --codec codec --out shards
+
+What a row is, for both configs, stands in `spirit_jax.shards`. Text is tokenised here, word by word, so that a loader can cut it anywhere.
+"""
+
+import argparse
+import contextlib
+import dataclasses
+import io
+import itertools
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow_datasets as tfds
+
+from data_prep.corpus import read_corpus, split_words
+from data_prep.extract_units import read_units
+from spirit_jax.config import Arrangement
+from spirit_jax.errors import UserError
+from spirit_jax.files import write_atomically
+from spirit_jax.progress import track
+from spirit_jax.shards import DATASET, Layout, Metadata, row_from_record, splits
+from spirit_jax.speech.codec import load_codec
+from spirit_jax.tokens.interleave import Record, Spans, arrange
+from spirit_jax.tokens.text import TextTokenizer
+from spirit_jax.tokens.vocab import Vocabulary
+from spirit_jax.units import SpeechTokens
+
+INTS = tfds.features.Tensor(shape=(None,), dtype=np.int32)
+FLOATS = tfds.features.Tensor(shape=(None,), dtype=np.float32)
+TEXT = tfds.features.Text()
+FEATURES = {
+    Layout.ALIGNED: {
+        **dict.fromkeys(("id", "source", "voice", "text"), TEXT),
+        **dict.fromkeys(("units", "pitch", "style", "text_ids", "word_offsets"), INTS),
+        **dict.fromkeys(("word_start_s", "word_end_s"), FLOATS),
+    },
+    Layout.INTERLEAVED: {"id": TEXT, "source": TEXT, "draw": tfds.features.Scalar(dtype=np.int32), "tokens": INTS},
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Draws:
+    """How the interleaved config freezes a record: `count` seeded draws of its spans."""
+
+    count: int = 1
+    seed: int = 0
+    spans: Spans = Spans()
+
+
+@dataclasses.dataclass(frozen=True)
+class Contents:
+    """What goes in: rows again and again, by split."""
+
+    metadata: Metadata
+    tokenizer: TextTokenizer
+    units: Path | None
+    texts: Path | None
+    draws: Draws
+
+    def rows(self) -> Iterator[dict]:
+        """All rows: speech with its units, then texts that are not spoken."""
+        spoken = read_units(self.units)[1] if self.units else iter(())
+        texts = (row for row in read_corpus(self.texts) if row["audio"] is None) if self.texts else iter(())
+        return itertools.chain(spoken, texts)
+
+
+class SpiritTokens(tfds.core.GeneratorBasedBuilder):
+    """The TFDS builder. It is made from `Contents`, not downloaded."""
+
+    name = DATASET
+    VERSION = tfds.core.Version("1.0.0")
+    BUILDER_CONFIGS = [tfds.core.BuilderConfig(name=layout.value) for layout in Layout]
+
+    def __init__(self, contents: Contents, data_dir: Path):
+        self.contents = contents
+        super().__init__(config=contents.metadata.layout.value, data_dir=data_dir, file_format="array_record")
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        metadata = self.contents.metadata
+        features = tfds.features.FeaturesDict(FEATURES[metadata.layout])
+        return tfds.core.DatasetInfo(builder=self, features=features, metadata=tfds.core.MetadataDict(metadata.to_dict()), description=__doc__)
+
+    def _split_generators(self, dl_manager: Any) -> dict[str, Iterator]:
+        names = sorted({row["split"] for row in self.contents.rows()})
+        return {name: self._generate_examples(name) for name in names}
+
+    def _generate_examples(self, split: str) -> Iterator[tuple[str, dict]]:
+        write = write_aligned if self.contents.metadata.layout is Layout.ALIGNED else write_interleaved
+        rows = (row for row in self.contents.rows() if row["split"] == split)
+        for row in track(rows, f"shards: {split}", unit="rows"):
+            yield from write(row, self.contents)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the command's options."""
+    draws = Draws()
+    parser.add_argument("--units", type=Path, help="folder that data_prep units wrote")
+    parser.add_argument("--texts", type=Path, help="manifest whose rows without audio are texts, or .txt with a text a line")
+    parser.add_argument("--tokenizer", type=Path, required=True, help="tokenizer.model, tokenizer.json or their folder")
+    parser.add_argument("--codec", type=Path, help="codec folder; needed with --units, and for texts that are to be mixed with speech")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--config", choices=[layout.value for layout in Layout], default=Layout.ALIGNED.value)
+    parser.add_argument("--draws", type=int, default=draws.count, help="interleaved: documents an aligned utterance")
+    parser.add_argument("--seed", type=int, default=draws.seed, help="interleaved: seed of the draws")
+    parser.add_argument("--text-span", type=int, nargs=2, default=draws.spans.text, metavar=("LOW", "HIGH"), help="interleaved: words")
+    parser.add_argument("--speech-span", type=int, nargs=2, default=draws.spans.speech, metavar=("LOW", "HIGH"), help="interleaved: words")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Checks the inputs against each other, writes the data set whole or not at all, prints rows by split."""
+    if args.units is None and args.texts is None:
+        raise UserError("--units, --texts", None, "at least one is needed", "name what data_prep units wrote")
+    for name, (low, high) in (("--text-span", args.text_span), ("--speech-span", args.speech_span)):
+        if not 1 <= low <= high:
+            raise UserError(name, (low, high), "needs 1 <= LOW <= HIGH", f"for example {name} 5 15")
+    if args.draws < 1:
+        raise UserError("--draws", args.draws, "counts documents", "give 1 or more")
+    tokenizer = TextTokenizer.load(args.tokenizer)
+    metadata = _metadata(Layout(args.config), tokenizer, args.codec, args.units)
+    spans = Spans(tuple(args.text_span), tuple(args.speech_span))
+    contents = Contents(metadata, tokenizer, args.units, args.texts, Draws(args.draws, args.seed, spans))
+    version = write_shards(contents, args.out)
+    print(f"{version}: " + ", ".join(f"{count} {name}" for name, count in splits(version).items()))
+    return 0
+
+
+def write_shards(contents: Contents, out: Path) -> Path:
+    """Writes OUT/spirit_tokens/CONFIG/VERSION, replacing what was there once the new is whole; returns that folder."""
+    if next(contents.rows(), None) is None:
+        raise UserError("shards", out, "would hold no rows", "give units or texts with rows")
+    config = out / DATASET / contents.metadata.layout.value
+    with write_atomically(config) as partial:
+        tfds.disable_progress_bar()
+        with contextlib.redirect_stdout(io.StringIO()):  # TFDS tells of downloads and of the temporary folder
+            SpiritTokens(contents, partial.parent).download_and_prepare()
+        (partial.parent / DATASET / config.name).rename(partial)
+    return config / str(SpiritTokens.VERSION)
+
+
+def _metadata(layout: Layout, tokenizer: TextTokenizer, codec_folder: Path | None, units: Path | None) -> Metadata:
+    """Vocabulary and fingerprints; a UserError if the units were made with another codec."""
+    special = {"bos": tokenizer.bos, "eos": tokenizer.eos, "unk": tokenizer.unk}
+    if codec_folder is None:
+        if units is not None:
+            raise UserError("--codec", None, "is needed with --units", "name the codec that made them")
+        return Metadata(layout, Vocabulary(tokenizer.size, 0, **special), tokenizer.fingerprint, None)
+    codec = load_codec(codec_folder)
+    made_with = read_units(units)[0]["encoder_fingerprint"] if units is not None else codec.fingerprint
+    if made_with != codec.fingerprint:
+        raise UserError("codec", codec.fingerprint, f"{units} was made with codec {made_with}", "name that codec, or extract the units again")
+    vocabulary = Vocabulary(tokenizer.size, codec.unit_count, codec.pitch_count, codec.style_count, **special)
+    return Metadata(layout, vocabulary, tokenizer.fingerprint, codec.fingerprint)
+
+
+def build_record(row: dict, encode_words: Callable[[list[str]], tuple[np.ndarray, np.ndarray]]) -> Record:
+    """The record of a row of units or of a text: tokenised, with the times of its words if it has them."""
+    text_ids, word_offsets = encode_words(split_words(row))
+    times_W2 = np.array([word[1:] for word in row["words"] or ()], np.float32).reshape(-1, 2)
+    speech = SpeechTokens(*(row[name] for name in ("units", "pitch", "style"))) if row.get("units") else None
+    times_W2 = times_W2 if speech is not None else times_W2[:0]
+    return Record(row["id"], row["source"], row["voice"], speech, text_ids, word_offsets, times_W2[:, 0], times_W2[:, 1])
+
+
+def write_aligned(row: dict, contents: Contents) -> Iterator[tuple[str, dict]]:
+    """(key, example) of a row."""
+    record = build_record(row, contents.tokenizer.encode_words)
+    yield record.id, row_from_record(record, " ".join(split_words(row)))
+
+
+def write_interleaved(row: dict, contents: Contents) -> Iterator[tuple[str, dict]]:
+    """(key, example) of each document: `draws.count` of an aligned record, seeded by (seed, draw, id); one pass of any other."""
+    record = build_record(row, contents.tokenizer.encode_words)
+    draws = contents.draws
+    for draw in range(draws.count if record.aligned else 1):
+        rng = np.random.default_rng([draws.seed, draw, zlib.crc32(record.id.encode())])
+        documents = arrange(record, Arrangement.INTERLEAVED, contents.metadata.vocabulary, draws.spans, rng)
+        for place, tokens in enumerate(documents):
+            yield f"{record.id}/{draw}/{place}", {"id": record.id, "source": record.source, "draw": draw, "tokens": tokens}
