@@ -35,7 +35,7 @@ class Limits:
 
 
 def generate(
-    llama: Llama, prompts: Sequence[np.ndarray], forbidden_V: np.ndarray, limits: Limits, sampling: Sampling = Sampling(), seed: int = 0
+    llama: Llama, prompts: Sequence[np.ndarray], forbidden_V: np.ndarray, limits: Limits, sampling: Sampling, seed: int = 0
 ) -> list[np.ndarray]:
     """Continues each prompt (int ids, at least one): int32 new ids, EOS left out, in the order of the prompts.
 
@@ -122,10 +122,10 @@ def _decode(llama, tokens_BP, lengths_B, live_B, numbers_B, seed, forbidden_V, e
     return ids_BN, jnp.sum(~ended_BN & (jnp.arange(new) < steps)[None], axis=1)
 
 
-def _prefill(llama: Llama, tokens_BP: jax.Array, lengths_B: jax.Array, cache: Cache) -> tuple[jax.Array, Cache]:
+def _prefill(llama: Llama, tokens_BP: jax.Array, lengths_B: jax.Array, cache: Cache) -> tuple[jax.Array, Cache | None]:
     """Logits [B, V] after each prompt's last token, and the filled cache."""
     rows, slots = tokens_BP.shape
     positions_BP = jnp.broadcast_to(jnp.arange(slots, dtype=jnp.int32)[None], (rows, slots))
-    x_BPD, cache = llama.hidden(tokens_BP, positions_BP, cache=cache)
+    x_BPD, filled = llama.hidden(tokens_BP, positions_BP, cache=cache)
     x_B1D = jnp.take_along_axis(x_BPD, (lengths_B - 1)[:, None, None], axis=1)
-    return llama.logits(x_B1D)[:, 0], cache
+    return llama.logits(x_B1D)[:, 0], filled

@@ -7,11 +7,12 @@ import dataclasses
 from collections.abc import Sequence
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
+from spirit_jax.batch import Batch
 from spirit_jax.errors import UserError
 from spirit_jax.model.llama import Llama
+from spirit_jax.model.loss import token_nll
 
 MIN_WIDTH = 256
 MAX_TOKENS = 4096  # of one call
@@ -53,7 +54,7 @@ def log_probs(llama: Llama, pairs: Sequence[Pair]) -> list[np.ndarray]:
     height = max(1, min(MAX_TOKENS, MAX_LOGITS // llama.cfg.rows) // width)
     row_of, start_of, count = pack(lengths, width)
     rows = _fill(sequences, row_of, start_of, (-(-count // height) * height, width))
-    scored = [np.asarray(_score_rows(llama, *(part[at : at + height] for part in rows))) for at in range(0, count, height)]
+    scored = [np.asarray(_score_rows(llama, jax.tree.map(lambda x_BT, at=at: x_BT[at : at + height], rows))) for at in range(0, count, height)]
     table_BT = np.concatenate(scored) if scored else np.zeros((0, width), np.float32)
     ends = start_of + lengths
     return [table_BT[row, end - len(target) : end] for row, end, (_, target) in zip(row_of, ends, pairs, strict=True)]
@@ -76,19 +77,15 @@ def pack(lengths: np.ndarray, width: int) -> tuple[np.ndarray, np.ndarray, int]:
     return row_of, start_of, int(row_of.max(initial=-1)) + 1
 
 
-def _fill(sequences: list[np.ndarray], row_of: np.ndarray, start_of: np.ndarray, shape: tuple[int, int]) -> tuple[np.ndarray, ...]:
-    """Tokens, targets, segment ids and positions, int32 [rows, width]; segment 0 is padding."""
+def _fill(sequences: list[np.ndarray], row_of: np.ndarray, start_of: np.ndarray, shape: tuple[int, int]) -> Batch:
     tokens_BT, targets_BT, segments_BT, positions_BT = (np.zeros(shape, np.int32) for _ in range(4))
     for number, (sequence, row, start) in enumerate(zip(sequences, row_of, start_of, strict=True), 1):
         place = slice(start, start + len(sequence) - 1)
         tokens_BT[row, place], targets_BT[row, place] = sequence[:-1], sequence[1:]
         segments_BT[row, place], positions_BT[row, place] = number, np.arange(len(sequence) - 1)
-    return tokens_BT, targets_BT, segments_BT, positions_BT
+    return Batch(tokens_BT, targets_BT, (segments_BT > 0).astype(np.float32), segments_BT, positions_BT)  # pyright: ignore[reportArgumentType]
 
 
 @jax.jit
-def _score_rows(llama: Llama, tokens_BT: jax.Array, targets_BT: jax.Array, segments_BT: jax.Array, positions_BT: jax.Array) -> jax.Array:
-    logits_BTV, _ = llama(tokens_BT, positions_BT, segments_BT)
-    logits_BTV = logits_BTV.astype(jnp.float32)
-    chosen_BT = jnp.take_along_axis(logits_BTV, targets_BT[..., None], axis=-1)[..., 0]
-    return chosen_BT - jax.nn.logsumexp(logits_BTV, axis=-1)
+def _score_rows(llama: Llama, batch: Batch) -> jax.Array:
+    return -token_nll(llama, batch)

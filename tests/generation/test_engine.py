@@ -113,8 +113,8 @@ def test_rows_shrink_with_the_cache(monkeypatch):
 
 
 def test_nothing_to_do_and_bad_input():
-    assert generate(llama(), [], NOTHING, Limits(5, 2)) == []
+    assert generate(llama(), [], NOTHING, Limits(5, 2), GREEDY) == []
     with pytest.raises(UserError, match="at least one id"):
-        generate(llama(), [np.zeros(0, np.int32)], NOTHING, Limits(5, 2))
+        generate(llama(), [np.zeros(0, np.int32)], NOTHING, Limits(5, 2), GREEDY)
     with pytest.raises(UserError, match="max_new_tokens = 0"):
         Limits(0, 2)

@@ -1,0 +1,58 @@
+"""A little world for tests: a tokenizer, sentences and how they would be spoken."""
+
+import functools
+import tempfile
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+from spirit_jax.generation.prompt import PromptFormat
+from spirit_jax.tokens.interleave import Record
+from spirit_jax.tokens.text import TextTokenizer, train_tokenizer
+from spirit_jax.tokens.vocab import Vocabulary
+from spirit_jax.units import SpeechTokens
+
+NOUNS = "fox cow hen dog cat owl pig bee".split()
+VERBS = "saw met fed led hid won cut bit".split()
+UNITS, PITCHES, STYLES = 40, 8, 4
+
+
+def sentence(number: int) -> str:
+    """Sentence `number`: all differ below 4,096."""
+    digits = [(number // 8**place) % 8 for place in range(4)]
+    return f"the {NOUNS[digits[0]]} {VERBS[digits[1]]} the {NOUNS[digits[2]]}, then the {NOUNS[digits[3]]} {VERBS[digits[1]]} it"
+
+
+@functools.cache
+def tokenizer() -> TextTokenizer:
+    with tempfile.TemporaryDirectory() as folder:
+        return train_tokenizer([sentence(number) for number in range(0, 4096, 7)], 330, Path(folder) / "tokenizer.model")
+
+
+def vocabulary(expressive: bool = False) -> Vocabulary:
+    return Vocabulary(tokenizer().size, UNITS, PITCHES if expressive else 0, STYLES if expressive else 0)
+
+
+def prompt_format(expressive: bool = False) -> PromptFormat:
+    return PromptFormat(vocabulary(expressive), tokenizer(), "transcribe:", "speak:")
+
+
+def record(number: int, expressive: bool = False, aligned: bool = True) -> Record:
+    """Sentence `number` spoken at four units a word, with units that follow from the words."""
+    words = sentence(number).split()
+    text_ids, offsets = tokenizer().encode_words(words)
+    units = np.concatenate([np.random.default_rng(zlib.crc32(word.encode())).integers(0, UNITS, 4) for word in words])
+    rng = np.random.default_rng(number)
+    pitch = rng.integers(0, PITCHES, -(-len(units) // 2)) if expressive else None
+    style = rng.integers(0, STYLES, -(-len(units) // 25)) if expressive else None
+    starts = np.arange(len(words)) * 4 / 25 if aligned else np.zeros(0)
+    ends = starts + 4 / 25 if aligned else starts
+    voice = f"voice{number % 2}"
+    return Record(
+        f"r{number}", "test", voice, SpeechTokens(units, pitch, style), text_ids, offsets, starts.astype(np.float32), ends.astype(np.float32)
+    )
+
+
+def records(count: int, expressive: bool = False) -> list[Record]:
+    return [record(number * 37, expressive) for number in range(count)]
