@@ -1,0 +1,247 @@
+"""The training loop: prepare (checks everything, writes nothing), then train (resumes by itself).
+
+Step N is dispatched, the next batch is read and sent to the devices while it runs, then the figures of step N-1 are read: the host waits for
+the devices only there, with a step still queued.
+"""
+
+import contextlib
+import dataclasses
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import grain
+import jax
+import numpy as np
+from jax.sharding import Mesh
+
+from spirit_jax.batch import Batch
+from spirit_jax.config import RunConfig, to_dict
+from spirit_jax.errors import UserError
+from spirit_jax.model.llama import Llama, abstract
+from spirit_jax.progress import Progress
+from spirit_jax.sharding import make_mesh, place_batch
+from spirit_jax.training.checkpointing import Checkpoints
+from spirit_jax.training.data import Host, records_read, training_batches, validation_batches
+from spirit_jax.training.metrics import Clock, Meter, Writer, losses, summarize
+from spirit_jax.training.optimizer import make_optimizer, make_schedule
+from spirit_jax.training.run_folder import CHECKPOINTS, check_owner, write_identity
+from spirit_jax.training.sources import Sources, open_sources
+from spirit_jax.training.start import check_start, start_model
+from spirit_jax.training.step import TrainState, abstract_state, make_eval_step, make_state, make_train_step, shardings_of
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """A run that has passed all checks; nothing is written yet."""
+
+    config: RunConfig
+    out: Path
+    mesh: Mesh
+    sources: Sources
+    model: Llama  # shapes and shardings only
+
+    @property
+    def host(self) -> Host:
+        """This process."""
+        return Host(jax.process_index(), jax.process_count())
+
+
+def prepare(config: RunConfig, out: str | Path, sources: Sources | None = None) -> Run:
+    """Checks mesh, shards, start weights and the run folder. `sources` replaces those of the configuration (for data in memory)."""
+    mesh = make_mesh(config.mesh)
+    part, parts = config.train.batch_rows // config.train.accumulate, mesh.shape["data"] * mesh.shape["fsdp"]
+    if part % parts:
+        rule = f"batch_rows / accumulate = {part} must be divisible by data × fsdp = {parts}"
+        raise UserError("train.batch_rows", config.train.batch_rows, rule, f"set it to a multiple of {parts * config.train.accumulate}")
+    check_owner(Path(out), config)
+    sources = sources or open_sources(config.data, jax.process_count())
+    if sources.vocabulary.size > config.model.rows:
+        fix = f"set model.rows={sources.vocabulary.rows()}"
+        raise UserError("model.rows", config.model.rows, f"the vocabulary has {sources.vocabulary.size} ids", fix)
+    check_start(config, sources.vocabulary)
+    return Run(config, Path(out), mesh, sources, abstract(config.model, mesh))
+
+
+def describe(run: Run) -> str:
+    """What training will do, in a few lines."""
+    config, total = run.config, sum(feed.weight for feed in run.sources.train)
+    parameters = sum(x.size for x in jax.tree.leaves(run.model))
+    mixture = ", ".join(f"{feed.name} {feed.weight / total:.0%} of tokens ({len(feed.rows):,} records)" for feed in run.sources.train)
+    rows, length = config.train.batch_rows, config.data.sequence_length
+    return "\n".join(
+        (
+            f"model: {parameters:,} parameters, {config.model.dtype.value}, from {config.checkpoint.init_from or 'random weights'}",
+            f"mesh: {' × '.join(f'{name} {size}' for name, size in run.mesh.shape.items())} on {run.mesh.devices.flat[0].platform}",
+            f"mixture: {mixture}",
+            f"step: {rows} rows × {length} = {rows * length:,} tokens, {config.train.steps:,} steps, to {run.out}",
+        )
+    )
+
+
+def train(run: Run) -> int:
+    """Trains from the newest checkpoint in the run folder, or from the start, to `train.steps`; returns the step reached.
+
+    SIGTERM stops it after the step under way, with a checkpoint. Raises a UserError if the data changed since the checkpoint.
+    """
+    config, steps = run.config, run.config.train.steps
+    with Checkpoints(run.out / CHECKPOINTS, config.checkpoint) as checkpoints, _stop_on_sigterm() as stop:
+        start = checkpoints.latest or 0
+        if start >= steps:
+            print(f"{run.out} is finished: step {start:,} of {steps:,}", file=sys.stderr)
+            return start
+        if jax.process_index() == 0:
+            write_identity(run.out, config, run.sources)
+        loop = _Loop(run, checkpoints, stop, start)
+        try:
+            with jax.set_mesh(run.mesh):
+                return loop.run()
+        finally:
+            loop.close()
+
+
+class _Stop:
+    asked = False
+
+
+@contextlib.contextmanager
+def _stop_on_sigterm() -> Iterator[_Stop]:
+    """Notes SIGTERM instead of dying of it."""
+    stop = _Stop()
+
+    def note(*_: object) -> None:
+        stop.asked = True
+
+    before = signal.signal(signal.SIGTERM, note)
+    try:
+        yield stop
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+class _Feeder:
+    """Batches on the devices. `position`: where the iterator stands after the batch last taken."""
+
+    def __init__(self, run: Run):
+        train, host = run.config.train, run.host
+        rows = train.batch_rows // host.count
+        self._feeds, self._mesh, self._host = run.sources.train, run.mesh, host
+        data = run.config.data
+        batches = training_batches(self._feeds, run.sources.arranger, data.sequence_length, rows, train.seed, host, data.workers)
+        self._iterator: grain.DatasetIterator = iter(batches)
+
+    @property
+    def position(self) -> dict:
+        """JSON-able; the sizes of the sources tell whether the data is still the same."""
+        return {"records": [len(feed.rows) for feed in self._feeds], "iterator": self._iterator.get_state()}
+
+    def go_to(self, position: dict) -> None:
+        """Goes on where `position` was read."""
+        sizes = [len(feed.rows) for feed in self._feeds]
+        if sizes != position["records"]:
+            raise UserError("data.sources", f"{sizes} records", f"the checkpoint was made with {position['records']}", "bring the old shards back")
+        self._iterator.set_state(position["iterator"])
+
+    def take(self) -> Batch:
+        """The next batch, on its way to the devices."""
+        return place_batch(next(self._iterator), self._mesh)
+
+    def epochs(self, position: dict) -> dict[str, float]:
+        """Passes over each source that the loader has made."""
+        read = records_read(position["iterator"]) * self._host.count
+        return {feed.name: float(count / len(feed.rows)) for feed, count in zip(self._feeds, read)}
+
+
+class _Loop:
+    def __init__(self, run: Run, checkpoints: Checkpoints, stop: _Stop, start: int):
+        config = run.config
+        optimizer = make_optimizer(config.optim, config.train.steps)
+        shapes = abstract_state(run.model, optimizer, run.mesh)
+        self.config, self.start, self.checkpoints, self.stop, self.run_ = config, start, checkpoints, stop, run
+        self.feeder, self.clock = _Feeder(run), Clock()
+        self.state, position = self._restore(shapes) if start else (self._begin(optimizer, shapes), None)
+        if position is not None:
+            self.feeder.go_to(position)
+        text_size = run.sources.vocabulary.text_size
+        self.step = make_train_step(optimizer, text_size, config.train.accumulate, shardings_of(shapes))
+        self.eval_step = make_eval_step(text_size)
+        self.meter = Meter(self.clock, config.train.log_every, make_schedule(config.optim, config.train.steps), self.feeder.epochs)
+        self.writer = Writer(run.out, start) if jax.process_index() == 0 else None
+        self.note, self.progress = "", Progress("train", config.train.steps - start, "step")
+
+    def _begin(self, optimizer: Any, shapes: TrainState) -> TrainState:
+        model = start_model(self.config, self.run_.mesh)
+        return jax.jit(lambda m: make_state(m, optimizer), out_shardings=shardings_of(shapes), donate_argnums=0)(model)
+
+    def _restore(self, shapes: TrainState) -> tuple[TrainState, dict]:
+        print(f"resuming {self.run_.out} at step {self.start:,}", file=sys.stderr)
+        return self.checkpoints.restore(shapes)
+
+    def run(self) -> int:
+        """Steps until the last one or SIGTERM; every way out has saved the state."""
+        steps, done = self.config.train.steps, self.start
+        if self.stop.asked:
+            return done
+        with self.clock.section("data"):
+            batch = self.feeder.take()
+        while done < steps and not self.stop.asked:
+            batch = self._advance(done + 1, batch)
+            done += 1
+        return done
+
+    def _advance(self, step: int, batch: Batch) -> Batch:
+        with self.clock.section("step"):
+            self.state, metrics = self.step(self.state, batch)
+        position = self.feeder.position
+        with self.clock.section("data"):
+            batch = self.feeder.take()
+        with self.clock.section("step"):
+            self._write(self.meter.add(step, metrics, position))
+        self._pause(step, position)
+        self.progress.advance(1, self.note)
+        return batch
+
+    def _pause(self, step: int, position: dict) -> None:
+        """Evaluates and saves where it is time to; the clock's other sections stand still."""
+        every, train = self.config.checkpoint.every_steps, self.config.train
+        last = step == train.steps or self.stop.asked
+        evaluate = self.run_.sources.validation and (step == train.steps or train.evaluate_every and step % train.evaluate_every == 0)
+        save = last or step % every == 0
+        if evaluate or save:
+            with self.clock.section("step"):
+                self._write(self.meter.flush())
+        if evaluate:
+            with self.clock.section("evaluate"):
+                self._write({"step": step, **self._evaluate()})
+        if save:
+            with self.clock.section("checkpoint"):
+                self.checkpoints.save(step, self.state, position, to_dict(self.config))
+
+    def _evaluate(self) -> dict[str, float]:
+        """Mean losses over the validation sources, all and each."""
+        row, sums = {}, []
+        rows = self.config.train.batch_rows // self.config.train.accumulate
+        length, seed = self.config.data.sequence_length, self.config.train.seed
+        for feed in self.run_.sources.validation:
+            batches = validation_batches(feed, self.run_.sources.arranger, length, rows, seed, self.run_.host)
+            terms = [jax.device_get(self.eval_step(self.state.model, place_batch(batch, self.run_.mesh))) for batch in batches]
+            sums.append(jax.tree.map(lambda *xs: np.sum(xs, axis=0), *terms))
+            row[f"validation_loss/{feed.name}"] = losses(sums[-1]["nll"], sums[-1]["weight"], "loss")["loss"]
+        whole = jax.tree.map(lambda *xs: np.sum(xs, axis=0), *sums)
+        return losses(whole["nll"], whole["weight"], "validation_loss") | row
+
+    def _write(self, row: dict[str, float] | None) -> None:
+        if row is None:
+            return
+        if "loss" in row:
+            self.note = summarize(row)
+        if self.writer is not None:
+            self.writer.write(row)
+
+    def close(self) -> None:
+        """Ends the live line and the metrics files."""
+        self.progress.__exit__()
+        if self.writer is not None:
+            self.writer.close()

@@ -1,0 +1,51 @@
+"""A run's folder: config.json, vocabulary.json, tokenizer, codec/, metrics.jsonl, tensorboard/, checkpoints/STEP. It belongs to one configuration."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+from spirit_jax.config import RunConfig, Schedule, from_dict, to_dict
+from spirit_jax.errors import UserError
+from spirit_jax.files import read_json, write_atomically, write_json
+from spirit_jax.training.sources import Sources
+
+CHECKPOINTS = "checkpoints"
+FREE = ("mesh.", "train.log_every", "train.evaluate_every", "checkpoint.every_steps", "checkpoint.keep_last", "checkpoint.keep_every")
+
+
+def check_owner(out: Path, config: RunConfig) -> None:
+    """Raises a UserError, showing the difference, if the folder holds a run of another configuration.
+
+    Mesh, checkpoint and logging intervals may differ, and the number of steps unless a cosine schedule depends on it: none of
+    them changes the data's order or the numbers (a mesh only their rounding).
+    """
+    if not (out / "config.json").is_file():
+        if (out / CHECKPOINTS).exists():
+            raise UserError("run folder", out, "has checkpoints but no config.json", "use another --out")
+        return
+    there, here = (_flat(to_dict(c)) for c in (from_dict(read_json(out / "config.json")), config))
+    free = FREE if config.optim.schedule is Schedule.COSINE else (*FREE, "train.steps")
+    differing = [key for key in sorted(there.keys() | here.keys()) if there.get(key) != here.get(key) and not key.startswith(free)]
+    if differing:
+        shown = ", ".join(f"{key} {json.dumps(there.get(key))} there, {json.dumps(here.get(key))} here" for key in differing)
+        raise UserError("run folder", out, f"belongs to another configuration: {shown}", "use another --out, or start it as it was begun")
+
+
+def write_identity(out: Path, config: RunConfig, sources: Sources) -> None:
+    """Writes what the folder needs to be used alone: tokenizer, codec and vocabulary, and the configuration last."""
+    out.mkdir(parents=True, exist_ok=True)
+    sources.tokenizer.save(out)
+    if config.data.codec is not None and Path(config.data.codec).resolve() != (out / "codec").resolve():
+        with write_atomically(out / "codec") as partial:
+            shutil.copytree(config.data.codec, partial)
+    write_json(out / "vocabulary.json", sources.vocabulary.to_dict())
+    write_json(out / "config.json", to_dict(config))
+
+
+def _flat(values: dict, prefix: str = "") -> dict[str, Any]:
+    """Nested values by dotted key."""
+    flat = {}
+    for key, value in values.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
+    return flat

@@ -1,0 +1,63 @@
+"""A tiny run on records made in memory."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+
+from spirit_jax.config import Arrangement, CheckpointConfig, DataConfig, Dtype, MeshConfig, ModelConfig, OptimConfig, RunConfig, Source, TrainConfig
+from spirit_jax.tokens.interleave import Record, Spans
+from spirit_jax.tokens.vocab import Vocabulary
+from spirit_jax.training.data import Arranger, Feed
+from spirit_jax.training.sources import Sources
+from spirit_jax.units import SpeechTokens
+
+VOCABULARY = Vocabulary(40, 20)
+ARRANGER = Arranger(VOCABULARY, Spans((2, 4), (1, 3)), (5, 6), (7, 8))
+MODEL = ModelConfig(rows=128, width=16, layers=2, heads=2, kv_heads=1, head_width=8, mlp_width=32, dtype=Dtype.FLOAT32)
+
+
+class StandInTokenizer:
+    """What a run asks of a tokenizer: that it can be saved."""
+
+    fingerprint = "0" * 16
+
+    def save(self, folder: Path) -> None:
+        (Path(folder) / "tokenizer.model").write_bytes(b"stand-in")
+
+
+def make_record(index: int, words: int, aligned: bool = True, units_per_word: int = 3) -> Record:
+    """Speech whose units and text whose ids tell the record's index and the word."""
+    rng = np.random.default_rng(index)
+    units = (rng.integers(0, VOCABULARY.units) + np.arange(words * units_per_word)) % VOCABULARY.units
+    starts = np.arange(words, dtype=np.float32) * units_per_word / 25
+    times = (starts, starts + units_per_word / 25) if aligned else (np.zeros(0, np.float32),) * 2
+    text_ids = rng.integers(9, VOCABULARY.text_size, 2 * words).astype(np.int32)
+    return Record(f"r{index}", "tiny", "v", SpeechTokens(units), text_ids, np.arange(words + 1, dtype=np.int32) * 2, *times)
+
+
+def make_records(count: int, words: tuple[int, int] = (4, 12), first: int = 0) -> list[Record]:
+    rng = np.random.default_rng(7)
+    return [make_record(first + index, int(rng.integers(words[0], words[1] + 1))) for index in range(count)]
+
+
+def make_sources(validation: bool = False) -> Sources:
+    rows = make_records(30)
+    feeds = (
+        Feed("0-interleaved", rows, Arrangement.INTERLEAVED, 2.0),
+        Feed("1-speech", make_records(20, first=100), Arrangement.SPEECH, 1.0),
+        Feed("2-text", make_records(25, first=200), Arrangement.TEXT, 1.0),
+    )
+    held_out = (Feed("3-interleaved", make_records(9, first=300)),) if validation else ()
+    return Sources(VOCABULARY, StandInTokenizer(), ARRANGER, feeds, held_out)
+
+
+def make_config(steps: int = 6, **changes) -> RunConfig:
+    """`changes` by part: train=dict(..), checkpoint=dict(..), .."""
+    data = DataConfig(tokenizer="tokenizer.model", sources=(Source("shards"),), sequence_length=64)
+    config = RunConfig(
+        MODEL, data, TrainConfig(steps, 4, log_every=2), MeshConfig(1, 2, 1), OptimConfig(1e-2, 2), CheckpointConfig(every_steps=3)
+    )
+    for name, values in changes.items():
+        config = dataclasses.replace(config, **{name: dataclasses.replace(getattr(config, name), **values)})
+    return config
