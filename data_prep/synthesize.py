@@ -44,10 +44,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Writes the corpus and prints what it holds."""
+    for name, least in (("utterances", 0), ("text_only", 0), ("heldout", 0), ("heldout_voice", 0), ("processes", 1)):
+        if getattr(args, name) < least:
+            raise UserError(f"--{name.replace('_', '-')}", getattr(args, name), f"must be at least {least}", f"give {least} or more")
     counts = {"heldout": args.heldout, "heldout_voice": args.heldout_voice, **_split_utterances(args.utterances), "text": args.text_only}
-    for name, count in {**counts, "utterances": args.utterances, "processes": args.processes}.items():
-        if count < (name == "processes"):
-            raise UserError(f"--{name.replace('_', '-')}", count, "counts something", "give a whole number from 0, or 1 for processes")
     rows = synthesize(args.out, counts, args.seed, args.processes)
     spoken = [row for row in rows if row["audio"]]
     hours = sum(row["duration_s"] for row in spoken) / 3600

@@ -1,0 +1,116 @@
+import json
+
+import numpy as np
+import pytest
+import soundfile
+
+from data_prep.corpus import read_corpus, read_manifest, split_words, training_texts
+from spirit_jax.errors import UserError
+
+
+def put_audio(path, seconds=0.5):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    soundfile.write(path, 0.1 * np.sin(np.arange(int(16_000 * seconds)) / 20), 16_000)
+    return path
+
+
+def put_manifest(path, *rows):
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+@pytest.mark.parametrize("suffix", [".wav", ".flac", ".ogg", ".mp3"])
+@pytest.mark.parametrize("beside", [".txt", ".lab"])
+def test_a_folder_of_recordings_with_transcripts_beside(tmp_path, suffix, beside):
+    put_audio(tmp_path / "a" / f"one{suffix}").with_suffix(beside).write_text(" hello\n there ")
+    put_audio(tmp_path / f"two{suffix}")
+    one, two = read_corpus(tmp_path)
+    assert (one["id"], one["text"], one["words"], one["split"]) == ("a/one", "hello there", None, "train")
+    assert (two["id"], two["text"], two["split"]) == ("two", None, "speech")
+    assert one["audio"] == str(tmp_path / "a" / f"one{suffix}")
+
+
+def test_librispeech(tmp_path):
+    chapter = tmp_path / "84" / "121123"
+    put_audio(chapter / "84-121123-0000.flac")
+    put_audio(chapter / "84-121123-0001.flac")
+    (chapter / "84-121123.trans.txt").write_text("84-121123-0000 GO DO YOU HEAR\n84-121123-0001 BUT IN LESS\n")
+    rows = read_corpus(tmp_path)
+    assert [(row["text"], row["voice"]) for row in rows] == [("GO DO YOU HEAR", "84"), ("BUT IN LESS", "84")]
+
+
+def test_sphinx(tmp_path):
+    for name in ("001", "002"):
+        put_audio(tmp_path / f"{name}.wav")
+    (tmp_path / "cards.transcription").write_text("<s> ten of clubs  </s> (001)\nqueen of hearts (002)\n")
+    assert [row["text"] for row in read_corpus(tmp_path)] == ["ten of clubs", "queen of hearts"]
+
+
+def test_a_folder_with_a_manifest_and_paths_relative_to_it(tmp_path):
+    put_manifest(tmp_path / "list.jsonl", {"audio": "wav/x.wav", "text": "hi"}, {"id": "t", "text": "alone"}, {"audio": "/abs/y.flac"})
+    spoken, text, untold = read_corpus(tmp_path)
+    assert (spoken["id"], spoken["audio"], spoken["split"], spoken["source"]) == ("wav/x", str(tmp_path / "wav/x.wav"), "train", "list")
+    assert (text["audio"], text["split"]) == (None, "text")
+    assert (untold["id"], untold["split"], untold["text"]) == ("/abs/y", "speech", None)
+
+
+def test_words_with_times_are_the_text(tmp_path):
+    words = [["a", 0.0, 0.1], ["b,", 0.1, 0.3], ["c", 0.1, 0.3]]
+    (row,) = read_manifest(put_manifest(tmp_path / "m.jsonl", {"id": "1", "audio": "x.wav", "text": "A b c", "words": words}))
+    assert split_words(row) == ["a", "b,", "c"]
+
+
+def test_texts_a_line(tmp_path):
+    (tmp_path / "t.txt").write_text("one two\n\nthree\n")
+    rows = read_corpus(tmp_path / "t.txt")
+    assert [(row["text"], row["audio"], row["split"]) for row in rows] == [("one two", None, "text"), ("three", None, "text")]
+
+
+def test_training_texts_hold_nothing_held_out():
+    rows = [{"split": split, "text": split, "words": None} for split in ("train", "text", "heldout", "heldout_voice", "speech", "dev")]
+    assert list(training_texts(rows)) == ["train", "text", "speech"]
+
+
+def test_a_transcript_that_is_no_text_is_a_problem_of_its_row(tmp_path):
+    put_audio(tmp_path / "a.wav").with_suffix(".txt").write_bytes(b"\xff\xfe\x00\xd8")
+    (row,) = read_corpus(tmp_path)
+    assert row["problem"][0] == "transcript_not_utf8"
+
+
+BAD_ROWS = [
+    ({"id": "x"}, "neither audio nor text"),
+    ([1], "JSON object"),
+    ({"id": 3, "text": "x"}, "row 2 id = 3"),
+    ({"text": ["x"]}, "row 2 text"),
+    ({"text": "x", "words": [["x", 0.2]]}, "start s, end s"),
+    ({"text": "x", "words": [["x", 0.2, 0.1]]}, "start s, end s"),
+    ({"text": "x", "words": [["x", -0.2, 0.1]]}, "start s, end s"),
+    ({"text": "x", "words": [["x", 0.0, float("nan")]]}, "start s, end s"),
+    ({"text": "x y", "words": [["x", 0.5, 0.6], ["y", 0.1, 0.2]]}, "in order"),
+    ({"text": "x", "words": "x 0 1"}, "start s, end s"),
+]
+
+
+@pytest.mark.parametrize(("row", "told"), BAD_ROWS)
+def test_a_bad_row_is_told_by_its_number(tmp_path, row, told):
+    path = put_manifest(tmp_path / "m.jsonl", {"id": "good", "text": "x"}, row)
+    with pytest.raises(UserError, match="row 2") as error:
+        read_manifest(path)
+    assert told in str(error.value)
+
+
+def test_double_ids_name_both(tmp_path):
+    put_audio(tmp_path / "a.wav")
+    put_audio(tmp_path / "a.flac")
+    with pytest.raises(UserError, match=r"a\.flac and .*a\.wav"):
+        read_corpus(tmp_path)
+    with pytest.raises(UserError, match="row 1 and row 3"):
+        read_manifest(put_manifest(tmp_path / "m.jsonl", *({"id": id, "text": "x"} for id in "aba")))
+
+
+def test_missing_and_empty_places(tmp_path):
+    (tmp_path / "none.jsonl").write_text("")
+    (tmp_path / "empty").mkdir()
+    for path in (tmp_path / "nowhere", tmp_path / "empty", tmp_path / "none.jsonl"):
+        with pytest.raises(UserError, match=path.name):
+            read_corpus(path)

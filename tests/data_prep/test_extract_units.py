@@ -1,0 +1,193 @@
+import json
+import shutil
+
+import numpy as np
+import pytest
+import soundfile
+
+from data_prep.corpus import read_corpus
+from data_prep.extract_units import extract, read_units
+from spirit_jax.errors import UserError
+from spirit_jax.files import read_json, read_jsonl
+from spirit_jax.speech import audio
+from spirit_jax.speech.codec import load_codec
+from tests.data_prep.conftest import prepare
+
+SPLITS = {"heldout": 5, "heldout_voice": 3, "train": 18, "speech": 3}
+
+
+class CountingCodec:
+    """A codec that counts what it encodes, and fails from the `fails_at`-th wav on."""
+
+    unit_count, pitch_count, style_count, fingerprint = 5, 0, 0, "counting"
+
+    def __init__(self, real, fails_at=None):
+        self.real, self.fails_at, self.encoded = real, fails_at, 0
+
+    def encode_batch(self, wavs):
+        self.encoded += len(wavs)
+        if self.fails_at is not None and self.encoded >= self.fails_at:
+            raise KeyboardInterrupt
+        return self.real.encode_batch(wavs)
+
+
+@pytest.fixture(scope="module")
+def codec(stages):
+    return load_codec(stages.codec)
+
+
+def voiced(seconds, rate=16_000, channels=1):
+    wave = 0.3 * np.sin(2 * np.pi * 150 * np.arange(round(rate * seconds)) / rate)
+    return np.repeat(wave[:, None], channels, axis=1)
+
+
+@pytest.fixture
+def hospital(tmp_path):
+    """One recording for everything that can be wrong with it, and two that are well."""
+    folder = tmp_path / "hospital"
+    folder.mkdir()
+    good = voiced(1.0)
+    soundfile.write(folder / "good.wav", good, 16_000)
+    soundfile.write(folder / "stereo.flac", voiced(1.0, 44_100, 2), 44_100)
+    (folder / "corrupt.wav").write_bytes(b"RIFF\x00\x00\x00\x00WAVEnonsense" * 20)
+    (folder / "cut.flac").write_bytes((folder / "stereo.flac").read_bytes()[:30])
+    (folder / "empty.wav").write_bytes(b"")
+    soundfile.write(folder / "no_samples.wav", good[:0], 16_000)
+    soundfile.write(folder / "silent.wav", 0 * good, 16_000)
+    soundfile.write(folder / "blip.wav", voiced(0.05), 16_000)
+    soundfile.write(folder / "nan.wav", np.where(np.arange(16_000)[:, None] == 7, np.nan, good), 16_000, subtype="FLOAT")
+    soundfile.write(folder / "eight.wav", voiced(1.0, 16_000, 8), 16_000)
+    soundfile.write(folder / "slow.wav", voiced(1.0, 1_000), 1_000)
+    return folder
+
+
+REASONS = {
+    "blip": "too_short",
+    "corrupt": "unreadable",
+    "cut": "unreadable",
+    "eight": "too_many_channels",
+    "empty": "empty",
+    "nan": "not_finite",
+    "no_samples": "empty",
+    "silent": "silent",
+    "slow": "low_rate",
+}
+
+
+def test_bad_recordings_are_set_aside_and_the_job_goes_on(stages, hospital, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert prepare("units", "--audio", hospital, "--codec", stages.codec, "--out", out) == 0
+    printed = capsys.readouterr()
+    assert "2 utterances" in printed.out
+    assert "9 set aside" in printed.out
+    assert "warning: 9 recordings" in printed.err
+    quarantined = list(read_jsonl(out / "quarantine.jsonl"))
+    assert {row["id"]: row["reason"] for row in quarantined} == REASONS
+    assert all(row["detail"] and row["audio"].startswith(str(hospital)) for row in quarantined)
+    summary, rows = read_units(out)
+    assert [row["id"] for row in rows] == ["good", "stereo"]
+    assert (summary["n_ok"], summary["n_quarantined"], sum(summary["reasons"].values())) == (2, 9, 9)
+
+
+def test_strict_gives_1_and_the_same_files(stages, hospital, tmp_path):
+    options = ("units", "--audio", hospital, "--codec", stages.codec, "--strict", "--out")
+    assert prepare(*options, tmp_path / "out") == 1
+    assert read_json(tmp_path / "out" / "summary.json")["n_ok"] == 2
+    for name in REASONS:
+        next(hospital.glob(f"{name}.*")).unlink()
+    assert prepare(*options, tmp_path / "well") == 0
+
+
+def test_rows_keep_the_manifest_and_gain_units(stages, codec):
+    summary, rows = read_units(stages.units)
+    rows = list(rows)
+    given = {row["id"]: row for row in read_corpus(stages.manifest) if row["audio"]}
+    assert [row["id"] for row in rows] == list(given)
+    for row in rows:
+        duration = row["duration_s"]
+        assert all(row[name] == given[row["id"]][name] for name in ("audio", "text", "words", "voice", "source", "split"))
+        assert abs(len(row["units"]) - 25 * duration) <= 2
+        assert abs(len(row["pitch"]) - 12.5 * duration) <= 2
+        assert abs(len(row["style"]) - duration) <= 1.5
+    assert summary["encoder_fingerprint"] == codec.fingerprint
+    assert summary["splits"] == SPLITS
+    assert summary["hours"] == pytest.approx(sum(row["duration_s"] for row in rows) / 3600, abs=1e-6)
+    assert rows[0]["units"] == codec.encode_batch([audio.load(rows[0]["audio"])])[0].units.tolist()
+
+
+def test_shards_do_not_change_the_units(stages, codec, tmp_path):
+    rows = [row for row in read_corpus(stages.manifest) if row["audio"]]
+    extract(rows, codec, tmp_path, shard_size=100)
+    assert list(read_units(tmp_path)[1]) == list(read_units(stages.units)[1])
+    assert [path.name for path in sorted(tmp_path.glob("units-*"))] == ["units-00000-of-00001.jsonl"]
+    assert len(list(stages.units.glob("units-*-of-00003.jsonl"))) == 3
+
+
+def test_what_was_interrupted_goes_on_where_it_was(stages, codec, tmp_path):
+    rows = [row for row in read_corpus(stages.manifest) if row["audio"]]
+    with pytest.raises(KeyboardInterrupt):
+        extract(rows, CountingCodec(codec, fails_at=20), tmp_path, shard_size=10)
+    assert [path.name for path in tmp_path.glob("units-*")] == ["units-00000-of-00003.jsonl"], "whole or absent"
+    with pytest.raises(UserError, match="hasn't finished"):
+        read_units(tmp_path)
+    resumed = CountingCodec(codec)
+    summary = extract(rows, resumed, tmp_path, shard_size=10)
+    assert resumed.encoded == len(rows) - 10
+    assert summary["n_ok"] == len(rows)
+    assert list(read_units(tmp_path)[1]) == list(read_units(stages.units)[1])
+
+
+def test_a_shard_is_made_again_if_rows_recordings_or_codec_changed(stages, codec, tmp_path):
+    copy = tmp_path / "corpus"
+    shutil.copytree(stages.corpus, copy)
+    out = tmp_path / "units"
+
+    def encoded(fingerprint="counting"):
+        counting = CountingCodec(codec)
+        counting.fingerprint = fingerprint
+        extract([row for row in read_corpus(copy) if row["audio"]], counting, out, shard_size=10)
+        return counting.encoded
+
+    assert (encoded(), encoded()) == (29, 0)
+    shutil.copy(copy / "wav" / "train-000000.wav", copy / "wav" / "train-000003.wav")
+    assert encoded() == 10
+    manifest = copy / "manifest.jsonl"
+    lines = manifest.read_text().splitlines(keepends=True)
+    manifest.write_text("".join([json.dumps({**json.loads(lines[0]), "text": "new words", "words": None}) + "\n", *lines[1:]]))
+    assert encoded() == 10
+    assert encoded("another") == 29
+
+
+def test_another_division_leaves_no_old_shards(stages, codec, tmp_path):
+    rows = [row for row in read_corpus(stages.manifest) if row["audio"]][:6]
+    extract(rows, codec, tmp_path, shard_size=2)
+    extract(rows, codec, tmp_path, shard_size=3)
+    assert [path.name for path in sorted(tmp_path.glob("units-*"))] == ["units-00000-of-00002.jsonl", "units-00001-of-00002.jsonl"]
+    assert len(list((tmp_path / "done").iterdir())) == 2
+
+
+def test_long_recordings_are_cut_into_pieces_of_100_s(codec, tmp_path):
+    rng = np.random.default_rng(0)
+    wav = voiced(100.5)[:, 0] + 0.01 * rng.standard_normal(1_608_000)
+    soundfile.write(tmp_path / "long.wav", wav, 16_000)
+    extract(read_corpus(tmp_path), codec, tmp_path / "out", shard_size=10)
+    (row,) = read_units(tmp_path / "out")[1]
+    read = audio.load(tmp_path / "long.wav")
+    pieces = codec.encode_batch([read[:1_600_000], read[1_600_000:]])
+    assert row["units"] == np.concatenate([piece.units for piece in pieces]).tolist()
+
+
+@pytest.mark.parametrize("option", ["--audio", "--codec"])
+def test_missing_folders_are_one_line_and_write_nothing(stages, tmp_path, capsys, option):
+    options = {"--audio": stages.manifest, "--codec": stages.codec, "--out": tmp_path / "out", option: tmp_path / "nowhere"}
+    assert prepare("units", *(word for pair in options.items() for word in pair)) == 2
+    error = capsys.readouterr().err
+    assert "nowhere" in error
+    assert error.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_corpus_without_recordings_is_refused(stages, tmp_path, capsys):
+    (tmp_path / "t.txt").write_text("only text\n")
+    assert prepare("units", "--audio", tmp_path / "t.txt", "--codec", stages.codec, "--out", tmp_path / "out") == 2
+    assert "has no recordings" in capsys.readouterr().err

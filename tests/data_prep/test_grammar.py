@@ -1,0 +1,61 @@
+import itertools
+import random
+from collections import Counter
+
+from data_prep import grammar
+
+
+def draw(count: int, seed: int = 0) -> list[str]:
+    return list(itertools.islice(grammar.draw_distinct(random.Random(seed)), count))
+
+
+def parse(sentence: str) -> tuple[list[str], list[str]]:
+    first, second = sentence.split(", ")
+    return first.split(), second.split()
+
+
+def test_thousands_of_distinct_sentences_of_eight_to_eleven_known_words():
+    sentences = draw(20_000)
+    assert len(set(sentences)) == 20_000
+    words = [sentence.replace(",", "").split() for sentence in sentences]
+    assert {len(ws) for ws in words} == {8, 9, 10, 11}
+    assert {word for ws in words for word in ws} == set(grammar.vocabulary())
+    assert 100 <= len(grammar.vocabulary()) <= 130
+
+
+def test_no_word_plays_two_parts():
+    parts = [word for t in grammar.TOPICS for word in (t.scene, t.verb, *t.actors, *t.objects)]
+    parts += [*grammar.ADVERBS, *set(grammar.ADVERBS.values()), *grammar.DAYS, *grammar.MOVES, *grammar.LINKS]
+    assert len(parts) == len(set(parts))
+
+
+def test_the_second_clause_follows_from_the_first():
+    by_actor = {actor: (t, t.objects[i]) for t in grammar.TOPICS for i, actor in enumerate(t.actors)}
+    verbs, objects, adverbs = Counter(), Counter(), Counter()
+    for sentence in draw(5000):
+        first, second = parse(sentence)
+        actor = next(word for word in first if word in by_actor)
+        topic, expected = by_actor[actor]
+        assert first[-1] == topic.scene
+        verbs[second[1] == topic.verb] += 1
+        objects[second[2] == expected] += 1
+        adjective = next((word for word in first if word in grammar.ADVERBS), None)
+        assert (adjective is None) == (len(second) == 3)
+        if adjective:
+            adverbs[second[3] == grammar.ADVERBS[adjective]] += 1
+    for counts in (verbs, objects, adverbs):
+        assert abs(counts[True] / counts.total() - grammar.FOLLOWS) < 0.02
+
+
+def test_free_words_tell_nothing_of_the_second_clause():
+    after = Counter()
+    for sentence in draw(5000):
+        first, second = parse(sentence)
+        after[next(word for word in first if word in grammar.MOVES), second[1]] += 1
+    share = max(after.values()) / sum(after.values())
+    assert share < 3 / (len(grammar.MOVES) * len(grammar.TOPICS))
+
+
+def test_deterministic_for_a_seed():
+    assert draw(50) == draw(50)
+    assert draw(50) != draw(50, seed=1)

@@ -1,0 +1,90 @@
+"""The tokenizer, fit-codec and stats commands, and the front door."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import soundfile
+
+from data_prep.__main__ import COMMANDS
+from spirit_jax.speech.codec import load_codec
+from spirit_jax.tokens.text import TextTokenizer
+from tests.data_prep.conftest import prepare
+
+
+def test_the_tokenizer_knows_the_corpus(stages):
+    tokenizer = TextTokenizer.load(stages.tokenizer)
+    assert tokenizer.size == 320
+    assert tokenizer.decode(tokenizer.encode("today the old farmer")) == "today the old farmer"
+
+
+def test_training_the_tokenizer_again_gives_the_same(stages, tmp_path):
+    assert prepare("tokenizer", "--texts", stages.manifest, "--size", 320, "--out", tmp_path) == 0
+    assert TextTokenizer.load(tmp_path).fingerprint == TextTokenizer.load(stages.tokenizer).fingerprint
+
+
+def test_the_tokenizer_sees_no_held_out_text(stages, tmp_path, capsys):
+    (tmp_path / "m.jsonl").write_text('{"text": "a", "split": "heldout"}\n')
+    assert prepare("tokenizer", "--texts", tmp_path / "m.jsonl", "--out", tmp_path / "out") == 2
+    assert "held-out" in capsys.readouterr().err
+
+
+def test_fit_codec_is_deterministic_and_expressive_on_demand(stages, tmp_path):
+    codec = load_codec(stages.codec)
+    assert (codec.unit_count, codec.pitch_count) == (20, 64)
+    assert codec.style_count > 0
+    options = ("--units", 20, "--expressive", "--out", tmp_path / "again")
+    assert prepare("fit-codec", "--audio", stages.manifest, *options) == 0
+    assert load_codec(tmp_path / "again").fingerprint == codec.fingerprint
+
+
+def test_fit_codec_leaves_bad_recordings_out(stages, tmp_path, capsys):
+    for name in ("train-000000", "train-000001"):
+        (tmp_path / f"{name}.wav").write_bytes((stages.corpus / "wav" / f"{name}.wav").read_bytes())
+    soundfile.write(tmp_path / "silent.wav", np.zeros(16_000), 16_000)
+    assert prepare("fit-codec", "--audio", tmp_path, "--out", tmp_path / "codec", "--units", 8) == 0
+    assert "silent.wav is left out" in capsys.readouterr().err
+    assert load_codec(tmp_path / "codec").unit_count == 8
+
+
+def test_fit_codec_wants_training_audio(tmp_path, capsys):
+    (tmp_path / "m.jsonl").write_text('{"audio": "a.wav", "split": "heldout"}\n')
+    assert prepare("fit-codec", "--audio", tmp_path / "m.jsonl", "--out", tmp_path / "out") == 2
+    assert "training audio" in capsys.readouterr().err
+
+
+def test_stats_count_what_the_shards_hold(stages, capsys):
+    assert prepare("stats", "--shards", stages.shards) == 0
+    lines = capsys.readouterr().out.splitlines()
+    table = {line.split()[0]: line.split()[1:] for line in lines[2:-1]}
+    assert {name: [int(cell) for cell in row[:3]] for name, row in table.items()} == {
+        "heldout": [5, 5, 5],
+        "heldout_voice": [3, 3, 3],
+        "speech": [3, 3, 0],
+        "text": [60, 0, 0],
+        "train": [18, 18, 18],
+    }
+    seconds = float(table["train"][3]) * 3600
+    assert 18 * 2 < seconds < 18 * 5
+    style, pitch, units = (int(cell) for cell in table["train"][5:8])
+    assert 0.8 * seconds < style < 1.5 * seconds
+    assert pitch < 12.5 * seconds
+    assert units < 25 * seconds
+    assert float(table["train"][8]) == pytest.approx((style + pitch + units) / seconds, rel=0.05)  # hours are printed to three digits
+    assert "20 of 20 units" in lines[-1]
+
+
+@pytest.mark.parametrize("command", list(COMMANDS))
+def test_every_command_has_help(command, capsys):
+    with pytest.raises(SystemExit) as stop:
+        prepare(command, "--help")
+    assert stop.value.code == 0
+    assert "--" in capsys.readouterr().out
+
+
+def test_an_unknown_option_is_one_line_and_exit_2():
+    done = subprocess.run([sys.executable, "-m", "data_prep", "stats", "--nonsense"], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: ")
+    assert done.stderr.count("\n") == 1

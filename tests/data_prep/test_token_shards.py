@@ -1,0 +1,183 @@
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow_datasets as tfds
+
+from data_prep import token_shards
+from data_prep.extract_units import read_units
+from spirit_jax.config import Arrangement
+from spirit_jax.shards import Layout, check_compatible, open_shards, read_metadata, splits
+from spirit_jax.speech.codec import load_codec
+from spirit_jax.tokens.interleave import Spans, arrange
+from spirit_jax.tokens.text import TextTokenizer
+from spirit_jax.tokens.vocab import TokenClass
+from tests.data_prep.conftest import prepare
+
+COUNTS = {"heldout": 5, "heldout_voice": 3, "speech": 3, "text": 60, "train": 18}
+SPANS = ("--text-span", 2, 4, "--speech-span", 1, 3)
+
+
+@pytest.fixture(scope="module")
+def frozen(stages):
+    out = stages.root / "frozen"
+    assert prepare("shards", *stages.shard_options, "--out", out, "--config", "interleaved", "--draws", 3, "--seed", 7, *SPANS) == 0
+    return out
+
+
+def test_a_split_for_each_split_of_the_manifest(stages):
+    version = stages.shards / "spirit_tokens" / "aligned" / "1.0.0"
+    assert splits(version) == COUNTS
+    assert {name: len(open_shards(stages.shards, split=name)) for name in COUNTS} == COUNTS
+
+
+def test_records_hold_units_words_and_times(stages):
+    tokenizer = TextTokenizer.load(stages.tokenizer)
+    rows = {row["id"]: row for row in read_units(stages.units)[1]}
+    for record in open_shards(stages.shards, split="train"):
+        row = rows[record.id]
+        assert (record.voice, record.source) == (row["voice"], "synthetic")
+        assert tokenizer.decode(record.text_ids) == row["text"]
+        assert record.text_ids.tolist() == tokenizer.encode(row["text"])
+        assert record.aligned
+        np.testing.assert_allclose(record.word_start_s, [word[1] for word in row["words"]], rtol=1e-6)
+        np.testing.assert_allclose(record.word_end_s, [word[2] for word in row["words"]], rtol=1e-6)
+        for name in ("units", "pitch", "style"):
+            np.testing.assert_array_equal(getattr(record.speech, name), row[name])
+
+
+def test_speech_alone_and_text_alone(stages):
+    assert all(record.speech is not None and not len(record.text_ids) and not record.aligned for record in open_shards(stages.shards, split="speech"))
+    assert all(record.speech is None and len(record.text_ids) and not record.aligned for record in open_shards(stages.shards, split="text"))
+
+
+def test_any_tfds_reader_sees_the_same_rows(stages):
+    ours = open_shards(stages.shards, split="heldout")
+    theirs = tfds.builder_from_directory(ours.folder).as_data_source("heldout")
+    for index in range(len(ours)):
+        row = ours.raw(index)
+        assert row.keys() == theirs[index].keys()
+        for name, value in theirs[index].items():
+            np.testing.assert_array_equal(row[name], value)
+
+
+def test_metadata_names_tokenizer_encoder_and_vocabulary(stages):
+    codec, tokenizer = load_codec(stages.codec), TextTokenizer.load(stages.tokenizer)
+    metadata = open_shards(stages.shards).metadata
+    assert metadata.layout is Layout.ALIGNED
+    assert metadata.encoder_fingerprint == codec.fingerprint
+    assert metadata.tokenizer_fingerprint == tokenizer.fingerprint
+    vocabulary = metadata.vocabulary
+    assert (vocabulary.text_size, vocabulary.units) == (tokenizer.size, codec.unit_count)
+    assert (vocabulary.pitches, vocabulary.styles) == (codec.pitch_count, codec.style_count)
+    check_compatible(metadata, vocabulary, tokenizer.fingerprint, codec.fingerprint)
+
+
+def test_interleaved_documents_are_seeded_draws_of_the_aligned_records(stages, frozen):
+    documents = open_shards(frozen, "interleaved")
+    assert splits(documents.folder) == {name: count * (3 if name not in ("text", "speech") else 1) for name, count in COUNTS.items()}
+    aligned = open_shards(stages.shards)
+    records = {record.id: record for record in aligned}
+    vocabulary, drawn = aligned.metadata.vocabulary, {}
+    for index in range(len(documents)):
+        drawn.setdefault(documents.raw(index)["id"].decode(), []).append(documents[index])
+    assert drawn.keys() == records.keys()
+    for id, found in drawn.items():
+        (speech,) = arrange(records[id], Arrangement.SPEECH, vocabulary, Spans(), np.random.default_rng(0))
+        (text,) = arrange(records[id], Arrangement.TEXT, vocabulary, Spans(), np.random.default_rng(0))
+        for document in found:
+            is_text = vocabulary.modality_of(document) == TokenClass.TEXT
+            assert is_subsequence(document[is_text], text)
+            assert is_subsequence(document[(document >= vocabulary.unit_start) & (document < vocabulary.pitch_start)], speech)
+            assert {vocabulary.text_tag, vocabulary.speech_tag} <= set(document)
+    assert sum(len({tuple(document) for document in found}) for found in drawn.values()) > 2 * len(records), "draws differ"
+
+
+def is_subsequence(part, whole) -> bool:
+    rest = iter(whole.tolist())
+    return all(id in rest for id in part.tolist())
+
+
+def read_all(folder):
+    documents = open_shards(folder, Layout.INTERLEAVED)
+    return [documents[index].tolist() for index in range(len(documents))]
+
+
+def test_the_same_seed_gives_the_same_documents(stages, frozen, tmp_path):
+    options = ("shards", *stages.shard_options, "--config", "interleaved", "--draws", 3, *SPANS)
+    assert prepare(*options, "--seed", 7, "--out", tmp_path / "same") == 0
+    assert prepare(*options, "--seed", 8, "--out", tmp_path / "other") == 0
+    assert read_all(tmp_path / "same") == read_all(frozen)
+    assert read_all(tmp_path / "other") != read_all(frozen)
+
+
+def test_unaligned_utterances_freeze_as_speech_and_as_text(stages, tmp_path):
+    (row,) = [row for row in read_units(stages.units)[1] if row["id"] == "train-000000"]
+    metadata = open_shards(stages.shards).metadata
+    contents = token_shards.Contents(metadata, TextTokenizer.load(stages.tokenizer), None, None, token_shards.Draws(count=3))
+    examples = dict(token_shards.write_interleaved({**row, "words": None}, contents))
+    speech, text = (example["tokens"] for example in examples.values())
+    assert speech[1] == metadata.vocabulary.speech_tag
+    assert text[1] == metadata.vocabulary.text_tag
+
+
+def test_units_of_another_codec_are_refused_naming_both(stages, tmp_path, capsys):
+    assert prepare("fit-codec", "--audio", stages.manifest, "--out", tmp_path / "codec", "--units", 16) == 0
+    other, made_with = load_codec(tmp_path / "codec").fingerprint, load_codec(stages.codec).fingerprint
+    capsys.readouterr()
+    options = ("--units", stages.units, "--tokenizer", stages.tokenizer, "--codec", tmp_path / "codec")
+    assert prepare("shards", *options, "--out", tmp_path / "out") == 2
+    error = capsys.readouterr().err
+    assert other in error
+    assert made_with in error
+    assert not (tmp_path / "out").exists()
+
+
+def test_text_alone_needs_no_codec(stages, tmp_path):
+    (tmp_path / "t.txt").write_text("the old farmer\nslept\n")
+    assert prepare("shards", "--texts", tmp_path / "t.txt", "--tokenizer", stages.tokenizer, "--out", tmp_path / "out") == 0
+    shards = open_shards(tmp_path / "out", split="text")
+    assert shards.metadata.encoder_fingerprint is None
+    assert not shards.metadata.vocabulary.has_speech
+    assert len(shards) == 2
+
+
+def test_shards_are_whole_or_as_before(stages, tmp_path, monkeypatch):
+    shutil.copytree(stages.shards, tmp_path / "out")
+    before = sorted(path.name for path in (tmp_path / "out").rglob("*"))
+
+    def fail(row, contents):
+        if row["split"] == "text":
+            raise KeyboardInterrupt
+        yield from aligned(row, contents)
+
+    aligned = token_shards.write_aligned
+    monkeypatch.setattr(token_shards, "write_aligned", fail)
+    with pytest.raises(KeyboardInterrupt):
+        prepare("shards", *stages.shard_options, "--out", tmp_path / "out")
+    assert sorted(path.name for path in (tmp_path / "out").rglob("*")) == before
+    assert len(open_shards(tmp_path / "out")) == COUNTS["train"]
+
+
+@pytest.mark.parametrize(
+    "options", [("--draws", 0), ("--text-span", 3, 2), ("--units", "nowhere"), ("--tokenizer", "nowhere"), ("--codec", "nowhere")]
+)
+def test_wrong_options_are_one_line_and_write_nothing(stages, tmp_path, capsys, options):
+    assert prepare("shards", *stages.shard_options, "--out", tmp_path / "out", *options) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ")
+    assert error.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_nothing_of_it_needs_tensorflow(stages):
+    check = "import sys, data_prep.token_shards; from spirit_jax.shards import open_shards; "
+    check += f"open_shards({str(stages.shards)!r})[0]; sys.exit('tensorflow' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", check], check=False).returncode == 0
+
+
+def test_metadata_survives_its_dictionary(stages):
+    metadata = open_shards(stages.shards).metadata
+    assert type(metadata).from_dict(metadata.to_dict()) == metadata == read_metadata(stages.shards / "spirit_tokens" / "aligned" / "1.0.0")
