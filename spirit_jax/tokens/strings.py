@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import numpy as np
 
 from spirit_jax.errors import UserError
-from spirit_jax.tokens.vocab import MARKS, Kind, TokenClass, Vocabulary, merge_streams
+from spirit_jax.tokens.vocab import MARKS, Kind, Vocabulary, merge_streams
 from spirit_jax.units import PITCH_RATE, STYLE_RATE, UNIT_TIME_RATE, SpeechTokens
 
 MISSING_STYLES = (71, 68, 98)  # pitch without style: the release picks one of these at random; we take the first, a choice
@@ -252,12 +252,3 @@ def parse_prompt(string: str, vocabulary: Vocabulary, encode: Callable[[str], Se
     if end < len(string):
         parts.append(encode(string[end:]))
     return np.concatenate([np.zeros(0, np.int32), *(np.asarray(part, np.int32) for part in parts)])
-
-
-def render_ids(ids: np.ndarray, vocabulary: Vocabulary, decode: Callable[[Sequence[int]], str]) -> str:
-    """The prompt string of ids, to be read by people: text through `decode`, which drops BOS and EOS, tokens by name."""
-    ids = np.asarray(ids)
-    pieces, class_N = vocabulary.pieces(), vocabulary.modality_of(ids)
-    runs = np.split(ids, np.flatnonzero(np.diff(class_N)) + 1)
-    spoken = [len(run) > 0 and vocabulary.modality_of(run[0]) != TokenClass.TEXT for run in runs]
-    return "".join("".join(pieces[id - vocabulary.text_size] for id in run) if tokens else decode(run.tolist()) for run, tokens in zip(runs, spoken))

@@ -172,15 +172,11 @@ class Vocabulary:
         return banned_V
 
     def modality_of(self, ids: np.ndarray) -> np.ndarray:
-        """The `TokenClass` of each id, int8 of the same shape; on a device, index `modality_table` instead."""
-        return self.modality_table()[ids]
-
-    def modality_table(self, rows: int | None = None) -> np.ndarray:
-        """The `TokenClass` by id: int8 [rows]."""
-        table_V = np.zeros(self.rows() if rows is None else rows, np.int8)
-        table_V[self.unit_start : self.size] = TokenClass.SPEECH
-        table_V[self.text_size : self.unit_start] = TokenClass.TAG
-        return table_V
+        """The `TokenClass` of each id: int8 of the same shape."""
+        ids = np.asarray(ids)
+        speech = (ids >= self.unit_start) & (ids < self.size)
+        tag = (ids >= self.text_size) & (ids < self.unit_start)
+        return speech * np.int8(TokenClass.SPEECH) + tag * np.int8(TokenClass.TAG)
 
     @cached_property
     def _ranges(self) -> tuple[np.ndarray, np.ndarray]:

@@ -74,7 +74,7 @@ seeds = st.integers(0, 10_000)
 
 
 @given(seeds, st.integers(1, 40), st.sampled_from([BASE, EXPRESSIVE]))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_the_other_modality_covers_exactly_the_words_between(seed, words, vocabulary):
     """Walks the document: each span is the words or the stream tokens that come next, so all is there in order."""
     record = make_record(seed, words, vocabulary is EXPRESSIVE)
@@ -107,7 +107,7 @@ def check_length(record, vocabulary, word, last, low, high, tail):
 
 
 @given(seeds, st.sampled_from([BASE, EXPRESSIVE]))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_speech_is_deduplicated_before_it_is_cut(seed, vocabulary):
     """A run of equal units across a cut is said once: the spans hold as many units as the whole stream."""
     record = make_record(seed, 20, vocabulary is EXPRESSIVE)
@@ -218,6 +218,20 @@ def test_continuations_are_refused_where_speech_cannot_be_cut():
     for word in (0, record.words):
         with pytest.raises(UserError):
             continuation(record, word, Modality.TEXT, Modality.TEXT, EXPRESSIVE)
+
+
+@pytest.mark.parametrize("vocabulary", [BASE, EXPRESSIVE])
+def test_words_beyond_the_speech_stay_with_the_last_spoken_word(vocabulary):
+    """So no span is without units, whatever the word times say."""
+    record = make_record(0, expressive=vocabulary is EXPRESSIVE)
+    late = record.word_start_s.copy()
+    late[-3:] = record.speech.duration_s + np.arange(3)
+    record = dataclasses.replace(record, word_start_s=late)
+    assert boundaries(record, vocabulary).max() <= record.words - 4
+    for seed in range(20):
+        (document,) = arrange(record, Arrangement.INTERLEAVED, vocabulary, SPANS, np.random.default_rng(seed))
+        for modality, ids in spans_of(document, vocabulary):
+            assert modality is Modality.TEXT or (vocabulary.decode_stream(ids)[0] == Kind.UNIT).any()
 
 
 def test_word_times_must_match_the_words():

@@ -7,43 +7,20 @@ from hypothesis import strategies as st
 
 from spirit_jax.errors import UserError
 from spirit_jax.tokens import strings
-from spirit_jax.tokens.strings import carry, parse, parse_prompt, parse_stream, render, render_ids, render_stream, string_to_units, units_to_string
+from spirit_jax.tokens.strings import carry, parse, parse_prompt, parse_stream, render, render_stream, string_to_units, units_to_string
 from spirit_jax.tokens.vocab import Kind, Vocabulary, merge
 from spirit_jax.units import SpeechTokens
 
 VOCABULARY = Vocabulary.expressive(300)
 codes = st.lists(st.integers(0, 12) | st.integers(0, 20_000), max_size=40).map(lambda values: np.array(values, np.int32))
 streams = st.lists(st.tuples(st.sampled_from(Kind), st.integers(0, 12) | st.integers(0, 99_999)), max_size=40)
-fragments = [
-    "[Hu3]",
-    "[Hu012]",
-    "[Hu12345]",
-    "[Pi7]",
-    "[Pi63]",
-    "[St99]",
-    "[Text]",
-    "[Speech]",
-    "[",
-    "]",
-    "Hu",
-    "Hu4]",
-    "[Pi",
-    "[St",
-    "word ",
-    "é",
-    "²",
-    "5",
-    "]]",
-]
+fragments = ["[Hu3]", "[Hu012]", "[Hu12345]", "[Hu1:2]", "[Pi7]", "[Pi6/]", "[Pi63]", "[St99]", "[Text]", "[Speech]"]
+fragments += ["[", "]", "Hu", "Hu4]", "[Pi", "[St", "é", "²", "5", "]]", "word "]
 messes = st.lists(st.sampled_from(fragments), max_size=12).map("".join)
 
 
 def encode(text):
     return [3 + byte for byte in text.encode()]
-
-
-def decode(ids):
-    return bytes(id - 3 for id in ids if id > 2).decode()
 
 
 @given(codes, codes, codes)
@@ -165,9 +142,3 @@ def test_what_is_no_token_stays_text(text):
 def test_a_token_that_the_vocabulary_lacks_is_refused(string, vocabulary):
     with pytest.raises(UserError):
         parse_prompt(string, vocabulary, encode)
-
-
-@given(st.lists(st.sampled_from(["[Text]", "[Speech]", "[Hu7]", "[Pi63]", "[St0]", "some words", "[", " é "]), max_size=10).map("".join))
-def test_ids_can_be_read_as_a_prompt_again(prompt):
-    ids = parse_prompt(prompt, VOCABULARY, encode)
-    assert render_ids(np.concatenate([[VOCABULARY.bos], ids]), VOCABULARY, decode) == prompt

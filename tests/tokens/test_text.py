@@ -55,7 +55,7 @@ def test_a_size_out_of_reach_is_refused(size, tmp_path):
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="▁\0"), max_size=30))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_any_text_survives(sentencepiece_file, text):
     tokenizer = TextTokenizer.load(sentencepiece_file)
     assert tokenizer.decode(tokenizer.encode(text)) == text
