@@ -191,3 +191,28 @@ def test_a_corpus_without_recordings_is_refused(stages, tmp_path, capsys):
     (tmp_path / "t.txt").write_text("only text\n")
     assert prepare("units", "--audio", tmp_path / "t.txt", "--codec", stages.codec, "--out", tmp_path / "out") == 2
     assert "has no recordings" in capsys.readouterr().err
+
+
+def test_no_damage_stops_the_job(stages, codec, tmp_path):
+    rng = np.random.default_rng(0)
+    for suffix in ("wav", "flac", "ogg", "mp3"):
+        soundfile.write(tmp_path / f"whole.{suffix}", voiced(0.5), 16_000)
+        whole = (tmp_path / f"whole.{suffix}").read_bytes()
+        (tmp_path / f"whole.{suffix}").unlink()
+        for number in range(10):
+            damaged = np.frombuffer(whole, np.uint8).copy()
+            damaged[rng.integers(0, min(len(whole), 100 if number % 2 else 10**9), 6)] = rng.integers(0, 256, 6)
+            (tmp_path / f"{suffix}{number}.{suffix}").write_bytes(damaged[: rng.integers(1, len(whole)) if number % 5 == 0 else None].tobytes())
+    summary = extract(read_corpus(tmp_path), codec, tmp_path / "out", shard_size=100)
+    assert summary["n_ok"] + summary["n_quarantined"] == 40
+    assert summary["n_quarantined"] > 5
+
+
+def test_a_header_that_claims_terabytes_is_unreadable(stages, tmp_path, monkeypatch):
+    def claim(path):
+        raise MemoryError("7.73 TiB")
+
+    monkeypatch.setattr(audio, "load", claim)
+    extract([{"id": "huge", "audio": str(tmp_path / "huge.flac"), "split": "speech"}], load_codec(stages.codec), tmp_path / "out", shard_size=1)
+    (row,) = read_jsonl(tmp_path / "out" / "quarantine.jsonl")
+    assert (row["reason"], row["detail"]) == ("unreadable", "7.73 TiB")
