@@ -12,6 +12,7 @@ import math
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 from spirit_jax.errors import UserError
 from spirit_jax.files import read_jsonl, require_file
@@ -61,7 +62,7 @@ def find_corpus(folder: Path) -> list[dict]:
 
 def split_words(row: dict) -> list[str]:
     """The words of a row's text; those with times where it has them."""
-    return [word for word, _, _ in row["words"]] if row["words"] else (row["text"] or "").split()
+    return [str(word) for word, _, _ in row["words"]] if row["words"] else str(row["text"] or "").split()
 
 
 def training_texts(rows: Iterable[dict]) -> Iterator[str]:
@@ -89,7 +90,7 @@ def _complete_row(row: object, path: Path, number: int) -> dict:
     return {**row, "id": id, "audio": str(path.parent.absolute() / audio) if audio else None, "text": text, "words": words, **named}
 
 
-def _check_words(words: object, where: str) -> list | None:
+def _check_words(words: Any, where: str) -> list | None:
     """Word times as they are, or None; a UserError where they aren't [word, start, end] with 0 <= start <= end, in order of their starts."""
     if not words:
         return None
@@ -100,7 +101,7 @@ def _check_words(words: object, where: str) -> list | None:
         if not timed or not latest <= word[1] <= word[2]:
             raise UserError(f"{where} words", word, "must be [word, start s, end s] with 0 <= start <= end, in order", "mend or drop the times")
         latest = word[1]
-    return words  # pyright: ignore[reportReturnType]
+    return words
 
 
 def _default_split(audio: str | None, text: str | None) -> str:

@@ -72,7 +72,8 @@ class ShardSplit(Sequence):
         import tensorflow_datasets as tfds
 
         self.folder, self.metadata, self.split = folder, metadata, split
-        self._serialized = tfds.builder_from_directory(folder).as_data_source(split).data_source
+        rows: Any = tfds.builder_from_directory(folder).as_data_source(split)  # pyright: ignore[reportCallIssue]
+        self._serialized = rows.data_source
         self._convert = record_from_row if metadata.layout is Layout.ALIGNED else tokens_from_row
 
     def __len__(self) -> int:
@@ -94,7 +95,8 @@ class ShardSplit(Sequence):
         if not 0 <= index < len(self):
             raise IndexError(f"{self} has rows 0 to {len(self) - 1}, not {index}")
         row = {}
-        for name, feature in tf_example_pb2.Example.FromString(self._serialized[index]).features.feature.items():
+        example: Any = tf_example_pb2.Example.FromString(self._serialized[index])  # pyright: ignore[reportAttributeAccessIssue]
+        for name, feature in example.features.feature.items():
             kind = feature.WhichOneof("kind")
             if kind == "bytes_list":
                 row[name] = b"".join(feature.bytes_list.value)
