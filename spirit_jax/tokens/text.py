@@ -135,7 +135,7 @@ class _SentencePiece:
         self.bos, self.eos, self.unk = self.processor.bos_id(), self.processor.eos_id(), self.processor.unk_id()
 
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
-        return self.processor.Encode(list(texts), num_threads=1)
+        return [self.processor.Encode(text) for text in texts]  # a list would start a pool of threads for each call
 
     def decode(self, ids: list[int]) -> str:
         return self.processor.Decode(ids)
