@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from spirit_jax.config import Dtype, ModelConfig, Remat
-from spirit_jax.model.llama import Llama
+from spirit_jax.model.llama import Llama, is_param
 from spirit_jax.tokens.vocab import Vocabulary
 
 VOCABULARY = Vocabulary(text_size=60, units=30, pitches=6, styles=4)
@@ -16,14 +16,20 @@ CONFIG = ModelConfig(
 )
 
 
+def random_llama(cfg: ModelConfig, scale: float) -> Llama:
+    """Drawn by numpy, which compiles nothing; `scale` makes its choices depend on the context."""
+    rng = np.random.default_rng(0)
+
+    def draw(variable):
+        norm = variable.get_metadata("axes")[-1] == "norm"
+        return jax.tree.map(lambda a: jnp.asarray(np.ones(a.shape) if norm else scale * rng.normal(size=a.shape), a.dtype), variable)
+
+    return jax.tree.map(draw, jax.eval_shape(lambda: Llama(cfg, jax.random.key(0))), is_leaf=is_param)
+
+
 @functools.cache
-def llama(scale: float = 8.0) -> Llama:
-    """Weights large enough that its choices depend on the context."""
-
-    def make():
-        return jax.tree.map(lambda w: w * scale if w.ndim > 2 or w.shape[0] == CONFIG.rows else w, Llama(CONFIG, jax.random.key(0)))
-
-    return jax.jit(make)()
+def llama() -> Llama:
+    return random_llama(CONFIG, 1.0)
 
 
 @jax.jit

@@ -7,14 +7,17 @@ from pathlib import Path
 
 import numpy as np
 
+from spirit_jax.config import Dtype, ModelConfig, Remat
 from spirit_jax.generation.prompt import PromptFormat
+from spirit_jax.generation.spirit_lm import SpiritLM
 from spirit_jax.tokens.interleave import Record
 from spirit_jax.tokens.text import TextTokenizer, train_tokenizer
 from spirit_jax.tokens.vocab import Vocabulary
 from spirit_jax.units import SpeechTokens
+from tests.generation.tiny import random_llama
 
-NOUNS = "fox cow hen dog cat owl pig bee".split()
-VERBS = "saw met fed led hid won cut bit".split()
+NOUNS = ["fox", "cow", "hen", "dog", "cat", "owl", "pig", "bee"]
+VERBS = ["saw", "met", "fed", "led", "hid", "won", "cut", "bit"]
 UNITS, PITCHES, STYLES = 40, 8, 4
 
 
@@ -56,3 +59,36 @@ def record(number: int, expressive: bool = False, aligned: bool = True) -> Recor
 
 def records(count: int, expressive: bool = False) -> list[Record]:
     return [record(number * 37, expressive) for number in range(count)]
+
+
+class Tones:
+    """A codec whose unit u is 40 ms of a sine of 200 + 20 u Hz; it hears them by counting."""
+
+    unit_count, pitch_count, style_count, fingerprint = UNITS, 0, 0, "tones"
+
+    def decode(self, speech: SpeechTokens) -> np.ndarray:
+        turns = np.repeat((200 + 20 * speech.units) / 16_000, 640)
+        return (0.5 * np.sin(2 * np.pi * np.cumsum(turns))).astype(np.float32)
+
+    def encode_batch(self, wavs) -> list[SpeechTokens]:
+        frames = [np.abs(np.fft.rfft(wav[: len(wav) // 640 * 640].reshape(-1, 640) * np.hanning(640), 16_000)) for wav in wavs]
+        return [SpeechTokens(np.clip((frame.argmax(axis=1) - 190) // 20, 0, UNITS - 1)) for frame in frames]
+
+
+@functools.cache
+def tiny_lm(expressive: bool = False, ends: bool = True) -> SpiritLM:
+    """Random weights over this world's vocabulary, and tones for a codec."""
+    cfg = ModelConfig(
+        rows=vocabulary(expressive).rows(),
+        width=32,
+        layers=1,
+        heads=2,
+        kv_heads=2,
+        head_width=16,
+        mlp_width=32,
+        dtype=Dtype.FLOAT32,
+        remat=Remat.NONE,
+    )
+    lm = SpiritLM(random_llama(cfg, 0.1), prompt_format(expressive), None, ends)
+    lm.__dict__["codec"] = Tones()
+    return lm

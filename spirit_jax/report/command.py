@@ -1,0 +1,70 @@
+"""`python -m spirit_jax report`: one HTML page and one JSON file about a run.
+
+python -m spirit_jax report --run runs/demo --eval-before before.json --eval-after after.json --shards shards --out runs/demo
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+import jax
+
+from spirit_jax.errors import UserError
+from spirit_jax.evals.command import read_records
+from spirit_jax.files import read_json, read_jsonl, require_file, require_folder, write_json, write_text
+from spirit_jax.generation.spirit_lm import SpiritLM
+from spirit_jax.report import figures, page
+from spirit_jax.report.examples import make_examples, show_utterance
+from spirit_jax.report.numbers import facts, loss_rows, report_numbers, result_rows, tiles, transcripts
+
+RECORDS = 300
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the command's options."""
+    parser.add_argument("--run", required=True, help="run folder")
+    parser.add_argument("--eval-before", type=Path, help="what eval wrote for the checkpoint that training began with")
+    parser.add_argument("--eval-after", type=Path, required=True, help="what eval wrote for the run")
+    parser.add_argument("--shards", required=True, help="folder of aligned shards, for the utterance and the examples")
+    parser.add_argument("--split", default="heldout")
+    parser.add_argument("--manifest", type=Path, help="the corpus's manifest.jsonl: shows an utterance as it was recorded, not as resynthesised")
+    parser.add_argument("--title", help="default: the run folder's name")
+    parser.add_argument("--examples", type=int, default=3, help="sentences that the model continues, reads aloud and transcribes")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, required=True, help="folder for report.html and report.json")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Writes the two files and prints where they are."""
+    run_folder = require_folder(args.run, "--run")
+    rows = list(read_jsonl(run_folder / "metrics.jsonl"))
+    config = read_json(run_folder / "config.json")
+    before, after = (read_json(path)["tasks"] if path else {} for path in (args.eval_before, args.eval_after))
+    if args.manifest:
+        require_file(args.manifest, "--manifest")
+    if args.examples < 0:
+        raise UserError("--examples", args.examples, "must be at least 0", "3 make a readable page")
+    lm = SpiritLM.load(args.run)
+    records = read_records(lm, args.shards, args.split, RECORDS)
+    parameters = sum(weight.size for weight in jax.tree.leaves(lm.llama))
+    numbers = report_numbers(rows, before, after)
+    html = page.render(
+        {
+            "title": args.title or run_folder.resolve().name,
+            "tiles": tiles(numbers),
+            "facts": facts(numbers, parameters),
+            "choice_rows": result_rows(before, after, "choice"),
+            "wer_rows": result_rows(before, after, "wer"),
+            "loss_rows": loss_rows(before, after),
+            "loss_svg": figures.loss_curves(rows),
+            "utterance": show_utterance(lm, records, args.manifest),
+            "examples": make_examples(lm, records, args.examples, args.seed),
+            "transcripts": transcripts(after),
+            "config": json.dumps(config, indent=2),
+            "axes": (figures.LEFT, figures.RIGHT),
+        }
+    )
+    write_text(args.out / "report.html", html)
+    write_json(args.out / "report.json", numbers)
+    print(f"{args.out / 'report.html'}\n{args.out / 'report.json'}")
+    return 0

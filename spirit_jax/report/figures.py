@@ -1,0 +1,152 @@
+"""Figures as inline SVG that takes its colours from the page: CSS variables stand where matplotlib wrote a colour."""
+
+import dataclasses
+import io
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from spirit_jax.tokens.interleave import Record
+from spirit_jax.tokens.vocab import run_starts
+from spirit_jax.units import PITCH_RATE, SAMPLE_RATE, STYLE_RATE, UNIT_RATE, SpeechTokens
+
+INK, MUTED, LINE, TEXT, SPEECH, PITCH, SOFT = "#010101", "#020202", "#030303", "#040404", "#050505", "#060606", "#070707"
+VARIABLES = {INK: "ink", MUTED: "muted", LINE: "line", TEXT: "text", SPEECH: "speech", PITCH: "pitch", SOFT: "soft"}
+STYLE: dict[Any, Any] = {
+    "svg.fonttype": "none",
+    "font.size": 10,
+    "text.color": INK,
+    "axes.edgecolor": LINE,
+    "axes.labelcolor": MUTED,
+    "xtick.color": MUTED,
+    "ytick.color": MUTED,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": LINE,
+    "grid.linewidth": 0.6,
+}
+WIDTH = 10.0  # inches of 72 units
+LEFT, RIGHT = 0.075, 0.99  # the axes' share of the width
+PLACES = 200  # averaging window: a curve's points over this
+
+
+def loss_curves(rows: Sequence[dict]) -> str:
+    """Training loss by modality over steps, each row faint and its running mean strong; evaluations as rings."""
+    with mpl.rc_context(STYLE):
+        figure = Figure((WIDTH, 3.6))
+        axes = figure.add_axes((LEFT, 0.14, RIGHT - LEFT, 0.82))
+        highest = []
+        for name, colour in (("text", TEXT), ("speech", SPEECH)):
+            steps, losses = series(rows, f"loss_{name}")
+            if not len(steps):
+                continue
+            axes.plot(steps, losses, color=colour, linewidth=0.8, alpha=0.25)
+            axes.plot(steps, running_mean(losses, max(1, len(losses) * 10 // PLACES)), color=colour, linewidth=2.2, label=name)
+            axes.plot(*series(rows, f"validation_loss_{name}"), "o", color=colour, markerfacecolor="none", markersize=6)
+            highest.append(losses[min(3, len(losses) - 1)])
+        axes.set(xlabel="step", ylabel="loss (nats a token)", ylim=(0, max(highest, default=1) * 1.05))
+        axes.margins(x=0.01)
+        if highest:
+            axes.legend(frameon=False, loc="upper right")
+        return to_svg(figure, "Training loss by modality")
+
+
+def series(rows: Sequence[dict], key: str) -> tuple[np.ndarray, np.ndarray]:
+    """Steps and values of the rows that have `key`."""
+    found = [(row["step"], row[key]) for row in rows if key in row]
+    table = np.array(found, np.float64).reshape(-1, 2)
+    return table[:, 0], table[:, 1]
+
+
+def running_mean(values: np.ndarray, window: int) -> np.ndarray:
+    """Mean over up to `window` values on either side: as many values as went in."""
+    sums = np.concatenate([[0.0], np.cumsum(values)])
+    index = np.arange(len(values))
+    begin, end = np.maximum(index - window, 0), np.minimum(index + window + 1, len(values))
+    return (sums[end] - sums[begin]) / (end - begin)
+
+
+@dataclasses.dataclass(frozen=True)
+class Lane:
+    """One strip of the utterance's figure and its share of the height."""
+
+    name: str
+    height: float
+
+
+def utterance(record: Record, words: Sequence[str], wav: np.ndarray) -> str:
+    """Waveform, words, units and, where the speech has them, pitch and style, on one time axis. wav: float32 at 16 kHz."""
+    speech = record.speech or SpeechTokens(np.zeros(0, np.int32))
+    seconds = max(len(wav) / SAMPLE_RATE, speech.duration_s)
+    lanes = [Lane("wave", 1.5), Lane("words", 0.45), Lane("units", 0.7)]
+    lanes += [Lane("pitch", 1.0)] * (speech.pitch is not None) + [Lane("style", 0.4)] * (speech.style is not None)
+    with mpl.rc_context({**STYLE, "axes.grid": False}):
+        figure = Figure((WIDTH, sum(lane.height for lane in lanes) + 0.5))
+        rooms = figure.subplots(len(lanes), 1, sharex=True, squeeze=False, height_ratios=[lane.height for lane in lanes])[:, 0]
+        figure.subplots_adjust(LEFT, 0.42 / figure.get_figheight(), RIGHT, 0.99, hspace=0.12)
+        for lane, axes in zip(lanes, rooms):
+            axes.set_ylabel(lane.name, rotation=0, ha="right", va="center", labelpad=8)
+            axes.set_yticks([])
+            axes.spines["left"].set_visible(False)
+            axes.spines["bottom"].set_visible(False)
+            axes.tick_params(bottom=False)
+        places = dict(zip((lane.name for lane in lanes), rooms))
+        _draw_wave(places["wave"], wav)
+        _draw_words(places["words"], record, words, seconds)
+        _draw_codes(places["units"], speech.units, UNIT_RATE, SPEECH)
+        if speech.pitch is not None:
+            time = np.arange(len(speech.pitch) + 1) / PITCH_RATE
+            places["pitch"].stairs(speech.pitch, time, color=PITCH, linewidth=2, baseline=None)
+        if speech.style is not None:
+            _draw_codes(places["style"], speech.style, STYLE_RATE, PITCH)
+        rooms[-1].set(xlim=(0, seconds), xlabel="seconds")
+        rooms[-1].tick_params(bottom=True)
+        return to_svg(figure, "An utterance: " + ", ".join(lane.name for lane in lanes))
+
+
+def _draw_wave(axes: Axes, wav: np.ndarray) -> None:
+    columns = 900
+    size = max(1, -(-len(wav) // columns))
+    blocks = np.pad(wav, (0, -len(wav) % size)).reshape(-1, size)
+    time = np.arange(len(blocks)) * size / SAMPLE_RATE
+    axes.fill_between(time, blocks.min(axis=1), blocks.max(axis=1), color=SPEECH, linewidth=0)
+
+
+def _draw_words(axes: Axes, record: Record, words: Sequence[str], seconds: float) -> None:
+    axes.set_ylim(0, 1)
+    points = WIDTH * 72 * (RIGHT - LEFT) / seconds  # a second's width
+    for word, start, end in zip(words, record.word_start_s, record.word_end_s):
+        axes.add_patch(Rectangle((start, 0.08), end - start, 0.84, facecolor=SOFT, edgecolor=TEXT, linewidth=0.8))
+        size = min(9.5, (end - start) * points / (0.62 * len(word)))
+        axes.text((start + end) / 2, 0.5, word, ha="center", va="center_baseline", fontsize=size)
+
+
+def _draw_codes(axes: Axes, codes: np.ndarray, rate: float, colour: str) -> None:
+    """Runs of equal codes as boxes, shaded by code."""
+    axes.set_ylim(0, 1)
+    starts = run_starts(codes)
+    top = max(int(codes.max(initial=1)), 1)
+    for start, end in zip(starts, [*starts[1:], len(codes)]):
+        shade = 0.12 + 0.6 * (int(codes[start]) * 37 % (top + 1)) / (top + 1)
+        left, width = start / rate, (end - start) / rate
+        axes.add_patch(Rectangle((left, 0.05), width, 0.9, facecolor=colour, alpha=shade, linewidth=0))
+        axes.text(left + width / 2, 0.5, str(codes[start]), ha="center", va="center", fontsize=6.5, rotation=0 if width > 0.2 else 90)
+
+
+def to_svg(figure: Figure, title: str) -> str:
+    """The figure as an `<svg>` element that scales with the page; the same figure gives the same text."""
+    file = io.StringIO()
+    with mpl.rc_context({"svg.hashsalt": title}):
+        figure.savefig(file, format="svg", transparent=True, metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+    svg = file.getvalue()[file.getvalue().index("<svg") :]
+    for colour, name in VARIABLES.items():
+        svg = svg.replace(colour, f"var(--{name})")
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    return re.sub(r'<svg [^>]*?viewBox="([^"]*)"[^>]*>', rf'<svg viewBox="\1" role="img" aria-label="{title}">', svg, count=1)

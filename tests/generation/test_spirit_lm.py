@@ -1,0 +1,152 @@
+import json
+
+import numpy as np
+import pytest
+import soundfile
+
+from spirit_jax.errors import UserError
+from spirit_jax.generation import engine
+from spirit_jax.generation.command import add_arguments, run
+from spirit_jax.generation.prompt import Task
+from spirit_jax.generation.sampling import Sampling
+from spirit_jax.generation.spirit_lm import Output, SpiritLM
+from spirit_jax.speech import audio
+from spirit_jax.tokens.vocab import Modality, TokenClass
+from spirit_jax.units import SpeechTokens
+from tests.generation.world import Tones, record, tiny_lm, vocabulary
+
+SPEECH = record(3).speech
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """What the engine is asked for; it answers with nothing."""
+    calls = []
+
+    def answer(llama, prompts, forbidden_V, limits, sampling, seed):
+        calls.append((prompts, forbidden_V, limits, sampling))
+        return [np.zeros(0, np.int32)] * len(prompts)
+
+    monkeypatch.setattr(engine, "generate", answer)
+    return calls
+
+
+@pytest.mark.parametrize(
+    ("prompt", "task", "output", "budget", "temperature"),
+    [
+        (["the fox"], Task.CONTINUE, Modality.TEXT, 50, 0.8),
+        ([SPEECH], Task.CONTINUE, Modality.TEXT, 50, 0.8),
+        (["the fox"], Task.CONTINUE, Modality.SPEECH, 200, 0.8),
+        ([SPEECH], Task.CONTINUE, Modality.SPEECH, 300, 0.8),
+        (["the fox"], Task.SPEAK, Modality.TEXT, 200, 0.8),
+        ([SpeechTokens(np.arange(5))], Task.TRANSCRIBE, Modality.SPEECH, 50, 0.0),
+    ],
+)
+def test_defaults_are_the_papers(asked, prompt, task, output, budget, temperature):
+    tiny_lm().generate([prompt], output, task)
+    _, _, limits, sampling = asked[0]
+    assert limits.max_new_tokens == budget
+    assert sampling == Sampling(temperature, 0.95)
+
+
+def test_a_long_recording_gets_room_for_its_transcript(asked):
+    tiny_lm().generate([[SpeechTokens(np.arange(400) % 40)]], task=Task.TRANSCRIBE)
+    assert asked[0][2].max_new_tokens >= 400
+
+
+@pytest.mark.parametrize("ends", [True, False])
+def test_forced_speech_may_end_only_where_ends_were_learned(asked, ends):
+    tiny_lm(ends=ends).generate([["the fox"]], Modality.SPEECH)
+    tiny_lm(ends=ends).generate([["the fox"]], Modality.TEXT)
+    assert asked[0][1][vocabulary().eos] == (not ends)
+    assert asked[0][1][: vocabulary().eos].all()
+    assert not asked[1][1][vocabulary().eos]
+
+
+@pytest.mark.parametrize("modality", [Modality.TEXT, Modality.SPEECH])
+def test_output_is_of_the_forced_modality(modality):
+    outputs = tiny_lm().generate([["the fox"], [SPEECH]], modality, max_new_tokens=20, seed=1)
+    for output in outputs:
+        assert set(vocabulary().modality_of(output.ids)) == {TokenClass.TEXT if modality is Modality.TEXT else TokenClass.SPEECH}
+        assert bool(output.text) == (modality is Modality.TEXT)
+        assert bool(output.speech) == (modality is Modality.SPEECH)
+
+
+def test_arbitrary_output_drops_short_speech():
+    outputs = tiny_lm().generate([["the fox"]] * 4, Modality.ARBITRARY, max_new_tokens=60, sampling=Sampling(1.0, 1.0))
+    assert any((vocabulary().modality_of(output.ids) == TokenClass.SPEECH).any() for output in outputs)
+    assert all(len(speech.units) >= 25 for output in outputs for speech in output.speech)
+
+
+def test_scores_are_of_the_targets():
+    lm = tiny_lm()
+    prompt, target = np.array([1, 5], np.int32), np.array([7, 8, 9], np.int32)
+    scores = lm.score([(prompt, target), (prompt, target[:1])])
+    assert scores.lengths.tolist() == [3, 1]
+    assert scores.sums[0] < scores.sums[1] < 0
+
+
+def test_sound_is_heard_and_what_is_none_is_refused(tmp_path):
+    lm = tiny_lm()
+    audio.save(tmp_path / "a.wav", Tones().decode(SPEECH))
+    np.testing.assert_array_equal(lm.listen([tmp_path / "a.wav"])[0].units, SPEECH.units)
+    (tmp_path / "bad.wav").write_bytes(b"not sound")
+    with pytest.raises(UserError, match=r"bad\.wav"):
+        lm.listen([tmp_path / "bad.wav"])
+
+
+def test_without_a_codec_speech_is_refused():
+    lm = tiny_lm()
+    with pytest.raises(UserError, match="no codec"):
+        _ = SpiritLM(lm.llama, lm.format, None, True).codec
+
+
+def command(monkeypatch, capsys, *words):
+    import argparse
+
+    monkeypatch.setattr(SpiritLM, "load", lambda checkpoint: tiny_lm())
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    code = run(parser.parse_args(["--checkpoint", "run", *map(str, words)]))
+    return code, [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+
+def test_the_command_prints_a_line_a_prompt_and_writes_speech(monkeypatch, capsys, tmp_path):
+    audio.save(tmp_path / "a.wav", Tones().decode(SPEECH))
+    words = ["--prompt-text", "the fox", "the cow", "--prompt-audio", tmp_path / "a.wav", "--output-modality", "speech", "--max-new-tokens", 20]
+    code, lines = command(monkeypatch, capsys, *words, "--out", tmp_path / "out")
+    assert code == 0
+    assert [line["prompt"] for line in lines] == ["the fox", "the cow", str(tmp_path / "a.wav")]
+    for line in lines:
+        wav, rate = soundfile.read(line["audio"][0])
+        assert rate == 16_000
+        assert len(wav) == 640 * line["tokens"]
+
+
+def test_the_command_transcribes_greedily(monkeypatch, capsys, tmp_path):
+    audio.save(tmp_path / "a.wav", Tones().decode(SPEECH))
+    words = ["--prompt-audio", tmp_path / "a.wav", "--task", "transcribe", "--out", tmp_path / "out"]
+    once, again = (command(monkeypatch, capsys, *words, "--seed", seed)[1] for seed in (1, 2))
+    assert once == again
+    assert once[0]["audio"] == []
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        ([], "prompts"),
+        (["--prompt-text", "a", "--max-new-tokens", 0], "max-new-tokens"),
+        (["--prompt-text", "a", "--temperature", -1], "temperature"),
+        (["--prompt-audio", "nowhere.wav"], "nowhere.wav"),
+    ],
+)
+def test_mistakes_are_named_before_anything_is_loaded(monkeypatch, capsys, words, complaint):
+    with pytest.raises(UserError, match=complaint):
+        command(monkeypatch, capsys, *words)
+
+
+def test_output_gathers_text_and_speech():
+    output = Output(np.zeros(0, np.int32), ("a", SPEECH, "b"))
+    assert output.text == "a b"
+    assert output.speech == [SPEECH]
