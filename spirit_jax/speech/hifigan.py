@@ -1,0 +1,283 @@
+"""The HiFi-GAN generator that speaks unit, pitch and style codes (Kong et al. 2020; Polyak et al. 2021; [P] section 3.3), and its durations.
+
+Legend: B rows, T frames of 25 Hz (or, further up, samples), D channels, N codes before they are repeated.
+
+Outside a row's true frames every layer's input is zero, so that a padded row gives what it gives alone.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+from spirit_jax.errors import UserError
+from spirit_jax.files import read_json, require_folder
+from spirit_jax.speech.convolution import Conv, FoldedConv, ToomCookConv, TransposedConv, param
+from spirit_jax.speech.torch_files import Tensors, read_pickle, require_keys
+from spirit_jax.speech.weight_norm import take_folded
+
+SLOPE, LAST_SLOPE = 0.1, 0.01  # of LeakyReLU; the last before conv_post differs in the published models
+NORM_EPS = 1e-5
+INITIAL_SCALE = 0.01  # of random kernels, as in HiFi-GAN
+CONFIG, WEIGHTS = "config.json", "generator.pt"
+
+
+@dataclasses.dataclass(frozen=True)
+class GeneratorConfig:
+    """Sizes. A count of 0 means that the generator has no such embedding. Hops are in samples; `units` has one row for each code."""
+
+    rates: tuple[int, ...]
+    rate_kernels: tuple[int, ...]
+    channels: int  # before the first upsampling; halved by each
+    block_kind: int  # 1: pairs of a dilated and a plain convolution; 2: dilated ones only
+    block_kernels: tuple[int, ...]
+    block_dilations: tuple[tuple[int, ...], ...]
+    units: int
+    width: int  # of each embedding
+    hop: int
+    sample_rate: int = 16000
+    pitches: int = 0
+    pitch_hop: int = 1280
+    styles: int = 0
+    style_hop: int = 16000
+    speakers: int = 0
+    style_ids: int = 0
+    duration_width: int = 0  # 0: no duration predictor
+    duration_taps: int = 3
+
+    def __post_init__(self):
+        if self.block_kind not in (1, 2):
+            raise UserError("generator resblock", self.block_kind, "must be 1 or 2", "use a HiFi-GAN configuration")
+        if len(self.rates) != len(self.rate_kernels) or len(self.block_kernels) != len(self.block_dilations):
+            sizes = f"{len(self.rates)}, {len(self.rate_kernels)}; {len(self.block_kernels)}, {len(self.block_dilations)}"
+            raise UserError("generator rates, their kernels; blocks, their dilations", sizes, "must pair up", "mend its config.json")
+        if self.channels % 2 ** len(self.rates):
+            raise UserError("generator channels", self.channels, f"must halve {len(self.rates)} times", "mend its config.json")
+
+    @property
+    def tables(self) -> dict[str, int]:
+        """The embeddings that are there, by the checkpoint's names, in the order in which they are concatenated, with their rows [B]."""
+        rows = {"dict": self.units, "f0_dict": self.pitches, "style_dict": self.styles, "spkr": self.speakers, "style": self.style_ids}
+        return {name: count for name, count in rows.items() if count}
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> "GeneratorConfig":
+        """Reads a published config.json; keys that concern training are passed over."""
+        try:
+            cfg = cls._read(values)
+        except KeyError as error:
+            raise UserError("generator config.json key", error.args[0], "is absent", "use the config.json published with the weights") from error
+        if values.get("model_in_dim", len(cfg.tables) * cfg.width) != len(cfg.tables) * cfg.width:
+            rule = f"must be {len(cfg.tables)} embeddings ({', '.join(cfg.tables)}) of {cfg.width}"
+            raise UserError("generator model_in_dim", values["model_in_dim"], rule, "use the config.json published with the weights")
+        return cfg
+
+    @classmethod
+    def _read(cls, values: Mapping[str, Any]) -> "GeneratorConfig":
+        duration = values.get("dur_predictor_params") or {}
+        return cls(
+            rates=tuple(values["upsample_rates"]),
+            rate_kernels=tuple(values["upsample_kernel_sizes"]),
+            channels=values["upsample_initial_channel"],
+            block_kind=int(values.get("resblock", 1)),
+            block_kernels=tuple(values["resblock_kernel_sizes"]),
+            block_dilations=tuple(tuple(row) for row in values["resblock_dilation_sizes"]),
+            units=values["num_embeddings"],
+            width=values["embedding_dim"],
+            hop=values["code_hop_size"],
+            sample_rate=values.get("sampling_rate", 16000),
+            pitches=values.get("num_f0_tokens") or 0,
+            pitch_hop=values.get("f0_hop_size") or 1280,
+            styles=values.get("num_style_tokens") or 0,
+            style_hop=values.get("style_hop_size") or 16000,
+            speakers=values["num_speakers"] if values.get("multispkr") else 0,
+            style_ids=values["num_styles"] if values.get("multistyle") else 0,
+            duration_width=duration.get("var_pred_hidden_dim", 0),
+            duration_taps=duration.get("var_pred_kernel_size", 3),
+        )
+
+
+class Source(Protocol):
+    """Where `build` gets its weights, by the published names and PyTorch's axis order."""
+
+    def array(self, name: str, shape: tuple[int, ...]) -> Any:
+        """A bias, scale, table or plain matrix."""
+        ...
+
+    def kernel(self, name: str, shape: tuple[int, ...]) -> Any:
+        """A kernel that the checkpoint holds with weight normalisation, folded."""
+        ...
+
+
+@dataclasses.dataclass
+class Stored:
+    """Weights of a checkpoint."""
+
+    tensors: Tensors
+
+    def array(self, name: str, shape: tuple[int, ...]) -> np.ndarray:
+        """As stored."""
+        return self.tensors.take(name, shape)
+
+    def kernel(self, name: str, shape: tuple[int, ...]) -> np.ndarray:
+        """Its length runs along the first axis, also for a transposed convolution, where that is the input [B]."""
+        return take_folded(self.tensors, name, shape)
+
+
+class Drawn:
+    """Random weights to start a training from: kernels of `INITIAL_SCALE`, tables and matrices scaled by their width (a choice)."""
+
+    def __init__(self, key: jax.Array):
+        self.key, self.count = key, 0
+
+    def array(self, name: str, shape: tuple[int, ...]) -> jax.Array:
+        """Biases 0, norm scales 1, anything else normal."""
+        if len(shape) == 1:
+            return jnp.full(shape, float(name.endswith("weight")))
+        return self._normal(shape, 1 / np.sqrt(np.prod(shape[1:])))
+
+    def kernel(self, name: str, shape: tuple[int, ...]) -> jax.Array:
+        """Normal."""
+        return self._normal(shape, INITIAL_SCALE)
+
+    def _normal(self, shape: tuple[int, ...], scale: float) -> jax.Array:
+        self.count += 1
+        return float(scale) * jax.random.normal(jax.random.fold_in(self.key, self.count), shape, jnp.float32)
+
+
+class DurationPredictor(nnx.Module):
+    """Two convolutions with ReLU and layer norm, and a projection, from unit embeddings to log(1 + frames)."""
+
+    def __init__(self, cfg: GeneratorConfig, source: Source):
+        sizes = (cfg.width, cfg.duration_width, cfg.duration_width)
+        self.convs, self.scales, self.shifts = nnx.List(), nnx.List(), nnx.List()
+        for i, (inputs, outputs) in enumerate(zip(sizes, sizes[1:]), 1):
+            kernel_OIK = source.array(f"dur_predictor.conv{i}.0.weight", (outputs, inputs, cfg.duration_taps))
+            self.convs.append(Conv(kernel_OIK.transpose(2, 1, 0), source.array(f"dur_predictor.conv{i}.0.bias", (outputs,))))
+            self.scales.append(param(source.array(f"dur_predictor.ln{i}.weight", (outputs,))))
+            self.shifts.append(param(source.array(f"dur_predictor.ln{i}.bias", (outputs,))))
+        self.proj_D = param(source.array("dur_predictor.proj.weight", (1, cfg.duration_width))[0])
+        self.bias = param(source.array("dur_predictor.proj.bias", (1,)))
+
+    def __call__(self, x_BND: jax.Array, stop_B: jax.Array) -> jax.Array:
+        """[B, N]."""
+        keep = _keeper(x_BND.shape[1], jnp.zeros_like(stop_B), stop_B)
+        for conv, scale_D, shift_D in zip(self.convs, self.scales, self.shifts):
+            x_BND = jax.nn.relu(conv(keep(x_BND)))
+            centred = x_BND - x_BND.mean(axis=-1, keepdims=True)
+            x_BND = centred * jax.lax.rsqrt(jnp.square(centred).mean(axis=-1, keepdims=True) + NORM_EPS)
+            x_BND = x_BND * scale_D[...][None, None] + shift_D[...][None, None]
+        return jnp.einsum("BND,D->BN", x_BND, self.proj_D[...], precision=jax.lax.Precision.HIGHEST) + self.bias[...][None]
+
+
+class Block(nnx.Module):
+    """Residual convolutions of growing dilation, of one kernel size."""
+
+    def __init__(self, cfg: GeneratorConfig, source: Source, name: str, channels: int, taps: int, dilations: tuple[int, ...]):
+        self.dilations = dilations
+        self.paths = nnx.List()  # each a list of one convolution, or of two of which the second isn't dilated
+        names = ("convs1", "convs2") if cfg.block_kind == 1 else ("convs",)
+        for j in range(len(dilations)):
+            self.paths.append(nnx.List(read_conv(source, f"{name}.{part}.{j}", taps, channels, channels) for part in names))
+
+    def __call__(self, x_BTD: jax.Array, keep) -> jax.Array:
+        """The same shape."""
+        for convs, dilation in zip(self.paths, self.dilations):
+            y_BTD = x_BTD
+            for conv, step in zip(convs, (dilation, 1)):
+                y_BTD = conv(keep(jax.nn.leaky_relu(y_BTD, SLOPE)), step)
+            x_BTD = x_BTD + y_BTD
+        return x_BTD
+
+
+class Generator(nnx.Module):
+    """Embeddings, upsampling stages of parallel residual blocks, and the duration predictor if the configuration has one."""
+
+    def __init__(self, cfg: GeneratorConfig, source: Source):
+        self.cfg = cfg
+        self.tables = nnx.Dict({name: param(source.array(f"{name}.weight", (rows, cfg.width))) for name, rows in cfg.tables.items()})
+        self.pre = read_conv(source, "conv_pre", 7, len(cfg.tables) * cfg.width, cfg.channels)
+        self.ups, self.stages = nnx.List(), nnx.List()
+        for i, (rate, taps) in enumerate(zip(cfg.rates, cfg.rate_kernels)):
+            inputs, outputs = cfg.channels >> i, cfg.channels >> i + 1
+            kernel_IOK = source.kernel(f"ups.{i}", (inputs, outputs, taps))
+            bias_O = source.array(f"ups.{i}.bias", (outputs,))
+            self.ups.append(TransposedConv(kernel_IOK.transpose(2, 0, 1), bias_O, rate, (taps - rate) // 2))
+            first = i * len(cfg.block_kernels)
+            kinds = enumerate(zip(cfg.block_kernels, cfg.block_dilations), first)
+            self.stages.append(nnx.List(Block(cfg, source, f"resblocks.{n}", outputs, size, steps) for n, (size, steps) in kinds))
+        self.post = read_conv(source, "conv_post", 7, cfg.channels >> len(cfg.rates), 1)
+        self.duration = DurationPredictor(cfg, source) if cfg.duration_width else None
+
+    def condition(self, codes: Mapping[str, jax.Array]) -> jax.Array:
+        """[B, T, D]: the embeddings of `cfg.tables` side by side; codes are int32 [B, T], or [B] for a whole row."""
+        columns = []
+        for name, table in self.tables.items():
+            x = table[...][codes[name]]
+            columns.append(x if x.ndim == 3 else jnp.broadcast_to(x[:, None], (*codes["dict"].shape, x.shape[-1])))
+        return jnp.concatenate(columns, axis=-1)
+
+    def log_durations(self, units_BN: jax.Array, stop_B: jax.Array) -> jax.Array:
+        """log(1 + frames) of each unit, float32 [B, N]; of row b the first stop_B[b] count."""
+        return self.duration(self.tables["dict"][...][units_BN], stop_B)
+
+    def __call__(self, x_BTD: jax.Array, start_B: jax.Array, stop_B: jax.Array) -> jax.Array:
+        """Condition to samples within -1 to 1, float32 [B, T hop]; of row b only frames start_B[b] to stop_B[b] exist."""
+        keep = _keeper(x_BTD.shape[1], start_B, stop_B)
+        x_BTD = self.pre(keep(x_BTD))
+        for up, blocks in zip(self.ups, self.stages):
+            x_BTD = up(keep(jax.nn.leaky_relu(x_BTD, SLOPE)))
+            # a kernel longer than its rate by an odd number gives one sample more
+            start_B, stop_B = start_B * up.stride, stop_B * up.stride + (up.kernel_KIO.shape[0] - up.stride) % 2
+            keep = _keeper(x_BTD.shape[1], start_B, stop_B)
+            total_BTD = sum((block(x_BTD, keep) for block in blocks[1:]), start=blocks[0](x_BTD, keep))
+            x_BTD = total_BTD / len(blocks)
+        return jnp.tanh(self.post(keep(jax.nn.leaky_relu(x_BTD, LAST_SLOPE))))[..., 0]
+
+
+def read_conv(source: Source, name: str, taps: int, inputs: int, outputs: int) -> Conv:
+    """A weight-normalised convolution by its published name."""
+    return Conv(source.kernel(name, (outputs, inputs, taps)).transpose(2, 1, 0), source.array(f"{name}.bias", (outputs,)))
+
+
+def init_generator(cfg: GeneratorConfig, key: jax.Array) -> Generator:
+    """Random weights."""
+    return Generator(cfg, Drawn(key))
+
+
+def read_generator(folder: str | Path) -> Generator:
+    """The generator of a published folder (config.json, generator.pt). A missing, surplus or misshapen weight is a UserError."""
+    folder = require_folder(folder, "vocoder folder")
+    cfg = GeneratorConfig.from_json(read_json(folder / CONFIG))
+    content = read_pickle(folder / WEIGHTS)
+    require_keys(content, folder / WEIGHTS, ["generator"])
+    tensors = Tensors(folder / WEIGHTS, content["generator"])
+    generator = Generator(cfg, Stored(tensors))
+    tensors.finish()
+    return generator
+
+
+def for_cpu(generator: Generator) -> Generator:
+    """The same function with each convolution in the form that is fastest on a CPU (measured, float32, AVX-512). Not for training."""
+    return jax.tree.map(lambda node: _fastest(node) if isinstance(node, Conv) else node, generator, is_leaf=lambda node: isinstance(node, Conv))
+
+
+def _fastest(conv: Conv) -> Conv | FoldedConv | ToomCookConv:
+    taps, inputs, outputs = conv.kernel_KIO.shape
+    if taps % 2 == 0 or outputs < 8:
+        return conv
+    if inputs <= 16:
+        return FoldedConv(conv)
+    return ToomCookConv(conv) if inputs >= 64 or inputs >= 32 and taps >= 7 else conv
+
+
+def _keeper(length: int, start_B: jax.Array, stop_B: jax.Array):
+    """A function that zeroes [B, T, D] outside each row's own stretch."""
+    time_1T = jnp.arange(length)[None]
+    inside_BT1 = ((time_1T >= start_B[:, None]) & (time_1T < stop_B[:, None]))[..., None]
+    return lambda x_BTD: jnp.where(inside_BT1, x_BTD, 0)
