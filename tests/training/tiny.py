@@ -55,9 +55,7 @@ def make_sources(validation: bool = False) -> Sources:
 def make_config(steps: int = 6, **changes) -> RunConfig:
     """`changes` by part: train=dict(..), checkpoint=dict(..), .."""
     data = DataConfig(tokenizer="tokenizer.model", sources=(Source("shards"),), sequence_length=64)
-    config = RunConfig(
-        MODEL, data, TrainConfig(steps, 4, log_every=2), MeshConfig(1, 2, 1), OptimConfig(1e-2, 2), CheckpointConfig(every_steps=3)
-    )
+    config = RunConfig(MODEL, data, TrainConfig(steps, 4, log_every=2), MeshConfig(1, 2, 1), OptimConfig(1e-2, 2), CheckpointConfig(every_steps=3))
     for name, values in changes.items():
         config = dataclasses.replace(config, **{name: dataclasses.replace(getattr(config, name), **values)})
     return config

@@ -1,0 +1,28 @@
+"""`python -m spirit_jax train`: says what it will do, then trains. The same command again goes on where it stopped.
+
+python -m spirit_jax train --config tpu_configs/tiny_cpu.py --out runs/tiny --set train.steps=200
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from spirit_jax import config
+from spirit_jax.training.loop import describe, prepare, train
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the command's options."""
+    parser.add_argument("--config", required=True, help="a recipe (.py with config()) or a config.json")
+    parser.add_argument("--out", required=True, type=Path, help="run folder; an unfinished run in it is resumed")
+    parser.add_argument("--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help="changes to the config: optim.peak_lr=3e-5")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Checks, tells, trains. Returns 0 also when SIGTERM stopped it: its checkpoint is written."""
+    run = prepare(config.override(config.load(args.config), args.set), args.out)
+    print(describe(run), flush=True)
+    reached = train(run)
+    steps = run.config.train.steps
+    print(f"{'done' if reached == steps else 'stopped'} at step {reached:,} of {steps:,}: {args.out}", file=sys.stderr)
+    return 0
