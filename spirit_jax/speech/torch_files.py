@@ -55,7 +55,7 @@ def read_pickle(path: str | Path, numpy_arrays: bool = False) -> Any:
     """
     require_file(path, "weight file")
     try:
-        import torch
+        import torch  # pyright: ignore[reportMissingImports]
     except ImportError as error:
         raise UserError("weight file", path, "a torch file needs PyTorch to be read", "pip install -r requirements-parity.txt") from error
     try:

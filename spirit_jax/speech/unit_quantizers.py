@@ -1,0 +1,116 @@
+"""HuBERT features -> phonetic units: the published linear quantizer with its blank, or a k-means file (paper section 3.1).
+
+Legend: T frames, D feature width, V units, I inputs, O outputs.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+from spirit_jax.errors import UserError
+from spirit_jax.speech.convolution import param
+from spirit_jax.speech.quantizer import assign
+from spirit_jax.speech.torch_files import Tensors, read_pickle, require_keys
+from spirit_jax.speech.wav2vec2_rows import map_blocks
+
+BLOCK = 256  # frames a call
+SLOPE = 0.01  # of the LeakyReLU
+
+
+class LinearQuantizer(nnx.Module):
+    """Three affine maps with LeakyReLU between; the class after the last unit is the blank."""
+
+    def __init__(self, layers: Sequence[tuple[np.ndarray, np.ndarray]]):
+        """`layers`: (kernel_IO, bias_O) of each map."""
+        self.kernels = nnx.List([param(kernel_IO) for kernel_IO, _ in layers])
+        self.biases = nnx.List([param(bias_O) for _, bias_O in layers])
+
+    @property
+    def unit_count(self) -> int:
+        """Codes that it can give, the blank included: a stretch of nothing else keeps it."""
+        return self.biases[-1].shape[0]
+
+    def __call__(self, x_TD: jax.Array) -> jax.Array:
+        """Logits [T, V + 1]."""
+        for i, (kernel_IO, bias_O) in enumerate(zip(self.kernels, self.biases)):
+            x_TD = jax.nn.leaky_relu(x_TD, SLOPE) if i else x_TD
+            x_TD = x_TD @ kernel_IO[...] + bias_O[...][None]
+        return x_TD
+
+    def quantize(self, features: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Units, int32 [T], of each utterance's features [T, D], its blanks filled. No utterance sees another."""
+        codes = map_blocks(lambda x_TD: _classify(self, x_TD), np.concatenate(features), BLOCK)
+        parts = np.split(codes, np.cumsum([len(x_TD) for x_TD in features[:-1]]))
+        return [fill_blanks(codes_T, self.unit_count - 1) for codes_T in parts]
+
+
+@dataclasses.dataclass(frozen=True)
+class KmeansQuantizer:
+    """The nearest of the centres [V, D]."""
+
+    centers_VD: np.ndarray
+
+    @property
+    def unit_count(self) -> int:
+        """Codes that it can give."""
+        return len(self.centers_VD)
+
+    def quantize(self, features: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Units, int32 [T], of each utterance's features [T, D]."""
+        return [assign(x_TD, self.centers_VD) if len(x_TD) else np.zeros(0, np.int32) for x_TD in features]
+
+
+UnitQuantizer = LinearQuantizer | KmeansQuantizer
+
+
+def load_quantizer(path: str | Path) -> UnitQuantizer:
+    """Reads the published linear quantizer (`L11_quantizer_500.pt`) or a k-means file (`cluster_centers`, `n_clusters`): whichever it is."""
+    content = read_pickle(path, numpy_arrays=True)
+    if isinstance(content, dict) and "cluster_centers" in content:
+        require_keys(content, path, ("cluster_centers", "n_clusters"))
+        centers_VD = np.asarray(content["cluster_centers"], np.float32)
+        if centers_VD.ndim != 2 or len(centers_VD) != int(content["n_clusters"]):
+            raise UserError(f"{path} cluster_centers", centers_VD.shape, f"must be [n_clusters = {content['n_clusters']}, width]", "use a whole file")
+        return KmeansQuantizer(centers_VD)
+    require_keys(content, path, ("model_cfg", "model_weight"))
+    require_keys(content["model_cfg"], f"{path} model_cfg", ("vocab_size", "dim", "upstream_dim"))
+    return _linear(Tensors(path, content["model_weight"]), content["model_cfg"])
+
+
+def linear_widths(vocab_size: int, dim: int, upstream_dim: int) -> list[int]:
+    """Widths in front of, between and after the three maps: `dim`, less a quarter and a half of (upstream_dim - classes), classes."""
+    classes = vocab_size + 1
+    way = upstream_dim - classes
+    return [dim, dim - way // 4, dim - way // 2, classes]
+
+
+def fill_blanks(codes_T: np.ndarray, blank: int) -> np.ndarray:
+    """Each blank becomes the last unit before it; a leading one becomes the utterance's last unit. Nothing but blanks stays as it is.
+
+    That the front is filled from the tail is a fault of the published release, kept since its units are what the language model was trained on.
+    """
+    at_T = np.where(codes_T != blank, np.arange(len(codes_T)), -1)
+    if not len(codes_T) or at_T.max() < 0:
+        return codes_T
+    left_T = np.maximum.accumulate(at_T)
+    return codes_T[np.where(left_T < 0, at_T.max(), left_T)]
+
+
+@jax.jit
+def _classify(quantizer: LinearQuantizer, x_TD: jax.Array) -> jax.Array:
+    with jax.default_matmul_precision("highest"):
+        return jnp.argmax(quantizer(x_TD), axis=-1).astype(jnp.int32)
+
+
+def _linear(tensors: Tensors, model_cfg: dict) -> LinearQuantizer:
+    widths = linear_widths(*(int(model_cfg[key]) for key in ("vocab_size", "dim", "upstream_dim")))
+    layers = []
+    for name, inputs, outputs in zip((0, 2, 4), widths, widths[1:]):
+        layers.append((tensors.take(f"{name}.weight", (outputs, inputs)).T, tensors.take(f"{name}.bias", (outputs,))))
+    tensors.finish()
+    return LinearQuantizer(layers)
