@@ -30,23 +30,146 @@ $(VENV)/parity: requirements-parity.txt $(VENV)/test
 	$(PIP) -r requirements-parity.txt
 	touch $@
 
-# ---- the demo --------------------------------------------------------------------------------------------------
+# ---- the demo: stages as files, so that an interrupted one goes on where it stopped ---------------------------------
 VARIANT ?= base
 DEMO ?= runs/demo
-UTTERANCES ?= 3000
-SENTENCES ?= 20000
-TRAIN_SET ?=
+UTTERANCES ?= 4000
+SENTENCES ?= 12000
+PIECES ?= 700
 TEXT_SET ?=
-EVAL_ITEMS ?= 260
+TRAIN_SET ?=
+RECORDS ?= 280
 CORPUS := $(DEMO)/corpus
 WORK := $(DEMO)/$(VARIANT)
+SHARDS_META := spirit_tokens/aligned/1.0.0/dataset_info.json
 ifeq ($(VARIANT),expressive)
-EXPRESSIVE := --expressive
-else ifneq ($(VARIANT),base)
+DEMO_CODEC := --units 100 --expressive
+else ifeq ($(VARIANT),base)
+DEMO_CODEC := --units 100
+else
 $(error VARIANT = $(VARIANT): must be base or expressive; run make demo VARIANT=expressive)
 endif
 
 .PHONY: demo
-demo: $(WORK)/report.html  ## the main job on a self-made corpus, about ten minutes (VARIANT=base|expressive)
-	cp $(WORK)/report.html $(WORK)/report.json $(DEMO)/
-	@echo "done: open $(DEMO)/report.html"
+demo: $(WORK)/started $(WORK)/report/report.html  ## the main job on a self-made corpus in minutes: VARIANT=base or expressive
+	cp $(WORK)/report/report.html $(WORK)/report/report.json $(DEMO)/
+	@echo "done: the figures are in $(DEMO)/report.json, the page is $(DEMO)/report.html"
+
+$(WORK)/started:
+	mkdir -p $(WORK) && date +%s > $@
+
+$(CORPUS)/manifest.jsonl: | $(VENV)/demo
+	$(PY) -m data_prep synthesize --out $(CORPUS) --utterances $(UTTERANCES) --text-only $(SENTENCES)
+
+$(WORK)/codec/codec.json: $(CORPUS)/manifest.jsonl
+	$(PY) -m data_prep fit-codec --audio $(CORPUS)/manifest.jsonl --out $(WORK)/codec $(DEMO_CODEC)
+
+$(WORK)/units/summary.json: $(WORK)/codec/codec.json
+	$(PY) -m data_prep units --audio $(CORPUS)/manifest.jsonl --codec $(WORK)/codec --out $(WORK)/units
+
+$(WORK)/tokenizer/tokenizer.model: $(CORPUS)/manifest.jsonl
+	$(PY) -m data_prep tokenizer --texts $(CORPUS)/manifest.jsonl --size $(PIECES) --out $(WORK)/tokenizer
+
+$(WORK)/shards/$(SHARDS_META): $(WORK)/units/summary.json $(WORK)/tokenizer/tokenizer.model
+	$(PY) -m data_prep shards --units $(WORK)/units --texts $(CORPUS)/manifest.jsonl --tokenizer $(WORK)/tokenizer --codec $(WORK)/codec --out $(WORK)/shards
+
+$(WORK)/base/config.json: $(WORK)/shards/$(SHARDS_META)
+	$(PY) -m spirit_jax train --config tpu_configs/demo_text_cpu.py --root $(WORK) --out $(WORK)/text_run --set $(TEXT_SET)
+	$(PY) -m spirit_jax convert export $(WORK)/text_run $(WORK)/llama_hf
+	$(PY) -m spirit_jax convert import $(WORK)/llama_hf $(WORK)/base --codec $(WORK)/codec
+
+$(WORK)/eval_before.json: $(WORK)/base/config.json
+	$(PY) -m spirit_jax eval --checkpoint $(WORK)/base --shards $(WORK)/shards --tasks loss,choice --max-records $(RECORDS) --out $@
+
+$(WORK)/run/finished: $(WORK)/eval_before.json
+	$(PY) -m spirit_jax train --config tpu_configs/demo_$(VARIANT)_cpu.py --root $(WORK) --out $(WORK)/run --set $(TRAIN_SET)
+	touch $@
+
+$(WORK)/eval_after.json: $(WORK)/run/finished
+	$(PY) -m spirit_jax eval --checkpoint $(WORK)/run --shards $(WORK)/shards --max-records $(RECORDS) --out $@
+
+$(WORK)/generated/done: $(WORK)/eval_after.json
+	$(PY) -m spirit_jax generate --checkpoint $(WORK)/run --prompt-text "the brave sailor reached the harbor," --output-modality speech --out $(WORK)/generated
+	$(PY) -m spirit_jax generate --checkpoint $(WORK)/run --prompt-audio $(CORPUS)/wav/heldout-000000.wav --output-modality text --out $(WORK)/generated
+	$(PY) -m spirit_jax generate --checkpoint $(WORK)/run --prompt-audio $(CORPUS)/wav/heldout-000000.wav --output-modality speech --out $(WORK)/generated
+	touch $@
+
+$(WORK)/report/report.html: $(WORK)/generated/done
+	$(PY) -m spirit_jax report --run $(WORK)/run --eval-before $(WORK)/eval_before.json --eval-after $(WORK)/eval_after.json \
+	  --shards $(WORK)/shards --manifest $(CORPUS)/manifest.jsonl --title "spirit_jax demo, $(VARIANT)" --started $(WORK)/started --out $(WORK)/report
+
+.PHONY: demo-clean
+demo-clean:  ## forget the demo's results, so that `make demo` starts over
+	rm -rf $(DEMO)
+
+# ---- each stage on your own data ------------------------------------------------------------------------------------
+UNITS ?= 100
+STRICT ?=
+CONFIG ?=
+SET ?=
+need = $(if $($(1)),,$(error $(1) is not set: $(2)))
+
+.PHONY: codec units tokenizer shards stats train eval generate report import-llama export-hf
+codec: $(VENV)/runtime  ## fit the weight-free codec: AUDIO=dir OUT=dir [UNITS=100] [EXPRESSIVE=--expressive]
+	$(call need,AUDIO,a folder of recordings or a manifest)$(call need,OUT,a folder for the codec)
+	$(PY) -m data_prep fit-codec --audio $(AUDIO) --out $(OUT) --units $(UNITS) $(EXPRESSIVE)
+
+units: $(VENV)/runtime  ## recordings to units: AUDIO=dir OUT=dir [CODEC=dir] [STRICT=--strict]; without CODEC one is fitted in OUT/codec
+	$(call need,AUDIO,a folder of recordings or a manifest)$(call need,OUT,a folder for the units)
+	$(if $(CODEC),,test -f $(OUT)/codec/codec.json || $(PY) -m data_prep fit-codec --audio $(AUDIO) --out $(OUT)/codec --units $(UNITS) $(EXPRESSIVE))
+	$(PY) -m data_prep units --audio $(AUDIO) --codec $(or $(CODEC),$(OUT)/codec) --out $(OUT) $(STRICT)
+
+tokenizer: $(VENV)/runtime  ## train a SentencePiece model: TEXTS=manifest OUT=dir [PIECES=700]
+	$(call need,TEXTS,a manifest or a text file)$(call need,OUT,a folder for tokenizer.model)
+	$(PY) -m data_prep tokenizer --texts $(TEXTS) --size $(PIECES) --out $(OUT)
+
+shards: $(VENV)/runtime  ## units and texts to TFDS shards: UNITS_DIR=dir TOKENIZER=path CODEC=dir OUT=dir [TEXTS=manifest] [LAYOUT=aligned]
+	$(call need,UNITS_DIR,what make units wrote)$(call need,TOKENIZER,a tokenizer.model)$(call need,CODEC,the codec folder)$(call need,OUT,a folder for the shards)
+	$(PY) -m data_prep shards --units $(UNITS_DIR) $(if $(TEXTS),--texts $(TEXTS)) --tokenizer $(TOKENIZER) --codec $(CODEC) --out $(OUT) --config $(or $(LAYOUT),aligned)
+
+stats: $(VENV)/runtime  ## what shards hold: SHARDS=dir
+	$(call need,SHARDS,a folder of shards)
+	$(PY) -m data_prep stats --shards $(SHARDS)
+
+train: $(VENV)/runtime  ## train: CONFIG=recipe OUT=run [SET="optim.peak_lr=1e-4 ..."]
+	$(call need,CONFIG,a recipe of tpu_configs)$(call need,OUT,a run folder)
+	$(PY) -m spirit_jax train --config $(CONFIG) --out $(OUT) --set $(SET)
+
+eval: $(VENV)/runtime  ## evaluate: CKPT=run SHARDS=dir OUT=eval.json
+	$(call need,CKPT,a run folder)$(call need,SHARDS,a folder of shards)$(call need,OUT,a JSON file)
+	$(PY) -m spirit_jax eval --checkpoint $(CKPT) --shards $(SHARDS) --out $(OUT)
+
+generate: $(VENV)/runtime  ## continue a prompt: CKPT=run TEXT="..." or AUDIO=file [MODALITY=text]
+	$(call need,CKPT,a run folder)$(if $(TEXT)$(AUDIO),,$(error TEXT or AUDIO is not set: a prompt))
+	$(PY) -m spirit_jax generate --checkpoint $(CKPT) $(if $(TEXT),--prompt-text "$(TEXT)",--prompt-audio $(AUDIO)) --output-modality $(or $(MODALITY),text)
+
+import-llama: $(VENV)/runtime  ## Llama weights in: SRC=folder OUT=dir [CODEC=dir]
+	$(call need,SRC,a Hugging Face or Meta Llama folder)$(call need,OUT,a folder for the weights)
+	$(PY) -m spirit_jax convert import $(SRC) $(OUT) $(if $(CODEC),--codec $(CODEC))
+
+export-hf: $(VENV)/runtime  ## weights out to Hugging Face: CKPT=run OUT=dir
+	$(call need,CKPT,a run folder)$(call need,OUT,a folder for the model)
+	$(PY) -m spirit_jax convert export $(CKPT) $(OUT)
+
+# ---- the house ------------------------------------------------------------------------------------------------------
+.PHONY: test test-slow parity lint bench help
+test: $(VENV)/test  ## the quick tests, under 8 minutes on 2 cores
+	$(PY) -m pytest -m "not slow" --ignore tests/parity
+
+test-slow: $(VENV)/test  ## kill and resume, a shortened demo
+	$(PY) -m pytest -m slow --ignore tests/parity
+
+parity: $(VENV)/parity  ## golden tests against the published behaviour: SPIRIT_GOLDEN=dir
+	$(PY) -m pytest tests/parity -rs
+
+lint: $(VENV)/test  ## ruff (lint and format) and pyright
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/pyright --pythonpath $(PY) spirit_jax
+
+bench: $(VENV)/parity  ## benchmarks side by side with the obvious alternative, to runs/bench.jsonl
+	mkdir -p runs
+	for name in train loader tokens kmeans; do $(PY) -m benchmarks.bench_$$name | tee /dev/stderr | tail -1; done > runs/bench.jsonl
+
+help:  ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
