@@ -19,9 +19,11 @@ from spirit_jax.units import PITCH_RATE, SAMPLE_RATE, STYLE_RATE, UNIT_RATE, Spe
 
 PIECE_SECONDS = 100  # longer audio is encoded in pieces of this length, as in the published release
 GROUP_SECONDS = 600  # audio encoded at a time, which bounds memory
-TRAIN_SECONDS = 7200  # audio that `train` uses at most; a choice
+TRAIN_SECONDS = 3600  # audio that `train` uses at most; a choice
 PITCH_CODES = 64
 STYLE_CODES = 100
+WARP_ROUNDS = 3  # k-means, then each utterance's nearest warp, before the last k-means; a choice
+WARP_ITERATIONS = 10
 UNIT_CHANGE_COST = 0.5  # in mean squared distances to the nearest code; a choice, measured: fewer changes inside a phone
 PITCH_CHANGE_COST = 0.005  # octaves squared: leaving a code pays once the contour is about a semitone off; a choice
 
@@ -156,23 +158,14 @@ class EmbeddedCodec:
 
     @classmethod
     def train(cls, wavs: Iterable[np.ndarray], units: int = 100, expressive: bool = False, seed: int = 0) -> "EmbeddedCodec":
-        """Trains on the first two hours of `wavs` (float32 [samples] at 16 kHz, shuffled by the caller); the same for the same wavs and seed.
+        """Trains on the first hour of `wavs` (float32 [samples] at 16 kHz, shuffled by the caller); the same for the same wavs and seed.
 
         UserError if there is less audio than codes.
         """
         mels, f0s = _analyze_first(wavs, expressive)
-        features = [mfcc.unit_features(mel_FM) for mel_FM in mels]
-        x_ND = np.concatenate(features) if features else np.zeros((0, 1), np.float32)
-        scale = np.float32(x_ND.std() + 1e-6)
-        centroids_KD = quantizer.train_kmeans(x_ND / scale, units, seed)
-        squares = np.square(x_ND / scale - centroids_KD[quantizer.assign(x_ND / scale, centroids_KD)]).sum(1)
-        arrays = {
-            "scale": np.asarray(scale),
-            "unit_centroids": centroids_KD,
-            "unit_change_cost": np.float32(UNIT_CHANGE_COST) * squares.mean(dtype=np.float32),
-        }
-        codes = quantizer.assign_paths([x / scale for x in features], centroids_KD, float(arrays["unit_change_cost"]))
-        arrays |= _mel_codebook(mels, np.concatenate(codes), units)
+        if not mels:
+            raise UserError("codec training audio", "none", "is what the codes are made from", "give more audio")
+        arrays = _unit_codebook(mels, units, seed)
         if expressive:
             arrays |= _pitch_codebook(f0s, mels, seed) | _style_codebook(mels, f0s, seed)
         return cls({name: np.asarray(array, np.float32) for name, array in arrays.items()})
@@ -184,7 +177,9 @@ class EmbeddedCodec:
     def _encode_group(self, wavs: Sequence[np.ndarray]) -> list[SpeechTokens]:
         mels = mfcc.log_mel(wavs)
         features = [mfcc.unit_features(mel_FM) / self.arrays["scale"] for mel_FM in mels]
-        units = quantizer.assign_paths(features, self.arrays["unit_centroids"], float(self.arrays["unit_change_cost"]))
+        chosen = _nearest_warps(features, self.arrays["unit_centroids"])
+        read = [feature_AND[warp] for feature_AND, warp in zip(features, chosen)]
+        units = quantizer.assign_paths(read, self.arrays["unit_centroids"], float(self.arrays["unit_change_cost"]))
         if not self.pitch_count:
             return [SpeechTokens(codes) for codes in units]
         f0s = pitch.track_f0(wavs)
@@ -237,6 +232,31 @@ def _analyze_first(wavs: Iterable[np.ndarray], expressive: bool) -> tuple[list[n
         if samples >= TRAIN_SECONDS * SAMPLE_RATE:
             break
     return mels, f0s
+
+
+def _nearest_warps(features: Sequence[np.ndarray], centroids_KD: np.ndarray) -> np.ndarray:
+    """For each utterance's features [warps, units, 52] the warp that is nearest to the codes: vocal tract length normalisation."""
+    squares_AN = np.stack([quantizer.nearest(np.concatenate(x), centroids_KD)[1] for x in zip(*features)])
+    ends = np.cumsum([x_AND.shape[1] for x_AND in features])[:-1]
+    return np.stack([part_AN.sum(axis=1, dtype=np.float64) for part_AN in np.split(squares_AN, ends, axis=1)]).argmin(axis=1)
+
+
+def _unit_codebook(mels: Sequence[np.ndarray], units: int, seed: int) -> dict[str, np.ndarray]:
+    """Phonetic codes and their sound: k-means in turn with each utterance's choice of warp, from no warp on."""
+    features = [mfcc.unit_features(mel_FM) for mel_FM in mels]
+    warps = np.full(len(mels), mfcc.WARPS.index(1.0))
+    scale = np.concatenate([x_AND[warp] for x_AND, warp in zip(features, warps)]).std() + np.float32(1e-6)
+    features = [x_AND / scale for x_AND in features]
+    for _ in range(WARP_ROUNDS):
+        points_ND = np.concatenate([x_AND[warp] for x_AND, warp in zip(features, warps)])
+        warps = _nearest_warps(features, quantizer.train_kmeans(points_ND, units, seed, WARP_ITERATIONS))
+    read = [x_AND[warp] for x_AND, warp in zip(features, warps)]
+    centroids_KD = quantizer.train_kmeans(np.concatenate(read), units, seed)
+    change_cost = UNIT_CHANGE_COST * float(quantizer.nearest(np.concatenate(read), centroids_KD)[1].mean())
+    codes_N = np.concatenate(quantizer.assign_paths(read, centroids_KD, change_cost))
+    straight = [mel_FM @ mfcc.warp_matrix(warp) for mel_FM, warp in zip(mels, warps)]
+    arrays = {"scale": scale, "unit_centroids": centroids_KD, "unit_change_cost": np.float32(change_cost)}
+    return arrays | _mel_codebook(straight, codes_N, units)
 
 
 def _mel_codebook(mels: Sequence[np.ndarray], codes_N: np.ndarray, units: int) -> dict[str, np.ndarray]:

@@ -43,9 +43,14 @@ def train_kmeans(x_ND: np.ndarray, codes: int, seed: int, iterations: int = MAX_
 
 def assign(x_ND: np.ndarray, c_KD: np.ndarray) -> np.ndarray:
     """The nearest centroid of each point: int32 [N]. A point's code doesn't depend on its company."""
-    x_BSD, _ = _to_blocks(x_ND)
-    codes = [np.asarray(_nearest(x_SD, c_KD)) for x_SD in x_BSD]
-    return np.concatenate(codes)[: len(x_ND)].astype(np.int32)
+    return nearest(x_ND, c_KD)[0]
+
+
+def nearest(x_ND: np.ndarray, c_KD: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The nearest centroid of each point, int32 [N], and the squared distance to it, float32 [N]."""
+    blocks = [_nearest(x_SD, c_KD) for x_SD in _to_blocks(x_ND)[0]]
+    codes, squares = (np.concatenate([np.asarray(part) for part in parts])[: len(x_ND)] for parts in zip(*blocks))
+    return codes, squares
 
 
 def assign_paths(sequences: Sequence[np.ndarray], c_KD: np.ndarray, change_cost: float) -> list[np.ndarray]:
@@ -120,8 +125,9 @@ def _lloyd_step(x_BSD: jax.Array, valid_BS: jax.Array, c_KD: jax.Array) -> tuple
 
 
 @jax.jit
-def _nearest(x_SD: jax.Array, c_KD: jax.Array) -> jax.Array:
-    return jnp.argmin(_distances(x_SD, c_KD), axis=1)
+def _nearest(x_SD: jax.Array, c_KD: jax.Array) -> tuple[jax.Array, jax.Array]:
+    d_SK = _distances(x_SD, c_KD)
+    return jnp.argmin(d_SK, axis=1), d_SK.min(1) + jnp.square(x_SD).sum(1)
 
 
 @jax.jit
