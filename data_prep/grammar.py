@@ -3,9 +3,9 @@
     [DAY] the [ADJECTIVE] ACTOR MOVE the SCENE, LINK VERB OBJECT [ADVERB]
     today the brave sailor reached the harbor, and coiled ropes quickly
 
-Sixteen topics own two actors, a scene, a verb and two objects. VERB follows from the topic, OBJECT from the actor (so that it tells two stories of
+Twelve topics own two actors, a scene, a verb and two objects. VERB follows from the topic, OBJECT from the actor (so that it tells two stories of
 one topic apart) and ADVERB from the adjective, each with probability `FOLLOWS` independently of the others; DAY, MOVE and LINK are free. 8 to 11
-words a sentence, 124 words in all, more than 30,000 sentences in which everything follows.
+words a sentence, 100 words in all, more than 25,000 sentences in which everything follows.
 """
 
 import dataclasses
@@ -33,15 +33,11 @@ TOPICS = (
     Topic("harbor", "coiled", ("sailor", "diver"), ("ropes", "nets")),
     Topic("castle", "polished", ("king", "knight"), ("crowns", "swords")),
     Topic("school", "studied", ("teacher", "pupil"), ("maps", "poems")),
-    Topic("clinic", "healed", ("doctor", "nurse"), ("bones", "fever")),
     Topic("theater", "practiced", ("singer", "drummer"), ("ballads", "rhythms")),
     Topic("garden", "planted", ("widow", "uncle"), ("roses", "onions")),
     Topic("forest", "chased", ("hunter", "wolf"), ("foxes", "rabbits")),
     Topic("workshop", "built", ("carpenter", "mason"), ("chairs", "walls")),
-    Topic("court", "questioned", ("judge", "lawyer"), ("thieves", "outlaws")),
-    Topic("airport", "launched", ("pilot", "student"), ("rockets", "balloons")),
     Topic("market", "traded", ("merchant", "jeweler"), ("spices", "diamonds")),
-    Topic("chapel", "lit", ("priest", "monk"), ("candles", "lanterns")),
     Topic("tower", "mixed", ("wizard", "chemist"), ("potions", "acid")),
     Topic("river", "washed", ("mother", "tailor"), ("blankets", "shirts")),
 )

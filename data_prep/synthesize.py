@@ -27,7 +27,7 @@ from spirit_jax.units import SAMPLE_RATE
 
 TRAINING_VOICES = ("en-us+m3", "en-us+f2", "en-us+m7", "en-us+f4")
 HELDOUT_VOICES = ("en-us+m1",)
-RATES, PITCHES, RANGES = (180, 215), (40, 60), (35, 65)  # drawn evenly for each utterance
+RATES, PITCHES, RANGES = (200, 240), (40, 60), (35, 65)  # drawn evenly for each utterance
 SPEECH_ONLY_SHARE = 1 / 7  # of the utterances; the others keep text and times
 
 

@@ -21,10 +21,10 @@ def config() -> RunConfig:
         codec="codec",
         sources=(
             Source("shards", Arrangement.INTERLEAVED, 4, "train"),
-            Source("shards", Arrangement.ASR, 1, "train"),
-            Source("shards", Arrangement.TTS, 1, "train"),
+            Source("shards", Arrangement.ASR, 2, "train"),
+            Source("shards", Arrangement.TTS, 1.5, "train"),
             Source("shards", Arrangement.SPEECH, 1, "speech"),
-            Source("shards", Arrangement.TEXT, 1, "text"),
+            Source("shards", Arrangement.TEXT, 0.5, "text"),
         ),
         validation=(Source("shards", Arrangement.INTERLEAVED, split="heldout"),),
         text_span_words=(2, 6),
@@ -35,6 +35,6 @@ def config() -> RunConfig:
         model=dataclasses.replace(base.model, rows=Vocabulary(demo_text_cpu.TEXT_PIECES, UNITS).rows()),
         data=data,
         train=TrainConfig(steps=4500, batch_rows=4),
-        optim=OptimConfig(peak_lr=2e-3, warmup_steps=40, schedule=Schedule.COSINE, final_lr_fraction=0.02),
+        optim=OptimConfig(peak_lr=3e-3, warmup_steps=40, schedule=Schedule.COSINE, final_lr_fraction=0.02),
         checkpoint=CheckpointConfig(init_from="base", every_steps=1000),
     )
