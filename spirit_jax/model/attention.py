@@ -1,49 +1,71 @@
 """Who may look at whom, and the attention itself. The only place that knows about masks.
 
-B rows, T query tokens, S key slots, H heads, G key/value heads, K head width.
+B rows, T query tokens, S key slots, H heads, G key/value heads, R = H/G query heads for each of them, K head width.
 
-Training and scoring: a token sees the tokens before it, and itself, with its own segment id. Segment 0 is padding: it sees only padding, and
-nobody else sees it, so no row of the mask is empty and no NaN can arise.
-Decoding: a token's slot in the cache is its position, so a token at position p sees the slots 0..p. Prompts of unequal length are padded on
-the right: what padding writes into the slots behind a prompt is overwritten by the generated token of that position before it can be seen.
+Training and scoring (`attend`): a token sees itself and the tokens before it that have its own segment id. Segment 0 is padding: it sees
+only padding, and nobody else sees it, so no row of a mask is empty and no NaN can arise.
+Decoding (`attend_cache`): a token's slot in the cache is its position, so a token at position p sees the slots 0..p. Prompts of unequal
+length are padded on the right: what padding writes into the slots behind a prompt is overwritten by the generated token of that position
+before it can be seen.
 """
 
 import jax
 import jax.numpy as jnp
 
-
-def segment_mask(segment_ids_BT: jax.Array) -> jax.Array:
-    """Causal and within one segment: bool [B, 1, T, T]."""
-    same_BTS = segment_ids_BT[:, :, None] == segment_ids_BT[:, None, :]
-    return (same_BTS & causal_mask(segment_ids_BT.shape[1])[0])[:, None]
+QUERY_BLOCKS = 4  # a block of queries skips the keys behind it; 4 on CPU took 0.37 of the time of one block (4 x 512 tokens, 6 heads)
+MIN_BLOCK = 64
 
 
-def causal_mask(length: int) -> jax.Array:
-    """Each token sees itself and those before it: bool [1, 1, T, T]."""
-    return jnp.tril(jnp.ones((length, length), bool))[None, None]
+def attend(q_BTHK: jax.Array, k_BTGK: jax.Array, v_BTGK: jax.Array, segment_ids_BT: jax.Array) -> jax.Array:
+    """Causal self-attention within segments: [B, T, H, K]; scores scaled by 1/sqrt(K), softmax in float32.
 
-
-def cache_mask(positions_BT: jax.Array, slots: int) -> jax.Array:
-    """Each token sees the slots up to its own position: bool [B, 1, T, S]."""
-    return (jnp.arange(slots)[None, None, :] <= positions_BT[:, :, None])[:, None]
-
-
-def attend(q_BTHK: jax.Array, k_BSGK: jax.Array, v_BSGK: jax.Array, mask_B1TS: jax.Array) -> jax.Array:
-    """Softmax attention [B, T, H, K], scaled by 1/sqrt(K), softmax in float32; head h reads key head h // (H/G).
-
-    cuDNN's kernel serves bfloat16 on NVIDIA GPUs where it takes the head width; XLA's everything else.
+    cuDNN's kernel serves bfloat16 on NVIDIA GPUs where it takes the head width; blocks of matrix products everything else.
     """
-    kernel = "cudnn" if _fits_cudnn(q_BTHK) else "xla"
-    return jax.nn.dot_product_attention(q_BTHK, k_BSGK, v_BSGK, mask=mask_B1TS, implementation=kernel)
+    if _fits_cudnn(q_BTHK):
+        return jax.nn.dot_product_attention(q_BTHK, k_BTGK, v_BTGK, mask=segment_mask(segment_ids_BT), implementation="cudnn")
+    length = q_BTHK.shape[1]
+    block = length // QUERY_BLOCKS if length % QUERY_BLOCKS == 0 and length >= QUERY_BLOCKS * MIN_BLOCK else length
+    outputs = []
+    for start in range(0, length, block):
+        end = start + block
+        mask_B1TS = segment_mask(segment_ids_BT[:, :end])[:, :, start:]
+        outputs.append(_attend(q_BTHK[:, start:end], k_BTGK[:, :end], v_BTGK[:, :end], mask_B1TS))
+    return jnp.concatenate(outputs, axis=1)
+
+
+def attend_cache(q_BTHK: jax.Array, k_BSGK: jax.Array, v_BSGK: jax.Array, positions_BT: jax.Array) -> jax.Array:
+    """Attention of new tokens to a cache that holds them already: [B, T, H, K]."""
+    mask_B1TS = (jnp.arange(k_BSGK.shape[1])[None, None, :] <= positions_BT[:, :, None])[:, None]
+    return _attend(q_BTHK, k_BSGK, v_BSGK, mask_B1TS)
 
 
 def attend_by_definition(q_BTHK: jax.Array, k_BSGK: jax.Array, v_BSGK: jax.Array, mask_B1TS: jax.Array) -> jax.Array:
-    """`attend` written out in float32: what the kernels are tested against."""
+    """Attention written out in float32: what the kernels are tested against."""
     repeat = q_BTHK.shape[2] // k_BSGK.shape[2]
     k_BSHK, v_BSHK = (jnp.repeat(x, repeat, axis=2).astype(jnp.float32) for x in (k_BSGK, v_BSGK))
     scores_BHTS = jnp.einsum("BTHK,BSHK->BHTS", q_BTHK.astype(jnp.float32), k_BSHK) / q_BTHK.shape[-1] ** 0.5
     weights_BHTS = jax.nn.softmax(jnp.where(mask_B1TS, scores_BHTS, -jnp.inf), axis=-1)
     return jnp.einsum("BHTS,BSHK->BTHK", weights_BHTS, v_BSHK).astype(q_BTHK.dtype)
+
+
+def segment_mask(segment_ids_BT: jax.Array) -> jax.Array:
+    """Causal and within one segment: bool [B, 1, T, T]."""
+    slots = jnp.arange(segment_ids_BT.shape[1])
+    same_BTS = segment_ids_BT[:, :, None] == segment_ids_BT[:, None, :]
+    return (same_BTS & (slots[None, :] <= slots[:, None])[None])[:, None]
+
+
+def _attend(q_BTHK: jax.Array, k_BSGK: jax.Array, v_BSGK: jax.Array, mask_B1TS: jax.Array) -> jax.Array:
+    rows, length, heads, width = q_BTHK.shape
+    groups = k_BSGK.shape[2]
+    q_BGRTK = (q_BTHK * width**-0.5).reshape(rows, length, groups, heads // groups, width).transpose(0, 2, 3, 1, 4)
+    k_BGSK, v_BGSK = k_BSGK.transpose(0, 2, 1, 3), v_BSGK.transpose(0, 2, 1, 3)
+    scores_BGRTS = jnp.einsum("BGRTK,BGSK->BGRTS", q_BGRTK, k_BGSK, preferred_element_type=jnp.float32)
+    scores_BGRTS = jnp.where(mask_B1TS[:, None], scores_BGRTS, -1e30)
+    weights_BGRTS = jnp.exp(scores_BGRTS - jax.lax.stop_gradient(scores_BGRTS.max(-1, keepdims=True)))
+    sums_BGRT1 = weights_BGRTS.sum(-1, keepdims=True)
+    y_BGRTK = jnp.einsum("BGRTS,BGSK->BGRTK", weights_BGRTS.astype(v_BGSK.dtype), v_BGSK, preferred_element_type=jnp.float32) / sums_BGRT1
+    return y_BGRTK.transpose(0, 3, 1, 2, 4).reshape(q_BTHK.shape).astype(q_BTHK.dtype)
 
 
 def _fits_cudnn(q_BTHK: jax.Array) -> bool:

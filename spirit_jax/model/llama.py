@@ -7,6 +7,7 @@ rotation: component i of a head pairs with component i + K/2. With `tied` there 
 """
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +16,7 @@ from flax import nnx
 from jax.sharding import Mesh
 
 from spirit_jax.config import Dtype, ModelConfig, Remat
-from spirit_jax.model.attention import attend, cache_mask, causal_mask, segment_mask
+from spirit_jax.model.attention import attend, attend_cache
 from spirit_jax.sharding import RULES, constrain, place_axes
 
 Cache = tuple[jax.Array, jax.Array]  # keys and values, each [L, B, S, G, K]
@@ -37,6 +38,14 @@ def param(value: jax.Array, *axes: str) -> nnx.Param:
     assert len(axes) == value.ndim, f"{axes} for shape {value.shape}"
     assert set(axes) <= set(RULES), f"{axes} not all in sharding.RULES"
     return nnx.Param(value, axes=axes, hijax=False)
+
+
+class Place(NamedTuple):
+    """Where the tokens stand: what every layer is told about them."""
+
+    positions_BT: jax.Array
+    segment_ids_BT: jax.Array
+    rotation: tuple[jax.Array, jax.Array]
 
 
 class Norm(nnx.Module):
@@ -65,14 +74,16 @@ class Attention(nnx.Module):
         out = (cfg.heads, cfg.head_width, cfg.width)
         self.o_HKD = param(_normal(o, out, cfg.heads * cfg.head_width * 2 * cfg.layers), "heads", "head_width", "width")
 
-    def __call__(self, x_BTD: jax.Array, rotation: Cache, mask: jax.Array, cache: Cache | None, starts_B: jax.Array):
-        """Returns [B, T, D] and this layer's cache with the new keys and values written from slot `starts_B` of each row."""
-        q_BTHK = rotate(jnp.einsum("BTD,DHK->BTHK", x_BTD, cast(self.q_DHK, x_BTD)), rotation)
-        k_BSGK = rotate(jnp.einsum("BTD,DGK->BTGK", x_BTD, cast(self.k_DGK, x_BTD)), rotation)
+    def __call__(self, x_BTD: jax.Array, place: Place, cache: Cache | None):
+        """Returns [B, T, D] and this layer's cache with the new keys and values written to the slots of their positions."""
+        q_BTHK = rotate(jnp.einsum("BTD,DHK->BTHK", x_BTD, cast(self.q_DHK, x_BTD)), place.rotation)
+        k_BSGK = rotate(jnp.einsum("BTD,DGK->BTGK", x_BTD, cast(self.k_DGK, x_BTD)), place.rotation)
         v_BSGK = jnp.einsum("BTD,DGK->BTGK", x_BTD, cast(self.v_DGK, x_BTD))
-        if cache is not None:
-            k_BSGK, v_BSGK = cache = (_write(cache[0], k_BSGK, starts_B), _write(cache[1], v_BSGK, starts_B))
-        y_BTHK = attend(q_BTHK, k_BSGK, v_BSGK, mask)
+        if cache is None:
+            y_BTHK = attend(q_BTHK, k_BSGK, v_BSGK, place.segment_ids_BT)
+        else:
+            cache = (_write(cache[0], k_BSGK, place.positions_BT[:, 0]), _write(cache[1], v_BSGK, place.positions_BT[:, 0]))
+            y_BTHK = attend_cache(q_BTHK, *cache, place.positions_BT)
         return jnp.einsum("BTHK,HKD->BTD", y_BTHK, cast(self.o_HKD, x_BTD)), cache
 
 
@@ -99,9 +110,9 @@ class Block(nnx.Module):
         self.attention_norm, self.attention = Norm(cfg), Attention(cfg, attention)
         self.mlp_norm, self.mlp = Norm(cfg), Mlp(cfg, mlp)
 
-    def __call__(self, x_BTD: jax.Array, rotation: Cache, mask: jax.Array, cache: Cache | None, starts_B: jax.Array):
+    def __call__(self, x_BTD: jax.Array, place: Place, cache: Cache | None):
         """Returns [B, T, D] and this layer's cache."""
-        y_BTD, cache = self.attention(self.attention_norm(x_BTD), rotation, mask, cache, starts_B)
+        y_BTD, cache = self.attention(self.attention_norm(x_BTD), place, cache)
         x_BTD = x_BTD + y_BTD
         return x_BTD + self.mlp(self.mlp_norm(x_BTD)), cache
 
@@ -137,16 +148,13 @@ class Llama(nnx.Module):
         Without a cache: causal within segments (`segment_ids_BT`, 0 is padding; None: one segment a row). With one (`new_cache`):
         `positions_BT` must rise by one along a row; tokens are written to the slots of their positions and see all slots up to their own.
         """
-        if cache is None:
-            mask = causal_mask(tokens_BT.shape[1]) if segment_ids_BT is None else segment_mask(segment_ids_BT)
-        else:
-            assert segment_ids_BT is None, "a cached row is one segment"
-            mask = cache_mask(positions_BT, cache[0].shape[2])
-        rotation = rotation_of(positions_BT, self.cfg)
+        assert cache is None or segment_ids_BT is None, "a cached row is one segment"
+        segment_ids_BT = jnp.ones_like(tokens_BT) if segment_ids_BT is None else segment_ids_BT
+        place = Place(positions_BT, segment_ids_BT, rotation_of(positions_BT, self.cfg))
 
         def layer(x_BTD: jax.Array, block_and_cache: tuple[Block, Cache | None]):
             block, cache = block_and_cache
-            return block(x_BTD, rotation, mask, cache, positions_BT[:, 0])
+            return block(x_BTD, place, cache)
 
         if cache is None and self.cfg.remat is not Remat.NONE:
             layer = jax.checkpoint(layer, policy=POLICIES[self.cfg.remat], prevent_cse=False)
