@@ -14,7 +14,7 @@ from spirit_jax.units import SpeechTokens
 
 VOCABULARY = Vocabulary(40, 20)
 ARRANGER = Arranger(VOCABULARY, Spans((2, 4), (1, 3)), (5, 6), (7, 8))
-MODEL = ModelConfig(rows=128, width=16, layers=2, heads=2, kv_heads=1, head_width=8, mlp_width=32, dtype=Dtype.FLOAT32)
+MODEL = ModelConfig(rows=128, width=16, layers=2, heads=2, kv_heads=2, head_width=8, mlp_width=32, dtype=Dtype.FLOAT32)
 
 
 class StandInTokenizer:

@@ -1,0 +1,87 @@
+import dataclasses
+import json
+import shutil
+
+import jax
+import numpy as np
+import pytest
+
+from spirit_jax.config import CheckpointConfig, MeshConfig, OptimConfig
+from spirit_jax.model.llama import abstract, init_sharded
+from spirit_jax.sharding import make_mesh
+from spirit_jax.training.checkpointing import Checkpoints
+from spirit_jax.training.optimizer import make_optimizer
+from spirit_jax.training.step import abstract_state, make_state, shardings_of
+from tests.training.tiny import MODEL
+
+OPTIMIZER = make_optimizer(OptimConfig(), 10)
+
+
+def shapes_on(*sizes: int):
+    mesh = make_mesh(MeshConfig(*sizes), jax.devices()[: int(np.prod(sizes))])
+    return abstract_state(abstract(MODEL, mesh), OPTIMIZER, mesh), mesh
+
+
+@pytest.fixture(scope="module")
+def state():
+    """A state on eight devices whose leaves all differ."""
+    shapes, mesh = shapes_on(2, 2, 2)
+    make = jax.jit(lambda m: make_state(m, OPTIMIZER), out_shardings=shardings_of(shapes))
+    state = make(init_sharded(MODEL, jax.random.key(0), mesh))
+    leaves, tree = jax.tree.flatten(state)
+    return jax.tree.unflatten(tree, [jax.device_put((np.asarray(x) + i).astype(x.dtype), x.sharding) for i, x in enumerate(leaves)])
+
+
+def assert_equal(a, b):
+    assert jax.tree.structure(a) == jax.tree.structure(b)
+    for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True):
+        np.testing.assert_array_equal(np.asarray(x), np.asarray(y))
+
+
+@pytest.mark.parametrize("sizes", [(2, 2, 2), (1, 4, 1), (1, 1, 1)])
+def test_a_state_comes_back_to_the_bit_on_any_mesh(tmp_path_factory, state, sizes):
+    folder = tmp_path_factory.mktemp("run")
+    with Checkpoints(folder, CheckpointConfig()) as checkpoints:
+        checkpoints.save(5, state, {"at": [1, 2]}, {"x": 1})
+    shapes, _ = shapes_on(*sizes)
+    with Checkpoints(folder, CheckpointConfig()) as checkpoints:
+        assert checkpoints.latest == 5
+        restored, position = checkpoints.restore(shapes)
+    assert position == {"at": [1, 2]}
+    assert_equal(restored, state)
+    assert jax.tree.all(jax.tree.map(lambda x, s: x.sharding.is_equivalent_to(s.sharding, x.ndim), restored, shapes))
+    assert json.loads((folder / "5/config/config.json").read_text()) == {"x": 1}
+
+
+def test_the_last_and_every_nth_are_kept(tmp_path, state):
+    with Checkpoints(tmp_path, CheckpointConfig(keep_last=2, keep_every=4)) as checkpoints:
+        for step in range(1, 8):
+            checkpoints.save(step, state, {}, {})
+    with Checkpoints(tmp_path, CheckpointConfig(keep_last=2, keep_every=4)) as checkpoints:
+        assert checkpoints.steps == [4, 6, 7]
+
+
+def test_an_unfinished_checkpoint_is_none(tmp_path, state):
+    with Checkpoints(tmp_path, CheckpointConfig()) as checkpoints:
+        checkpoints.save(3, state, {}, {})
+    shutil.copytree(tmp_path / "3", tmp_path / "4.orbax-checkpoint-tmp")
+    with Checkpoints(tmp_path, CheckpointConfig()) as checkpoints:
+        assert checkpoints.latest == 3
+
+
+def test_donating_the_state_while_it_is_written_does_no_harm(tmp_path, state):
+    shapes, _ = shapes_on(1, 1, 1)
+    alone = jax.tree.map(lambda x, s: jax.device_put(np.asarray(x), s.sharding), state, shapes)
+    wipe = jax.jit(lambda s: jax.tree.map(lambda x: x * 0, s), donate_argnums=0)
+    with Checkpoints(tmp_path, CheckpointConfig()) as checkpoints:
+        checkpoints.save(1, alone, {}, {})
+        jax.block_until_ready(wipe(alone))
+    with Checkpoints(tmp_path, CheckpointConfig()) as checkpoints:
+        assert_equal(checkpoints.restore(shapes)[0], state)
+
+
+def test_the_step_is_the_trains(tmp_path, state):
+    state = dataclasses.replace(state, step=state.step * 0 + 7)
+    with Checkpoints(tmp_path, CheckpointConfig()) as checkpoints:
+        checkpoints.save(7, state, {}, {})
+        assert checkpoints.restore(shapes_on(2, 2, 2)[0])[0].step == 7

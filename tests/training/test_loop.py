@@ -1,0 +1,163 @@
+import dataclasses
+import json
+import os
+import signal
+
+import jax
+import numpy as np
+import pytest
+
+from spirit_jax.errors import UserError
+from spirit_jax.training import loop
+from spirit_jax.training.checkpointing import Checkpoints
+from spirit_jax.training.loop import describe, prepare, train
+from spirit_jax.training.optimizer import make_optimizer
+from spirit_jax.training.step import abstract_state
+from tests.training.tiny import make_config, make_records, make_sources
+
+ONE = {"data": 1, "fsdp": 1, "tensor": 1}
+
+
+@pytest.fixture(autouse=True)
+def one_device(monkeypatch):
+    """Runs see as many devices as their mesh has."""
+    every = jax.devices()
+    make = loop.make_mesh
+    monkeypatch.setattr(loop, "make_mesh", lambda config: make(config, every[: config.data * config.fsdp * config.tensor]))
+
+
+def prepare_run(out, steps=6, validation=False, **changes):
+    return prepare(make_config(steps, **{"mesh": ONE, **changes}), out, make_sources(validation))
+
+
+def rows_of(out) -> list[dict]:
+    """Metric rows, without times."""
+    rows = map(json.loads, (out / "metrics.jsonl").read_text().splitlines())
+    return [{name: value for name, value in row.items() if not name.endswith(("_s", "_per_second"))} for row in rows]
+
+
+def final_state(run):
+    optimizer = make_optimizer(run.config.optim, run.config.train.steps)
+    with Checkpoints(run.out / "checkpoints", run.config.checkpoint) as checkpoints:
+        return checkpoints.restore(abstract_state(run.model, optimizer, run.mesh))
+
+
+def assert_same_end(run, other):
+    (state, position), (other_state, other_position) = final_state(run), final_state(other)
+    assert position == other_position
+    for a, b in zip(jax.tree.leaves(state), jax.tree.leaves(other_state), strict=True):
+        np.testing.assert_array_equal(np.asarray(a), np.asarray(b))
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A run that nobody interrupted: six steps, checkpoints at 3 and 6."""
+    out = tmp_path_factory.mktemp("whole") / "run"
+    with pytest.MonkeyPatch.context() as patch:
+        make = loop.make_mesh
+        patch.setattr(loop, "make_mesh", lambda config: make(config, jax.devices()[:1]))
+        run = prepare_run(out, validation=True)
+        assert train(run) == 6
+    return run
+
+
+def stop_after(monkeypatch, step: int, act) -> None:
+    """Calls `act` once `step` is dispatched."""
+    take = loop._Feeder.take
+    taken = []
+
+    def take_and_act(self):
+        taken.append(None)
+        if len(taken) == step + 1:  # the batch of the next step is taken while this one runs
+            act()
+        return take(self)
+
+    monkeypatch.setattr(loop._Feeder, "take", take_and_act)
+
+
+def test_a_run_leaves_metrics_checkpoints_and_its_identity(whole):
+    assert {"config.json", "vocabulary.json", "tokenizer.model", "metrics.jsonl", "tensorboard", "checkpoints"} <= {
+        p.name for p in whole.out.iterdir()
+    }
+    assert {"3", "6"} <= {path.name for path in (whole.out / "checkpoints").iterdir()}
+    rows = rows_of(whole.out)
+    assert [row["step"] for row in rows] == [2, 4, 6, 6]
+    assert rows[0]["loss"] > rows[2]["loss"]
+    assert {"loss_text", "loss_speech", "loss_tag", "grad_norm", "lr", "tokens", "epoch/0-interleaved", "epoch/2-text"} <= rows[0].keys()
+    assert {"validation_loss", "validation_loss_text", "validation_loss_speech", "validation_loss/3-interleaved"} <= rows[3].keys()
+
+
+def test_resumed_is_uninterrupted_to_the_bit(tmp_path, monkeypatch, whole):
+    run = prepare_run(tmp_path / "run", validation=True)
+    with monkeypatch.context() as patch:
+        stop_after(patch, 5, lambda: (_ for _ in ()).throw(KeyboardInterrupt))  # dies in step 5, two steps after the checkpoint
+        with pytest.raises(KeyboardInterrupt):
+            train(run)
+    assert train(prepare_run(tmp_path / "run", validation=True)) == 6
+    assert_same_end(run, whole)
+    whole_rows, rows = rows_of(whole.out), rows_of(run.out)
+    assert rows[0] == whole_rows[0]
+    assert rows[2:] == whole_rows[2:], "the window of row 4 was cut by the restart, later rows are the same"
+
+
+def test_sigterm_saves_and_the_same_command_goes_on(tmp_path, monkeypatch, whole):
+    run = prepare_run(tmp_path / "run", validation=True)
+    with monkeypatch.context() as patch:
+        stop_after(patch, 2, lambda: os.kill(os.getpid(), signal.SIGTERM))
+        assert train(run) == 2
+    with Checkpoints(run.out / "checkpoints", run.config.checkpoint) as checkpoints:
+        assert checkpoints.latest == 2
+    assert train(run) == 6
+    assert_same_end(run, whole)
+
+
+def test_a_finished_run_says_so_and_stays_as_it_is(whole, capsys):
+    before = {path: path.read_bytes() for path in whole.out.rglob("*") if path.is_file()}
+    assert train(whole) == 6
+    assert "finished" in capsys.readouterr().err
+    assert before == {path: path.read_bytes() for path in whole.out.rglob("*") if path.is_file()}
+
+
+def test_more_steps_and_another_mesh_continue_it(tmp_path):
+    """Three steps on one device, three on eight: the losses of six on one device."""
+    assert train(prepare_run(tmp_path / "run", 3)) == 3
+    assert train(prepare_run(tmp_path / "run", 6, mesh={"data": 2, "fsdp": 2, "tensor": 2})) == 6
+    assert train(prepare_run(tmp_path / "one", 6)) == 6
+    for row, expected in zip(rows_of(tmp_path / "run")[-1:], rows_of(tmp_path / "one")[-1:]):
+        assert row["step"] == expected["step"] == 6
+        assert row["loss"] == pytest.approx(expected["loss"], rel=1e-4)
+
+
+def test_accumulated_steps_train_alike(tmp_path, whole):
+    train(prepare_run(tmp_path / "run", train={"accumulate": 2}))
+    losses, expected = ([row["loss"] for row in rows_of(out) if "loss" in row] for out in (tmp_path / "run", whole.out))
+    np.testing.assert_allclose(losses, expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"train": {"batch_rows": 6}, "mesh": {"data": 2, "fsdp": 2, "tensor": 1}}, "divisible by data × fsdp = 4"),
+        ({"model": {"rows": 32}}, "the vocabulary has 62 ids"),
+    ],
+)
+def test_mistakes_are_found_before_anything_is_written(tmp_path, changes, message):
+    with pytest.raises(UserError, match=message):
+        prepare_run(tmp_path / "run", **changes)
+    assert not (tmp_path / "run").exists()
+
+
+def test_changed_data_is_refused_on_resume(tmp_path):
+    run = prepare_run(tmp_path / "run", 3)
+    train(run)
+    sources = make_sources()
+    shrunk = dataclasses.replace(sources.train[0], rows=make_records(29))
+    changed = dataclasses.replace(sources, train=(shrunk, *sources.train[1:]))
+    with pytest.raises(UserError, match="made with"):
+        train(prepare(dataclasses.replace(run.config, train=dataclasses.replace(run.config.train, steps=6)), run.out, changed))
+
+
+def test_describe_tells_parameters_mesh_mixture_and_tokens(whole):
+    text = describe(whole)
+    for part in ("parameters", "data 1 × fsdp 1 × tensor 1", "0-interleaved 50% of tokens (30 records)", "4 rows × 64 = 256 tokens"):
+        assert part in text

@@ -1,0 +1,96 @@
+import dataclasses
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from spirit_jax.batch import Batch
+from spirit_jax.config import MeshConfig, OptimConfig
+from spirit_jax.model.llama import abstract, init_sharded
+from spirit_jax.sharding import make_mesh, place_batch
+from spirit_jax.training.data import training_batches
+from spirit_jax.training.optimizer import make_optimizer
+from spirit_jax.training.step import abstract_state, make_eval_step, make_state, make_train_step, shardings_of
+from tests.training.tiny import ARRANGER, MODEL, VOCABULARY, make_sources
+
+OPTIMIZER = make_optimizer(OptimConfig(1e-2, 2), 10)
+
+
+def some_batches(count: int, rows: int = 8) -> list[Batch]:
+    batches = itertools.islice(training_batches(make_sources().train, ARRANGER, 32, rows, 0), count)
+    rng = np.random.default_rng(0)  # rows with very different numbers of tokens
+    return [dataclasses.replace(b, loss_weights=b.loss_weights * (rng.random((rows, 1)) < 0.5).astype(np.float32)) for b in batches]
+
+
+def run_steps(mesh_config: MeshConfig, batches: list[Batch], accumulate: int = 1):
+    mesh = make_mesh(mesh_config, jax.devices()[: mesh_config.data * mesh_config.fsdp * mesh_config.tensor])
+    shapes = abstract_state(abstract(MODEL, mesh), OPTIMIZER, mesh)
+    model = init_sharded(MODEL, jax.random.key(0), mesh)
+    state = jax.jit(lambda m: make_state(m, OPTIMIZER), out_shardings=shardings_of(shapes))(model)
+    history = []
+    with jax.set_mesh(mesh):
+        step = make_train_step(OPTIMIZER, VOCABULARY.text_size, accumulate, shardings_of(shapes))
+        for batch in batches:
+            state, metrics = step(state, place_batch(batch, mesh))
+            history.append(jax.device_get(metrics))
+    assert step._cache_size() == 1, "compiled more than once"
+    assert jax.tree.all(jax.tree.map(lambda x, s: x.sharding.is_equivalent_to(s.sharding, x.ndim), state, shapes))
+    return jax.device_get(state), history
+
+
+@pytest.fixture(scope="module")
+def one_device():
+    return run_steps(MeshConfig(1, 1, 1), some_batches(3))
+
+
+def assert_same(got, expected, tolerance: float):
+    for a, b in zip(jax.tree.leaves(got), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance)
+
+
+def test_the_loss_falls_and_updates_are_counted(one_device):
+    state, history = one_device
+    assert state.step == 3
+    losses = [h.nll_M.sum() / h.weight_M.sum() for h in history]
+    assert losses[2] < losses[0]
+    assert [h.weight_M.sum() for h in history] == [b.loss_weights.sum() for b in some_batches(3)]
+
+
+@pytest.mark.parametrize("accumulate", [2, 8])
+def test_accumulation_is_one_large_batch(one_device, accumulate):
+    assert_same(run_steps(MeshConfig(1, 1, 1), some_batches(3), accumulate), one_device, 2e-5)
+
+
+def test_eight_devices_are_one(one_device):
+    assert_same(run_steps(MeshConfig(2, 2, 2), some_batches(3), 2), one_device, 2e-5)
+
+
+def test_accumulation_splits_rows_among_their_own_devices():
+    """Part a takes rows a, a + A, ..: with rows split over two devices, each part has rows of both."""
+    from spirit_jax.training.step import _split_rows
+
+    np.testing.assert_array_equal(_split_rows(jnp.arange(8)[:, None], 2)[..., 0], [[0, 2, 4, 6], [1, 3, 5, 7]])
+
+
+def test_rows_without_weight_change_nothing(one_device):
+    def widen(batch: Batch) -> Batch:
+        return jax.tree.map(lambda x: np.concatenate([x, np.zeros_like(x)]), batch)
+
+    state, _ = run_steps(MeshConfig(1, 1, 1), [widen(batch) for batch in some_batches(3)])
+    assert_same(state.model, one_device[0].model, 2e-5)
+
+
+def test_an_empty_batch_moves_only_by_decay_and_gives_no_nan():
+    empty = jax.tree.map(np.zeros_like, some_batches(1)[0])
+    state, history = run_steps(MeshConfig(1, 1, 1), [empty])
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(state))
+    assert history[0].grad_norm == 0
+
+
+def test_evaluation_gives_the_sums_of_training(one_device):
+    model = init_sharded(MODEL, jax.random.key(0), make_mesh(MeshConfig(1, 1, 1), jax.devices()[:1]))
+    terms = make_eval_step(VOCABULARY.text_size)(model, some_batches(1)[0])
+    np.testing.assert_allclose(terms["nll"], one_device[1][0].nll_M, rtol=1e-5)
+    np.testing.assert_allclose(terms["weight"], one_device[1][0].weight_M)
