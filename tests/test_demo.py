@@ -1,0 +1,42 @@
+"""A shortened `make demo`: every stage runs, in both variants, and the report has its figures."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+SMALL = ["UTTERANCES=160", "SENTENCES=600", "PIECES=400", "RECORDS=24", "TEXT_SET=train.steps=20 model.rows=512"]
+FIGURES = {"choice_s2t_accuracy", "choice_t2s_accuracy", "choice_s2t_accuracy_before", "choice_t2s_accuracy_before", "n_pairs", "loss_by_modality"}
+
+
+def run_demo(folder: Path, *settings: str) -> subprocess.CompletedProcess:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("XLA_", "MAKE"))}
+    command = ["make", "demo", f"VENV={sys.prefix}", f"DEMO={folder}", *SMALL, *settings]
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("variant", ["base", "expressive"])
+def test_the_demo_runs_and_reports(tmp_path, variant):
+    done = run_demo(tmp_path, f"VARIANT={variant}", "TRAIN_SET=train.steps=40 checkpoint.every_steps=20")
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert report.keys() >= FIGURES | {"wer_s2t", "tokens_per_second", "wall_seconds", "steps"}
+    assert report["steps"] == 40
+    assert 0 <= report["choice_s2t_accuracy"] <= 1
+    page = (tmp_path / "report.html").read_text()
+    assert "<audio" in page
+    assert "http://" not in page.replace("http://www.w3.org", "").replace("http://purl.org", "").replace("http://creativecommons.org", "")
+    again = run_demo(tmp_path, f"VARIANT={variant}")
+    assert again.returncode == 0
+    assert "data_prep" not in again.stdout, "a finished demo does nothing twice"
+
+
+def test_an_unknown_variant_is_one_line():
+    done = subprocess.run(["make", "demo", "VARIANT=loud"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "must be base or expressive" in done.stderr
