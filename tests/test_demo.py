@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-SMALL = ["UTTERANCES=160", "SENTENCES=600", "PIECES=400", "RECORDS=24", "TEXT_SET=train.steps=20 model.rows=512"]
+SMALL = ["UTTERANCES=160", "SENTENCES=600", "RECORDS=24", "TEXT_SET=train.steps=20"]
 FIGURES = {"choice_s2t_accuracy", "choice_t2s_accuracy", "choice_s2t_accuracy_before", "choice_t2s_accuracy_before", "n_pairs", "loss_by_modality"}
 
 
