@@ -51,12 +51,9 @@ $(error VARIANT = $(VARIANT): must be base or expressive; run make demo VARIANT=
 endif
 
 .PHONY: demo
-demo: $(WORK)/started $(WORK)/report/report.html  ## the main job on a self-made corpus in minutes: VARIANT=base or expressive
+demo: $(WORK)/report/report.html  ## the main job on a self-made corpus in minutes: VARIANT=base or expressive
 	cp $(WORK)/report/report.html $(WORK)/report/report.json $(DEMO)/
 	@echo "done: the figures are in $(DEMO)/report.json, the page is $(DEMO)/report.html"
-
-$(WORK)/started:
-	mkdir -p $(WORK) && date +%s > $@
 
 $(CORPUS)/manifest.jsonl: | $(VENV)/demo
 	$(PY) -m data_prep synthesize --out $(CORPUS) --utterances $(UTTERANCES) --text-only $(SENTENCES)
@@ -96,7 +93,7 @@ $(WORK)/generated/done: $(WORK)/eval_after.json
 
 $(WORK)/report/report.html: $(WORK)/generated/done
 	$(PY) -m spirit_jax report --run $(WORK)/run --eval-before $(WORK)/eval_before.json --eval-after $(WORK)/eval_after.json \
-	  --shards $(WORK)/shards --manifest $(CORPUS)/manifest.jsonl --title "spirit_jax demo, $(VARIANT)" --started $(WORK)/started --out $(WORK)/report
+	  --shards $(WORK)/shards --manifest $(CORPUS)/manifest.jsonl --title "spirit_jax demo, $(VARIANT)" --out $(WORK)/report
 
 .PHONY: demo-clean
 demo-clean:  ## forget the demo's results, so that `make demo` starts over
