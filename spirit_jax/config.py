@@ -220,18 +220,15 @@ class RunConfig:
     checkpoint: CheckpointConfig = CheckpointConfig()
 
 
-_ADAPTER = pydantic.TypeAdapter(RunConfig)
+def to_dict(config: Any) -> dict:
+    """A configuration, or a part of one, as plain JSON values."""
+    return pydantic.TypeAdapter(type(config)).dump_python(config, mode="json")
 
 
-def to_dict(config: RunConfig) -> dict:
-    """The configuration as plain JSON values."""
-    return _ADAPTER.dump_python(config, mode="json")
-
-
-def from_dict(values: dict) -> RunConfig:
-    """Builds and checks a configuration from JSON values; unknown or ill-typed keys are UserErrors."""
+def from_dict(values: dict, kind: type[T] = RunConfig) -> T:
+    """Builds and checks a configuration, or the part `kind`, from JSON values; unknown or ill-typed keys are UserErrors."""
     try:
-        return _ADAPTER.validate_python(values)
+        return pydantic.TypeAdapter(kind).validate_python(values)
     except pydantic.ValidationError as error:
         first = error.errors()[0]
         if isinstance(first.get("ctx", {}).get("error"), UserError):
