@@ -15,12 +15,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the command's options."""
     parser.add_argument("--config", required=True, help="a recipe (.py with config()) or a config.json")
     parser.add_argument("--out", required=True, type=Path, help="run folder; an unfinished run in it is resumed")
-    parser.add_argument("--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help="changes to the config: optim.peak_lr=3e-5")
+    parser.add_argument("--root", default=".", type=Path, help="folder from which the config's relative paths are taken")
+    parser.add_argument("--set", nargs="*", action="extend", default=[], metavar="KEY=VALUE", help="changes to the config: optim.peak_lr=3e-5")
 
 
 def run(args: argparse.Namespace) -> int:
     """Checks, tells, trains. Returns 0 also when SIGTERM stopped it: its checkpoint is written."""
-    run = prepare(config.override(config.load(args.config), args.set), args.out)
+    chosen = config.resolve_paths(config.override(config.load(args.config), args.set), args.root)
+    run = prepare(chosen, args.out)
     print(describe(run), flush=True)
     reached = train(run)
     steps = run.config.train.steps
