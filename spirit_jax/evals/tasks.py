@@ -17,13 +17,16 @@ from spirit_jax.tokens.vocab import TokenClass
 
 
 def loss(evaluation: Evaluation) -> dict:
-    """Mean nll (nats a token) by the target's class, for each record as text, as speech and interleaved."""
+    """Mean nll (nats a token) by the target's class, for each record as text, as speech and interleaved.
+
+    Without EOS, so that models which learned it and models which didn't compare.
+    """
     lm, results = evaluation.lm, {}
     for arrangement in (Arrangement.TEXT, Arrangement.SPEECH, Arrangement.INTERLEAVED):
         rng = np.random.default_rng(evaluation.seed)
         if arrangement is not Arrangement.TEXT and not lm.vocabulary.has_speech:
             continue
-        parts = [arrange(record, arrangement, lm.vocabulary, evaluation.spans, rng, append_eos=lm.ends) for record in evaluation.records]
+        parts = [arrange(record, arrangement, lm.vocabulary, evaluation.spans, rng, append_eos=False) for record in evaluation.records]
         documents = [ids for part in parts for ids in part]
         nll = -np.concatenate([np.zeros(0, np.float32), *log_probs(lm.llama, [(ids[:1], ids[1:]) for ids in documents])])
         kinds = np.concatenate([np.zeros(0, np.int8), *(lm.vocabulary.modality_of(ids[1:]) for ids in documents)])

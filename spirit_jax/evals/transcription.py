@@ -14,31 +14,31 @@ from spirit_jax.tokens.interleave import Record
 from spirit_jax.tokens.vocab import merge
 
 EXAMPLES = 8  # kept in the results
-AUDIO_ITEMS = 24  # spoken as sound, which takes longest
-ROOM = 1.5  # of the longest reference: what a transcript or utterance may take at most
+ROUND_TRIPS, AUDIO_ROUND_TRIPS = 128, 16  # texts that are read aloud, and those that become sound: they take longest
+ROOM = 1.25  # of the longest reference: what a transcript or utterance may take at most
 
 
 def wer_s2t(evaluation: Evaluation) -> dict:
     """Greedy transcripts of held-out speech against its text."""
     records = evaluation.transcribed
-    return _compare(evaluation, records, transcribe(evaluation.lm, [record.speech for record in records if record.speech], _text_room(records)))
+    return _compare(evaluation, records, transcribe(evaluation.lm, [record.speech for record in records if record.speech], _text_room(evaluation)))
 
 
 def wer_t2s(evaluation: Evaluation) -> dict:
-    """Round trip: held-out texts read aloud, then transcribed by the same model from the tokens that it spoke."""
-    records = evaluation.transcribed
+    """Round trip: held-out texts, the first 128, read aloud, then transcribed by the same model from the tokens that it spoke."""
+    records = evaluation.transcribed[:ROUND_TRIPS]
     outputs = speak(evaluation, records)
-    return _compare(evaluation, records, transcribe(evaluation.lm, [output.ids for output in outputs], _text_room(records)))
+    return _compare(evaluation, records, transcribe(evaluation.lm, [output.ids for output in outputs], _text_room(evaluation)))
 
 
 def wer_t2s_audio(evaluation: Evaluation) -> dict:
-    """The round trip through the air: what was spoken becomes sound, and the sound units again. The first texts only."""
-    lm, records = evaluation.lm, evaluation.transcribed[:AUDIO_ITEMS]
+    """The round trip through the air: what was spoken becomes sound, and the sound units again. The first 16 texts."""
+    lm, records = evaluation.lm, evaluation.transcribed[:AUDIO_ROUND_TRIPS]
     spoken = [output.speech[0] if output.speech else None for output in speak(evaluation, records)]
     wavs = {i: wav for i, speech in enumerate(spoken) if speech and len(wav := lm.codec.decode(speech)) >= audio.MIN_SAMPLES}
     again = dict(zip(wavs, lm.codec.encode_batch(list(wavs.values()))))
     nothing = np.zeros(0, np.int32)
-    return _compare(evaluation, records, transcribe(lm, [again.get(i, nothing) for i in range(len(records))], _text_room(records)))
+    return _compare(evaluation, records, transcribe(lm, [again.get(i, nothing) for i in range(len(records))], _text_room(evaluation)))
 
 
 def transcribe(lm: SpiritLM, speeches: Sequence[Part], room: int) -> list[str]:
@@ -57,8 +57,9 @@ def speak(evaluation: Evaluation, records: Sequence[Record]) -> list[Output]:
     return lm.generate(texts, task=Task.SPEAK, max_new_tokens=int(ROOM * longest), sampling=GREEDY, seed=evaluation.seed)
 
 
-def _text_room(records: Sequence[Record]) -> int:
-    return int(ROOM * max((len(record.text_ids) for record in records), default=1)) + 1
+def _text_room(evaluation: Evaluation) -> int:
+    """The same for every task, so that they share what is compiled."""
+    return int(ROOM * max((len(record.text_ids) for record in evaluation.transcribed), default=1)) + 1
 
 
 def _compare(evaluation: Evaluation, records: Sequence[Record], texts: list[str]) -> dict:

@@ -17,7 +17,7 @@ from spirit_jax.errors import UserError
 from spirit_jax.generation.sampling import Sampling, forbid, sample
 from spirit_jax.model.llama import DTYPES, Cache, Llama, new_cache
 
-MIN_PROMPT, MIN_NEW = 32, 32
+MIN_PROMPT, NEW_STEP = 32, 32
 ROWS = (1, 8, 64)
 MAX_CACHE_BYTES = 2**31
 
@@ -44,25 +44,20 @@ def generate(
     for prompt in prompts:
         if not len(prompt):
             raise UserError("prompt", "[]", "must hold at least one id", "start it with BOS")
-    new = round_up(limits.max_new_tokens, MIN_NEW)
+    new = -(-limits.max_new_tokens // NEW_STEP) * NEW_STEP
     outputs: list[np.ndarray] = [np.zeros(0, np.int32)] * len(prompts)
     order = sorted(range(len(prompts)), key=lambda i: -len(prompts[i]))
+    most = _round_up(max(map(len, prompts), default=0), MIN_PROMPT)
     at = 0
     while at < len(order):
-        slots = round_up(len(prompts[order[at]]), MIN_PROMPT)
-        rows = choose_rows(len(order) - at, llama.cfg, slots + new)
+        slots = _round_up(len(prompts[order[at]]), MIN_PROMPT)
+        slots = most if 4 * slots >= most else slots  # a size of its own is worth compiling only where it saves much
+        rows = choose_rows(len(prompts), llama.cfg, slots + new)  # for a short last batch too: empty rows cost less than compiling
         group = order[at : at + rows]
         for i, ids in zip(group, _generate_group(llama, prompts, group, (rows, slots, new), forbidden_V, limits, sampling, seed)):
             outputs[i] = ids
         at += rows
     return outputs
-
-
-def round_up(count: int, least: int) -> int:
-    """The smallest power of two times `least` that is not below `count`."""
-    while least < count:
-        least *= 2
-    return least
 
 
 def choose_rows(wanted: int, cfg: ModelConfig, slots: int) -> int:
@@ -95,6 +90,13 @@ def _generate_group(llama, prompts, group, shape, forbidden_V, limits, sampling,
         new=new,
     )
     return [ids_N[:count] for ids_N, count in zip(np.asarray(ids_BN), np.asarray(counts_B)[: len(group)])]
+
+
+def _round_up(count: int, least: int) -> int:
+    """The smallest power of two times `least` that is not below `count`."""
+    while least < count:
+        least *= 2
+    return least
 
 
 @partial(jax.jit, static_argnames="new")

@@ -53,6 +53,8 @@ class SpiritLM:
     def load(cls, checkpoint: str | Path) -> "SpiritLM":
         """From a run folder (its last step), one step's folder, or a folder of converted weights. UserError where nothing can be loaded."""
         loaded = load_model(checkpoint)
+        if loaded.tokenizer_path is None:
+            raise UserError("checkpoint tokenizer", checkpoint, "the folder has no tokenizer", "put tokenizer.model or tokenizer.json into it")
         tokenizer = TextTokenizer.load(loaded.tokenizer_path)
         data = loaded.data
         return cls(loaded.llama, PromptFormat(loaded.vocabulary, tokenizer, data.asr_marker, data.tts_marker), loaded.codec_path, data.append_eos)
