@@ -2,6 +2,7 @@
 
 import argparse
 import importlib
+import logging
 import sys
 
 from spirit_jax.errors import UserError
@@ -18,6 +19,7 @@ class Parser(argparse.ArgumentParser):
 
 def run(prog: str, description: str, commands: dict[str, tuple[str, str]], argv: list[str]) -> int:
     """Parses `argv` for one of `commands` (name -> module, help) and runs it. UserErrors become one line and exit code 2."""
+    logging.getLogger("absl").setLevel(logging.ERROR)  # Orbax warns of its own temporary folders
     parser = Parser(prog=prog, description=description)
     rooms = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=Parser)
     chosen = next((word for word in argv if not word.startswith("-")), None)

@@ -34,7 +34,7 @@ def config() -> RunConfig:
         base,
         model=dataclasses.replace(base.model, rows=Vocabulary(demo_text_cpu.TEXT_PIECES, UNITS).rows()),
         data=data,
-        train=TrainConfig(steps=4500, batch_rows=4),
+        train=TrainConfig(steps=3600, batch_rows=4),
         optim=OptimConfig(peak_lr=3e-3, warmup_steps=40, schedule=Schedule.COSINE, final_lr_fraction=0.02),
-        checkpoint=CheckpointConfig(init_from="base", every_steps=1000),
+        checkpoint=CheckpointConfig(init_from="base", every_steps=1200),
     )

@@ -59,7 +59,7 @@ def _forward(x_BTD: jax.Array, head_VD: jax.Array, targets_BT: jax.Array, weight
         logits_BTV = _logits(x_BTD, head_VD)
         nll_BT, sum_BT = _nll(logits_BTV, targets_BT)
         hit_BTV = targets_BT[:, :, None] == jnp.arange(head_VD.shape[0])[None, None]
-        slope_BTV = (jnp.exp(logits_BTV - sum_BT[:, :, None]) - hit_BTV) * weights_BT[:, :, None]
+        slope_BTV = (jnp.exp(logits_BTV - sum_BT[:, :, None]) - hit_BTV.astype(jnp.float32)) * weights_BT[:, :, None]
         slope_BTV = slope_BTV.astype(x_BTD.dtype)
         grad_DV += jnp.einsum("BTD,BTV->DV", x_BTD, slope_BTV, preferred_element_type=jnp.float32)  # faster on CPU than VD
         return grad_DV, (nll_BT, jnp.einsum("BTV,VD->BTD", slope_BTV, head_VD))

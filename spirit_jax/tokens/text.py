@@ -87,11 +87,6 @@ class TextTokenizer:
                 partial.write_bytes(content)
 
 
-def holds_tokenizer(folder: str | Path) -> bool:
-    """Whether `TextTokenizer.load` would find a tokenizer in the folder."""
-    return any((Path(folder) / name).is_file() for name in (SENTENCEPIECE_NAME, HUGGING_FACE_NAME))
-
-
 def train_tokenizer(sentences: Iterable[str], size: int, path: str | Path) -> TextTokenizer:
     """Trains a SentencePiece BPE model of `size` pieces and writes it to `path` (a file).
 
