@@ -6,7 +6,7 @@ from spirit_jax.config import RunConfig
 from spirit_jax.tokens.vocab import Vocabulary
 from tpu_configs import demo_base_cpu, demo_text_cpu
 
-PITCHES, STYLES = 64, 100
+PITCHES, STYLES = 64, 32
 
 
 def config() -> RunConfig:
