@@ -55,6 +55,7 @@ class Checkpoints:
 
     def restore(self, abstract: TrainState) -> tuple[TrainState, dict]:
         """The newest state, placed as `abstract` says, whatever mesh it was saved on, and the position in the data."""
+        self._checkpointer.wait()
         position = _JsonFile(f"process_{jax.process_index()}-of-{jax.process_count()}.json", {})
         restored = self._checkpointer.load_checkpointables(None, {**_arrays(abstract), "data": position})
         leaves = jax.tree.leaves((restored["optimizer"]["step"], restored["model"], restored["optimizer"]["opt"]))

@@ -27,7 +27,7 @@ from spirit_jax.training.checkpointing import Checkpoints
 from spirit_jax.training.data import Host, records_read, training_batches, validation_batches
 from spirit_jax.training.metrics import Clock, Meter, Writer, losses, summarize
 from spirit_jax.training.optimizer import make_optimizer, make_schedule
-from spirit_jax.training.run_folder import CHECKPOINTS, check_owner, write_identity
+from spirit_jax.training.run_folder import CHECKPOINTS, check_owner, has_steps, write_identity
 from spirit_jax.training.sources import Sources, open_sources
 from spirit_jax.training.start import check_start, start_model
 from spirit_jax.training.step import TrainState, abstract_state, make_eval_step, make_state, make_train_step, shardings_of
@@ -61,7 +61,8 @@ def prepare(config: RunConfig, out: str | Path, sources: Sources | None = None) 
     if sources.vocabulary.size > config.model.rows:
         fix = f"set model.rows={sources.vocabulary.rows()}"
         raise UserError("model.rows", config.model.rows, f"the vocabulary has {sources.vocabulary.size} ids", fix)
-    check_start(config, sources.vocabulary)
+    if not has_steps(Path(out)):
+        check_start(config, sources.vocabulary)
     return Run(config, Path(out), mesh, sources, abstract(config.model, mesh))
 
 

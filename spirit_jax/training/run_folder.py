@@ -14,6 +14,11 @@ CHECKPOINTS = "checkpoints"
 FREE = ("mesh.", "train.log_every", "train.evaluate_every", "checkpoint.every_steps", "checkpoint.keep_last", "checkpoint.keep_every")
 
 
+def has_steps(out: Path) -> bool:
+    """Whether a checkpoint is there, so that the run is resumed and its start weights are not needed again."""
+    return any(step.name.isdigit() for step in (out / CHECKPOINTS).glob("*"))
+
+
 def check_owner(out: Path, config: RunConfig) -> None:
     """Raises a UserError, showing the difference, if the folder holds a run of another configuration.
 
