@@ -22,8 +22,8 @@ GROUP_SECONDS = 600  # audio encoded at a time, which bounds memory
 TRAIN_SECONDS = 3600  # audio that `train` uses at most; a choice
 PITCH_CODES = 64
 STYLE_CODES = 32  # a choice: the features tell no more apart, and each code costs the language model tokens of training
-WARP_ROUNDS = 3  # k-means, then each utterance's nearest warp, before the last k-means; a choice
-WARP_ITERATIONS = 10
+WARP_ROUNDS = 6  # of a short k-means and each utterance's nearest warp, before the last k-means; a choice, measured
+WARP_ITERATIONS = 2
 UNIT_CHANGE_COST = 1.0  # in mean squared distances to the nearest code; a choice, measured: fewer changes inside a phone
 PITCH_CHANGE_COST = 0.02  # octaves squared: leaving a code pays once the contour is about two semitones off; a choice
 

@@ -21,8 +21,8 @@ MELS = 64
 CEPSTRA = 13
 FRAMES_PER_UNIT = 4
 UNIT_HOP = HOP * FRAMES_PER_UNIT
-WARPS = (0.80, 0.85, 0.90, 0.95, 1.00, 1.05, 1.10, 1.15, 1.20)  # a choice; measured: halves what the units tell of the voice
-SMOOTHING = (np.hanning(9)[1:-1] / np.hanning(9).sum()).astype(np.float32)  # over 70 ms; a choice, measured: more of the phone in a unit
+WARPS = (0.80, 0.85, 0.90, 0.95, 1.00, 1.05, 1.10, 1.15, 1.20)  # a choice; measured: units tell half as much of the voice
+SMOOTHING = (np.hanning(7)[1:-1] / np.hanning(7).sum()).astype(np.float32)  # over 50 ms; a choice, measured: more of the phone in a unit
 FLOOR = 1e-5  # of the utterance's mean power: -50 dB; a choice
 
 
@@ -41,7 +41,7 @@ def log_mel(wavs: Sequence[np.ndarray]) -> list[np.ndarray]:
 def unit_features(log_mel_FM: np.ndarray) -> np.ndarray:
     """What k-means sees of each unit, for every warp of WARPS: float32 [9, units, 52].
 
-    13 cepstra less the utterance's mean cepstrum, smoothed over 70 ms, of four frames side by side.
+    13 cepstra less the utterance's mean cepstrum, smoothed over 50 ms, of four frames side by side.
     """
     centred_FM = np.pad(log_mel_FM - log_mel_FM.mean(axis=0), ((len(SMOOTHING) // 2,) * 2, (0, 0)), mode="edge")
     smooth_FM = SMOOTHING[0] * centred_FM[: len(log_mel_FM)]

@@ -25,7 +25,7 @@ N_FFT = 256
 VOICED = 0.7  # least correlation of a voiced frame; a choice
 LAG_PENALTY = 0.15  # correlation taken off the longest lag, so that a period wins over its multiples; a choice
 QUIET = 1e-3  # power of a frame over the wav's mean below which nothing is voiced: -30 dB; a choice
-CUTOFF = 0.44  # of RATE
+CUTOFF = 1000.0  # Hz; a choice: harmonics above make peaks too sharp for the lags of 4 kHz
 TAPS = 161  # of the low-pass filter at 16 kHz, a whole number of hops and one
 
 STRETCH = CORRELATED + LAGS
@@ -75,7 +75,7 @@ def _drop_specks(f0_F: np.ndarray) -> np.ndarray:
 def _decimator() -> np.ndarray:
     """A windowed-sinc low-pass and decimation by 4 as one matrix: [TAPS - 1 + HOP, HOP / 4]."""
     t = np.arange(TAPS) - TAPS // 2
-    taps = np.sinc(2 * CUTOFF * t / DECIMATION) * np.blackman(TAPS)
+    taps = np.sinc(2 * CUTOFF * t / SAMPLE_RATE) * np.blackman(TAPS)
     matrix = np.zeros((TAPS - 1 + HOP, HOP_4K), np.float32)
     for i in range(HOP_4K):
         matrix[i * DECIMATION : i * DECIMATION + TAPS, i] = taps / taps.sum()
@@ -112,10 +112,9 @@ def _pick(ncc_FL: jax.Array, power_F: jax.Array) -> jax.Array:
     before, peak, after = ncc_FL[:, :-2], ncc_FL[:, 1:-1], ncc_FL[:, 2:]
     lags = np.arange(1, LAGS - 1, dtype=np.float32)
     is_peak = (peak >= before) & (peak > after) & (lags >= LAG_MIN)[None]
-    score = jnp.where(is_peak, peak - (LAG_PENALTY / LAGS) * lags[None], -1.0)
-    best = jnp.argmax(score, axis=1, keepdims=True)
-    y0, y1, y2 = (jnp.take_along_axis(y, best, axis=1)[:, 0] for y in (before, peak, after))
-    offset = 0.5 * (y0 - y2) / jnp.minimum(y0 - 2 * y1 + y2, -1e-9)
-    f0 = RATE / (jnp.asarray(lags)[best[:, 0]] + offset)
-    voiced = (score.max(1) > -1.0) & (y1 > VOICED) & (power_F > QUIET)
-    return jnp.stack([jnp.where(voiced, f0, 0.0), y1], axis=1)
+    offset = 0.5 * (before - after) / jnp.minimum(before - 2 * peak + after, -1e-9)
+    height = jnp.where(is_peak, peak - 0.25 * (before - after) * offset, 0.0)
+    best = jnp.argmax(height - (LAG_PENALTY / LAGS) * lags[None], axis=1, keepdims=True)
+    period_F, height_F = (jnp.take_along_axis(x, best, axis=1)[:, 0] for x in (lags[None] + offset, height))
+    voiced = (height_F > VOICED) & (power_F > QUIET)
+    return jnp.stack([jnp.where(voiced, RATE / period_F, 0.0), height_F], axis=1)

@@ -17,6 +17,8 @@ MAX_ITERATIONS = 50
 TOLERANCE = 1e-4  # stop when an iteration lowers the mean squared distance by less than this share; a choice
 INIT_POINTS_PER_CODE = 40  # k-means++ chooses among this many points a code
 
+INIT_TRIALS = 5  # candidates for each next code, of which the best is kept
+
 
 def train_kmeans(x_ND: np.ndarray, codes: int, seed: int, iterations: int = MAX_ITERATIONS) -> np.ndarray:
     """Lloyd's k-means from a k-means++ start: float32 [codes, D], the same for the same points and seed.
@@ -35,7 +37,7 @@ def train_kmeans(x_ND: np.ndarray, codes: int, seed: int, iterations: int = MAX_
         c_KD, loss, empty_K, far_K = _lloyd_step(x_BSD, valid_BS, c_KD)
         if empty_K.any():
             c_KD = jnp.where(empty_K[:, None], far_K, c_KD)
-        elif before - float(loss) <= TOLERANCE * before:
+        elif float(loss) >= (1 - TOLERANCE) * before:
             break
         before = float(loss)
     return np.asarray(c_KD)
@@ -94,8 +96,10 @@ def _kmeans_plus_plus(x_ND: jax.Array, codes: int, key: jax.Array) -> jax.Array:
     def choose(k, carry):
         c_KD, nearest_N, key = carry
         key, draw = jax.random.split(key)
-        point_D = x_ND[jax.random.categorical(draw, jnp.log(nearest_N + 1e-20))]
-        return c_KD.at[k].set(point_D), jnp.minimum(nearest_N, jnp.square(x_ND - point_D[None]).sum(1)), key
+        some = jax.random.categorical(draw, jnp.log(nearest_N + 1e-20), shape=(INIT_TRIALS,))
+        left_TN = jnp.minimum(nearest_N[None], jax.vmap(lambda point_D: jnp.square(x_ND - point_D[None]).sum(1))(x_ND[some]))
+        best = jnp.argmin(left_TN.sum(1))
+        return c_KD.at[k].set(x_ND[some[best]]), left_TN[best], key
 
     start = (jnp.zeros((codes, x_ND.shape[1]), jnp.float32), jnp.full(len(x_ND), 1e10, jnp.float32), key)
     return jax.lax.fori_loop(0, codes, choose, start)[0]

@@ -1,0 +1,81 @@
+import numpy as np
+import pytest
+import soundfile
+import soxr
+
+from spirit_jax.speech import audio
+from spirit_jax.speech.audio import BadAudio
+from tests.speech.synthetic import tone
+
+
+@pytest.mark.parametrize("suffix", ["wav", "flac", "mp3", "ogg"])
+@pytest.mark.parametrize(("rate", "channels"), [(16_000, 1), (44_100, 2), (8_000, 2), (48_000, 1)])
+def test_any_format_gives_the_same_mono_sound(tmp_path, suffix, rate, channels):
+    original = tone(220, 1.0)
+    sound = soxr.resample(original, 16_000, rate)
+    path = tmp_path / f"a.{suffix}"
+    soundfile.write(path, np.stack([sound] * channels, axis=1), rate)
+    wav = audio.load(path)
+    assert wav.dtype == np.float32
+    assert abs(len(wav) - 16_000) <= 2500  # mp3 pads whole frames
+    middle = wav[6000:10000] * np.hanning(4000)
+    assert np.fft.rfft(middle, 16_000).__abs__().argmax() == pytest.approx(220, abs=2)
+    assert np.sqrt(np.mean(wav[4000:12000] ** 2)) == pytest.approx(np.sqrt(np.mean(original**2)), rel=0.05)
+
+
+def test_stereo_is_averaged(tmp_path):
+    left, right = tone(200, 0.5), tone(300, 0.5)
+    soundfile.write(tmp_path / "a.wav", np.stack([left, right], 1), 16_000, subtype="FLOAT")
+    np.testing.assert_allclose(audio.load(tmp_path / "a.wav"), (left + right) / 2, atol=1e-6)
+
+
+def test_max_seconds_bounds_what_is_read(tmp_path):
+    audio.save(tmp_path / "a.wav", tone(220, 2.0))
+    assert len(audio.load(tmp_path / "a.wav", max_seconds=0.5)) == 8000
+
+
+def test_saved_sound_comes_back_clipped(tmp_path):
+    wav = 5 * tone(220, 0.5)
+    audio.save(tmp_path / "a.wav", wav)
+    np.testing.assert_allclose(audio.load(tmp_path / "a.wav"), np.clip(wav, -1, 1), atol=1e-4)
+
+
+def write_bad(path, kind):
+    good = tone(220, 1.0)
+    if kind == "missing":
+        return
+    if kind == "empty":
+        path.write_bytes(b"")
+    elif kind == "unreadable":
+        path.write_bytes(b"RIFF....not a sound at all" * 40)
+    elif kind == "silent":
+        soundfile.write(path, np.zeros(16_000), 16_000)
+    elif kind == "too_short":
+        soundfile.write(path, good[:800], 16_000)
+    elif kind == "not_finite":
+        soundfile.write(path, np.where(np.arange(16_000) == 99, np.nan, good), 16_000, subtype="FLOAT")
+    elif kind == "too_many_channels":
+        soundfile.write(path, np.stack([good] * 8, 1), 16_000)
+    elif kind == "low_rate":
+        soundfile.write(path, good, 1_000)
+
+
+@pytest.mark.parametrize("reason", ["missing", "empty", "unreadable", "silent", "too_short", "not_finite", "too_many_channels", "low_rate"])
+def test_bad_audio_is_told_by_its_reason(tmp_path, reason):
+    write_bad(tmp_path / "a.wav", reason)
+    with pytest.raises(BadAudio) as caught:
+        audio.load(tmp_path / "a.wav")
+    assert caught.value.reason == reason
+    assert caught.value.detail
+
+
+def test_a_header_without_samples_is_empty(tmp_path):
+    soundfile.write(tmp_path / "a.wav", np.zeros(0), 16_000)
+    with pytest.raises(BadAudio, match="empty"):
+        audio.load(tmp_path / "a.wav")
+
+
+def test_not_finite_is_told_at_other_rates_too(tmp_path):
+    soundfile.write(tmp_path / "a.wav", np.full(44_100, np.inf), 44_100, subtype="FLOAT")
+    with pytest.raises(BadAudio, match="not_finite"):
+        audio.load(tmp_path / "a.wav")

@@ -1,0 +1,152 @@
+import json
+
+import numpy as np
+import pytest
+
+from spirit_jax.errors import UserError
+from spirit_jax.speech import codec as codecs
+from spirit_jax.speech.audio import BadAudio
+from spirit_jax.speech.codec import EmbeddedCodec, load_codec
+from spirit_jax.units import SpeechTokens
+from tests.speech.synthetic import babble
+
+VOICES = [{"hz": 100, "tract": 1.0}, {"hz": 190, "tract": 1.15}]
+
+
+@pytest.fixture(scope="module")
+def corpus():
+    return [babble(3.0, seed=i, **VOICES[i % 2]) for i in range(24)]
+
+
+@pytest.fixture(scope="module")
+def codec(corpus):
+    return EmbeddedCodec.train([wav for wav, _ in corpus], units=16, expressive=True, seed=0)
+
+
+def streams(speech):
+    return [speech.units, speech.pitch, speech.style]
+
+
+def test_units_name_the_phone_and_not_the_voice(codec):
+    test = [babble(3.0, seed=100 + i // 2, **VOICES[i % 2]) for i in range(8)]
+    units = codec.encode_batch([wav for wav, _ in test])
+    pairs = [(unit, phone) for speech, (_, phones) in zip(units, test) for unit, phone in zip(speech.units, phones)]
+    table = np.zeros((16, 6))
+    np.add.at(table, tuple(np.array(pairs).T), 1)
+    assert table.max(1).sum() / table.sum() > 0.75
+    same = np.mean([(units[i].units == units[i + 1].units).mean() for i in range(0, 8, 2)])
+    other = np.mean([(units[i].units == units[(i + 3) % 8].units).mean() for i in range(0, 8, 2)])
+    assert same > 0.5 > 2 * other
+
+
+def test_counts_of_each_stream(codec):
+    for seconds in (0.08, 0.5, 2.44, 3.0):
+        (speech,) = codec.encode_batch([babble(seconds, seed=5)[0]])
+        units = round(seconds * 16_000) // 640
+        assert [len(stream) for stream in streams(speech)] == [units, -(-units // 2), -(-units // 25)]
+    assert (codec.unit_count, codec.pitch_count) == (16, 64)
+    assert 1 <= codec.style_count <= 100
+    assert codec.rates == {"units": 25.0, "pitch": 12.5, "style": 1.0}
+
+
+def test_a_wav_gives_the_same_units_alone_and_among_others(codec):
+    wavs = [babble(seconds, seed=i, hz=90 + 9 * i)[0] for i, seconds in enumerate((0.3, 5.0, 1.71, 0.08, 21.0, 2.2))]
+    for wav, speech in zip(wavs, codec.encode_batch(wavs)):
+        for alone, together in zip(streams(codec.encode_batch([wav])[0]), streams(speech)):
+            np.testing.assert_array_equal(alone, together)
+
+
+def test_loudness_does_not_matter(codec):
+    wav = babble(2.0, seed=7)[0]
+    loud, soft = codec.encode_batch([wav, 0.1 * wav])
+    assert (loud.units == soft.units).mean() > 0.97
+
+
+def test_a_code_change_costs(codec, corpus):
+    eager = EmbeddedCodec({**codec.arrays, "unit_change_cost": np.float32(0)})
+    wavs = [wav for wav, _ in corpus[:6]]
+    changes = [sum(np.count_nonzero(np.diff(speech.units)) for speech in c.encode_batch(wavs)) for c in (codec, eager)]
+    assert changes[0] < changes[1]
+
+
+def test_pitch_codes_follow_the_pitch_and_stay_put_when_it_does(codec):
+    rising = np.concatenate([babble(0.6, seed=1, hz=hz)[0] for hz in (100, 120, 145, 175)])
+    steady, up = codec.encode_batch([babble(2.4, seed=1, hz=120)[0], rising])
+    assert np.count_nonzero(np.diff(steady.pitch)) <= 2
+    assert np.corrcoef(np.arange(len(up.pitch)), codec.arrays["pitch_octaves"][up.pitch])[0, 1] > 0.85
+
+
+def test_decoded_speech_is_heard_as_its_units(codec, corpus):
+    speech = codec.encode_batch([wav for wav, _ in corpus[:4]])
+    wavs = [codec.decode(one) for one in speech]
+    assert [len(wav) for wav in wavs] == [640 * len(one.units) for one in speech]
+    again = codec.encode_batch(wavs)
+    assert np.mean([(a.units == b.units).mean() for a, b in zip(speech, again)]) > 0.85
+
+
+def test_decode_of_nothing_and_of_unknown_units(codec):
+    assert len(codec.decode(SpeechTokens(np.zeros(0, np.int32)))) == 0
+    with pytest.raises(UserError, match="unit = 16"):
+        codec.decode(SpeechTokens(np.array([3, 16])))
+
+
+def test_long_audio_is_cut_in_pieces(codec, monkeypatch):
+    monkeypatch.setattr(codecs, "PIECE_SECONDS", 2)
+    wav = babble(5.05, seed=3)[0]
+    (whole,) = codec.encode_batch([wav[: 4 * 16_000 + 1000]])
+    parts = codec.encode_batch([wav[:32_000], wav[32_000:64_000]])
+    for i, stream in enumerate(streams(whole)):  # the last 1000 samples are dropped
+        np.testing.assert_array_equal(stream, np.concatenate([streams(part)[i] for part in parts]))
+    assert len(codec.encode_batch([wav])[0].units) == 50 + 50 + 26
+
+
+def test_bad_wavs_are_refused(codec):
+    for wav, reason in ((np.zeros(16_000), "silent"), (np.ones(1279), "too_short"), (np.full(16_000, np.nan), "not_finite")):
+        with pytest.raises(BadAudio, match=reason):
+            codec.encode_batch([wav.astype(np.float32)])
+
+
+def test_training_repeats_itself(codec, corpus):
+    again = EmbeddedCodec.train((wav for wav, _ in corpus), units=16, expressive=True, seed=0)
+    assert again.fingerprint == codec.fingerprint
+    other = EmbeddedCodec.train((wav for wav, _ in corpus), units=16, expressive=True, seed=1)
+    assert other.fingerprint != codec.fingerprint
+
+
+def test_training_without_enough_audio_is_told(corpus):
+    with pytest.raises(UserError, match="k-means points"):
+        EmbeddedCodec.train([corpus[0][0]], units=100)
+    with pytest.raises(UserError, match="training audio"):
+        EmbeddedCodec.train([])
+
+
+def test_a_saved_codec_is_the_same(codec, tmp_path):
+    codec.save(tmp_path / "codec")
+    loaded = load_codec(tmp_path / "codec")
+    assert loaded.fingerprint == codec.fingerprint
+    wav = babble(1.0, seed=9)[0]
+    for a, b in zip(streams(codec.encode_batch([wav])[0]), streams(loaded.encode_batch([wav])[0])):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_a_phonetic_codec_has_no_other_streams(corpus, tmp_path):
+    plain = EmbeddedCodec.train([wav for wav, _ in corpus[:6]], units=8)
+    (speech,) = plain.encode_batch([corpus[0][0]])
+    assert speech.pitch is None
+    assert speech.style is None
+    assert (plain.pitch_count, plain.style_count, plain.rates) == (0, 0, {"units": 25.0})
+
+
+def test_a_spoilt_folder_is_told(codec, tmp_path):
+    with pytest.raises(UserError, match="no such file"):
+        load_codec(tmp_path)
+    codec.save(tmp_path / "c")
+    np.savez(tmp_path / "c" / "arrays.npz", **{**codec.arrays, "scale": np.float32(2)})
+    with pytest.raises(UserError, match="fingerprint"):
+        load_codec(tmp_path / "c")
+    (tmp_path / "c" / "arrays.npz").write_bytes(b"PK no")
+    with pytest.raises(UserError, match="npz"):
+        load_codec(tmp_path / "c")
+    (tmp_path / "c" / "codec.json").write_text(json.dumps({"kind": "telepathy"}))
+    with pytest.raises(UserError, match="telepathy"):
+        load_codec(tmp_path / "c")
