@@ -32,8 +32,8 @@ def time_generator(seconds: float, rounds: int) -> dict[str, float]:
     rng = np.random.default_rng(0)
     codes = {"dict": rng.integers(0, 500, (1, frames)), "spkr": np.array([1]), "style": np.array([3])}
     x_BTD = generator.condition({name: jnp.asarray(code, jnp.int32) for name, code in codes.items()})
-    start_B, stop_B = jnp.zeros(1, jnp.int32), jnp.full(1, frames, jnp.int32)
-    speak = jax.jit(lambda generator, x: generator(x, start_B, stop_B)).lower(fast, x_BTD).compile()
+    stop_B = jnp.full(1, frames, jnp.int32)
+    speak = jax.jit(lambda generator, x: generator(x, stop_B)).lower(fast, x_BTD).compile()
     reference = torch_generator(generator)
     x_torch = torch.from_numpy(np.array(x_BTD)).transpose(1, 2).contiguous()
     with torch.inference_mode():
@@ -66,7 +66,8 @@ def lively(generator: Generator) -> Generator:
     def rescale(node):
         if isinstance(node, Conv | TransposedConv):
             taps, inputs, _ = node.kernel_KIO.shape
-            node.kernel_KIO = param(node.kernel_KIO[...] / (INITIAL_SCALE * np.sqrt(taps * inputs)))
+            summed = taps * inputs / getattr(node, "stride", 1)
+            node.kernel_KIO = param(node.kernel_KIO[...] / (INITIAL_SCALE * np.sqrt(summed)))
         return node
 
     return jax.tree.map(rescale, generator, is_leaf=lambda node: isinstance(node, Conv | TransposedConv))

@@ -6,6 +6,7 @@ each sample of a dilation), N tiles of `size` samples, P points, G groups of `TI
 
 from collections.abc import Sequence
 from fractions import Fraction
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -43,16 +44,19 @@ class TransposedConv(nnx.Module):
         self.kernel_KIO, self.bias_O = param(kernel_KIO), param(bias_O)
         self.stride, self.padding = stride, padding
 
+    def length(self, time: Any) -> Any:
+        """Samples that come out of `time` samples, a number or an array of them."""
+        return (time - 1) * self.stride - 2 * self.padding + self.kernel_KIO.shape[0]
+
     def __call__(self, x_BTI: jax.Array) -> jax.Array:
-        """[B, (T - 1) stride - 2 padding + K, O], by one convolution that yields all `stride` phases of an output at once."""
+        """[B, length(T), O], by one convolution that yields all `stride` phases of an output at once."""
         kernel_KIO = self.kernel_KIO[...]
         taps, inputs, outputs = kernel_KIO.shape
         reach = -(-taps // self.stride)
         phases_QUIO = jnp.pad(kernel_KIO, ((0, reach * self.stride - taps), (0, 0), (0, 0))).reshape(reach, self.stride, inputs, outputs)
         phases_QIP = phases_QUIO[::-1].transpose(0, 2, 1, 3).reshape(reach, inputs, self.stride * outputs)
         y_BNP = correlate(x_BTI, phases_QIP, (reach - 1, reach - 1))
-        length = (x_BTI.shape[1] - 1) * self.stride - 2 * self.padding + taps
-        y_BTO = y_BNP.reshape(y_BNP.shape[0], -1, outputs)[:, self.padding : self.padding + length]
+        y_BTO = y_BNP.reshape(y_BNP.shape[0], -1, outputs)[:, self.padding : self.padding + self.length(x_BTI.shape[1])]
         return y_BTO + self.bias_O[...][None, None]
 
 

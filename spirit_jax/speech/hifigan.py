@@ -6,6 +6,7 @@ Outside a row's true frames every layer's input is zero, so that a padded row gi
 """
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -64,6 +65,23 @@ class GeneratorConfig:
         """The embeddings that are there, by the checkpoint's names, in the order in which they are concatenated, with their rows [B]."""
         rows = {"dict": self.units, "f0_dict": self.pitches, "style_dict": self.styles, "spkr": self.speakers, "style": self.style_ids}
         return {name: count for name, count in rows.items() if count}
+
+    @property
+    def reach(self) -> int:
+        """Frames on either side that a sample depends on."""
+        frames, per_frame = 3.0, 1
+        for rate, taps in zip(self.rates, self.rate_kernels):
+            frames += -(-taps // rate) / per_frame
+            per_frame *= rate
+            plain = 1 if self.block_kind == 1 else 0
+            frames += max((k - 1) // 2 * sum(d + plain for d in steps) for k, steps in zip(self.block_kernels, self.block_dilations)) / per_frame
+        return math.ceil(frames + 3 / per_frame)
+
+    def samples(self, frames: int) -> int:
+        """Samples made of that many frames: the product of the rates a frame, and more if a kernel is longer than its rate by an odd number."""
+        for rate, taps in zip(self.rates, self.rate_kernels):
+            frames = frames * rate + (taps - rate) % 2
+        return frames
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> "GeneratorConfig":
@@ -166,7 +184,7 @@ class DurationPredictor(nnx.Module):
 
     def __call__(self, x_BND: jax.Array, stop_B: jax.Array) -> jax.Array:
         """[B, N]."""
-        keep = _keeper(x_BND.shape[1], jnp.zeros_like(stop_B), stop_B)
+        keep = _keeper(x_BND.shape[1], stop_B)
         for conv, scale_D, shift_D in zip(self.convs, self.scales, self.shifts):
             x_BND = jax.nn.relu(conv(keep(x_BND)))
             centred = x_BND - x_BND.mean(axis=-1, keepdims=True)
@@ -217,8 +235,8 @@ class Generator(nnx.Module):
     def condition(self, codes: Mapping[str, jax.Array]) -> jax.Array:
         """[B, T, D]: the embeddings of `cfg.tables` side by side; codes are int32 [B, T], or [B] for a whole row."""
         columns = []
-        for name, table in self.tables.items():
-            x = table[...][codes[name]]
+        for name in self.cfg.tables:
+            x = self.tables[name][...][codes[name]]
             columns.append(x if x.ndim == 3 else jnp.broadcast_to(x[:, None], (*codes["dict"].shape, x.shape[-1])))
         return jnp.concatenate(columns, axis=-1)
 
@@ -226,15 +244,14 @@ class Generator(nnx.Module):
         """log(1 + frames) of each unit, float32 [B, N]; of row b the first stop_B[b] count."""
         return self.duration(self.tables["dict"][...][units_BN], stop_B)
 
-    def __call__(self, x_BTD: jax.Array, start_B: jax.Array, stop_B: jax.Array) -> jax.Array:
-        """Condition to samples within -1 to 1, float32 [B, T hop]; of row b only frames start_B[b] to stop_B[b] exist."""
-        keep = _keeper(x_BTD.shape[1], start_B, stop_B)
+    def __call__(self, x_BTD: jax.Array, stop_B: jax.Array) -> jax.Array:
+        """Condition to samples within -1 to 1, float32 [B, samples]; of row b only the first stop_B[b] frames exist."""
+        keep = _keeper(x_BTD.shape[1], stop_B)
         x_BTD = self.pre(keep(x_BTD))
         for up, blocks in zip(self.ups, self.stages):
             x_BTD = up(keep(jax.nn.leaky_relu(x_BTD, SLOPE)))
-            # a kernel longer than its rate by an odd number gives one sample more
-            start_B, stop_B = start_B * up.stride, stop_B * up.stride + (up.kernel_KIO.shape[0] - up.stride) % 2
-            keep = _keeper(x_BTD.shape[1], start_B, stop_B)
+            stop_B = up.length(stop_B)
+            keep = _keeper(x_BTD.shape[1], stop_B)
             total_BTD = sum((block(x_BTD, keep) for block in blocks[1:]), start=blocks[0](x_BTD, keep))
             x_BTD = total_BTD / len(blocks)
         return jnp.tanh(self.post(keep(jax.nn.leaky_relu(x_BTD, LAST_SLOPE))))[..., 0]
@@ -276,8 +293,7 @@ def _fastest(conv: Conv) -> Conv | FoldedConv | ToomCookConv:
     return ToomCookConv(conv) if inputs >= 64 or inputs >= 32 and taps >= 7 else conv
 
 
-def _keeper(length: int, start_B: jax.Array, stop_B: jax.Array):
-    """A function that zeroes [B, T, D] outside each row's own stretch."""
-    time_1T = jnp.arange(length)[None]
-    inside_BT1 = ((time_1T >= start_B[:, None]) & (time_1T < stop_B[:, None]))[..., None]
+def _keeper(length: int, stop_B: jax.Array):
+    """A function that zeroes [B, T, D] past each row's own end."""
+    inside_BT1 = (jnp.arange(length)[None] < stop_B[:, None])[..., None]
     return lambda x_BTD: jnp.where(inside_BT1, x_BTD, 0)

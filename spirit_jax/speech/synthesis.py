@@ -1,0 +1,193 @@
+"""Codes to waveforms with a HiFi-GAN: lining up the streams, durations, and batches of few compiled shapes.
+
+Legend: B rows, T frames, N units before they are repeated.
+"""
+
+import dataclasses
+import math
+from collections.abc import Iterator, Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from spirit_jax.errors import UserError
+from spirit_jax.speech.hifigan import Generator, GeneratorConfig
+
+DEFAULTS = {"spkr": 2, "style": 8}  # the published release's speaker and style id where none is given [B]
+SHORTEST, LONGEST = 32, 1024  # frames of a compiled call; more are made in pieces that overlap by all that a sample depends on
+ROWS = 8  # of a call on an accelerator; a CPU gains nothing from more than one
+Codes = str | Sequence[int] | Sequence[str] | np.ndarray  # "3 4 5", [3, 4, 5] or ["3", "4", "5"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Utterance:
+    """What is to be spoken: unit codes; pitch and style codes if the generator has them; speaker and style id, by default `DEFAULTS`."""
+
+    units: Codes
+    pitch: Codes | None = None
+    style: Codes | None = None
+    speaker: int | None = None
+    style_id: int | None = None
+
+
+def generate(generator: Generator, utterance: Utterance, predict_durations: bool = False, deduplicate: bool = True) -> np.ndarray:
+    """The waveform, float32 at the generator's rate; see `generate_batch`."""
+    return generate_batch(generator, [utterance], predict_durations, deduplicate)[0]
+
+
+def generate_batch(
+    generator: Generator, utterances: Sequence[Utterance], predict_durations: bool = False, deduplicate: bool = True
+) -> list[np.ndarray]:
+    """Waveforms, float32 at the generator's rate. Each is what it is alone, whatever else is in the batch.
+
+    Without predicted durations a unit lasts one frame, and pitch and style codes as long as their hops say; a stream that is too short is held,
+    one too long is cut, by at most one code. With them, repeated units become one (if `deduplicate`), each lasts what the generator predicts, and
+    there must be one pitch and one style code for each unit. Negative units are left out, after
+    deduplication [B]. Raises UserError for codes that don't fit.
+    """
+    streams = [_check(generator.cfg, utterance, predict_durations and deduplicate) for utterance in utterances]
+    if predict_durations:
+        durations = predict(generator, [codes["dict"] for codes in streams])
+        streams = [_repeat(codes, counts) for codes, counts in zip(streams, durations)]
+    else:
+        streams = [_line_up(generator.cfg, codes) for codes in streams]
+    return _speak_all(generator, streams)
+
+
+def predict(generator: Generator, units: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Frames of each unit, int32 [N] at least 1, for each sequence: round(exp(x) - 1), halves to the even number [B]."""
+    if generator.duration is None:
+        raise UserError("predicted durations", True, "this generator has no duration predictor", "speak units that aren't deduplicated without it")
+    durations = [np.zeros(0, np.int32)] * len(units)
+    for bucket, indices in _batches([len(codes) for codes in units]):
+        rows = [units[i] for i in indices]
+        for i, frames_N in zip(indices, np.asarray(_durations(generator, _stack(rows, bucket), _lengths(rows)))):
+            durations[i] = frames_N[: len(units[i])]
+    return durations
+
+
+def parse_codes(codes: Codes, what: str) -> np.ndarray:
+    """Codes as int32 [N]."""
+    values = codes.split() if isinstance(codes, str) else codes
+    try:
+        return np.array([int(code) for code in values], np.int32)
+    except (TypeError, ValueError) as error:
+        raise UserError(
+            what, codes, "must be whole numbers, in a list or in a string between spaces", "pass codes such as [3, 4] or '3 4'"
+        ) from error
+
+
+def _check(cfg: GeneratorConfig, utterance: Utterance, deduplicate: bool) -> dict[str, np.ndarray]:
+    """The streams by their table's name, as arrays within range; speaker and style id as arrays of no axis."""
+    units_N = parse_codes(utterance.units, "unit codes")
+    if deduplicate:
+        units_N = units_N[np.flatnonzero(np.diff(units_N, prepend=~units_N[:1]))]
+    units_N = units_N[units_N >= 0]
+    if not len(units_N):
+        raise UserError("unit codes", utterance.units, "nothing is to be spoken", "pass at least one unit")
+    codes = {"dict": units_N}
+    for name, what, given in (("f0_dict", "pitch codes", utterance.pitch), ("style_dict", "style codes", utterance.style)):
+        if (given is not None) != (name in cfg.tables):
+            rule = "this generator needs them" if name in cfg.tables else "this generator has no embedding for them"
+            raise UserError(what, given, rule, "pass the codes that belong to this checkpoint")
+        if given is not None:
+            codes[name] = parse_codes(given, what)
+    for name, what, given in (("spkr", "speaker", utterance.speaker), ("style", "style id", utterance.style_id)):
+        if name in cfg.tables:
+            codes[name] = np.array(min(DEFAULTS[name], cfg.tables[name] - 1) if given is None else given, np.int32)
+        elif given is not None:
+            raise UserError(what, given, "this generator has no such embedding", "leave it out")
+    for name, values in codes.items():
+        if np.any((values < 0) | (values >= cfg.tables[name])):
+            raise UserError(
+                f"generator codes for {name}", [*values.reshape(-1)[:8]], f"must be 0 to {cfg.tables[name] - 1}", "use this checkpoint's codes"
+            )
+    return codes
+
+
+def _repeat(codes: dict[str, np.ndarray], durations_N: np.ndarray) -> dict[str, np.ndarray]:
+    """Every code of unit n, durations_N[n] times."""
+    for name, values in codes.items():
+        if values.ndim and len(values) != len(durations_N):
+            rule = f"with predicted durations there must be one for each of the {len(durations_N)} units (after deduplication, if that is asked for)"
+            raise UserError(f"generator codes for {name}", f"{len(values)} of them", rule, "pass one for each unit, or deduplicate=False")
+    return {name: np.repeat(values, durations_N) if values.ndim else values for name, values in codes.items()}
+
+
+def _line_up(cfg: GeneratorConfig, codes: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Pitch and style codes at the units' rate and length."""
+    frames = len(codes["dict"])
+    lined_up = dict(codes)
+    for name, hop in (("f0_dict", cfg.pitch_hop), ("style_dict", cfg.style_hop)):
+        if name in codes:
+            values = codes[name]
+            if abs(frames * cfg.hop - len(values) * hop) > hop:
+                rule = f"at {hop} samples each they must fit {frames} units of {cfg.hop} samples to within one code"
+                raise UserError(f"generator codes for {name}", f"{len(values)} of them", rule, "pass the streams of one utterance")
+            lined_up[name] = values[np.minimum(np.arange(frames) * cfg.hop // hop, len(values) - 1)]
+    return lined_up
+
+
+def _speak_all(generator: Generator, streams: list[dict[str, np.ndarray]]) -> list[np.ndarray]:
+    """Frames to waveforms: cut into pieces, spoken in batches, joined again."""
+    hop = math.prod(generator.cfg.rates)
+    pieces = [(i, *piece) for i, codes in enumerate(streams) for piece in _pieces(len(codes["dict"]), generator.cfg.reach)]
+    cut = [{name: values[first:last] if values.ndim else values for name, values in streams[i].items()} for i, first, last, _ in pieces]
+    spoken = [np.zeros(0, np.float32)] * len(pieces)
+    for bucket, indices in _batches([len(codes["dict"]) for codes in cut]):
+        codes = {name: _stack([cut[index][name] for index in indices], bucket) for name in generator.cfg.tables}
+        wav_BS = np.asarray(_speak(generator, codes, _lengths([cut[index]["dict"] for index in indices])))
+        for wav_S, index in zip(wav_BS, indices):
+            _, first, last, kept = pieces[index]
+            end = (kept.stop - first) * hop if kept.stop < len(streams[pieces[index][0]]["dict"]) else generator.cfg.samples(last - first)
+            spoken[index] = wav_S[(kept.start - first) * hop : end]
+    return [np.concatenate([spoken[index] for index, piece in enumerate(pieces) if piece[0] == i]) for i in range(len(streams))]
+
+
+def _pieces(frames: int, reach: int) -> Iterator[tuple[int, int, slice]]:
+    """Stretches (first, last) of at most `LONGEST` frames to speak, with the frames to keep of each; together they cover all."""
+    if frames <= LONGEST:
+        yield 0, frames, slice(0, frames)
+        return
+    step = LONGEST - 2 * reach
+    for begin in range(0, frames, step):
+        end = min(frames, begin + step)
+        yield max(0, begin - reach), min(frames, end + reach), slice(begin, end)
+
+
+def _batches(lengths: Sequence[int]) -> Iterator[tuple[int, list[int]]]:
+    """Padded lengths, powers of two, with the indices that are padded to them together."""
+    rows = _rows()
+    buckets = np.array([max(SHORTEST, 1 << (length - 1).bit_length()) for length in lengths])
+    for bucket in np.unique(buckets).tolist():
+        indices = np.flatnonzero(buckets == bucket).tolist()
+        for start in range(0, len(indices), rows):
+            yield bucket, indices[start : start + rows]
+
+
+def _rows() -> int:
+    return 1 if jax.default_backend() == "cpu" else ROWS
+
+
+def _stack(values: Sequence[np.ndarray], bucket: int) -> np.ndarray:
+    """int32 [B, bucket], or [B] for values without an axis; zeros for what is missing."""
+    stacked = np.zeros((_rows(), bucket)[: 1 + values[0].ndim], np.int32)
+    for row, value in zip(stacked if values[0].ndim else stacked[:, None], values):
+        row[: value.size] = value
+    return stacked
+
+
+def _lengths(values: Sequence[np.ndarray]) -> np.ndarray:
+    return _stack([np.array(len(value)) for value in values], 0)
+
+
+@jax.jit
+def _speak(generator: Generator, codes: dict[str, jax.Array], stop_B: jax.Array) -> jax.Array:
+    return generator(generator.condition(codes), stop_B)
+
+
+@jax.jit
+def _durations(generator: Generator, units_BN: jax.Array, stop_B: jax.Array) -> jax.Array:
+    frames_BN = jnp.round(jnp.exp(generator.log_durations(units_BN, stop_B)) - 1)
+    return jnp.maximum(1, frames_BN).astype(jnp.int32)
