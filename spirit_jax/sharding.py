@@ -8,7 +8,7 @@ over fsdp and tensor, heads and the inner width of the MLP over tensor.
 import dataclasses
 import math
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import jax
 import numpy as np
@@ -33,7 +33,7 @@ RULES: dict[str, str | tuple[str, ...] | None] = {
 }
 
 
-def make_mesh(config: MeshConfig, devices: Sequence[jax.Device] | None = None) -> Mesh:
+def make_mesh(config: MeshConfig, devices: Sequence[Any] | None = None) -> Mesh:
     """A (data, fsdp, tensor) mesh over `devices`, by default all of them. Raises a UserError if the sizes don't multiply to their number."""
     devices = list(jax.devices() if devices is None else devices)
     sizes = dataclasses.astuple(config)
@@ -41,7 +41,8 @@ def make_mesh(config: MeshConfig, devices: Sequence[jax.Device] | None = None) -
     sizes = tuple(len(devices) // known if size == -1 else size for size in sizes)
     if math.prod(sizes) != len(devices):
         said = "×".join(f"{name}{size}" for name, size in zip(MESH_AXES, dataclasses.astuple(config)))
-        fix = f"set mesh.fsdp={max(1, len(devices) * abs(config.fsdp) // known)}" if config.fsdp != -1 else f"choose divisors of {len(devices)}"
+        others = known // config.fsdp if config.fsdp != -1 else len(devices) + 1
+        fix = f"choose divisors of {len(devices)}" if len(devices) % others else f"set mesh.fsdp={len(devices) // others}"
         raise UserError("mesh", said, f"must multiply to the {len(devices)} devices", fix)
     return jax.make_mesh(sizes, MESH_AXES, axis_types=(AxisType.Auto,) * len(MESH_AXES), devices=devices)
 

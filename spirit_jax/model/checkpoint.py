@@ -10,12 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import pydantic
 from flax import nnx
 from jax.sharding import Mesh
 from orbax.checkpoint import v1 as ocp
 
-from spirit_jax.config import DataConfig, Dtype, MeshConfig, ModelConfig, Source, from_dict
+from spirit_jax.config import DataConfig, Dtype, MeshConfig, ModelConfig, Source, from_dict, to_dict
 from spirit_jax.errors import UserError
 from spirit_jax.files import read_json, require_folder, write_atomically, write_json
 from spirit_jax.model.llama import Llama, abstract
@@ -25,7 +24,6 @@ from spirit_jax.tokens.vocab import Vocabulary
 FORMAT = 1
 WEIGHTS, CHECKPOINTS, CODEC = "weights", "checkpoints", "codec"
 TOKENIZER_FILES = ("tokenizer.model", "tokenizer.json", "tokenizer_config.json")
-_MODEL = pydantic.TypeAdapter(ModelConfig)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,7 +78,7 @@ def save_weights(
     """Writes a weights folder, whole or not at all. `tokenizer`: a file, or a folder with one; `codec`: a codec's folder."""
     with write_atomically(folder) as partial:
         partial.mkdir()
-        ocp.save((partial / WEIGHTS).absolute(), nnx.as_pure(llama))
+        ocp.save(str((partial / WEIGHTS).absolute()), nnx.as_pure(llama))
         write_identity(partial, llama.cfg, vocabulary, tokenizer, codec, origin or {})
 
 
@@ -94,8 +92,7 @@ def write_identity(folder: Path, cfg: ModelConfig, vocabulary: Vocabulary, token
                 shutil.copyfile(beside / name, folder / name)
     if codec is not None:
         shutil.copytree(require_folder(codec, "codec"), folder / CODEC)
-    model = _MODEL.dump_python(cfg, mode="json")
-    write_json(folder / "config.json", {"format": FORMAT, "model": model, "vocabulary": vocabulary.to_dict(), "origin": origin})
+    write_json(folder / "config.json", {"format": FORMAT, "model": to_dict(cfg), "vocabulary": vocabulary.to_dict(), "origin": origin})
 
 
 def find_model(path: str | Path) -> Place:
@@ -120,7 +117,7 @@ def _find_converted(folder: Path) -> Place:
         raise UserError("checkpoint", folder, f"has a config.json that is not of format {FORMAT}", "convert it again")
     tokenizer, codec = _beside(folder)
     data = DataConfig(str(folder), (Source(str(folder)),), append_eos=False)
-    model, vocabulary = _MODEL.validate_python(values["model"]), Vocabulary.from_dict(values["vocabulary"])
+    model, vocabulary = from_dict(values["model"], ModelConfig), Vocabulary.from_dict(values["vocabulary"])
     return Place(folder / WEIGHTS, None, model, vocabulary, tokenizer, codec, data, values["origin"])
 
 
@@ -141,7 +138,7 @@ def _restore(place: Place, config: ModelConfig, mesh: Mesh | None) -> Llama:
     shapes = abstract(config, mesh)
     named = {} if place.room is None else {"checkpointable_name": place.room}
     try:
-        tree = ocp.load(place.weights.absolute(), nnx.as_pure(shapes), **named)
+        tree = ocp.load(str(place.weights.absolute()), nnx.as_pure(shapes), **named)
     except (ValueError, KeyError, FileNotFoundError) as error:
         raise UserError("weights", place.weights, f"don't load: {error}".splitlines()[0], "the folder is damaged: convert or train again") from error
     return jax.tree.unflatten(jax.tree.structure(shapes), jax.tree.leaves(tree))

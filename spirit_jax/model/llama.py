@@ -7,7 +7,7 @@ rotation: component i of a head pairs with component i + K/2. With `tied` there 
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -153,7 +153,7 @@ class Llama(nnx.Module):
         segment_ids_BT = jnp.ones_like(tokens_BT) if segment_ids_BT is None else segment_ids_BT
         place = Place(positions_BT, segment_ids_BT, rotation_of(positions_BT, self.cfg))
 
-        def layer(x_BTD: jax.Array, block_and_cache: tuple[Block, Cache | None]):
+        def layer(x_BTD: jax.Array, block_and_cache: Any):
             block, cache = block_and_cache
             return block(x_BTD, place, cache)
 

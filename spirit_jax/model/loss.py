@@ -6,6 +6,8 @@ The logits of a chunk of tokens live only while that chunk is worked on, in floa
 logits also makes their gradient, so nothing is computed twice and no [B, T, V] array is kept: three matrix products in all.
 """
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 
@@ -26,7 +28,7 @@ def loss_terms(llama: Llama, batch: Batch, text_size: int) -> tuple[jax.Array, d
     hidden_BTD, _ = llama.hidden(batch.tokens, batch.positions, batch.segment_ids)
     total, nll_BT = cross_entropy(hidden_BTD, llama.output_VD, batch.targets, batch.loss_weights)
     kinds_BT = jnp.where(batch.targets < text_size, 0, jnp.where(batch.targets < text_size + 2, 2, 1))
-    weights_MBT = (kinds_BT[None] == jnp.arange(len(MODALITIES))[:, None, None]) * batch.loss_weights[None]
+    weights_MBT = jnp.where(kinds_BT[None] == jnp.arange(len(MODALITIES))[:, None, None], batch.loss_weights[None], 0)
     nll_M = jnp.einsum("MBT,BT->M", weights_MBT, jax.lax.stop_gradient(nll_BT))
     return total, {"nll": nll_M, "weight": weights_MBT.sum((1, 2))}
 
@@ -42,7 +44,7 @@ def cross_entropy(x_BTD: jax.Array, head_VD: jax.Array, targets_BT: jax.Array, w
     """The sum of weight · nll, and nll [B, T], both float32. Only the sum has a gradient, in x and the head."""
     head_VD = head_VD.astype(x_BTD.dtype)
 
-    def chunk(_: None, part: tuple[jax.Array, jax.Array]):
+    def chunk(_: None, part: Any):
         x_BTD, targets_BT = part
         return None, _nll(_logits(x_BTD, head_VD), targets_BT)[0]
 
@@ -54,7 +56,7 @@ def cross_entropy(x_BTD: jax.Array, head_VD: jax.Array, targets_BT: jax.Array, w
 def _forward(x_BTD: jax.Array, head_VD: jax.Array, targets_BT: jax.Array, weights_BT: jax.Array):
     head_VD = head_VD.astype(x_BTD.dtype)
 
-    def chunk(grad_DV: jax.Array, part: tuple[jax.Array, jax.Array, jax.Array]):
+    def chunk(grad_DV: jax.Array, part: Any):
         x_BTD, targets_BT, weights_BT = part
         logits_BTV = _logits(x_BTD, head_VD)
         nll_BT, sum_BT = _nll(logits_BTV, targets_BT)
@@ -88,7 +90,7 @@ def _nll(logits_BTV: jax.Array, targets_BT: jax.Array) -> tuple[jax.Array, jax.A
     return sum_BT - jnp.take_along_axis(logits_BTV, targets_BT[:, :, None], axis=-1)[:, :, 0], sum_BT
 
 
-def _split(arrays: tuple[jax.Array, ...], vocabulary: int) -> tuple[jax.Array, ...]:
+def _split(arrays: tuple[jax.Array, ...], vocabulary: int) -> Any:
     """[B, T, ...] -> [C, B, T/C, ...] with as few chunks as LOGITS_BYTES allows; rows stay whole, so that they stay split over devices."""
     rows, length = arrays[0].shape[:2]
     devices = max(1, jax.sharding.get_abstract_mesh().size)

@@ -1,0 +1,96 @@
+"""A Hugging Face Llama's config.json and ours, both ways."""
+
+from pathlib import Path
+from typing import Any
+
+from spirit_jax.config import ModelConfig, RopeScaling
+from spirit_jax.errors import UserError
+
+KEPT = ("max_position_embeddings", "bos_token_id", "eos_token_id", "pad_token_id")  # ours has no use for them; an export gives them back
+MUST = {"model_type": "llama", "hidden_act": "silu", "attention_bias": False, "mlp_bias": False}
+DEFAULT_THETA = 10_000.0
+
+
+def read(values: dict, folder: Path) -> ModelConfig:
+    """The model that a config.json describes. A UserError for what isn't a Llama, or a scaling that we don't compute."""
+    for key, must in MUST.items():
+        if values.get(key, must) != must:
+            raise UserError(f"{folder}/config.json {key}", values[key], f"must be {must}", "only Llama 2 and 3 architectures convert")
+    try:
+        width, heads = values["hidden_size"], values["num_attention_heads"]
+        return ModelConfig(
+            rows=values["vocab_size"],
+            width=width,
+            layers=values["num_hidden_layers"],
+            heads=heads,
+            kv_heads=values.get("num_key_value_heads") or heads,
+            head_width=values.get("head_dim") or width // heads,
+            mlp_width=values["intermediate_size"],
+            rope_theta=float(_rope(values).get("rope_theta") or values.get("rope_theta") or DEFAULT_THETA),
+            rope_scaling=_scaling(_rope(values), folder),
+            norm_eps=float(values["rms_norm_eps"]),
+            tied=bool(values.get("tie_word_embeddings", False)),
+        )
+    except KeyError as error:
+        raise UserError(f"{folder}/config.json", str(error), "is missing", "use the folder's own config.json") from error
+
+
+def origin(values: dict) -> dict[str, Any]:
+    """What an export gives back."""
+    return {key: values[key] for key in KEPT if values.get(key) is not None}
+
+
+def write(cfg: ModelConfig, origin: dict[str, Any], dtype: str, eos: int, bos: int) -> dict[str, Any]:
+    """A config.json that transformers and vLLM read, both the older and the newer form of the rotary parameters in it."""
+    scaling = cfg.rope_scaling
+    rope: dict[str, Any] = {"rope_type": "default"}
+    if scaling is not None:
+        rope = {
+            "rope_type": "llama3",
+            "factor": scaling.factor,
+            "low_freq_factor": scaling.low_freq_factor,
+            "high_freq_factor": scaling.high_freq_factor,
+            "original_max_position_embeddings": scaling.original_max_position,
+        }
+    return {
+        "architectures": ["LlamaForCausalLM"],
+        **MUST,
+        "attention_dropout": 0.0,
+        "bos_token_id": bos,
+        "eos_token_id": eos,
+        "max_position_embeddings": 4096,
+        **origin,
+        "head_dim": cfg.head_width,
+        "hidden_size": cfg.width,
+        "initializer_range": 0.02,
+        "intermediate_size": cfg.mlp_width,
+        "num_attention_heads": cfg.heads,
+        "num_hidden_layers": cfg.layers,
+        "num_key_value_heads": cfg.kv_heads,
+        "rms_norm_eps": cfg.norm_eps,
+        "rope_parameters": {**rope, "rope_theta": cfg.rope_theta},
+        "rope_scaling": rope if scaling is not None else None,
+        "rope_theta": cfg.rope_theta,
+        "tie_word_embeddings": cfg.tied,
+        "torch_dtype": dtype,
+        "use_cache": True,
+        "vocab_size": cfg.rows,
+    }
+
+
+def _rope(values: dict) -> dict:
+    return values.get("rope_parameters") or values.get("rope_scaling") or {}
+
+
+def _scaling(rope: dict, folder: Path) -> RopeScaling | None:
+    kind = rope.get("rope_type", rope.get("type", "default"))
+    if kind == "default":
+        return None
+    if kind != "llama3":
+        raise UserError(f"{folder}/config.json rope_type", kind, "must be default or llama3", "only Llama 3's scaling is computed here")
+    return RopeScaling(
+        factor=float(rope["factor"]),
+        low_freq_factor=float(rope["low_freq_factor"]),
+        high_freq_factor=float(rope["high_freq_factor"]),
+        original_max_position=int(rope["original_max_position_embeddings"]),
+    )

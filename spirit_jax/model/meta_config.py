@@ -1,0 +1,35 @@
+"""Meta's params.json and our configuration."""
+
+from pathlib import Path
+
+from spirit_jax.config import ModelConfig, RopeScaling
+from spirit_jax.errors import UserError
+
+
+def read(params: dict, rows: int, tied: bool, folder: Path) -> ModelConfig:
+    """The model that params.json describes; the rows are those of the embedding, since Llama 2's vocab_size is -1."""
+    try:
+        width, heads = params["dim"], params["n_heads"]
+        return ModelConfig(
+            rows=rows,
+            width=width,
+            layers=params["n_layers"],
+            heads=heads,
+            kv_heads=params.get("n_kv_heads") or heads,
+            head_width=width // heads,
+            mlp_width=mlp_width(params),
+            rope_theta=float(params.get("rope_theta", 10_000.0)),
+            rope_scaling=RopeScaling(factor=float(params.get("rope_scale_factor", 8.0))) if params.get("use_scaled_rope") else None,
+            norm_eps=float(params["norm_eps"]),
+            tied=tied,
+        )
+    except KeyError as error:
+        raise UserError(f"{folder}/params.json", str(error), "is missing", "use the folder's own params.json") from error
+
+
+def mlp_width(params: dict) -> int:
+    """Two thirds of four widths, times a factor, rounded up to a multiple."""
+    width = int(2 * 4 * params["dim"] / 3)
+    if params.get("ffn_dim_multiplier") is not None:
+        width = int(params["ffn_dim_multiplier"] * width)
+    return -(-width // params["multiple_of"]) * params["multiple_of"]
