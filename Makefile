@@ -33,7 +33,7 @@ $(VENV)/parity: requirements-parity.txt $(VENV)/test
 # ---- the demo: stages as files, so that an interrupted one goes on where it stopped ---------------------------------
 VARIANT ?= base
 DEMO ?= runs/demo
-UTTERANCES ?= 4000
+UTTERANCES ?= 8000
 SENTENCES ?= 12000
 PIECES ?= 700
 TEXT_SET ?=

@@ -34,7 +34,7 @@ SPEECH_ONLY_SHARE = 1 / 7  # of the utterances; the others keep text and times
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the command's options."""
     parser.add_argument("--out", type=Path, required=True, help="folder for manifest.jsonl and wav/")
-    parser.add_argument("--utterances", type=int, default=4000, help="spoken training sentences; one in seven is kept without its text")
+    parser.add_argument("--utterances", type=int, default=8000, help="spoken training sentences; one in seven is kept without its text")
     parser.add_argument("--text-only", type=int, default=12_000, help="sentences that are not spoken")
     parser.add_argument("--heldout", type=int, default=280, help="unseen sentences by training voices")
     parser.add_argument("--heldout-voice", type=int, default=60, help="unseen sentences by an unheard voice")

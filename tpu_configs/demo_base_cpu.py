@@ -21,8 +21,8 @@ def config() -> RunConfig:
         codec="codec",
         sources=(
             Source("shards", Arrangement.INTERLEAVED, 4, "train"),
-            Source("shards", Arrangement.ASR, 2, "train"),
-            Source("shards", Arrangement.TTS, 1.5, "train"),
+            Source("shards", Arrangement.ASR, 1, "train"),
+            Source("shards", Arrangement.TTS, 2.5, "train"),
             Source("shards", Arrangement.SPEECH, 1, "speech"),
             Source("shards", Arrangement.TEXT, 0.5, "text"),
         ),
@@ -34,7 +34,7 @@ def config() -> RunConfig:
         base,
         model=dataclasses.replace(base.model, rows=Vocabulary(demo_text_cpu.TEXT_PIECES, UNITS).rows()),
         data=data,
-        train=TrainConfig(steps=3600, batch_rows=4),
+        train=TrainConfig(steps=4000, batch_rows=4),
         optim=OptimConfig(peak_lr=3e-3, warmup_steps=40, schedule=Schedule.COSINE, final_lr_fraction=0.02),
-        checkpoint=CheckpointConfig(init_from="base", every_steps=1200),
+        checkpoint=CheckpointConfig(init_from="base", every_steps=1000),
     )

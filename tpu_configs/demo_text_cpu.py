@@ -1,6 +1,18 @@
 """The demo's base model: a small Llama pretrained on text alone, half a minute on two CPU cores (`make demo`)."""
 
-from spirit_jax.config import Arrangement, CheckpointConfig, DataConfig, Dtype, ModelConfig, OptimConfig, Remat, RunConfig, Schedule, Source, TrainConfig
+from spirit_jax.config import (
+    Arrangement,
+    CheckpointConfig,
+    DataConfig,
+    Dtype,
+    ModelConfig,
+    OptimConfig,
+    Remat,
+    RunConfig,
+    Schedule,
+    Source,
+    TrainConfig,
+)
 from spirit_jax.tokens.vocab import Vocabulary
 
 TEXT_PIECES = 700
