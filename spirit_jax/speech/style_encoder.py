@@ -71,8 +71,7 @@ def encode_style(model: StyleEncoder, wavs: Sequence[np.ndarray]) -> list[np.nda
     No code for a wav under 400 samples, too short for a frame. A wav gives the same alone and among others.
     """
     seconds = [pool(states_TD) for states_TD in last_states(model, wavs)]
-    codes = map_blocks(lambda pooled_ND: _classify(model.head, pooled_ND), np.concatenate(seconds), BLOCK)
-    return np.split(codes, np.cumsum([len(pooled_ND) for pooled_ND in seconds[:-1]]))
+    return map_blocks(lambda pooled_ND: _classify(model.head, pooled_ND), seconds, BLOCK)
 
 
 def last_states(model: StyleEncoder, wavs: Sequence[np.ndarray]) -> list[np.ndarray]:

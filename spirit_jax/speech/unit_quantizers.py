@@ -44,9 +44,8 @@ class LinearQuantizer(nnx.Module):
 
     def quantize(self, features: Sequence[np.ndarray]) -> list[np.ndarray]:
         """Units, int32 [T], of each utterance's features [T, D], its blanks filled. No utterance sees another."""
-        codes = map_blocks(lambda x_TD: _classify(self, x_TD), np.concatenate(features), BLOCK)
-        parts = np.split(codes, np.cumsum([len(x_TD) for x_TD in features[:-1]]))
-        return [fill_blanks(codes_T, self.unit_count - 1) for codes_T in parts]
+        codes = map_blocks(lambda x_TD: _classify(self, x_TD), features, BLOCK)
+        return [fill_blanks(codes_T, self.unit_count - 1) for codes_T in codes]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -128,7 +128,7 @@ def _list_of(node: ast.expr) -> list[tuple[int, int, int]]:
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult):
         listed, count = (node.right, node.left) if isinstance(node.left, ast.Constant) else (node.left, node.right)
         times = ast.literal_eval(count)
-        if not isinstance(times, int) or not 0 <= times <= 100:
+        if type(times) is not int or not 0 <= times <= 100:
             raise ValueError("a repetition is a whole number up to 100")
         return _list_of(listed) * times
     shapes = ast.literal_eval(node)

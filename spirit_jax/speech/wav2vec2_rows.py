@@ -75,11 +75,14 @@ def normalize(wav_S: np.ndarray, eps: float) -> np.ndarray:
     return ((wav_S - mean) / np.sqrt(variance + eps)).astype(np.float32)
 
 
-def map_blocks(kernel: Callable[[np.ndarray], jax.Array], x_ND: np.ndarray, block: int) -> np.ndarray:
-    """Runs `kernel` ([block, D] -> [block, ...]) over all N rows, the last block filled up with zeros: one compilation for every N."""
-    padded_ND = np.pad(x_ND, ((0, -len(x_ND) % block if len(x_ND) else block), (0, 0)))
+def map_blocks(kernel: Callable[[np.ndarray], jax.Array], parts: Sequence[np.ndarray], block: int) -> list[np.ndarray]:
+    """Runs `kernel` ([block, D] -> [block, ...]) over the rows of all parts [N, D] laid end to end, the last block filled up: one compilation."""
+    if not parts:
+        return []
+    ends = np.cumsum([len(part_ND) for part_ND in parts])
+    padded_ND = np.pad(np.concatenate(parts), ((0, -ends[-1] % block or block * (ends[-1] == 0)), (0, 0)))
     outputs = [kernel(padded_ND[i : i + block]) for i in range(0, len(padded_ND), block)]
-    return np.concatenate([np.asarray(output) for output in outputs])[: len(x_ND)]
+    return np.split(np.concatenate([np.asarray(output) for output in outputs])[: ends[-1]], ends[:-1])
 
 
 @partial(jax.jit, static_argnames="last")

@@ -1,0 +1,70 @@
+"""Units from features against the published release's quantizers, on random weights in its file formats."""
+
+import jax
+import numpy as np
+import pytest
+
+from spirit_jax.speech.unit_quantizers import fill_blanks, load_quantizer
+from tests.parity import golden
+from tests.parity.close import assert_close
+
+pytestmark = pytest.mark.parity
+pytest.importorskip("torch", reason="reading the published files needs requirements-parity.txt")
+FOLDER = golden.require("golden_quantizer.npz", "golden_hubert.npz", "hubert_25hz")
+GOLDEN, HUBERT = np.load(FOLDER / "golden_quantizer.npz"), np.load(FOLDER / "golden_hubert.npz")
+CASES = [name.removesuffix("|codes") for name in GOLDEN.files if name.endswith("|codes") and not name.startswith("kmeans")]
+KMEANS_CASES = [name.split("|")[1] for name in GOLDEN.files if name.startswith("kmeans|") and name.endswith("|codes")]
+LEAKING = "batch_roll"  # a batch in which the published release fills a row's leading blank from the row before
+
+
+@pytest.fixture(scope="module")
+def linear():
+    return load_quantizer(FOLDER / "hubert_25hz/L11_quantizer_500.pt")
+
+
+@pytest.fixture(scope="module")
+def kmeans():
+    return load_quantizer(FOLDER / "hubert_25hz/kmeans_optional.pt")
+
+
+def features_of(case: str) -> np.ndarray:
+    """[B, T, D]: stored with the case, or HuBERT's of an utterance."""
+    return GOLDEN[f"{case}|x"] if f"{case}|x" in GOLDEN.files else HUBERT[f"{case}|features"]
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if f"{case}|log_probs" in GOLDEN.files])
+def test_log_probabilities(linear, case):
+    log_probs = [jax.nn.log_softmax(linear(x_TD)) for x_TD in features_of(case)]
+    assert_close(np.stack(log_probs), GOLDEN[f"{case}|log_probs"], case)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_classes(linear, case):
+    classes = [np.argmax(linear(x_TD), axis=-1) for x_TD in features_of(case)]
+    assert np.array_equal(np.stack(classes), GOLDEN[f"{case}|argmax_raw"])
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case != LEAKING])
+def test_units(linear, case):
+    assert np.array_equal(np.stack(linear.quantize(list(features_of(case)))), GOLDEN[f"{case}|codes"])
+
+
+def test_a_batch_does_not_leak(linear):
+    """The published release treats a batch as one long utterance. So does this, if it is given one; but its rows stay apart."""
+    classes_BT, expected_BT = GOLDEN[f"{LEAKING}|argmax_raw"], GOLDEN[f"{LEAKING}|codes"]
+    blank = linear.unit_count - 1
+    assert np.array_equal(fill_blanks(classes_BT.reshape(-1), blank), expected_BT.reshape(-1))
+    units = linear.quantize(list(features_of(LEAKING)))
+    for row_T, unit_T, classes_T in zip(expected_BT, units, classes_BT):
+        assert np.array_equal(unit_T, fill_blanks(classes_T, blank))
+        if (classes_T != blank).any():
+            first = np.argmax(classes_T != blank)
+            assert np.array_equal(unit_T[first:], row_T[first:])
+
+
+@pytest.mark.parametrize("case", KMEANS_CASES)
+def test_kmeans(kmeans, case):
+    assert np.array_equal(kmeans.centers_VD, GOLDEN["kmeans|cluster_centers"])
+    units = kmeans.quantize([features_of(case)[0]])[0]
+    assert np.array_equal(units, GOLDEN[f"kmeans|{case}|codes"][0])
+    assert np.array_equal(units, GOLDEN[f"kmeans|{case}|codes_unbatched"])

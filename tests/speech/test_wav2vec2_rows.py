@@ -1,0 +1,73 @@
+import jax
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spirit_jax.errors import UserError
+from spirit_jax.speech.wav2vec2_rows import encode, last_state, map_blocks, mix_down, normalize
+from tests.speech.encoders import AT_25_HZ, TINY, random_encoder, random_wavs
+
+
+@pytest.fixture(scope="module")
+def encoder():
+    return random_encoder()
+
+
+def test_alone_as_in_company_to_the_bit(encoder):
+    wavs = random_wavs(3_000, 100_000, 40, 20_000, 0)
+    together = encode(encoder, wavs)
+    assert [len(states_TD) for states_TD in together] == [TINY.frame_count(len(wav)) for wav in wavs]
+    for states_TD, wav in zip(together, wavs):
+        assert np.array_equal(states_TD, encode(encoder, [wav])[0])
+
+
+def test_several_rows_a_call_as_one_by_one(encoder, monkeypatch):
+    """As on an accelerator."""
+    wavs = random_wavs(*range(2_000, 30_000, 4_000))
+    alone = encode(encoder, wavs)
+    monkeypatch.setattr("spirit_jax.speech.wav2vec2_rows.TILES_A_CALL", 15)
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    for one, other in zip(alone, encode(encoder, wavs)):
+        np.testing.assert_allclose(one, other, atol=2e-5)
+
+
+def test_a_mixed_batch_compiles_four_times():
+    encoder = random_encoder(AT_25_HZ)
+    last_state.clear_cache()
+    rng = np.random.default_rng(0)
+    encode(encoder, random_wavs(*(int(16_000 * seconds) for seconds in rng.uniform(2, 20, 12))), 1)
+    assert 1 < last_state._cache_size() <= 4
+
+
+def test_nothing_to_encode(encoder):
+    assert encode(encoder, []) == []
+    assert encode(encoder, random_wavs(10))[0].shape == (0, TINY.width)
+
+
+@given(st.integers(0, 20), st.integers(1, 6))
+def test_blocks_cover_every_row(count, block):
+    parts, seen = [np.full((length, 2), length) for length in (count, 0, 3)], []
+
+    def kernel(block_ND):
+        seen.append(len(block_ND))
+        return block_ND.sum(axis=1)
+
+    for part, out in zip(parts, map_blocks(kernel, parts, block), strict=True):
+        assert np.array_equal(out, part.sum(axis=1))
+    assert set(seen) == {block}
+
+
+def test_mix_down():
+    assert np.array_equal(mix_down(np.array([[0.0, 1.0], [1.0, 0.0]])), np.array([0.5, 0.5], np.float32))
+    assert mix_down(np.zeros(3, np.int16)).dtype == np.float32
+    with pytest.raises(UserError, match="channels, samples"):
+        mix_down(np.zeros((1, 1, 3)))
+
+
+def test_normalize():
+    wav = normalize(3 + 0.01 * random_wavs(5_000)[0], 1e-7)
+    assert abs(wav.mean()) < 1e-3
+    assert wav.std() == pytest.approx(1, abs=0.06)  # the epsilon counts for so soft a wav
+    assert normalize(np.zeros(0, np.float32), 1e-7).shape == (0,)
+    assert np.array_equal(normalize(np.full(9, 2.0, np.float32), 1e-7), np.zeros(9, np.float32))
