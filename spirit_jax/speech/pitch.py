@@ -24,6 +24,7 @@ LAG_MIN = int(RATE / F0_MAX)
 N_FFT = 256
 VOICED = 0.7  # least correlation of a voiced frame; a choice
 LAG_PENALTY = 0.15  # correlation taken off the longest lag, so that a period wins over its multiples; a choice
+FARTHEST = 1.2  # octaves from the utterance's median; a choice
 QUIET = 1e-3  # power of a frame over the wav's mean below which nothing is voiced: -30 dB; a choice
 CUTOFF = 1000.0  # Hz; a choice: harmonics above make peaks too sharp for the lags of 4 kHz
 TAPS = 161  # of the low-pass filter at 16 kHz, a whole number of hops and one
@@ -63,7 +64,10 @@ def contour(f0_F: np.ndarray, codes: int) -> np.ndarray:
 
 
 def _drop_specks(f0_F: np.ndarray) -> np.ndarray:
-    """F0 with octave slips against the 45 ms around and voiced runs under 15 ms set to unvoiced."""
+    """F0 with octave slips, against the 45 ms around and the whole utterance, and voiced runs under 20 ms set to unvoiced."""
+    if f0_F.any():
+        far = np.abs(np.log2(np.maximum(f0_F, 1) / np.median(f0_F[f0_F > 0]))) > FARTHEST
+        f0_F = np.where(far, 0, f0_F)
     windows = np.lib.stride_tricks.sliding_window_view(np.pad(f0_F, 4), 9)
     count = (windows > 0).sum(1)
     median = np.sort(windows, axis=1)[np.arange(len(f0_F)), np.clip(8 - count // 2, 0, 8)]

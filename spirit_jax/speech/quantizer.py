@@ -31,12 +31,13 @@ def train_kmeans(x_ND: np.ndarray, codes: int, seed: int, iterations: int = MAX_
     x_ND = np.asarray(x_ND, np.float32)
     some = rng.permutation(len(x_ND))[: INIT_POINTS_PER_CODE * codes]
     c_KD = _kmeans_plus_plus(x_ND[np.sort(some)], codes, jax.random.key(seed))
-    x_BSD, valid_BS = _to_blocks(x_ND)
+    x_BSD, valid_BS = map(jnp.asarray, _to_blocks(x_ND))
     before = np.inf
     for _ in range(iterations):
-        c_KD, loss, empty_K, far_K = _lloyd_step(x_BSD, valid_BS, c_KD)
-        if empty_K.any():
-            c_KD = jnp.where(empty_K[:, None], far_K, c_KD)
+        c_KD, loss, count_K, square_BS = _lloyd_step(x_BSD, valid_BS, c_KD)
+        if len(empty := np.flatnonzero(np.asarray(count_K) == 0)):
+            farthest = np.argsort(-np.asarray(square_BS).reshape(-1), kind="stable")[: len(empty)]
+            c_KD = c_KD.at[empty].set(x_ND[farthest])
         elif float(loss) >= (1 - TOLERANCE) * before:
             break
         before = float(loss)
@@ -93,13 +94,18 @@ def _distances(x_SD: jax.Array, c_KD: jax.Array) -> jax.Array:
 
 @functools.partial(jax.jit, static_argnums=1)
 def _kmeans_plus_plus(x_ND: jax.Array, codes: int, key: jax.Array) -> jax.Array:
+    square_N = jnp.square(x_ND).sum(1)
+
     def choose(k, carry):
         c_KD, nearest_N, key = carry
         key, draw = jax.random.split(key)
-        some = jax.random.categorical(draw, jnp.log(nearest_N + 1e-20), shape=(INIT_TRIALS,))
-        left_TN = jnp.minimum(nearest_N[None], jax.vmap(lambda point_D: jnp.square(x_ND - point_D[None]).sum(1))(x_ND[some]))
+        odds_N = jnp.cumsum(nearest_N)
+        some_T = jnp.searchsorted(odds_N, odds_N[-1] * jax.random.uniform(draw, INIT_TRIALS))
+        trial_TD = x_ND[jnp.minimum(some_T, len(x_ND) - 1)]
+        d_TN = jnp.square(trial_TD).sum(1)[:, None] - 2.0 * (trial_TD @ x_ND.T) + square_N[None]
+        left_TN = jnp.minimum(nearest_N[None], jnp.maximum(d_TN, 0.0))
         best = jnp.argmin(left_TN.sum(1))
-        return c_KD.at[k].set(x_ND[some[best]]), left_TN[best], key
+        return c_KD.at[k].set(trial_TD[best]), left_TN[best], key
 
     start = (jnp.zeros((codes, x_ND.shape[1]), jnp.float32), jnp.full(len(x_ND), 1e10, jnp.float32), key)
     return jax.lax.fori_loop(0, codes, choose, start)[0]
@@ -107,31 +113,31 @@ def _kmeans_plus_plus(x_ND: jax.Array, codes: int, key: jax.Array) -> jax.Array:
 
 @jax.jit
 def _lloyd_step(x_BSD: jax.Array, valid_BS: jax.Array, c_KD: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
-    """New centroids, the old ones' mean squared distance, which codes had no points, and each code's farthest-point substitute."""
+    """New centroids, the old ones' mean squared distance, the points of each code, and each point's squared distance."""
     codes = len(c_KD)
 
     def add_block(sums, block):
         x_SD, valid_S = block
-        d_SK = _distances(x_SD, c_KD)
-        nearest_S = jnp.argmin(d_SK, axis=1)
-        own_S = jnp.where(valid_S, d_SK.min(1) + jnp.square(x_SD).sum(1), 0.0)
-        member_SK = jax.nn.one_hot(nearest_S, codes, dtype=x_SD.dtype) * valid_S[:, None].astype(x_SD.dtype)
+        nearest_S, square_S = _nearest(x_SD, c_KD)
+        weight_S = valid_S.astype(x_SD.dtype)
         total_KD, count_K, loss = sums
-        return (total_KD + member_SK.T @ x_SD, count_K + member_SK.sum(0), loss + own_S.sum()), own_S
+        total_KD = total_KD + jax.ops.segment_sum(x_SD * weight_S[:, None], nearest_S, codes)
+        count_K = count_K + jax.ops.segment_sum(weight_S, nearest_S, codes)
+        return (total_KD, count_K, loss + (square_S * weight_S).sum()), square_S * weight_S
 
     zero = (jnp.zeros_like(c_KD), jnp.zeros(codes, jnp.float32), jnp.float32(0))
-    (total_KD, count_K, loss), own_BS = jax.lax.scan(add_block, zero, (x_BSD, valid_BS))
-    empty_K = count_K == 0
-    _, far = jax.lax.top_k(own_BS.reshape(-1), codes)
-    far_K = x_BSD.reshape(-1, x_BSD.shape[-1])[far[jnp.cumsum(empty_K) - 1]]
-    mean_KD = jnp.where(empty_K[:, None], c_KD, total_KD / jnp.maximum(count_K, 1.0)[:, None])
-    return mean_KD, loss / count_K.sum(), empty_K, far_K
+    (total_KD, count_K, loss), square_BS = jax.lax.scan(add_block, zero, (x_BSD, valid_BS))
+    mean_KD = jnp.where(count_K[:, None] > 0, total_KD / jnp.maximum(count_K, 1.0)[:, None], c_KD)
+    return mean_KD, loss / count_K.sum(), count_K, square_BS
 
 
 @jax.jit
 def _nearest(x_SD: jax.Array, c_KD: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Code and squared distance; the minimum and where it is are each far faster here than an argmin."""
     d_SK = _distances(x_SD, c_KD)
-    return jnp.argmin(d_SK, axis=1), d_SK.min(1) + jnp.square(x_SD).sum(1)
+    least_S = d_SK.min(1)
+    codes = jnp.arange(len(c_KD), dtype=jnp.int32)[None]
+    return jnp.where(d_SK == least_S[:, None], codes, len(c_KD) - 1).min(1), least_S + jnp.square(x_SD).sum(1)
 
 
 @jax.jit
