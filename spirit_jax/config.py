@@ -23,8 +23,9 @@ T = TypeVar("T")
 @dataclass_transform(frozen_default=True)
 def part(cls: type[T]) -> type[T]:
     """A frozen dataclass that refuses unknown keys when read from JSON."""
-    cls.__pydantic_config__ = pydantic.ConfigDict(extra="forbid")
-    return dataclasses.dataclass(frozen=True)(cls)
+    made = dataclasses.dataclass(frozen=True)(cls)
+    setattr(made, "__pydantic_config__", pydantic.ConfigDict(extra="forbid"))  # noqa: B010
+    return made
 
 
 def require_positive(values: Any, prefix: str, *names: str) -> None:
@@ -231,8 +232,9 @@ def from_dict(values: dict, kind: type[T] = RunConfig) -> T:
         return pydantic.TypeAdapter(kind).validate_python(values)
     except pydantic.ValidationError as error:
         first = error.errors()[0]
-        if isinstance(first.get("ctx", {}).get("error"), UserError):
-            raise first["ctx"]["error"] from error
+        cause = first.get("ctx", {}).get("error")
+        if isinstance(cause, UserError):
+            raise cause from error
         where = ".".join(str(part) for part in first["loc"])
         if first["type"] == "unexpected_keyword_argument":
             raise _unknown_key(where) from error
