@@ -1,0 +1,53 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from spirit_jax.model.attention import MIN_BLOCK, QUERY_BLOCKS, attend, attend_by_definition, attend_cache, segment_mask
+
+
+def heads(seed: int, rows: int, length: int, count: int, width: int = 8) -> jax.Array:
+    return jax.random.normal(jax.random.key(seed), (rows, length, count, width))
+
+
+@pytest.mark.parametrize("length", [7, QUERY_BLOCKS * MIN_BLOCK], ids=["one block", "query blocks"])
+@pytest.mark.parametrize("groups", [1, 2, 4])
+def test_equals_its_definition_in_values_and_gradients(length, groups):
+    q, k, v = heads(0, 2, length, 4), heads(1, 2, length, groups), heads(2, 2, length, groups)
+    segments = jnp.asarray(np.sort(np.random.default_rng(0).integers(0, 4, (2, length))))
+
+    def total(attention, last):
+        return lambda q, k, v: (attention(q, k, v, last) * jnp.cos(jnp.arange(8.0))[None, None, None]).sum()
+
+    np.testing.assert_allclose(attend(q, k, v, segments), attend_by_definition(q, k, v, segment_mask(segments)), rtol=2e-5, atol=2e-6)
+    ours = jax.grad(total(attend, segments), argnums=(0, 1, 2))(q, k, v)
+    theirs = jax.grad(total(attend_by_definition, segment_mask(segments)), argnums=(0, 1, 2))(q, k, v)
+    for a, b in zip(ours, theirs):
+        np.testing.assert_allclose(a, b, rtol=2e-4, atol=2e-5)
+
+
+def test_grouped_heads_equal_repeated_ones():
+    q, k, v, ones = heads(0, 1, 9, 6), heads(1, 1, 9, 2), heads(2, 1, 9, 2), jnp.ones((1, 9), jnp.int32)
+    repeated = attend(q, jnp.repeat(k, 3, axis=2), jnp.repeat(v, 3, axis=2), ones)
+    np.testing.assert_allclose(attend(q, k, v, ones), repeated, rtol=1e-5, atol=1e-6)
+
+
+def test_mask_is_causal_within_a_segment_and_padding_is_apart():
+    mask = segment_mask(jnp.array([[1, 1, 2, 0, 0]]))[0, 0]
+    seen = [[0], [0, 1], [2], [3], [3, 4]]
+    assert [list(np.flatnonzero(row)) for row in np.asarray(mask)] == seen
+
+
+def test_cache_shows_slots_up_to_each_position():
+    q, k, v = heads(0, 2, 1, 4), heads(1, 2, 6, 2), heads(2, 2, 6, 2)
+    positions = jnp.array([[1], [5]])
+    for row, end in ((0, 2), (1, 6)):
+        alone = attend_by_definition(q[row : row + 1], k[row : row + 1, :end], v[row : row + 1, :end], jnp.ones((1, 1, 1, end), bool))
+        np.testing.assert_allclose(attend_cache(q, k, v, positions)[row], alone[0], rtol=1e-5, atol=1e-6)
+
+
+def test_bfloat16_stays_near_float32():
+    q, k, v, ones = heads(0, 1, 33, 4), heads(1, 1, 33, 2), heads(2, 1, 33, 2), jnp.ones((1, 33), jnp.int32)
+    low = attend(*(x.astype(jnp.bfloat16) for x in (q, k, v)), ones)
+    assert low.dtype == jnp.bfloat16
+    np.testing.assert_allclose(low.astype(jnp.float32), attend(q, k, v, ones), atol=0.05)
