@@ -116,6 +116,41 @@ def correlate(x_BTI: jax.Array, kernel_KIO: jax.Array, padding: tuple[int, int],
     return y_BHTO[:, 0]
 
 
+def depthwise(x_BTI: jax.Array, kernel_KI: jax.Array) -> jax.Array:
+    """Each channel with its own odd kernel, [B, T, I], zeros outside. XLA's CPU code for it is slow, so there it is a sum over taps."""
+    return jax.lax.platform_dependent(x_BTI, kernel_KI, cpu=_depthwise_by_taps, default=_depthwise_by_groups)
+
+
+def _depthwise_by_groups(x_BTI: jax.Array, kernel_KI: jax.Array) -> jax.Array:
+    reach = len(kernel_KI) // 2
+    y_BHTI = jax.lax.conv_general_dilated(
+        x_BTI[:, None], kernel_KI[None, :, None], (1, 1), ((0, 0), (reach, reach)), feature_group_count=x_BTI.shape[-1],
+        dimension_numbers=("NHWC", "HWIO", "NHWC"), precision=jax.lax.Precision.HIGHEST,
+    )  # fmt: skip
+    return y_BHTI[:, 0]
+
+
+def _depthwise_by_taps(x_BTI: jax.Array, kernel_KI: jax.Array, stretch: int = 96, together: int = 4) -> jax.Array:
+    """In stretches of time that stay in the cache, a few taps at once."""
+    (rows, time, channels), taps = x_BTI.shape, len(kernel_KI)
+    kernel_KI = jnp.pad(kernel_KI, ((0, -taps % together), (0, 0)))
+    x_BTI = jnp.pad(x_BTI, ((0, 0), (taps // 2, taps // 2 + together + -time % stretch), (0, 0)))
+
+    def one_stretch(start: jax.Array) -> jax.Array:
+        seen_BTI = jax.lax.dynamic_slice(x_BTI, (0, start, 0), (rows, stretch + taps - 1 + together, channels))
+
+        def add_taps(i: jax.Array, sum_BTI: jax.Array) -> jax.Array:
+            for tap in range(together):
+                shifted_BTI = jax.lax.dynamic_slice(seen_BTI, (0, i * together + tap, 0), (rows, stretch, channels))
+                sum_BTI = sum_BTI + shifted_BTI * jax.lax.dynamic_slice(kernel_KI, (i * together + tap, 0), (1, channels))[None]
+            return sum_BTI
+
+        return jax.lax.fori_loop(0, len(kernel_KI) // together, add_taps, jnp.zeros((rows, stretch, channels), x_BTI.dtype))
+
+    y_NBTI = jax.lax.map(one_stretch, jnp.arange(0, time, stretch))
+    return y_NBTI.swapaxes(0, 1).reshape(rows, -1, channels)[:, :time]
+
+
 def _tiles(x_BTI: jax.Array, taps: int, dilation: int, size: int, further: int) -> jax.Array:
     """[B dilation, N + further, size, I]: the samples of each residue by themselves, from the first that the first output reads."""
     rows, time, inputs = x_BTI.shape

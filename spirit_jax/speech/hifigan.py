@@ -9,18 +9,17 @@ import dataclasses
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from flax import nnx
 
 from spirit_jax.errors import UserError
 from spirit_jax.files import read_json, require_folder
 from spirit_jax.speech.convolution import Conv, FoldedConv, ToomCookConv, TransposedConv, param
 from spirit_jax.speech.torch_files import Tensors, read_pickle, require_keys
-from spirit_jax.speech.weight_norm import take_folded
+from spirit_jax.speech.weight_source import Drawn, Source, Stored, read_conv
 
 SLOPE, LAST_SLOPE = 0.1, 0.01  # of LeakyReLU; the last before conv_post differs in the published models
 NORM_EPS = 1e-5
@@ -120,54 +119,6 @@ class GeneratorConfig:
         )
 
 
-class Source(Protocol):
-    """Where `build` gets its weights, by the published names and PyTorch's axis order."""
-
-    def array(self, name: str, shape: tuple[int, ...]) -> Any:
-        """A bias, scale, table or plain matrix."""
-        ...
-
-    def kernel(self, name: str, shape: tuple[int, ...]) -> Any:
-        """A kernel that the checkpoint holds with weight normalisation, folded."""
-        ...
-
-
-@dataclasses.dataclass
-class Stored:
-    """Weights of a checkpoint."""
-
-    tensors: Tensors
-
-    def array(self, name: str, shape: tuple[int, ...]) -> np.ndarray:
-        """As stored."""
-        return self.tensors.take(name, shape)
-
-    def kernel(self, name: str, shape: tuple[int, ...]) -> np.ndarray:
-        """Its length runs along the first axis, also for a transposed convolution, where that is the input [B]."""
-        return take_folded(self.tensors, name, shape)
-
-
-class Drawn:
-    """Random weights to start a training from: kernels of `INITIAL_SCALE`, tables and matrices scaled by their width (a choice)."""
-
-    def __init__(self, key: jax.Array):
-        self.key, self.count = key, 0
-
-    def array(self, name: str, shape: tuple[int, ...]) -> jax.Array:
-        """Biases 0, norm scales 1, anything else normal."""
-        if len(shape) == 1:
-            return jnp.full(shape, float(name.endswith("weight")))
-        return self._normal(shape, 1 / np.sqrt(np.prod(shape[1:])))
-
-    def kernel(self, name: str, shape: tuple[int, ...]) -> jax.Array:
-        """Normal."""
-        return self._normal(shape, INITIAL_SCALE)
-
-    def _normal(self, shape: tuple[int, ...], scale: float) -> jax.Array:
-        self.count += 1
-        return float(scale) * jax.random.normal(jax.random.fold_in(self.key, self.count), shape, jnp.float32)
-
-
 class DurationPredictor(nnx.Module):
     """Two convolutions with ReLU and layer norm, and a projection, from unit embeddings to log(1 + frames)."""
 
@@ -175,8 +126,7 @@ class DurationPredictor(nnx.Module):
         sizes = (cfg.width, cfg.duration_width, cfg.duration_width)
         self.convs, self.scales, self.shifts = nnx.List(), nnx.List(), nnx.List()
         for i, (inputs, outputs) in enumerate(zip(sizes, sizes[1:]), 1):
-            kernel_OIK = source.array(f"dur_predictor.conv{i}.0.weight", (outputs, inputs, cfg.duration_taps))
-            self.convs.append(Conv(kernel_OIK.transpose(2, 1, 0), source.array(f"dur_predictor.conv{i}.0.bias", (outputs,))))
+            self.convs.append(read_conv(source, f"dur_predictor.conv{i}.0", cfg.duration_taps, inputs, outputs))
             self.scales.append(param(source.array(f"dur_predictor.ln{i}.weight", (outputs,))))
             self.shifts.append(param(source.array(f"dur_predictor.ln{i}.bias", (outputs,))))
         self.proj_D = param(source.array("dur_predictor.proj.weight", (1, cfg.duration_width))[0])
@@ -257,14 +207,9 @@ class Generator(nnx.Module):
         return jnp.tanh(self.post(keep(jax.nn.leaky_relu(x_BTD, LAST_SLOPE))))[..., 0]
 
 
-def read_conv(source: Source, name: str, taps: int, inputs: int, outputs: int) -> Conv:
-    """A weight-normalised convolution by its published name."""
-    return Conv(source.kernel(name, (outputs, inputs, taps)).transpose(2, 1, 0), source.array(f"{name}.bias", (outputs,)))
-
-
 def init_generator(cfg: GeneratorConfig, key: jax.Array) -> Generator:
     """Random weights."""
-    return Generator(cfg, Drawn(key))
+    return Generator(cfg, Drawn(key, INITIAL_SCALE))
 
 
 def read_generator(folder: str | Path) -> Generator:

@@ -13,10 +13,10 @@ import numpy as np
 
 from spirit_jax.errors import UserError
 from spirit_jax.speech.hifigan import Generator, GeneratorConfig
+from spirit_jax.speech.rows import calls, lengths_of, stack
 
 DEFAULTS = {"spkr": 2, "style": 8}  # the published release's speaker and style id where none is given [B]
 SHORTEST, LONGEST = 32, 1024  # frames of a compiled call; more are made in pieces that overlap by all that a sample depends on
-ROWS = 8  # of a call on an accelerator; a CPU gains nothing from more than one
 Codes = str | Sequence[int] | Sequence[str] | np.ndarray  # "3 4 5", [3, 4, 5] or ["3", "4", "5"]
 
 
@@ -60,9 +60,9 @@ def predict(generator: Generator, units: Sequence[np.ndarray]) -> list[np.ndarra
     if generator.duration is None:
         raise UserError("predicted durations", True, "this generator has no duration predictor", "speak units that aren't deduplicated without it")
     durations = [np.zeros(0, np.int32)] * len(units)
-    for bucket, indices in _batches([len(codes) for codes in units]):
+    for bucket, indices in calls([len(codes) for codes in units], SHORTEST):
         rows = [units[i] for i in indices]
-        for i, frames_N in zip(indices, np.asarray(_durations(generator, _stack(rows, bucket), _lengths(rows)))):
+        for i, frames_N in zip(indices, np.asarray(_durations(generator, stack(rows, bucket), lengths_of(rows)))):
             durations[i] = frames_N[: len(units[i])]
     return durations
 
@@ -135,9 +135,9 @@ def _speak_all(generator: Generator, streams: list[dict[str, np.ndarray]]) -> li
     pieces = [(i, *piece) for i, codes in enumerate(streams) for piece in _pieces(len(codes["dict"]), generator.cfg.reach)]
     cut = [{name: values[first:last] if values.ndim else values for name, values in streams[i].items()} for i, first, last, _ in pieces]
     spoken = [np.zeros(0, np.float32)] * len(pieces)
-    for bucket, indices in _batches([len(codes["dict"]) for codes in cut]):
-        codes = {name: _stack([cut[index][name] for index in indices], bucket) for name in generator.cfg.tables}
-        wav_BS = np.asarray(_speak(generator, codes, _lengths([cut[index]["dict"] for index in indices])))
+    for bucket, indices in calls([len(codes["dict"]) for codes in cut], SHORTEST):
+        codes = {name: stack([cut[index][name] for index in indices], bucket) for name in generator.cfg.tables}
+        wav_BS = np.asarray(_speak(generator, codes, lengths_of([cut[index]["dict"] for index in indices])))
         for wav_S, index in zip(wav_BS, indices):
             _, first, last, kept = pieces[index]
             end = (kept.stop - first) * hop if kept.stop < len(streams[pieces[index][0]]["dict"]) else generator.cfg.samples(last - first)
@@ -154,32 +154,6 @@ def _pieces(frames: int, reach: int) -> Iterator[tuple[int, int, slice]]:
     for begin in range(0, frames, step):
         end = min(frames, begin + step)
         yield max(0, begin - reach), min(frames, end + reach), slice(begin, end)
-
-
-def _batches(lengths: Sequence[int]) -> Iterator[tuple[int, list[int]]]:
-    """Padded lengths, powers of two, with the indices that are padded to them together."""
-    rows = _rows()
-    buckets = np.array([max(SHORTEST, 1 << (length - 1).bit_length()) for length in lengths])
-    for bucket in np.unique(buckets).tolist():
-        indices = np.flatnonzero(buckets == bucket).tolist()
-        for start in range(0, len(indices), rows):
-            yield bucket, indices[start : start + rows]
-
-
-def _rows() -> int:
-    return 1 if jax.default_backend() == "cpu" else ROWS
-
-
-def _stack(values: Sequence[np.ndarray], bucket: int) -> np.ndarray:
-    """int32 [B, bucket], or [B] for values without an axis; zeros for what is missing."""
-    stacked = np.zeros((_rows(), bucket)[: 1 + values[0].ndim], np.int32)
-    for row, value in zip(stacked if values[0].ndim else stacked[:, None], values):
-        row[: value.size] = value
-    return stacked
-
-
-def _lengths(values: Sequence[np.ndarray]) -> np.ndarray:
-    return _stack([np.array(len(value)) for value in values], 0)
 
 
 @jax.jit
