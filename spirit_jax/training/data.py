@@ -1,22 +1,23 @@
-"""Records become batches: arrange, mix by tokens, pack, batch. Deterministic, resumable to the bit.
+"""Records become batches: arrange, mix by tokens, pack. Deterministic, resumable to the bit.
 
 B rows, T tokens a row, n ids of a document.
 
 Each source's records are shuffled anew for every epoch; spans are drawn from (seed, source, epoch, record), so they are drawn anew at every
 pass (paper appendix A: at every step) and depend on nothing else. A document of n ids becomes n - 1 pairs (token, target): the shift happens
 here, once, and nothing is predicted across documents. Documents longer than a row are cut into pieces of a row's length, the last one shorter;
-no target is lost at a cut, but a piece doesn't see the one before (a choice). Documents that fit are never cut: rows are filled first-fit
+no target is lost at a cut, but a piece doesn't see the one before (a choice). Documents that fit are never cut: rows are filled best-fit
 and padded (segment 0). A host reads its own records: those whose index is its number modulo the number of hosts.
 """
 
+import collections
 import dataclasses
-import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import absl.flags
 import grain
 import numpy as np
-from grain.experimental import FirstFitPackIterDataset, FlatMapIterDataset, FlatMapTransform, index_shuffle
+from grain.experimental import index_shuffle
 
 from spirit_jax.batch import Batch
 from spirit_jax.config import Arrangement
@@ -24,10 +25,9 @@ from spirit_jax.errors import UserError
 from spirit_jax.tokens.interleave import Record, Spans, arrange
 from spirit_jax.tokens.vocab import Vocabulary
 from spirit_jax.training.mixture import TokenMixture
+from spirit_jax.training.packing import Bins, Piece, cut, make_batch
 
-BINS = 64  # rows filled at once: 98 % full at 4096, 94 % at 256, and no fuller with more
 PERMUTE_BELOW = 2**16  # index_shuffle walks a domain of at least this size: 1 ms an index for 100 records, 4 us for 100,000
-ON_LOCAL_DISK = grain.ReadOptions(num_threads=0, prefetch_buffer_size=0)  # reader threads were slower
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,18 +76,14 @@ def training_batches(
     """An endless dataset of `Batch`es [rows, length] of host arrays; `rows` are this host's.
 
     Iterate with `iter`; the iterator's `get_state` is JSON-able and `set_state` goes on exactly there. Raises a UserError for a
-    source with fewer records than hosts.
+    source with fewer records than hosts. With `workers`, that many processes read; the order depends on their number.
     """
-    parents = []
-    for place, feed in enumerate(feeds):
-        reader = _EndlessReader(feed, arranger, (seed, place), host)
-        parents.append(grain.MapDataset.range(sys.maxsize).map(reader).to_iter_dataset(ON_LOCAL_DISK))
-    counts = [-(-(len(feed.rows) - host.index) // host.count) for feed in feeds]
-    mixed = TokenMixture(parents, [feed.weight for feed in feeds], counts)
-    batches = _pack(mixed, length, seed).batch(rows, drop_remainder=True)
-    if workers:
-        batches = batches.mp_prefetch(grain.MultiprocessingOptions(num_workers=workers))
-    return batches.map(_to_batch)
+    readers = [EpochReader(feed, arranger, (seed, place), host) for place, feed in enumerate(feeds)]
+    batches = _Batches(readers, [feed.weight for feed in feeds], length, rows)
+    if not workers:
+        return batches
+    absl.flags.FLAGS.mark_as_parsed()  # Grain reads flags of its own in the processes that it starts
+    return batches.mp_prefetch(grain.MultiprocessingOptions(num_workers=workers))
 
 
 def validation_batches(feed: Feed, arranger: Arranger, length: int, rows: int, seed: int, host: Host = Host()) -> Iterator[Batch]:
@@ -95,16 +91,14 @@ def validation_batches(feed: Feed, arranger: Arranger, length: int, rows: int, s
 
     `rows` are of all hosts; each host arranges everything and keeps its part, so that all have equally many batches.
     """
-    reader = _OncePerRecordReader(feed, arranger, seed)
-    documents = grain.MapDataset.range(len(feed.rows)).map(reader).to_iter_dataset(ON_LOCAL_DISK)
     part = rows // host.count
-    for packed in _pack(documents, length, seed).batch(rows, drop_remainder=False):
-        padded = {name: np.pad(x, [(0, rows - len(x))] + [(0, 0)] * (x.ndim - 1)) for name, x in packed.items()}
-        yield _to_batch({name: x[host.index * part : (host.index + 1) * part] for name, x in padded.items()})
+    packed = _pack_once(feed, arranger, length, seed)
+    while full := [row for _, row in zip(range(rows), packed)]:
+        yield make_batch(full[host.index * part : (host.index + 1) * part], part, length)
 
 
 def records_read(state: Any) -> np.ndarray:
-    """How many records of each source an iterator state has taken, int [sources]; its packer may run some rows ahead."""
+    """How many records of each source an iterator state has taken, int [sources]; the last rows may still be waiting."""
     if isinstance(state, dict) and "records" in state:
         return np.asarray(state["records"])
     children = state.values() if isinstance(state, dict) else state if isinstance(state, (list, tuple)) else ()
@@ -112,63 +106,100 @@ def records_read(state: Any) -> np.ndarray:
     return np.sum(found, axis=0) if found else np.zeros(0, int)
 
 
-class _EndlessReader:
+class EpochReader:
     """Documents of the i-th record that a host reads from a source, epoch after epoch."""
 
-    def __init__(self, feed: Feed, arranger: Arranger, seed: tuple[int, int], host: Host):
+    def __init__(self, feed: Feed, arranger: Arranger, seed: tuple[int, int], host: Host = Host()):
         if len(feed.rows) < host.count:
             raise UserError(feed.name, f"{len(feed.rows)} records", f"needs one for each of the {host.count} hosts", "use fewer hosts or more data")
         self.feed, self.arranger, self.seed, self.host = feed, arranger, seed, host
-        self.count = -(-(len(feed.rows) - host.index) // host.count)
-        self.order = (-1, np.zeros(0, np.int64))
+        self.count = len(range(host.index, len(feed.rows), host.count))
+        self._order = (-1, np.zeros(0, np.int64))
 
     def __call__(self, index: int) -> list[np.ndarray]:
+        """Documents, int32 ids each, of read `index`; epochs follow one another."""
         epoch, place = divmod(index, self.count)
-        record = self.host.index + self._shuffled(epoch, place) * self.host.count
+        record = self.host.index + self.shuffled(epoch, place) * self.host.count
         return self.arranger.documents(self.feed.rows[record], self.feed.arrangement, (*self.seed, epoch, record))
 
-    def _shuffled(self, epoch: int, place: int) -> int:
+    def shuffled(self, epoch: int, place: int) -> int:
+        """The host's record that is read at `place` of an epoch: a permutation of range(count), another one each epoch."""
         if self.count >= PERMUTE_BELOW:
             seed = int(np.random.SeedSequence((*self.seed, epoch)).generate_state(1)[0])
             return index_shuffle(place, max_index=self.count - 1, seed=seed, rounds=4)
-        if self.order[0] != epoch:
-            self.order = epoch, np.random.default_rng((*self.seed, epoch)).permutation(self.count)
-        return int(self.order[1][place])
+        if self._order[0] != epoch:
+            self._order = epoch, np.random.default_rng((*self.seed, epoch)).permutation(self.count)
+        return int(self._order[1][place])
 
 
-class _OncePerRecordReader:
-    def __init__(self, feed: Feed, arranger: Arranger, seed: int):
-        self.feed, self.arranger, self.seed = feed, arranger, seed
+class _Batches(grain.IterDataset):
+    """The endless dataset; Grain's `mp_prefetch` gives each of its processes a slice of the records."""
 
-    def __call__(self, index: int) -> list[np.ndarray]:
-        return self.arranger.documents(self.feed.rows[index], self.feed.arrangement, (self.seed, index))
+    def __init__(self, readers: Sequence[EpochReader], weights: Sequence[float], length: int, rows: int):
+        super().__init__()
+        self.readers, self.weights, self.length, self.rows = readers, weights, length, rows
+        self.first, self.step = 0, 1
 
+    def set_slice(self, sl: slice, sequential_slice: bool = False) -> None:
+        """Grain's interface: read every `step`-th record only."""
+        self.first, self.step = sl.start or 0, sl.step or 1
 
-class _CutToRows(FlatMapTransform):
-    """Documents -> pieces of at most a row: pairs int32 [length, 2] of token and target."""
-
-    def __init__(self, length: int):
-        self.length = length
-
-    def flat_map(self, element: list[np.ndarray]) -> list[dict[str, np.ndarray]]:
-        pieces = []
-        for document in element:
-            pairs = np.stack([document[:-1], document[1:]], axis=1)
-            pieces += [{"pairs": pairs[start : start + self.length]} for start in range(0, len(pairs), self.length)]
-        return pieces
+    def __iter__(self) -> "_BatchIterator":
+        return _BatchIterator(self)
 
 
-def _pack(documents: grain.IterDataset, length: int, seed: int) -> grain.IterDataset:
-    pieces = FlatMapIterDataset(documents, _CutToRows(length))
-    return FirstFitPackIterDataset(pieces, length_struct={"pairs": length}, num_packing_bins=BINS, seed=seed)
+class _BatchIterator(grain.DatasetIterator):
+    """State: the mixture's counts, and the names (source, index, piece) of what waits in open rows and behind them."""
+
+    def __init__(self, of: _Batches):
+        super().__init__()
+        self._of = of
+        self._restart()
+
+    def _restart(self) -> None:
+        of = self._of
+        self._mixture = TokenMixture(of.readers, of.weights, [reader.count for reader in of.readers], of.first, of.step)
+        self._bins, self._waiting = Bins(of.length), collections.deque()
+
+    def __next__(self) -> Batch:
+        done = []
+        while len(done) < self._of.rows:
+            if not self._waiting:
+                source, index, documents = self._mixture.take()
+                self._waiting.extend(self._pieces(source, index, documents))
+            row = self._bins.add(self._waiting.popleft())
+            if row is not None:
+                done.append(row)
+        return make_batch(done, self._of.rows, self._of.length)
+
+    def _pieces(self, source: int, index: int, documents: list[np.ndarray]) -> list[Piece]:
+        pieces = [piece for document in documents for piece in cut(document, self._of.length)]
+        return [((source, index, number), ids) for number, ids in enumerate(pieces)]
+
+    def get_state(self) -> dict[str, Any]:
+        """JSON-able; see `set_state`."""
+        rows = [[list(name) for name, _ in row] for row in self._bins.rows]
+        counts = {"records": list(self._mixture.records), "tokens": list(self._mixture.tokens)}
+        return {**counts, "rows": rows, "waiting": [list(name) for name, _ in self._waiting]}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Goes on exactly where `get_state` was called: what was waiting is read and arranged again."""
+        self._restart()
+        self._mixture.records, self._mixture.tokens = list(state["records"]), list(state["tokens"])
+        for bin, names in enumerate(state["rows"]):
+            self._bins.put(bin, [self._find(*name) for name in names])
+        self._waiting.extend(self._find(*name) for name in state["waiting"])
+
+    def _find(self, source: int, index: int, number: int) -> Piece:
+        return self._pieces(source, index, self._of.readers[source](index))[number]
 
 
-def _to_batch(packed: dict[str, np.ndarray]) -> Batch:
-    pairs_BT2, segment_ids_BT = packed["pairs"], packed["pairs_segment_ids"]
-    return Batch(  # pyright: ignore[reportArgumentType]
-        tokens=np.ascontiguousarray(pairs_BT2[..., 0]),
-        targets=np.ascontiguousarray(pairs_BT2[..., 1]),
-        loss_weights=(segment_ids_BT > 0).astype(np.float32),
-        segment_ids=segment_ids_BT,
-        positions=packed["pairs_positions"],
-    )
+def _pack_once(feed: Feed, arranger: Arranger, length: int, seed: int) -> Iterator[list[Piece]]:
+    bins = Bins(length)
+    for index in range(len(feed.rows)):
+        for document in arranger.documents(feed.rows[index], feed.arrangement, (seed, index)):
+            for ids in cut(document, length):
+                row = bins.add((index, ids))
+                if row is not None:
+                    yield row
+    yield from filter(None, bins.rows)

@@ -149,6 +149,10 @@ class _Feeder:
         """The next batch, on its way to the devices."""
         return place_batch(next(self._iterator), self._mesh)
 
+    def close(self) -> None:
+        """Ends reader processes."""
+        self._iterator.close()
+
     def epochs(self, position: dict) -> dict[str, float]:
         """Passes over each source that the loader has made."""
         read = records_read(position["iterator"]) * self._host.count
@@ -242,7 +246,8 @@ class _Loop:
             self.writer.write(row)
 
     def close(self) -> None:
-        """Ends the live line and the metrics files."""
+        """Ends the live line, the readers and the metrics files."""
+        self.feeder.close()
         self.progress.__exit__()
         if self.writer is not None:
             self.writer.close()

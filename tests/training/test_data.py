@@ -7,7 +7,8 @@ import pytest
 from spirit_jax.config import Arrangement
 from spirit_jax.errors import UserError
 from spirit_jax.training import data
-from spirit_jax.training.data import Feed, Host, records_read, training_batches, validation_batches
+from spirit_jax.training.data import EpochReader, Feed, Host, records_read, training_batches, validation_batches
+from spirit_jax.training.packing import cut
 from tests.training.tiny import ARRANGER, VOCABULARY, make_record, make_records, make_sources
 
 FIELDS = ("tokens", "targets", "loss_weights", "segment_ids", "positions")
@@ -52,8 +53,8 @@ def test_every_record_once_an_epoch_in_another_order_and_whole():
     # Packing moves a document by some rows, so that the last epoch seen is not complete.
     assert min(counts) >= 40 - 12
     assert max(counts) <= 40 + 12
-    order = data._EndlessReader(Feed("text", records, Arrangement.TEXT), ARRANGER, (0, 0), Host())
-    epochs = [[order._shuffled(epoch, place) for place in range(30)] for epoch in range(3)]
+    reader = EpochReader(Feed("text", records, Arrangement.TEXT), ARRANGER, (0, 0))
+    epochs = [[reader.shuffled(epoch, place) for place in range(30)] for epoch in range(3)]
     assert all(sorted(epoch) == list(range(30)) for epoch in epochs)
     assert epochs[0] != epochs[1] != epochs[2]
 
@@ -62,13 +63,13 @@ def test_spans_are_drawn_anew_each_epoch_and_depend_on_seed_epoch_and_record_onl
     feed = Feed("interleaved", [make_record(0, 40), make_record(1, 40)])
 
     def drawn(epoch: int, seed: int = 0) -> set[tuple]:
-        reader = data._EndlessReader(feed, ARRANGER, (seed, 0), Host())
+        reader = EpochReader(feed, ARRANGER, (seed, 0))
         return {tuple(reader(2 * epoch + place)[0].tolist()) for place in range(2)}
 
     assert drawn(0) == drawn(0)
     assert not drawn(0) & drawn(1)
     assert not drawn(0) & drawn(0, seed=1)
-    alone = data._EndlessReader(Feed("other rows", [make_record(0, 40), make_record(9, 40)]), ARRANGER, (0, 0), Host())
+    alone = EpochReader(Feed("other rows", [make_record(0, 40), make_record(9, 40)]), ARRANGER, (0, 0))
     assert {tuple(alone(place)[0].tolist()) for place in range(2)} & drawn(0), "record 0 is drawn alike beside another record"
 
 
@@ -76,13 +77,10 @@ def test_long_documents_are_cut_and_lose_no_target():
     record = make_record(0, 100)
     (document,) = ARRANGER.documents(record, Arrangement.TEXT, (0,))
     assert len(document) > 3 * 32
-    pieces = data._CutToRows(32).flat_map([document])
-    assert [len(piece["pairs"]) for piece in pieces[:-1]] == [32] * (len(pieces) - 1)
-    pairs = np.concatenate([piece["pairs"] for piece in pieces])
-    np.testing.assert_array_equal(pairs[:, 0], document[:-1])
-    np.testing.assert_array_equal(pairs[:, 1], document[1:])
     batch = next(batches([Feed("long", [record], Arrangement.TEXT)], length=32))
-    assert (batch.loss_weights.sum(1) <= 32).all()
+    pieces = {tuple(ids[:-1]): int(ids[-1]) for ids in cut(document, 32)}
+    for piece in documents_of(batch):
+        assert pieces[piece[:-1]] == piece[-1], "a piece of the document, its last target included"
 
 
 def test_token_shares_hold_in_batches():
@@ -129,14 +127,32 @@ def test_resuming_goes_on_to_the_bit(taken):
             np.testing.assert_array_equal(getattr(got, name), getattr(expected, name))
 
 
+@pytest.mark.slow
+def test_reader_processes_share_the_records_and_resume():
+    records = make_records(1000)  # many more than wait in open rows
+    iterator = batches([Feed("text", records, Arrangement.TEXT)], rows=1, workers=2)
+    first = [next(iterator) for _ in range(6)]
+    state = json.loads(json.dumps(iterator.get_state()))
+    expected = [next(iterator) for _ in range(6)]
+    other = batches([Feed("text", records, Arrangement.TEXT)], rows=1, workers=2)
+    other.set_state(state)
+    for batch in expected:
+        np.testing.assert_array_equal(next(other).tokens, batch.tokens)
+    iterator.close()
+    other.close()
+    seen = [document for batch in first for document in documents_of(batch)]
+    assert len(set(seen)) == len(seen), "no record twice within an epoch"
+    assert records_read(state).shape == (1,)
+
+
 def test_another_seed_gives_other_batches():
     assert not np.array_equal(next(batches(make_sources().train)).tokens, next(batches(make_sources().train, seed=1)).tokens)
 
 
 def test_large_sources_are_permuted_too(monkeypatch):
     monkeypatch.setattr(data, "PERMUTE_BELOW", 0)
-    reader = data._EndlessReader(Feed("text", [None] * 41, Arrangement.TEXT), ARRANGER, (0, 0), Host())
-    epochs = [[reader._shuffled(epoch, place) for place in range(41)] for epoch in range(2)]
+    reader = EpochReader(Feed("text", [None] * 41, Arrangement.TEXT), ARRANGER, (0, 0))
+    epochs = [[reader.shuffled(epoch, place) for place in range(41)] for epoch in range(2)]
     assert sorted(epochs[0]) == sorted(epochs[1]) == list(range(41))
     assert epochs[0] != epochs[1]
 

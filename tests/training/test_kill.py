@@ -1,0 +1,93 @@
+"""Killing a training process with SIGKILL at random moments, and starting it again."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from spirit_jax.config import MeshConfig
+from spirit_jax.model.llama import abstract
+from spirit_jax.sharding import make_mesh
+from spirit_jax.training.checkpointing import Checkpoints
+from spirit_jax.training.optimizer import make_optimizer
+from spirit_jax.training.step import abstract_state
+from tests.training.tiny import make_config
+
+STEPS, EVERY, KILLS = 400, 40, 6
+ROOT = Path(__file__).parents[2]
+
+
+def start(out: Path) -> subprocess.Popen:
+    flags = {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": "", "JAX_COMPILATION_CACHE_DIR": str(out.parent / "compiled")}
+    command = [sys.executable, "-m", "tests.training.interrupted", str(out), str(STEPS), str(EVERY)]
+    return subprocess.Popen(command, cwd=ROOT, env={**os.environ, **flags}, stderr=subprocess.DEVNULL)
+
+
+def finished_steps(out: Path) -> list[int]:
+    return sorted(int(path.name) for path in (out / "checkpoints").glob("*") if path.name.isdigit())
+
+
+def latest(out: Path) -> int:
+    return max(finished_steps(out), default=0)
+
+
+def last_logged(out: Path) -> int:
+    path = out / "metrics.jsonl"
+    lines = path.read_text().splitlines() if path.exists() else []
+    return max((json.loads(line)["step"] for line in lines if line.endswith("}")), default=0)
+
+
+def final_state(out: Path):
+    config = make_config(STEPS)
+    mesh = make_mesh(MeshConfig(1, 1, 1), jax.devices()[:1])
+    with Checkpoints(out / "checkpoints", config.checkpoint) as checkpoints:
+        assert checkpoints.latest == STEPS
+        return checkpoints.restore(abstract_state(abstract(config.model, mesh), make_optimizer(config.optim, STEPS), mesh))
+
+
+@pytest.mark.slow
+def test_killed_at_random_moments_it_ends_as_if_nothing_had_happened(tmp_path):
+    rng = np.random.default_rng(int(os.environ.get("KILL_SEED", "0")))
+    killed, whole = tmp_path / "killed", tmp_path / "whole"
+    assert start(whole).wait(300) == 0
+    for kill in range(KILLS):
+        before, process = latest(killed), start(killed)
+        if kill % 3:  # some time after a new checkpoint; else anywhere, also while starting
+            while latest(killed) == before and process.poll() is None:
+                time.sleep(0.01)
+        time.sleep(rng.uniform(0, 0.5 if kill % 3 else 6.0))
+        if process.poll() is not None:
+            break
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        assert latest(killed) >= before, "a finished checkpoint was lost"
+        # One interval, and what was trained while the next checkpoint was being written.
+        assert last_logged(killed) - latest(killed) <= 2 * EVERY
+    assert start(killed).wait(300) == 0
+    (state, position), (expected, expected_position) = final_state(killed), final_state(whole)
+    assert position == expected_position
+    for a, b in zip(jax.tree.leaves(state), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_array_equal(np.asarray(a), np.asarray(b))
+    rows = [json.loads(line) for line in (killed / "metrics.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in rows] == list(range(1, STEPS + 1)), "each step is logged once"
+    whole_rows = [json.loads(line) for line in (whole / "metrics.jsonl").read_text().splitlines()]
+    assert [row["loss"] for row in rows] == [row["loss"] for row in whole_rows]
+
+
+@pytest.mark.slow
+def test_sigterm_is_a_clean_end(tmp_path):
+    process = start(tmp_path / "run")
+    while latest(tmp_path / "run") == 0:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(60) == 0
+    reached = latest(tmp_path / "run")
+    assert EVERY <= reached < STEPS
+    assert last_logged(tmp_path / "run") == reached, "saved where it stopped"
