@@ -13,9 +13,10 @@ from flax import nnx
 
 from spirit_jax.errors import UserError
 from spirit_jax.speech.torch_files import Tensors, read_folder
-from spirit_jax.speech.wav2vec2 import Linear, Take, Wav2Vec2, Wav2Vec2Config
+from spirit_jax.speech.wav2vec2 import Linear, Wav2Vec2, Wav2Vec2Config
 from spirit_jax.speech.wav2vec2_files import canonical, config_from_hf, load_encoder
 from spirit_jax.speech.wav2vec2_rows import HF_EPS, encode, map_blocks, mix_down, normalize
+from spirit_jax.speech.weight_source import Source, Stored
 
 FRAMES_PER_CODE = 50  # a second of 50 Hz frames
 BLOCK = 32  # codes a call
@@ -24,9 +25,9 @@ BLOCK = 32  # codes a call
 class StyleHead(nnx.Module):
     """Frames -> projector -> mean over a second -> classifier."""
 
-    def __init__(self, take: Take, width: int, projected: int, labels: int):
-        self.projector = Linear(take, ("projector",), width, projected)
-        self.classifier = Linear(take, ("classifier",), projected, labels)
+    def __init__(self, source: Source, width: int, projected: int, labels: int):
+        self.projector = Linear(source, ("projector",), width, projected)
+        self.classifier = Linear(source, ("classifier",), projected, labels)
 
     def __call__(self, pooled_ND: jax.Array) -> tuple[jax.Array, jax.Array]:
         """Projected means [N, P] and logits [N, V] of each second's mean frame: the projector is affine, so it may come after the mean."""
@@ -54,7 +55,7 @@ def load_style_encoder(folder: str | Path) -> StyleEncoder:
     cfg = config_from_hf(config)
     tensors = Tensors(folder, canonical(arrays, cfg))
     encoder = load_encoder(tensors, cfg)
-    head = StyleHead(tensors.take, *head_widths(config, cfg))
+    head = StyleHead(Stored(tensors), *head_widths(config, cfg))
     tensors.finish()
     return StyleEncoder(encoder, head)
 

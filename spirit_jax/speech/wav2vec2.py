@@ -1,7 +1,7 @@
 """The encoder of wav2vec 2.0 and HuBERT: waveform -> convolutions -> transformer. One module for units, style and alignment.
 
-Flax NNX modules that are plain pytrees; float32 throughout, weights stored inputs first. Padded samples and frames have no influence on the rest:
-a row's numbers are those that it gets alone.
+Flax NNX modules that are plain pytrees; float32 throughout, weights named as in fairseq and stored inputs first. Padded samples and frames have
+no influence on the rest: a row's numbers are those that it gets alone.
 
 Legend: B rows, S samples, T frames, N frames of a tile, I inputs, O outputs, K taps, D width, F MLP width, H heads, W head width, G groups.
 """
@@ -11,15 +11,14 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from flax import nnx
 
 from spirit_jax.config import part, require_positive
 from spirit_jax.errors import UserError
 from spirit_jax.speech.convolution import correlate, param
+from spirit_jax.speech.weight_source import Drawn, Source
 from spirit_jax.units import SAMPLE_RATE
 
-Take = Callable[[str, tuple[int, ...]], np.ndarray]  # name and shape of a weight, as fairseq has it, weight norm folded -> its value
 POSITION_CONV = "encoder.pos_conv.0"
 NORM_EPS = 1e-5  # of the normalisations in front of the transformer, which no configuration changes
 MASKED = -1e30  # attention to padding: exp of it is exactly 0
@@ -85,6 +84,10 @@ class Wav2Vec2Config:
             frames = (frames - 1) * conv.stride + conv.taps
         return frames
 
+    def most_samples(self, frames: int) -> int:
+        """Samples that give so many frames, of which the norm over time sees more than the frames do."""
+        return self.sample_count(frames + 1) - 1
+
     def frame_count(self, samples):
         """Frames of so many samples, an int or an array: 0 if there are too few for one."""
         for conv in self.convs:
@@ -100,8 +103,8 @@ class Wav2Vec2Config:
 class Norm(nnx.Module):
     """Layer norm over the last axis."""
 
-    def __init__(self, take: Take, name: str, width: int, eps: float):
-        self.scale_D, self.bias_D = param(take(f"{name}.weight", (width,))), param(take(f"{name}.bias", (width,)))
+    def __init__(self, source: Source, name: str, width: int, eps: float):
+        self.scale_D, self.bias_D = param(source.array(f"{name}.weight", (width,))), param(source.array(f"{name}.bias", (width,)))
         self.eps = eps
 
     def __call__(self, x_BTD: jax.Array) -> jax.Array:
@@ -114,10 +117,10 @@ class Norm(nnx.Module):
 class Linear(nnx.Module):
     """An affine map."""
 
-    def __init__(self, take: Take, names: tuple[str, ...], inputs: int, outputs: int):
+    def __init__(self, source: Source, names: tuple[str, ...], inputs: int, outputs: int):
         """Several names are maps of the same input, made one."""
-        self.kernel_IO = param(np.concatenate([take(f"{name}.weight", (outputs, inputs)).T for name in names], axis=1))
-        self.bias_O = param(np.concatenate([take(f"{name}.bias", (outputs,)) for name in names]))
+        self.kernel_IO = param(jnp.concatenate([source.array(f"{name}.weight", (outputs, inputs)).T for name in names], axis=1))
+        self.bias_O = param(jnp.concatenate([source.array(f"{name}.bias", (outputs,)) for name in names]))
 
     def __call__(self, x_BTI: jax.Array) -> jax.Array:
         """[B, T, I] -> [B, T, O]."""
@@ -127,11 +130,11 @@ class Linear(nnx.Module):
 class ConvLayer(nnx.Module):
     """One convolution of the stack."""
 
-    def __init__(self, take: Take, cfg: Wav2Vec2Config, index: int):
+    def __init__(self, source: Source, cfg: Wav2Vec2Config, index: int):
         shape, inputs = cfg.convs[index], cfg.convs[index - 1].channels if index else 1
         name = f"feature_extractor.conv_layers.{index}.0"
-        self.kernel_KIO = param(take(f"{name}.weight", (shape.channels, inputs, shape.taps)).transpose(2, 1, 0))
-        self.bias_O = param(take(f"{name}.bias", (shape.channels,))) if cfg.conv_bias else None
+        self.kernel_KIO = param(source.array(f"{name}.weight", (shape.channels, inputs, shape.taps)).transpose(2, 1, 0))
+        self.bias_O = param(source.array(f"{name}.bias", (shape.channels,))) if cfg.conv_bias else None
         self.stride = shape.stride
 
     def __call__(self, x_BTI: jax.Array) -> jax.Array:
@@ -143,15 +146,15 @@ class ConvLayer(nnx.Module):
 class ConvStack(nnx.Module):
     """Waveform -> frames, in tiles of about a second. `norms`: one, over time after the first layer, or one over the channels after each."""
 
-    def __init__(self, take: Take, cfg: Wav2Vec2Config):
+    def __init__(self, source: Source, cfg: Wav2Vec2Config):
         self.cfg = cfg
-        self.layers = nnx.List([ConvLayer(take, cfg, i) for i in range(len(cfg.convs))])
+        self.layers = nnx.List([ConvLayer(source, cfg, i) for i in range(len(cfg.convs))])
         suffix, count = ("2", 1) if cfg.conv_norm is ConvNorm.GROUP else ("2.1", len(cfg.convs))
         names = [f"feature_extractor.conv_layers.{i}.{suffix}" for i in range(count)]
-        self.norms = nnx.List([Norm(take, name, conv.channels, NORM_EPS) for name, conv in zip(names, cfg.convs)])
+        self.norms = nnx.List([Norm(source, name, conv.channels, NORM_EPS) for name, conv in zip(names, cfg.convs)])
 
     def __call__(self, wav_BS: jax.Array, counts_B: jax.Array) -> jax.Array:
-        """[B, S] with counts_B samples each -> [B, T, D]; S = sample_count(T) and T a multiple of the tile. Past a row's end: arbitrary frames."""
+        """[B, S] with counts_B samples each -> [B, T, D]; T a multiple of the tile. Past a row's end: arbitrary frames."""
         cfg = self.cfg
         width, frames = cfg.sample_count(cfg.tile), cfg.frame_count(wav_BS.shape[1])
         moments = self.moments(wav_BS, counts_B) if cfg.conv_norm is ConvNorm.GROUP else None
@@ -203,10 +206,10 @@ class ConvStack(nnx.Module):
 class PositionConv(nnx.Module):
     """Adds where a frame stands: a grouped convolution over its surroundings."""
 
-    def __init__(self, take: Take, cfg: Wav2Vec2Config):
+    def __init__(self, source: Source, cfg: Wav2Vec2Config):
         shape = (cfg.width, cfg.width // cfg.position_groups, cfg.position_taps)
-        self.kernel_KIO = param(take(f"{POSITION_CONV}.weight", shape).transpose(2, 1, 0))
-        self.bias_O = param(take(f"{POSITION_CONV}.bias", (cfg.width,)))
+        self.kernel_KIO = param(source.kernel(POSITION_CONV, shape).transpose(2, 1, 0))
+        self.bias_O = param(source.array(f"{POSITION_CONV}.bias", (cfg.width,)))
         self.groups = cfg.position_groups
 
     def __call__(self, x_BTD: jax.Array) -> jax.Array:
@@ -222,14 +225,14 @@ class PositionConv(nnx.Module):
 class Block(nnx.Module):
     """A transformer layer, its norms after the sums or (`pre_norm`) before the branches."""
 
-    def __init__(self, take: Take, cfg: Wav2Vec2Config, index: int):
+    def __init__(self, source: Source, cfg: Wav2Vec2Config, index: int):
         name, width = f"encoder.layers.{index}", cfg.width
-        self.qkv = Linear(take, tuple(f"{name}.self_attn.{x}_proj" for x in "qkv"), width, width)
-        self.out = Linear(take, (f"{name}.self_attn.out_proj",), width, width)
-        self.attention_norm = Norm(take, f"{name}.self_attn_layer_norm", width, cfg.norm_eps)
-        self.up = Linear(take, (f"{name}.fc1",), width, cfg.mlp_width)
-        self.down = Linear(take, (f"{name}.fc2",), cfg.mlp_width, width)
-        self.mlp_norm = Norm(take, f"{name}.final_layer_norm", width, cfg.norm_eps)
+        self.qkv = Linear(source, tuple(f"{name}.self_attn.{x}_proj" for x in "qkv"), width, width)
+        self.out = Linear(source, (f"{name}.self_attn.out_proj",), width, width)
+        self.attention_norm = Norm(source, f"{name}.self_attn_layer_norm", width, cfg.norm_eps)
+        self.up = Linear(source, (f"{name}.fc1",), width, cfg.mlp_width)
+        self.down = Linear(source, (f"{name}.fc2",), cfg.mlp_width, width)
+        self.mlp_norm = Norm(source, f"{name}.final_layer_norm", width, cfg.norm_eps)
         self.heads, self.pre_norm = cfg.heads, cfg.pre_norm
 
     def __call__(self, x_BTD: jax.Array, bias_BT: jax.Array) -> jax.Array:
@@ -253,14 +256,14 @@ class Block(nnx.Module):
 class Wav2Vec2(nnx.Module):
     """The whole encoder. Call it under `encode`, or its parts one by one."""
 
-    def __init__(self, take: Take, cfg: Wav2Vec2Config):
+    def __init__(self, source: Source, cfg: Wav2Vec2Config):
         self.cfg = cfg
-        self.convs = ConvStack(take, cfg)
-        self.conv_norm = Norm(take, "layer_norm", cfg.convs[-1].channels, NORM_EPS)
-        self.project = Linear(take, ("post_extract_proj",), cfg.convs[-1].channels, cfg.width) if cfg.project else None
-        self.positions = PositionConv(take, cfg)
-        self.norm = Norm(take, "encoder.layer_norm", cfg.width, cfg.norm_eps)
-        self.layers = nnx.List([Block(take, cfg, i) for i in range(cfg.layers)])
+        self.convs = ConvStack(source, cfg)
+        self.conv_norm = Norm(source, "layer_norm", cfg.convs[-1].channels, NORM_EPS)
+        self.project = Linear(source, ("post_extract_proj",), cfg.convs[-1].channels, cfg.width) if cfg.project else None
+        self.positions = PositionConv(source, cfg)
+        self.norm = Norm(source, "encoder.layer_norm", cfg.width, cfg.norm_eps)
+        self.layers = nnx.List([Block(source, cfg, i) for i in range(cfg.layers)])
 
     def embed(self, features_BTD: jax.Array, inside_BT: jax.Array) -> jax.Array:
         """Convolutional features -> the first layer's input; padding is zero before frames see their surroundings."""
@@ -273,7 +276,7 @@ class Wav2Vec2(nnx.Module):
     def __call__(self, wav_BS: jax.Array, counts_B: jax.Array, last: int | None = None) -> list[jax.Array]:
         """The outputs of layers 1 to `last`, each [B, T, D]; None: of all, the final norm of a pre-norm encoder included in the last one.
 
-        wav_BS: rows of `counts_B` samples each, S = sample_count(T) with T a multiple of `cfg.tile`. Frames past a row's end are arbitrary.
+        wav_BS: rows of `counts_B` samples each, S such that T is a multiple of `cfg.tile`. Frames past a row's end are arbitrary.
         """
         features_BTD = self.convs(wav_BS, counts_B)
         inside_BT = jnp.arange(features_BTD.shape[1])[None] < self.cfg.frame_count(counts_B)[:, None]
@@ -292,6 +295,6 @@ def gelu(x: jax.Array) -> jax.Array:
     return 0.5 * x * (1.0 + jax.lax.erf(x * 0.5**0.5))
 
 
-def abstract(cfg: Wav2Vec2Config) -> Wav2Vec2:
-    """Shapes without values, to restore a checkpoint into."""
-    return jax.eval_shape(lambda: Wav2Vec2(lambda _, shape: np.broadcast_to(np.float32(1), shape), cfg))
+def init_encoder(cfg: Wav2Vec2Config, key: jax.Array) -> Wav2Vec2:
+    """Random weights."""
+    return Wav2Vec2(Drawn(key), cfg)

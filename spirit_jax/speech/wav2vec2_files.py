@@ -11,8 +11,8 @@ import numpy as np
 
 from spirit_jax.errors import UserError
 from spirit_jax.speech.torch_files import Tensors
-from spirit_jax.speech.wav2vec2 import POSITION_CONV, ConvNorm, ConvShape, Wav2Vec2, Wav2Vec2Config
-from spirit_jax.speech.weight_norm import take_folded
+from spirit_jax.speech.wav2vec2 import ConvNorm, ConvShape, Wav2Vec2, Wav2Vec2Config
+from spirit_jax.speech.weight_source import Stored
 
 HF_NAMES = (  # what a Hugging Face name contains -> what fairseq calls it; in this order
     (r"^(wav2vec2|hubert)\.", ""),
@@ -115,11 +115,7 @@ def canonical(arrays: Mapping[str, np.ndarray], cfg: Wav2Vec2Config) -> dict[str
 def load_encoder(tensors: Tensors, cfg: Wav2Vec2Config) -> Wav2Vec2:
     """The encoder from tensors with canonical names; what only pre-training needs is ignored. The caller takes the rest and calls `finish`."""
     tensors.ignore(*PRETRAINING_ONLY)
-
-    def take(name: str, shape: tuple[int, ...]) -> np.ndarray:
-        return take_folded(tensors, POSITION_CONV, shape, axis=2) if name == f"{POSITION_CONV}.weight" else tensors.take(name, shape)
-
-    return Wav2Vec2(take, cfg)
+    return Wav2Vec2(Stored(tensors, length_axis=2), cfg)
 
 
 def _list_of(node: ast.expr) -> list[tuple[int, int, int]]:

@@ -1,7 +1,6 @@
 """Many wavs through one encoder: rows padded to few lengths, so that jit compiles seldom.
 
-The length that a wav is padded to depends on that wav alone, so on a CPU, where rows go one by one, it gives the same bits alone and among others;
-with several rows a call the difference is in rounding only.
+A wav gives the same bits alone and among others on a CPU; where several rows go in a call the difference is in rounding only.
 
 Legend: B rows, S samples, T frames, C channels, D width, N rows of a matrix.
 """
@@ -15,20 +14,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from spirit_jax.errors import UserError
+from spirit_jax.speech.rows import calls, lengths_of, stack
 from spirit_jax.speech.wav2vec2 import Wav2Vec2
 
-TILES = (
-    5,
-    10,
-    15,
-    20,
-    30,
-    40,
-    60,
-    80,
-    100,
-)  # padded lengths in tiles (seconds); above, whole multiples of the last. A choice: 14 % padding at 2-20 s
-TILES_A_CALL = 400  # on an accelerator: rows of 5 s go by 80, of 100 s by 4; a choice
+TILES = (5, 10, 15, 20, 30, 40, 60, 80, 100)  # padded lengths in seconds; above, multiples of the last: a choice, 14 % padding at 2-20 s
 HF_EPS = 1e-7  # under the root when a waveform is normalised, in transformers
 IN_FLIGHT = 2  # calls that wait while the next one is prepared
 
@@ -41,22 +30,26 @@ def encode(encoder: Wav2Vec2, wavs: Sequence[np.ndarray], last: int | None = Non
     pending = collections.deque()
 
     def collect() -> None:
-        rows, states_BTD = pending.popleft()
-        for row, state_TD in zip(rows, np.asarray(states_BTD)):
-            outputs[row] = state_TD[: frames[row]].copy()
+        indices, states_BTD = pending.popleft()
+        for index, state_TD in zip(indices, np.asarray(states_BTD)):
+            outputs[index] = state_TD[: frames[index]].copy()
 
-    for rows, tiles, size in _calls([-(-count // cfg.tile) for count in frames]):
-        wav_BS = np.zeros((size, cfg.sample_count(tiles * cfg.tile)), np.float32)
-        counts_B = np.zeros(size, np.int32)
-        for place, row in enumerate(rows):
-            counts_B[place] = min(len(wavs[row]), wav_BS.shape[1])
-            wav_BS[place, : counts_B[place]] = wavs[row][: counts_B[place]]
-        pending.append((rows, last_state(encoder, jnp.asarray(wav_BS), jnp.asarray(counts_B), last)))
+    filled = [index for index, count in enumerate(frames) if count]
+    for tiles, places in calls([-(-frames[index] // cfg.tile) for index in filled], TILES[0], round_up_tiles):
+        indices = [filled[place] for place in places]
+        rows = [wavs[index] for index in indices]
+        wav_BS = stack(rows, cfg.most_samples(tiles * cfg.tile))
+        pending.append((indices, last_state(encoder, jnp.asarray(wav_BS), jnp.asarray(lengths_of(rows)), last)))
         if len(pending) > IN_FLIGHT:
             collect()
     while pending:
         collect()
     return outputs
+
+
+def round_up_tiles(count: int) -> int:
+    """The padded length of so many tiles."""
+    return next((length for length in TILES if length >= count), -(-count // TILES[-1]) * TILES[-1])
 
 
 def mix_down(wav: np.ndarray) -> np.ndarray:
@@ -90,16 +83,3 @@ def last_state(encoder: Wav2Vec2, wav_BS: jax.Array, counts_B: jax.Array, last: 
     """The output [B, T, D] of layer `last`, or of the whole encoder, in full float32 on every kind of device."""
     with jax.default_matmul_precision("highest"):
         return encoder(wav_BS, counts_B, last)[-1]
-
-
-def _calls(tiles: Sequence[int]) -> list[tuple[list[int], int, int]]:
-    """(rows, padded length in tiles, rows of the array) of each call; rows of equal padded length go together."""
-    by_length = collections.defaultdict(list)
-    for row, count in enumerate(tiles):
-        if count:
-            by_length[next((length for length in TILES if length >= count), -(-count // TILES[-1]) * TILES[-1])].append(row)
-    calls = []
-    for length, rows in sorted(by_length.items()):
-        size = 1 if jax.default_backend() == "cpu" else max(1, TILES_A_CALL // length)
-        calls += [(rows[i : i + size], length, size) for i in range(0, len(rows), size)]
-    return calls

@@ -27,25 +27,26 @@ class Source(Protocol):
 
 
 class Stored:
-    """The weights of a checkpoint; `Tensors` accounts for each of them."""
+    """The weights of a checkpoint; `Tensors` accounts for each of them. `length_axis`: along which weight normalisation keeps its lengths."""
 
-    def __init__(self, tensors: Tensors):
-        self.tensors = tensors
+    def __init__(self, tensors: Tensors, length_axis: int = 0):
+        self.tensors, self.length_axis = tensors, length_axis
 
     def array(self, name: str, shape: tuple[int, ...]) -> np.ndarray:
         """As stored."""
         return self.tensors.take(name, shape)
 
     def kernel(self, name: str, shape: tuple[int, ...]) -> np.ndarray:
-        """Weight normalisation folded away: w = g v / |v|, with one length g for each row of the first axis [B: also of transposed kernels]."""
+        """Weight normalisation folded away: w = g v / |v|, a length g for each place on its axis [B: the first, also of transposed kernels]."""
         for length, direction in PAIRS:
             if f"{name}.{direction}" in self.tensors:
                 v = self.tensors.take(f"{name}.{direction}", shape).astype(np.float64)
-                g = self.tensors.take(f"{name}.{length}", (shape[0], *[1] * (len(shape) - 1)))
-                norm = np.sqrt(np.square(v).sum(axis=tuple(range(1, v.ndim)), keepdims=True))
+                others = tuple(axis for axis in range(v.ndim) if axis != self.length_axis % v.ndim)
+                g = self.tensors.take(f"{name}.{length}", tuple(1 if axis in others else size for axis, size in enumerate(shape)))
+                norm = np.sqrt(np.square(v).sum(axis=others, keepdims=True))
                 if not np.all(norm):
                     raise UserError(
-                        f"{self.tensors.where} weight {name}.{direction}", 0.0, "has a row of length 0, without direction", "fetch it again"
+                        f"{self.tensors.where} weight {name}.{direction}", 0.0, "has a part of length 0, without direction", "fetch it again"
                     )
                 return (g * v / norm).astype(np.float32)
         return self.tensors.take(f"{name}.weight", shape)

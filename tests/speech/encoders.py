@@ -16,19 +16,22 @@ PRE_NORM = Wav2Vec2Config(
 )  # fmt: skip
 
 
-def draw(rng: np.random.Generator):
-    """Where an encoder takes random weights from: norms around 1, matrices scaled to keep the variance."""
+class Varied:
+    """Random weights without a 0 or 1 among them, so that every part matters; keeps what it gave."""
 
-    def take(name: str, shape: tuple[int, ...]) -> np.ndarray:
-        if len(shape) == 1:
-            return rng.normal(float(name.endswith("weight")), 0.1, shape).astype(np.float32)
-        return (1.5 * rng.normal(size=shape) / np.sqrt(np.prod(shape[1:]))).astype(np.float32)
+    def __init__(self, seed: int):
+        self.rng, self.arrays, self.kernels = np.random.default_rng(seed), {}, {}
 
-    return take
+    def array(self, name: str, shape: tuple[int, ...]) -> np.ndarray:
+        scale, mean = (0.1, float(name.endswith("weight"))) if len(shape) == 1 else (1.5 / np.sqrt(np.prod(shape[1:])), 0)
+        return self.arrays.setdefault(name, self.rng.normal(mean, scale, shape).astype(np.float32))
+
+    def kernel(self, name: str, shape: tuple[int, ...]) -> np.ndarray:
+        return self.kernels.setdefault(name, self.rng.normal(0, 1.5 / np.sqrt(np.prod(shape[1:])), shape).astype(np.float32))
 
 
 def random_encoder(cfg: Wav2Vec2Config = TINY, seed: int = 0) -> Wav2Vec2:
-    return Wav2Vec2(draw(np.random.default_rng(seed)), cfg)
+    return Wav2Vec2(Varied(seed), cfg)
 
 
 def random_wavs(*lengths: int, seed: int = 0) -> list[np.ndarray]:

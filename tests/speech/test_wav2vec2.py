@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spirit_jax.errors import UserError
-from spirit_jax.speech.wav2vec2 import ConvNorm, Wav2Vec2Config, abstract, gelu
+from spirit_jax.speech.wav2vec2 import ConvNorm, Wav2Vec2Config, gelu, init_encoder
 from spirit_jax.speech.wav2vec2_rows import last_state
 from tests.speech.encoders import CONVS, PRE_NORM, TINY, random_encoder, random_wavs
 
@@ -21,7 +21,7 @@ def encoder(request):
 
 def rows(cfg: Wav2Vec2Config, *lengths: int) -> tuple[jax.Array, jax.Array]:
     """Wavs padded with noise, which must not matter."""
-    size = cfg.sample_count(TILES * cfg.tile)
+    size = cfg.most_samples(TILES * cfg.tile)
     padding = random_wavs(*(size - length for length in lengths), seed=1)
     return jnp.stack([jnp.concatenate(parts) for parts in zip(random_wavs(*lengths), padding)]), jnp.array(lengths)
 
@@ -31,6 +31,7 @@ def test_frames_and_samples_fit(frames):
     samples = TINY.sample_count(frames)
     assert TINY.frame_count(samples) == frames
     assert TINY.frame_count(samples - 1) == frames - 1
+    assert TINY.frame_count(TINY.most_samples(frames)) == frames
     assert TINY.sample_count(frames + 1) - samples == TINY.hop
 
 
@@ -87,8 +88,8 @@ def test_layers_are_counted_from_one(encoder):
     np.testing.assert_allclose(encoder.norm(jnp.asarray(final)) if cfg.pre_norm else final, outputs[-1], atol=2e-5)
 
 
-def test_abstract_has_the_shapes_and_no_values(encoder):
-    shapes, concrete = jax.tree.flatten(abstract(encoder.cfg)), jax.tree.flatten(encoder)
+def test_a_checkpoint_can_be_restored_from_the_configuration_alone(encoder):
+    shapes, concrete = jax.tree.flatten(jax.eval_shape(lambda: init_encoder(encoder.cfg, jax.random.key(0)))), jax.tree.flatten(encoder)
     assert shapes[1] == concrete[1]
     assert [(a.shape, a.dtype) for a in shapes[0]] == [(a.shape, a.dtype) for a in concrete[0]]
     assert not any(isinstance(a, jax.Array) for a in shapes[0])

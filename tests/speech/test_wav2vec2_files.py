@@ -5,23 +5,16 @@ from spirit_jax.errors import UserError
 from spirit_jax.speech.torch_files import Tensors
 from spirit_jax.speech.wav2vec2 import POSITION_CONV, ConvNorm, ConvShape, Wav2Vec2
 from spirit_jax.speech.wav2vec2_files import canonical, config_from_fairseq, config_from_hf, load_encoder, parse_convs
-from tests.speech.encoders import TINY, draw
+from tests.speech.encoders import TINY, Varied
 
 
 def stored_weights() -> dict[str, np.ndarray]:
     """What a fairseq checkpoint of TINY holds."""
-    arrays, take = {"mask_emb": np.zeros(16), "final_proj.weight": np.zeros((4, 16))}, draw(np.random.default_rng(0))
-
-    def keep(name, shape):
-        array = take(name, shape)
-        if name == f"{POSITION_CONV}.weight":
-            arrays[f"{name}_v"] = 2 * array
-            arrays[f"{name}_g"] = np.linalg.norm(array, axis=(0, 1), keepdims=True)
-        else:
-            arrays[name] = array
-        return array
-
-    Wav2Vec2(keep, TINY)
+    given = Varied(0)
+    Wav2Vec2(given, TINY)
+    arrays = {"mask_emb": np.zeros(16), "final_proj.weight": np.zeros((4, 16))} | given.arrays
+    for name, kernel in given.kernels.items():
+        arrays |= {f"{name}.weight_v": 2 * kernel, f"{name}.weight_g": np.linalg.norm(kernel, axis=(0, 1), keepdims=True)}
     return arrays
 
 

@@ -1,11 +1,12 @@
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from spirit_jax.errors import UserError
-from spirit_jax.speech.wav2vec2_rows import encode, last_state, map_blocks, mix_down, normalize
+from spirit_jax.speech.wav2vec2_rows import TILES, encode, last_state, map_blocks, mix_down, normalize
 from tests.speech.encoders import AT_25_HZ, TINY, random_encoder, random_wavs
 
 
@@ -26,7 +27,6 @@ def test_several_rows_a_call_as_one_by_one(encoder, monkeypatch):
     """As on an accelerator."""
     wavs = random_wavs(*range(2_000, 30_000, 4_000))
     alone = encode(encoder, wavs)
-    monkeypatch.setattr("spirit_jax.speech.wav2vec2_rows.TILES_A_CALL", 15)
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
     for one, other in zip(alone, encode(encoder, wavs)):
         np.testing.assert_allclose(one, other, atol=2e-5)
@@ -38,6 +38,16 @@ def test_a_mixed_batch_compiles_four_times():
     rng = np.random.default_rng(0)
     encode(encoder, random_wavs(*(int(16_000 * seconds) for seconds in rng.uniform(2, 20, 12))), 1)
     assert 1 < last_state._cache_size() <= 4
+
+
+def test_the_norm_over_time_hears_the_last_samples(encoder):
+    """Of a wav that fills its padded length, with samples left over that are no frame."""
+    wav = random_wavs(TINY.most_samples(TILES[0] * TINY.tile))[0]
+    wav[-TINY.hop // 2 :] *= 100
+    size = TINY.most_samples(TILES[1] * TINY.tile)
+    longer = last_state(encoder, jnp.asarray(np.pad(wav, (0, size - len(wav))))[None], jnp.array([len(wav)]))
+    states_TD = encode(encoder, [wav])[0]
+    np.testing.assert_allclose(states_TD, longer[0, : len(states_TD)], atol=2e-5)
 
 
 def test_nothing_to_encode(encoder):
