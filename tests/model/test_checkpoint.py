@@ -13,8 +13,10 @@ from spirit_jax.files import read_json, write_json
 from spirit_jax.model.checkpoint import find_model, load_model, load_weights, save_weights
 from spirit_jax.model.llama import abstract
 from spirit_jax.sharding import make_mesh
-from tests.model.small import CONFIG, MODEL, VOCABULARY
+from tests.generation.tiny import CONFIG, VOCABULARY, llama
 from tests.training.tiny import make_config
+
+MODEL = llama()
 
 
 def place(sizes):
@@ -88,8 +90,8 @@ def test_a_run_gives_its_latest_step_or_the_one_named(tmp_path):
     (tmp_path / "tokenizer.model").write_bytes(b"stand-in")
     (tmp_path / "checkpoints" / "12.partial").mkdir(parents=True)
     later = jax.tree.map(lambda x: x + 1, MODEL)
-    for step, llama in ((9, MODEL), (10, later)):
-        ocp.save_checkpointables(tmp_path / "checkpoints" / str(step), {"model": nnx.as_pure(llama)})
+    for step, weights in ((9, MODEL), (10, later)):
+        ocp.save_checkpointables(tmp_path / "checkpoints" / str(step), {"model": nnx.as_pure(weights)})
     loaded = load_model(tmp_path)
     assert_same_weights(loaded.llama, later)
     assert (loaded.data, loaded.vocabulary, loaded.tokenizer_path, loaded.codec_path) == (config.data, VOCABULARY, tmp_path, None)
@@ -112,7 +114,7 @@ def test_where_there_is_no_model_the_folder_is_named(tmp_path):
         (lambda c: c | {"format": 0}, "not of format 1"),
         (lambda c: {key: c[key] for key in c if key != "vocabulary"}, "not of format 1"),
         (lambda c: c | {"model": c["model"] | {"rows": "many"}}, "rows = many"),
-        (lambda c: c | {"model": c["model"] | {"rows": 64}}, "damaged"),
+        (lambda c: c | {"model": c["model"] | {"rows": 256}}, "damaged"),
         (lambda c: c | {"model": c["model"] | {"layers": 3}}, "damaged"),
         (lambda c: c | {"model": c["model"] | {"kv_heads": 3}}, "must divide"),
         (lambda c: c | {"vocabulary": {}}, "vocabulary keys"),
