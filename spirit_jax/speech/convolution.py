@@ -186,7 +186,8 @@ def _toom_cook() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     input_PP = np.array(_inverse(evaluate), dtype=object).T
     factor_PK = np.array([[*row[:TILE]] for row in evaluate[:-1]] + [[0] * (TILE - 1) + [1]], dtype=object)
     largest_P1 = np.abs(input_PP).max(axis=1, keepdims=True)  # moved into the kernel's side, which is computed once, in float64
-    return tuple(matrix.astype(np.float64) for matrix in (factor_PK.T, factor_PK * largest_P1, input_PP / largest_P1))
+    output, kernel, input_ = factor_PK.T, factor_PK * largest_P1, input_PP / largest_P1
+    return output.astype(np.float64), kernel.astype(np.float64), input_.astype(np.float64)
 
 
 def _inverse(matrix: list[list[Fraction]]) -> list[list[Fraction]]:

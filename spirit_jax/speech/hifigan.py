@@ -6,6 +6,7 @@ Outside a row's true frames every layer's input is zero, so that a padded row gi
 """
 
 import dataclasses
+import functools
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -192,6 +193,7 @@ class Generator(nnx.Module):
 
     def log_durations(self, units_BN: jax.Array, stop_B: jax.Array) -> jax.Array:
         """log(1 + frames) of each unit, float32 [B, N]; of row b the first stop_B[b] count."""
+        assert self.duration is not None, "ask only a generator with a duration predictor"
         return self.duration(self.tables["dict"][...][units_BN], stop_B)
 
     def __call__(self, x_BTD: jax.Array, stop_B: jax.Array) -> jax.Array:
@@ -202,8 +204,7 @@ class Generator(nnx.Module):
             x_BTD = up(keep(jax.nn.leaky_relu(x_BTD, SLOPE)))
             stop_B = up.length(stop_B)
             keep = _keeper(x_BTD.shape[1], stop_B)
-            total_BTD = sum((block(x_BTD, keep) for block in blocks[1:]), start=blocks[0](x_BTD, keep))
-            x_BTD = total_BTD / len(blocks)
+            x_BTD = functools.reduce(jnp.add, [block(x_BTD, keep) for block in blocks]) / len(blocks)
         return jnp.tanh(self.post(keep(jax.nn.leaky_relu(x_BTD, LAST_SLOPE))))[..., 0]
 
 
