@@ -14,7 +14,7 @@ UNITS = 100
 
 
 def config() -> RunConfig:
-    """Spans are as short as the sentences: 2 to 6 words of text, 1 to 4 of speech."""
+    """Spans are as short as the sentences: 4 to 8 words of text, 2 to 6 of speech."""
     base = demo_text_cpu.config()
     data = dataclasses.replace(
         base.data,
@@ -27,14 +27,14 @@ def config() -> RunConfig:
             Source("shards", Arrangement.TEXT, 0.3, "text"),
         ),
         validation=(Source("shards", Arrangement.INTERLEAVED, split="heldout"),),
-        text_span_words=(2, 6),
-        speech_span_words=(1, 4),
+        text_span_words=(4, 8),
+        speech_span_words=(2, 6),
     )
     return dataclasses.replace(
         base,
         model=dataclasses.replace(base.model, rows=Vocabulary(demo_text_cpu.TEXT_PIECES, UNITS).rows()),
         data=data,
-        train=TrainConfig(steps=4000, batch_rows=4),
+        train=TrainConfig(steps=4500, batch_rows=4),
         optim=OptimConfig(peak_lr=3e-3, warmup_steps=40, schedule=Schedule.COSINE, final_lr_fraction=0.02),
-        checkpoint=CheckpointConfig(init_from="base", every_steps=1000),
+        checkpoint=CheckpointConfig(init_from="base", every_steps=1500),
     )
