@@ -94,7 +94,7 @@ def train(run: Run) -> int:
             print(f"{run.out} is finished: step {start:,} of {steps:,}", file=sys.stderr)
             return start
         if jax.process_index() == 0:
-            write_identity(run.out, config, run.sources)
+            write_identity(run.out, config, None if start else run.sources)
         loop = _Loop(run, checkpoints, stop, start)
         try:
             with jax.set_mesh(run.mesh):
@@ -166,9 +166,12 @@ class _Loop:
         shapes = abstract_state(run.model, optimizer, run.mesh)
         self.config, self.start, self.checkpoints, self.stop, self.run_ = config, start, checkpoints, stop, run
         self.feeder, self.clock = _Feeder(run), Clock()
-        self.state, position = self._restore(shapes) if start else (self._begin(optimizer, shapes), None)
-        if position is not None:
-            self.feeder.go_to(position)
+        self.saved = start
+        if start:
+            self.state, self.position = self._restore(shapes)
+            self.feeder.go_to(self.position)
+        else:
+            self.state, self.position = self._begin(optimizer, shapes), self.feeder.position
         text_size = run.sources.vocabulary.text_size
         self.step = make_train_step(optimizer, text_size, config.train.accumulate, shardings_of(shapes))
         self.eval_step = make_eval_step(text_size)
@@ -185,35 +188,38 @@ class _Loop:
         return self.checkpoints.restore(shapes)
 
     def run(self) -> int:
-        """Steps until the last one or SIGTERM; every way out has saved the state."""
+        """Steps until the last one or SIGTERM; every way out has saved the state. Returns the step reached."""
         steps, done = self.config.train.steps, self.start
         if self.stop.asked:
             return done
         with self.clock.section("data"):
             batch = self.feeder.take()
         while done < steps and not self.stop.asked:
-            batch = self._advance(done + 1, batch)
             done += 1
+            batch = self._advance(done, batch)
+            self._pause(done)
+            self.progress.advance(1, self.note)
+        if self.saved != done:
+            self._save(done)
         return done
 
     def _advance(self, step: int, batch: Batch) -> Batch:
-        with self.clock.section("step"):
+        """Dispatches a step, takes the next batch while it runs, reads the figures of the step before."""
+        with self.clock.section("step" if step > self.start + 1 else "compile"):
             self.state, metrics = self.step(self.state, batch)
-        position = self.feeder.position
+        self.position = self.feeder.position
         with self.clock.section("data"):
             batch = self.feeder.take()
         with self.clock.section("step"):
-            self._write(self.meter.add(step, metrics, position))
-        self._pause(step, position)
-        self.progress.advance(1, self.note)
+            self._write(self.meter.add(step, metrics, self.position))
         return batch
 
-    def _pause(self, step: int, position: dict) -> None:
+    def _pause(self, step: int) -> None:
         """Evaluates and saves where it is time to; the clock's other sections stand still."""
-        every, train = self.config.checkpoint.every_steps, self.config.train
-        last = step == train.steps or self.stop.asked
-        evaluate = self.run_.sources.validation and (step == train.steps or train.evaluate_every and step % train.evaluate_every == 0)
-        save = last or step % every == 0
+        train = self.config.train
+        last = step == train.steps
+        evaluate = self.run_.sources.validation and (last or train.evaluate_every and step % train.evaluate_every == 0)
+        save = last or step % self.config.checkpoint.every_steps == 0
         if evaluate or save:
             with self.clock.section("step"):
                 self._write(self.meter.flush())
@@ -221,8 +227,13 @@ class _Loop:
             with self.clock.section("evaluate"):
                 self._write({"step": step, **self._evaluate()})
         if save:
-            with self.clock.section("checkpoint"):
-                self.checkpoints.save(step, self.state, position, to_dict(self.config))
+            self._save(step)
+
+    def _save(self, step: int) -> None:
+        self._write(self.meter.flush())
+        with self.clock.section("checkpoint"):
+            self.checkpoints.save(step, self.state, self.position, to_dict(self.config))
+        self.saved = step
 
     def _evaluate(self) -> dict[str, float]:
         """Mean losses over the validation sources, all and each."""

@@ -1,9 +1,9 @@
 """Metrics: JSON lines, TensorBoard and a live line. A step's figures are read while the next step runs.
 
 A row of metrics.jsonl: step · loss (mean nll of all weighted targets since the row before), loss_text, loss_speech, loss_tag (means by
-the targets' modality) · grad_norm (before clipping, mean over steps), lr · tokens (targets trained on), tokens_per_second (checkpoints
-and evaluations not counted) · data_s, step_s, checkpoint_s, evaluate_s (where the seconds since the row before went) · epoch/NAME (passes
-over each source, as far as the loader has read). Evaluations write rows with step, validation_loss, validation_loss_text .. and
+the targets' modality) · grad_norm (before clipping, mean over steps), lr · tokens (targets trained on), tokens_per_second (over data_s and
+step_s) · data_s, step_s, compile_s, checkpoint_s, evaluate_s (where the seconds since the row before went) · epoch/NAME (passes over each
+source, as far as the loader has read). Evaluations write rows with step, validation_loss, validation_loss_text .. and
 validation_loss/NAME by source.
 """
 
@@ -22,8 +22,8 @@ from spirit_jax.files import read_jsonl, write_jsonl
 from spirit_jax.model.loss import MODALITIES
 from spirit_jax.training.step import StepMetrics
 
-SECTIONS = ("data", "step", "checkpoint", "evaluate")
-UNCOUNTED = ("checkpoint", "evaluate")  # for tokens a second
+SECTIONS = ("data", "step", "compile", "checkpoint", "evaluate")
+COUNTED = ("data", "step")  # for tokens a second
 
 
 class Clock:
@@ -116,7 +116,7 @@ class Meter:
 
     def _row(self, step: int, position: Any) -> dict[str, float]:
         window, seconds = self._window, self._clock.seconds
-        counted = sum(spent for name, spent in seconds.items() if name not in UNCOUNTED)
+        counted = sum(seconds[name] for name in COUNTED)
         tokens = float(window.weight_M.sum())
         row = {
             "step": step,

@@ -26,7 +26,7 @@ def check_owner(out: Path, config: RunConfig) -> None:
     them changes the data's order or the numbers (a mesh only their rounding).
     """
     if not (out / "config.json").is_file():
-        if (out / CHECKPOINTS).exists():
+        if has_steps(out):
             raise UserError("run folder", out, "has checkpoints but no config.json", "use another --out")
         return
     there, here = (_flat(to_dict(c)) for c in (from_dict(read_json(out / "config.json")), config))
@@ -37,14 +37,18 @@ def check_owner(out: Path, config: RunConfig) -> None:
         raise UserError("run folder", out, f"belongs to another configuration: {shown}", "use another --out, or start it as it was begun")
 
 
-def write_identity(out: Path, config: RunConfig, sources: Sources) -> None:
-    """Writes what the folder needs to be used alone: tokenizer, codec and vocabulary, and the configuration last."""
+def write_identity(out: Path, config: RunConfig, sources: Sources | None) -> None:
+    """Writes what the folder needs to be used alone: tokenizer, codec and vocabulary, and the configuration last.
+
+    Without `sources` (a resumed run) the configuration alone, since its free parts may have changed.
+    """
     out.mkdir(parents=True, exist_ok=True)
-    sources.tokenizer.save(out)
-    if config.data.codec is not None and Path(config.data.codec).resolve() != (out / "codec").resolve():
-        with write_atomically(out / "codec") as partial:
-            shutil.copytree(config.data.codec, partial)
-    write_json(out / "vocabulary.json", sources.vocabulary.to_dict())
+    if sources is not None:
+        sources.tokenizer.save(out)
+        if config.data.codec is not None and Path(config.data.codec).resolve() != (out / "codec").resolve():
+            with write_atomically(out / "codec") as partial:
+                shutil.copytree(config.data.codec, partial)
+        write_json(out / "vocabulary.json", sources.vocabulary.to_dict())
     write_json(out / "config.json", to_dict(config))
 
 

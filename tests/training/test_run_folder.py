@@ -56,5 +56,7 @@ def test_a_cosine_run_keeps_its_number_of_steps(tmp_path):
 
 def test_checkpoints_without_a_configuration_are_not_adopted(tmp_path):
     (tmp_path / "checkpoints").mkdir()
+    check_owner(tmp_path, make_config())  # killed before its first checkpoint: starts again
+    (tmp_path / "checkpoints/3").mkdir()
     with pytest.raises(UserError, match=r"no config.json"):
         check_owner(tmp_path, make_config())

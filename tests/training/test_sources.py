@@ -1,54 +1,16 @@
 import dataclasses
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from data_prep.token_shards import Draws, write_shards
 from spirit_jax.config import Arrangement, DataConfig, Source
 from spirit_jax.errors import UserError
-from spirit_jax.shards import Layout, Metadata
 from spirit_jax.speech.codec import EmbeddedCodec
-from spirit_jax.tokens.text import TextTokenizer, train_tokenizer
+from spirit_jax.tokens.text import TextTokenizer
 from spirit_jax.tokens.vocab import Vocabulary
 from spirit_jax.training.data import Feed
 from spirit_jax.training.sources import check_feed, open_sources
 from tests.training.tiny import ARRANGER, make_record
-
-SENTENCES = [f"the {animal} {verb} the {thing}" for animal in ("cat", "dog", "cow") for verb in ("saw", "ate") for thing in ("hat", "mat", "bat")]
-
-
-def write(out, tokenizer, codec=None, layout=Layout.ALIGNED, spoken=True) -> None:
-    """Shards of eight sentences, half of them held out."""
-    rows = []
-    for index, text in enumerate(SENTENCES[:8]):
-        words = [[word, 0.2 * place, 0.2 * place + 0.2] for place, word in enumerate(text.split())]
-        speech = {"units": [index, *range(24)], "pitch": None, "style": None, "audio": "a.wav", "words": words, "duration_s": 1.0}
-        silent = {"units": None, "pitch": None, "style": None, "audio": None, "words": None, "duration_s": None}
-        common = {"id": f"r{index}", "text": text, "voice": "v", "source": "s", "split": ("train", "held_out")[index % 2]}
-        rows.append({**common, **(speech if spoken else silent)})
-    special = (tokenizer.bos, tokenizer.eos, tokenizer.unk)
-    vocabulary = Vocabulary(tokenizer.size, codec.unit_count if codec else 0, 0, 0, *special)
-    metadata = Metadata(layout, vocabulary, tokenizer.fingerprint, codec.fingerprint if codec else None)
-    write_shards(SimpleNamespace(metadata=metadata, tokenizer=tokenizer, draws=Draws(), rows=lambda: iter(rows)), out)
-
-
-@pytest.fixture(scope="module")
-def at(tmp_path_factory):
-    """Folders: two tokenizers, two codecs, spoken and written shards."""
-    root = tmp_path_factory.mktemp("sources")
-    at = SimpleNamespace(**{name: root / name for name in ("tokenizer", "other_tokenizer", "codec", "other_codec", "spoken", "texts", "frozen")})
-    tokenizer = train_tokenizer(SENTENCES * 5, 290, at.tokenizer)
-    train_tokenizer(SENTENCES[:6] * 5, 285, at.other_tokenizer)
-    time_s = np.arange(16000) / 16000
-    wavs = [np.sin(2 * np.pi * pitch * time_s).astype(np.float32) for pitch in (110.0, 220.0, 440.0)]
-    codec = EmbeddedCodec.train(wavs, units=32)
-    codec.save(at.codec)
-    EmbeddedCodec.train(wavs, units=32, seed=1).save(at.other_codec)
-    write(at.spoken, tokenizer, codec)
-    write(at.frozen, tokenizer, codec, Layout.INTERLEAVED)
-    write(at.texts, tokenizer, spoken=False)
-    return at
 
 
 def config(at, *sources: tuple, **changes) -> DataConfig:

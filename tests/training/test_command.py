@@ -1,0 +1,60 @@
+import dataclasses
+import json
+
+import pytest
+
+from spirit_jax import commands
+from spirit_jax.cli import COMMANDS
+from spirit_jax.config import Arrangement, DataConfig, Source, to_dict
+from spirit_jax.model.checkpoint import load_model
+from spirit_jax.tokens.text import TextTokenizer
+from spirit_jax.tokens.vocab import Vocabulary
+from tests.training.tiny import make_config
+
+
+def train(at, out, *settings) -> int:
+    """`python -m spirit_jax train` on the small shards, over eight devices."""
+    vocabulary = Vocabulary(TextTokenizer.load(at.tokenizer).size, 32)
+    sources = (Source("spoken", weight=2.0), Source("spoken", Arrangement.ASR), Source("texts", Arrangement.TEXT))
+    data = DataConfig("tokenizer", sources, "codec", (Source("spoken", split="held_out"),), 64, (1, 2), (1, 2))
+    config = make_config(2, train={"batch_rows": 8}, mesh={"data": 2, "fsdp": 4}, model={"rows": vocabulary.rows()})
+    path = at.tokenizer.parent / "config.json"
+    path.write_text(json.dumps(to_dict(dataclasses.replace(config, data=data))))
+    argv = ["train", "--config", str(path), "--root", str(path.parent), "--out", str(out), "--set", *settings]
+    return commands.run("python -m spirit_jax", "", COMMANDS, argv)
+
+
+def test_it_tells_trains_and_knows_when_it_is_done(at, tmp_path, capsys):
+    assert train(at, tmp_path / "run") == 0
+    told = capsys.readouterr()
+    for part in ("parameters", "0-interleaved 50% of tokens (4 records)", "8 rows × 64 = 512 tokens, 2 steps"):
+        assert part in told.out
+    assert "done at step 2 of 2" in told.err
+    loaded = load_model(tmp_path / "run")
+    assert loaded.vocabulary.units == 32
+    assert loaded.codec_path == tmp_path / "run/codec"
+    assert TextTokenizer.load(loaded.tokenizer_path).fingerprint == TextTokenizer.load(at.tokenizer).fingerprint
+    rows = [json.loads(line) for line in (tmp_path / "run/metrics.jsonl").read_text().splitlines()]
+    assert {"loss", "loss_speech"} <= rows[0].keys()
+    assert {"validation_loss", "validation_loss/3-interleaved"} <= rows[-1].keys()
+    assert train(at, tmp_path / "run") == 0
+    assert "is finished: step 2 of 2" in capsys.readouterr().err
+    assert train(at, tmp_path / "run", "optim.peak_lr=0.5") == 2
+    assert "optim.peak_lr 0.01 there, 0.5 here" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("optim.peak_lrr=1", "did you mean optim.peak_lr"),
+        ("data.codec=nowhere", "nowhere"),
+        ("mesh.data=3", "must multiply to the 8 devices"),
+        ("checkpoint.init_from=nowhere", "no such folder"),
+    ],
+)
+def test_mistakes_are_one_line_exit_2_and_leave_nothing(at, tmp_path, capsys, setting, message):
+    assert train(at, tmp_path / "run", setting) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: ")
+    assert message in line
+    assert not (tmp_path / "run").exists()
