@@ -74,7 +74,8 @@ class EmbeddedCodec:
     """The codec that needs no download: k-means over cepstra, F0 codes and pooled style, all trained here; Griffin-Lim back.
 
     Arrays (float32): unit_centroids [K, 52] of features over scale [] · unit_change_cost [] · unit_mel [K, 4, 64], log-mel around the utterance's
-    mean · mel_mean [64] · expressive: pitch_octaves [64] ascending · style_mean, style_scale [7] · style_centroids [S, 7].
+    mean · mel_mean [64] · unit_voiced [K], the share of voice · pitch_mean [], octaves over 128 Hz · expressive: pitch_octaves [64] ascending ·
+    style_mean, style_scale [7] · style_centroids [S, 7].
     """
 
     arrays: dict[str, np.ndarray]
@@ -125,16 +126,34 @@ class EmbeddedCodec:
         return [_join(part) for part in parts]
 
     def decode(self, speech: SpeechTokens) -> np.ndarray:
-        """Each unit's mean log-mel, smoothed over unit borders, as sound: float32 [640 units] at 16 kHz. Pitch and style are not used."""
+        """Each unit's mean log-mel, smoothed over unit borders, as sound: float32 [640 units] at 16 kHz.
+
+        The pitch is that of the pitch codes around the mean of the style codes', or even. UserError for a code that the codec hasn't.
+        """
         units = speech.units
         if len(units) == 0:
             return np.zeros(0, np.float32)
-        if len(unknown := units[(units < 0) | (units >= self.unit_count)]):
-            raise UserError("unit", int(unknown[0]), f"must be one of the codec's {self.unit_count}", "decode with the codec that encoded")
+        for name, count in (("units", self.unit_count), ("pitch", self.pitch_count), ("style", self.style_count)):
+            codes = getattr(speech, name)
+            if codes is not None and len(unknown := codes[(codes < 0) | (codes >= count)]):
+                raise UserError(f"{name} code", int(unknown[0]), f"must be one of the codec's {count}", "decode with the codec that encoded")
         frames_FM = self.arrays["unit_mel"][units].reshape(-1, mfcc.MELS)
         ends_FM = np.pad(frames_FM, ((1, 1), (0, 0)), mode="edge")
         smooth_FM = 0.25 * ends_FM[:-2] + 0.5 * frames_FM + 0.25 * ends_FM[2:]
-        return vocoder.synthesize(smooth_FM + self.arrays["mel_mean"])
+        return vocoder.synthesize(smooth_FM + self.arrays["mel_mean"], self._pitch_of(speech))
+
+    def _pitch_of(self, speech: SpeechTokens) -> np.ndarray:
+        """F0 in Hz of each frame, 0 where the unit is mostly unvoiced: [4 units]."""
+        frames = np.arange(mfcc.FRAMES_PER_UNIT * len(speech.units))
+        octaves_F = np.full(len(frames), self.arrays["pitch_mean"])
+        if speech.style is not None and len(speech.style):
+            octaves_F[:] = style.mean_octaves(self.arrays["style_centroids"][speech.style] * self.arrays["style_scale"] + self.arrays["style_mean"])
+        if speech.pitch is not None and len(speech.pitch):
+            frames_per_code = pitch.FRAMES_PER_CODE * pitch.HOP / mfcc.HOP
+            centres = (np.arange(len(speech.pitch)) + 0.5) * frames_per_code - 0.5
+            octaves_F += np.interp(frames, centres, self.arrays["pitch_octaves"][speech.pitch])
+        voiced_F = np.repeat(self.arrays["unit_voiced"][speech.units] > 0.5, mfcc.FRAMES_PER_UNIT)
+        return np.where(voiced_F, style.REFERENCE_HZ * 2**octaves_F, 0)
 
     def save(self, folder: str | Path) -> None:
         """Writes codec.json and arrays.npz, whole or not at all."""
@@ -162,10 +181,10 @@ class EmbeddedCodec:
 
         UserError if there is less audio than codes.
         """
-        mels, f0s = _analyze_first(wavs, expressive)
+        mels, f0s = _analyze_first(wavs)
         if not mels:
             raise UserError("codec training audio", "none", "is what the codes are made from", "give more audio")
-        arrays = _unit_codebook(mels, units, seed)
+        arrays = _unit_codebook(mels, f0s, units, seed)
         if expressive:
             arrays |= _pitch_codebook(f0s, mels, seed) | _style_codebook(mels, f0s, seed)
         return cls({name: np.asarray(array, np.float32) for name, array in arrays.items()})
@@ -222,12 +241,12 @@ def _join(parts: Sequence[SpeechTokens]) -> SpeechTokens:
     return SpeechTokens(units, np.concatenate(pitches) if pitches else None, np.concatenate(styles) if styles else None)
 
 
-def _analyze_first(wavs: Iterable[np.ndarray], expressive: bool) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """Log-mels, and F0 if expressive, of the wavs up to TRAIN_SECONDS."""
+def _analyze_first(wavs: Iterable[np.ndarray]) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Log-mels and F0 of the wavs up to TRAIN_SECONDS."""
     mels, f0s, samples = [], [], 0
     for group in _groups(wavs):
         mels += mfcc.log_mel(group)
-        f0s += pitch.track_f0(group) if expressive else []
+        f0s += pitch.track_f0(group)
         samples += sum(len(wav) for wav in group)
         if samples >= TRAIN_SECONDS * SAMPLE_RATE:
             break
@@ -241,7 +260,7 @@ def _nearest_warps(features: Sequence[np.ndarray], centroids_KD: np.ndarray) -> 
     return np.stack([part_AN.sum(axis=1, dtype=np.float64) for part_AN in np.split(squares_AN, ends, axis=1)]).argmin(axis=1)
 
 
-def _unit_codebook(mels: Sequence[np.ndarray], units: int, seed: int) -> dict[str, np.ndarray]:
+def _unit_codebook(mels: Sequence[np.ndarray], f0s: Sequence[np.ndarray], units: int, seed: int) -> dict[str, np.ndarray]:
     """Phonetic codes and their sound: k-means in turn with each utterance's choice of warp, from no warp on."""
     features = [mfcc.unit_features(mel_FM) for mel_FM in mels]
     warps = np.full(len(mels), mfcc.WARPS.index(1.0))
@@ -256,18 +275,24 @@ def _unit_codebook(mels: Sequence[np.ndarray], units: int, seed: int) -> dict[st
     codes_N = np.concatenate(quantizer.assign_paths(read, centroids_KD, change_cost))
     straight = [mel_FM @ mfcc.warp_matrix(warp) for mel_FM, warp in zip(mels, warps)]
     arrays = {"scale": scale, "unit_centroids": centroids_KD, "unit_change_cost": np.float32(change_cost)}
-    return arrays | _mel_codebook(straight, codes_N, units)
+    return arrays | _sound_codebook(straight, f0s, codes_N, units)
 
 
-def _mel_codebook(mels: Sequence[np.ndarray], codes_N: np.ndarray, units: int) -> dict[str, np.ndarray]:
-    """Each unit's mean log-mel around its utterances' means, as cepstra are centred too, and the mean over all."""
+def _sound_codebook(mels: Sequence[np.ndarray], f0s: Sequence[np.ndarray], codes_N: np.ndarray, units: int) -> dict[str, np.ndarray]:
+    """Each unit's mean log-mel around its utterances' means, as cepstra are centred too, and its share of voice; the means over all."""
     centred_NM = np.concatenate([mel_FM - mel_FM.mean(0) for mel_FM in mels]).reshape(len(codes_N), -1)
-    order = np.argsort(codes_N, kind="stable")
-    counts_K = np.bincount(codes_N, minlength=units)
-    sums_KM = np.add.reduceat(np.concatenate([centred_NM[order], np.zeros((1, centred_NM.shape[1]), np.float32)]), np.cumsum([0, *counts_K[:-1]]))
-    mean_KM = np.where(counts_K[:, None] > 0, sums_KM, 0) / np.maximum(counts_K, 1)[:, None]
-    shape = (units, mfcc.FRAMES_PER_UNIT, mfcc.MELS)
-    return {"unit_mel": mean_KM.reshape(shape), "mel_mean": np.concatenate(mels).mean(0)}
+    f0_N8 = np.concatenate([f0_F[: 2 * len(mel_FM)] for f0_F, mel_FM in zip(f0s, mels)]).reshape(len(codes_N), -1)
+    rows_NX = np.concatenate([centred_NM, (f0_N8 > 0).mean(1, keepdims=True)], axis=1)
+    mean_KX = np.zeros((units, rows_NX.shape[1]))
+    np.add.at(mean_KX, codes_N, rows_NX)
+    mean_KX /= np.maximum(np.bincount(codes_N, minlength=units), 1)[:, None]
+    voiced = f0_N8[f0_N8 > 0]
+    return {
+        "unit_mel": mean_KX[:, :-1].reshape(units, mfcc.FRAMES_PER_UNIT, mfcc.MELS),
+        "unit_voiced": mean_KX[:, -1],
+        "mel_mean": np.concatenate(mels).mean(0),
+        "pitch_mean": np.asarray(np.log2(voiced / style.REFERENCE_HZ).mean() if len(voiced) else 0),
+    }
 
 
 def _pitch_codebook(f0s: Sequence[np.ndarray], mels: Sequence[np.ndarray], seed: int) -> dict[str, np.ndarray]:

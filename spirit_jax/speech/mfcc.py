@@ -71,9 +71,9 @@ def mel_matrix() -> np.ndarray:
 
 
 @functools.cache
-def dct_matrix() -> np.ndarray:
-    """The orthonormal DCT-II's first rows: float32 [13, 64]."""
-    angles = np.pi / MELS * np.outer(np.arange(CEPSTRA), np.arange(MELS) + 0.5)
+def dct_matrix(count: int = CEPSTRA) -> np.ndarray:
+    """The orthonormal DCT-II's first rows: float32 [count, 64]."""
+    angles = np.pi / MELS * np.outer(np.arange(count), np.arange(MELS) + 0.5)
     rows = np.cos(angles) * np.sqrt(2 / MELS)
     rows[0] /= np.sqrt(2)
     return rows.astype(np.float32)

@@ -35,3 +35,9 @@ def style_features(log_mel_FM: np.ndarray, f0_F: np.ndarray) -> np.ndarray:
         (loudness, tilt), (loudness_spread, tilt_spread) = part_FC.mean(0), part_FC.std(0)
         rows.append((loudness, loudness_spread, tilt, tilt_spread, octaves.mean(), octaves.std(), voiced.mean()))
     return np.array(rows, np.float32).reshape(seconds, len(FEATURES))
+
+
+def mean_octaves(features_KD: np.ndarray) -> float:
+    """The pitch of seconds' features, in octaves over REFERENCE_HZ, each counting as much as it has voice."""
+    octaves, voiced = features_KD[:, FEATURES.index("pitch")], features_KD[:, FEATURES.index("voiced share")]
+    return float(np.average(octaves, weights=np.maximum(voiced, 1e-3)))

@@ -5,6 +5,7 @@ import pytest
 
 from spirit_jax.errors import UserError
 from spirit_jax.speech import codec as codecs
+from spirit_jax.speech import pitch
 from spirit_jax.speech.audio import BadAudio
 from spirit_jax.speech.codec import EmbeddedCodec, load_codec
 from spirit_jax.units import SpeechTokens
@@ -15,7 +16,7 @@ VOICES = [{"hz": 100, "tract": 1.0}, {"hz": 190, "tract": 1.15}]
 
 @pytest.fixture(scope="module")
 def corpus():
-    return [babble(3.0, seed=i, **VOICES[i % 2]) for i in range(24)]
+    return [babble(3.0, seed=i, hz=VOICES[i % 2]["hz"] + 3 * i, tract=VOICES[i % 2]["tract"]) for i in range(24)]
 
 
 @pytest.fixture(scope="module")
@@ -84,9 +85,26 @@ def test_decoded_speech_is_heard_as_its_units(codec, corpus):
     assert np.mean([(a.units == b.units).mean() for a, b in zip(speech, again)]) > 0.85
 
 
+def test_decoded_speech_keeps_its_melody_and_voice_pitch(codec):
+    low, high = (np.concatenate([babble(0.6, seed=1, hz=hz)[0] for hz in rise]) for rise in ((90, 105, 125, 145), (180, 200, 225, 250)))
+    heard = []
+    for wav in (low, high):
+        (asked,), (made,) = pitch.track_f0([wav]), pitch.track_f0([codec.decode(codec.encode_batch([wav])[0])])
+        both = (asked[: len(made)] > 0) & (made[: len(asked)] > 0)
+        assert np.corrcoef(asked[: len(made)][both], made[: len(asked)][both])[0, 1] > 0.7
+        heard.append(np.median(made[made > 0]))
+    assert heard[1] > 1.4 * heard[0]
+
+
+def test_speech_without_pitch_codes_is_even(codec):
+    (speech,) = codec.encode_batch([babble(2.0, seed=4, hz=150)[0]])
+    (f0,) = pitch.track_f0([codec.decode(SpeechTokens(speech.units))])
+    assert np.ptp(np.percentile(f0[f0 > 0], [10, 90])) < 0.05 * np.median(f0[f0 > 0])
+
+
 def test_decode_of_nothing_and_of_unknown_units(codec):
     assert len(codec.decode(SpeechTokens(np.zeros(0, np.int32)))) == 0
-    with pytest.raises(UserError, match="unit = 16"):
+    with pytest.raises(UserError, match="units code = 16"):
         codec.decode(SpeechTokens(np.array([3, 16])))
 
 
