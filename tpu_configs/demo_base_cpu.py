@@ -13,28 +13,33 @@ from tpu_configs import demo_text_cpu
 UNITS = 100
 
 
+def mixture(interleaved: float, asr: float, tts: float, speech: float, text: float) -> tuple[Source, ...]:
+    """The sources with these shares of the tokens."""
+    return (
+        Source("shards", Arrangement.INTERLEAVED, interleaved, "train"),
+        Source("shards", Arrangement.ASR, asr, "train"),
+        Source("shards", Arrangement.TTS, tts, "train"),
+        Source("shards", Arrangement.SPEECH, speech, "speech"),
+        Source("shards", Arrangement.TEXT, text, "text"),
+    )
+
+
 def config() -> RunConfig:
-    """Spans are as short as the sentences: 4 to 8 words of text, 2 to 6 of speech."""
+    """Spans are as short as the sentences: 2 to 6 words of text, 1 to 4 of speech."""
     base = demo_text_cpu.config()
     data = dataclasses.replace(
         base.data,
         codec="codec",
-        sources=(
-            Source("shards", Arrangement.INTERLEAVED, 4, "train"),
-            Source("shards", Arrangement.ASR, 1.5, "train"),
-            Source("shards", Arrangement.TTS, 2, "train"),
-            Source("shards", Arrangement.SPEECH, 0.7, "speech"),
-            Source("shards", Arrangement.TEXT, 0.3, "text"),
-        ),
+        sources=mixture(4, 1, 2.5, 1, 0.5),
         validation=(Source("shards", Arrangement.INTERLEAVED, split="heldout"),),
-        text_span_words=(4, 8),
-        speech_span_words=(2, 6),
+        text_span_words=(2, 6),
+        speech_span_words=(1, 4),
     )
     return dataclasses.replace(
         base,
         model=dataclasses.replace(base.model, rows=Vocabulary(demo_text_cpu.TEXT_PIECES, UNITS).rows()),
         data=data,
-        train=TrainConfig(steps=4500, batch_rows=4),
+        train=TrainConfig(steps=4000, batch_rows=4),
         optim=OptimConfig(peak_lr=3e-3, warmup_steps=40, schedule=Schedule.COSINE, final_lr_fraction=0.02),
-        checkpoint=CheckpointConfig(init_from="base", every_steps=1500),
+        checkpoint=CheckpointConfig(init_from="base", every_steps=1000),
     )
