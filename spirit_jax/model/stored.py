@@ -28,6 +28,11 @@ def tree_paths(tree: object) -> dict[str, jax.Array]:
     return {".".join(str(getattr(key, "name", getattr(key, "key", key))) for key in path): leaf for path, leaf in leaves}
 
 
+def named_arrays(llama: Llama) -> dict[str, jax.Array]:
+    """A model's arrays by dotted path."""
+    return tree_paths(nnx.as_pure(llama))
+
+
 def abstract_tree(cfg: ModelConfig) -> object:
     """The plain tree of a model's shapes."""
     return nnx.as_pure(jax.eval_shape(lambda: Llama(cfg, jax.random.key(0))))
