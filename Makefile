@@ -172,7 +172,7 @@ lint: $(VENV)/test  ## ruff (lint and format) and pyright
 
 bench: $(VENV)/parity  ## benchmarks side by side with the obvious alternative, to runs/bench.jsonl
 	mkdir -p runs
-	for name in train loader tokens kmeans; do $(PY) -m benchmarks.bench_$$name | tee /dev/stderr | tail -1; done > runs/bench.jsonl
+	for name in loader tokens kmeans; do $(PY) -m benchmarks.bench_$$name | tee /dev/stderr | tail -1; done > runs/bench.jsonl
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
