@@ -1,7 +1,7 @@
 """K-means in JAX beside scikit-learn, F0 beside librosa's pyin, and the embedded codec. Run: `python -m benchmarks.bench_kmeans`.
 
 Both k-means start by k-means++ and stop by their own tolerance of 1e-4, at most 50 iterations; they take turns and the best of a few rounds counts.
-Frames/s is points over the whole training time, compilation excluded; the losses are printed to show that neither stops early. The last line is JSON.
+Frames/s is points over the whole training time, compilation excluded; the losses stand beside it. The last line is JSON.
 """
 
 import argparse

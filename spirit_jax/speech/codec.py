@@ -19,7 +19,6 @@ from spirit_jax.units import PITCH_RATE, SAMPLE_RATE, STYLE_RATE, UNIT_RATE, Spe
 
 PIECE_SECONDS = 100  # longer audio is encoded in pieces of this length, as in the published release
 GROUP_SECONDS = 600  # audio encoded at a time, which bounds memory
-TRAIN_SECONDS = 3600  # audio that `train` uses at most; a choice
 PITCH_CODES = 64
 STYLE_CODES = 32  # a choice: the features tell no more apart, and each code costs the language model tokens of training
 WARP_ROUNDS = 6  # of a short k-means and each utterance's nearest warp, before the last k-means; a choice, measured
@@ -177,11 +176,11 @@ class EmbeddedCodec:
 
     @classmethod
     def train(cls, wavs: Iterable[np.ndarray], units: int = 100, expressive: bool = False, seed: int = 0) -> "EmbeddedCodec":
-        """Trains on the first hour of `wavs` (float32 [samples] at 16 kHz, shuffled by the caller); the same for the same wavs and seed.
+        """Trains on all of `wavs` (float32 [samples] at 16 kHz; half a GB of memory an hour); the same for the same wavs and seed.
 
         UserError if there is less audio than codes.
         """
-        mels, f0s = _analyze_first(wavs)
+        mels, f0s = _analyze(wavs)
         if not mels:
             raise UserError("codec training audio", "none", "is what the codes are made from", "give more audio")
         arrays = _unit_codebook(mels, f0s, units, seed)
@@ -241,15 +240,12 @@ def _join(parts: Sequence[SpeechTokens]) -> SpeechTokens:
     return SpeechTokens(units, np.concatenate(pitches) if pitches else None, np.concatenate(styles) if styles else None)
 
 
-def _analyze_first(wavs: Iterable[np.ndarray]) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """Log-mels and F0 of the wavs up to TRAIN_SECONDS."""
-    mels, f0s, samples = [], [], 0
+def _analyze(wavs: Iterable[np.ndarray]) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Log-mels and F0 of the wavs."""
+    mels, f0s = [], []
     for group in _groups(wavs):
         mels += mfcc.log_mel(group)
         f0s += pitch.track_f0(group)
-        samples += sum(len(wav) for wav in group)
-        if samples >= TRAIN_SECONDS * SAMPLE_RATE:
-            break
     return mels, f0s
 
 
