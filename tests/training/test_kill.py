@@ -20,7 +20,7 @@ from spirit_jax.training.optimizer import make_optimizer
 from spirit_jax.training.step import abstract_state
 from tests.training.tiny import make_config
 
-STEPS, EVERY, KILLS = 400, 40, 6
+STEPS, EVERY, KILLS = 1500, 50, 6
 ROOT = Path(__file__).parents[2]
 
 
@@ -56,21 +56,20 @@ def final_state(out: Path):
 def test_killed_at_random_moments_it_ends_as_if_nothing_had_happened(tmp_path):
     rng = np.random.default_rng(int(os.environ.get("KILL_SEED", "0")))
     killed, whole = tmp_path / "killed", tmp_path / "whole"
-    assert start(whole).wait(300) == 0
+    assert start(whole).wait(900) == 0
     for kill in range(KILLS):
         before, process = latest(killed), start(killed)
         if kill % 3:  # some time after a new checkpoint; else anywhere, also while starting
             while latest(killed) == before and process.poll() is None:
                 time.sleep(0.01)
         time.sleep(rng.uniform(0, 0.5 if kill % 3 else 6.0))
-        if process.poll() is not None:
-            break
+        assert process.poll() is None, "it was too fast to be killed"
         process.send_signal(signal.SIGKILL)
         process.wait()
         assert latest(killed) >= before, "a finished checkpoint was lost"
         # One interval, and what was trained while the next checkpoint was being written.
         assert last_logged(killed) - latest(killed) <= 2 * EVERY
-    assert start(killed).wait(300) == 0
+    assert start(killed).wait(900) == 0
     (state, position), (expected, expected_position) = final_state(killed), final_state(whole)
     assert position == expected_position
     for a, b in zip(jax.tree.leaves(state), jax.tree.leaves(expected), strict=True):
@@ -87,7 +86,7 @@ def test_sigterm_is_a_clean_end(tmp_path):
     while latest(tmp_path / "run") == 0:
         time.sleep(0.01)
     process.send_signal(signal.SIGTERM)
-    assert process.wait(60) == 0
+    assert process.wait(300) == 0
     reached = latest(tmp_path / "run")
     assert EVERY <= reached < STEPS
     assert last_logged(tmp_path / "run") == reached, "saved where it stopped"
