@@ -13,7 +13,8 @@ from flax import nnx
 
 from spirit_jax.errors import UserError
 from spirit_jax.speech.torch_files import Tensors, read_folder
-from spirit_jax.speech.wav2vec2 import Linear, Wav2Vec2, Wav2Vec2Config
+from spirit_jax.speech.wav2vec2 import Linear, Wav2Vec2
+from spirit_jax.speech.wav2vec2_config import Wav2Vec2Config
 from spirit_jax.speech.wav2vec2_files import canonical, config_from_hf, load_encoder
 from spirit_jax.speech.wav2vec2_rows import HF_EPS, encode, map_blocks, mix_down, normalize
 from spirit_jax.speech.weight_source import Source, Stored

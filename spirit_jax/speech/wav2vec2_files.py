@@ -11,7 +11,8 @@ import numpy as np
 
 from spirit_jax.errors import UserError
 from spirit_jax.speech.torch_files import Tensors
-from spirit_jax.speech.wav2vec2 import ConvNorm, ConvShape, Wav2Vec2, Wav2Vec2Config
+from spirit_jax.speech.wav2vec2 import Wav2Vec2
+from spirit_jax.speech.wav2vec2_config import ConvNorm, ConvShape, Wav2Vec2Config
 from spirit_jax.speech.weight_source import Stored
 
 HF_NAMES = (  # what a Hugging Face name contains -> what fairseq calls it; in this order

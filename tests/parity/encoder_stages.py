@@ -7,7 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from spirit_jax.speech.wav2vec2 import MASKED, ConvNorm, Wav2Vec2
+from spirit_jax.speech.wav2vec2 import MASKED, Wav2Vec2
+from spirit_jax.speech.wav2vec2_config import ConvNorm
 
 
 def trace(encoder: Wav2Vec2, wavs: list[np.ndarray]) -> list[dict[str, np.ndarray]]:

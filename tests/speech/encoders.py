@@ -2,9 +2,12 @@
 
 import dataclasses
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
-from spirit_jax.speech.wav2vec2 import ConvNorm, ConvShape, Wav2Vec2, Wav2Vec2Config
+from spirit_jax.speech.wav2vec2 import Wav2Vec2
+from spirit_jax.speech.wav2vec2_config import ConvNorm, ConvShape, Wav2Vec2Config
 
 CONVS = (ConvShape(8, 10, 5), ConvShape(8, 8, 8), ConvShape(12, 5, 4))
 SLOW_CONVS = (ConvShape(6, 20, 16), ConvShape(6, 12, 10), ConvShape(6, 4, 4))  # 25 frames a second
@@ -37,3 +40,15 @@ def random_encoder(cfg: Wav2Vec2Config = TINY, seed: int = 0) -> Wav2Vec2:
 def random_wavs(*lengths: int, seed: int = 0) -> list[np.ndarray]:
     rng = np.random.default_rng(seed)
     return [rng.normal(0, 0.1, length).astype(np.float32) for length in lengths]
+
+
+def noisy_rows(cfg: Wav2Vec2Config, *lengths: int) -> tuple[jax.Array, jax.Array]:
+    """Wavs [B, S] two tiles long, padded with noise, which must not matter, and their lengths [B]."""
+    size = cfg.most_samples(2 * cfg.tile)
+    padding = random_wavs(*(size - length for length in lengths), seed=1)
+    return jnp.stack([jnp.concatenate(parts) for parts in zip(random_wavs(*lengths), padding)]), jnp.array(lengths)
+
+
+def own_frames(cfg: Wav2Vec2Config, states_BTD: jax.Array, lengths: tuple[int, ...]) -> np.ndarray:
+    """The frames that are no padding, row after row."""
+    return np.concatenate([np.asarray(states_BTD[row, : cfg.frame_count(length)]) for row, length in enumerate(lengths)])

@@ -3,7 +3,8 @@ import pytest
 
 from spirit_jax.errors import UserError
 from spirit_jax.speech.torch_files import Tensors
-from spirit_jax.speech.wav2vec2 import POSITION_CONV, ConvNorm, ConvShape, Wav2Vec2
+from spirit_jax.speech.wav2vec2 import POSITION_CONV, Wav2Vec2
+from spirit_jax.speech.wav2vec2_config import ConvNorm, ConvShape
 from spirit_jax.speech.wav2vec2_files import canonical, config_from_fairseq, config_from_hf, load_encoder, parse_convs
 from tests.speech.encoders import TINY, Varied
 
