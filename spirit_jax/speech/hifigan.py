@@ -225,6 +225,12 @@ def read_generator(folder: str | Path) -> Generator:
     return generator
 
 
+def load_generator(folder: str | Path) -> Generator:
+    """The generator of a published folder, in the form in which this kind of device speaks fastest."""
+    generator = read_generator(folder)
+    return for_cpu(generator) if jax.default_backend() == "cpu" else generator
+
+
 def for_cpu(generator: Generator) -> Generator:
     """The same function with each convolution in the form that is fastest on a CPU (measured, float32, AVX-512). Not for training."""
     return jax.tree.map(lambda node: _fastest(node) if isinstance(node, Conv) else node, generator, is_leaf=lambda node: isinstance(node, Conv))

@@ -8,7 +8,6 @@ import pytest
 
 from spirit_jax.errors import UserError
 from spirit_jax.speech.fcpe import ASSETS, Fcpe, FcpeConfig, finish, load_fcpe, pad_wav, raw_f0, track_f0
-from spirit_jax.speech.weight_source import Drawn
 from tests.speech.encoders import Varied
 
 SMALL = FcpeConfig(sample_rate=16000, n_fft=256, hop=160, mels=10, mel_min=0, mel_max=8000, width=8, layers=2, bins=40)
@@ -19,16 +18,16 @@ CONFIG = {
 RNG = np.random.default_rng(0)
 
 
-class Bins(Drawn):
+class Bins(Varied):
     """Random weights, with bins an equal number of cents apart."""
 
     def array(self, name, shape):
-        return np.linspace(2400, 8400, *shape) if name == "cent_table" else super().array(name, shape)
+        return np.linspace(2400, 8400, *shape, dtype=np.float32) if name == "cent_table" else super().array(name, shape)
 
 
 @pytest.fixture(scope="module")
 def model():
-    return jax.jit(lambda key: Fcpe(SMALL, Bins(key)))(jax.random.key(0))
+    return Fcpe(SMALL, Bins(0))
 
 
 def noise(samples):

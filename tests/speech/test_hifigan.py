@@ -10,8 +10,9 @@ import pytest
 
 from spirit_jax.errors import UserError
 from spirit_jax.speech import synthesis
-from spirit_jax.speech.hifigan import GeneratorConfig, for_cpu, init_generator, read_generator
+from spirit_jax.speech.hifigan import Generator, GeneratorConfig, for_cpu, init_generator, load_generator, read_generator
 from spirit_jax.speech.synthesis import Utterance, generate, generate_batch, parse_codes, predict
+from tests.speech.encoders import Varied
 
 SMALL = GeneratorConfig(
     rates=(4, 2), rate_kernels=(8, 4), channels=8, block_kind=1, block_kernels=(3, 5), block_dilations=((1, 3), (1, 2)), units=20, width=4, hop=8,
@@ -21,10 +22,9 @@ PLAIN = dataclasses.replace(SMALL, pitches=0, styles=0)
 RNG = np.random.default_rng(0)
 
 
-def lively(cfg, key=0):
+def lively(cfg):
     """Random weights of a size that makes a signal."""
-    generator = jax.jit(init_generator, static_argnums=0)(cfg, jax.random.key(key))
-    return jax.tree.map(lambda leaf: np.asarray(leaf) * np.float32(40 if leaf.ndim == 3 else 1), generator)
+    return Generator(cfg, Varied(0))
 
 
 @pytest.fixture(scope="module")
@@ -83,6 +83,12 @@ def test_padding_changes_nothing(expressive):
     wav_BS = speak(x_BTD, np.array([20, 13]))
     np.testing.assert_allclose(wav_BS[1, : 13 * 8], speak(x_BTD[1:, :13], np.array([13]))[0], atol=1e-6)
     assert np.abs(wav_BS).max() > 1e-3
+
+
+def test_random_weights_have_the_same_structure(expressive):
+    drawn = jax.eval_shape(lambda key: init_generator(SMALL, key), jax.random.key(0))
+    assert jax.tree.structure(drawn) == jax.tree.structure(expressive)
+    assert [leaf.shape for leaf in jax.tree.leaves(drawn)] == [leaf.shape for leaf in jax.tree.leaves(expressive)]
 
 
 def test_cpu_forms_agree():
@@ -194,7 +200,10 @@ def write_folder(folder, generator, **arrays):
     for i, (module, scale, shift) in enumerate(zip(generator.duration.convs, generator.duration.scales, generator.duration.shifts), 1):
         conv(f"dur_predictor.conv{i}.0", module, normed=False)
         weights |= {f"dur_predictor.ln{i}.weight": np.asarray(scale[...]), f"dur_predictor.ln{i}.bias": np.asarray(shift[...])}
-    weights |= {"dur_predictor.proj.weight": np.asarray(generator.duration.proj_D[...])[None], "dur_predictor.proj.bias": np.zeros(1, np.float32)}
+    weights |= {
+        "dur_predictor.proj.weight": np.asarray(generator.duration.proj_D[...])[None],
+        "dur_predictor.proj.bias": np.asarray(generator.duration.bias[...]),
+    }
     weights = {name: torch.tensor(array) for name, array in (weights | arrays).items() if array is not None}
     torch.save({"generator": weights}, folder / "generator.pt")
     (folder / "config.json").write_text(json.dumps(config_json(generator.cfg)))
@@ -206,6 +215,8 @@ def test_reading_a_folder_accounts_for_every_weight(expressive, tmp_path):
     assert read.cfg == expressive.cfg
     for ours, theirs in zip(jax.tree.leaves(expressive), jax.tree.leaves(read)):
         np.testing.assert_allclose(ours, theirs, atol=1e-6)
+    utterance = Utterance([1, 2], [3], [4])
+    np.testing.assert_allclose(generate(load_generator(tmp_path), utterance), generate(expressive, utterance), atol=1e-5)
     for wrong, says in (
         ({"conv_post.bias": None}, "absent"),
         ({"conv_last.bias": np.zeros(3, np.float32)}, "conv_last.bias"),

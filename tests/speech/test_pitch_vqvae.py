@@ -23,7 +23,7 @@ RNG = np.random.default_rng(0)
 
 @pytest.fixture(scope="module")
 def model():
-    return jax.jit(init_pitch_vqvae, static_argnums=0)(CONFIG, jax.random.key(0))
+    return PitchVqVae(CONFIG, Varied(0))
 
 
 def track(frames):
@@ -60,6 +60,11 @@ def test_padding_changes_nothing(model):
     np.testing.assert_allclose(encode(padded_FC[None], count)[:, :5], encode(x_FC[None], count), atol=1e-5)
     vectors, count = np.asarray(model.codebook_KD[...])[None, [3, 1, 4, 1, 5, 0, 0]], np.array([5], np.int32)
     np.testing.assert_allclose(decode(vectors, count)[:, :40], decode(vectors[:, :5], count), atol=1e-5)
+
+
+def test_random_weights_have_the_same_structure(model):
+    drawn = jax.eval_shape(lambda key: init_pitch_vqvae(CONFIG, key), jax.random.key(0))
+    assert jax.tree.structure(drawn) == jax.tree.structure(model)
 
 
 def test_nearest_code(model):
