@@ -128,12 +128,6 @@ def test_more_steps_and_another_mesh_continue_it(tmp_path):
         assert row["loss"] == pytest.approx(expected["loss"], rel=1e-4)
 
 
-def test_accumulated_steps_train_alike(tmp_path, whole):
-    train(prepare_run(tmp_path / "run", train={"accumulate": 2}))
-    losses, expected = ([row["loss"] for row in rows_of(out) if "loss" in row] for out in (tmp_path / "run", whole.out))
-    np.testing.assert_allclose(losses, expected, rtol=1e-4)
-
-
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

@@ -7,16 +7,15 @@ import pytest
 from spirit_jax.config import MeshConfig
 from spirit_jax.errors import UserError
 from spirit_jax.model.checkpoint import save_weights
-from spirit_jax.model.llama import Llama
 from spirit_jax.sharding import make_mesh
 from spirit_jax.training.start import check_start, start_model
-from tests.training.tiny import MODEL, VOCABULARY, make_config
+from tests.training.tiny import MODEL, VOCABULARY, make_config, make_llama
 
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory):
     folder = tmp_path_factory.mktemp("start") / "weights"
-    llama = Llama(dataclasses.replace(MODEL, rope_theta=10_000.0), jax.random.key(5))
+    llama = make_llama(dataclasses.replace(MODEL, rope_theta=10_000.0), seed=5)
     save_weights(folder, llama, VOCABULARY)
     return folder, llama
 

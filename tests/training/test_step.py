@@ -58,9 +58,8 @@ def test_the_loss_falls_and_updates_are_counted(one_device):
     assert [h.weight_M.sum() for h in history] == [b.loss_weights.sum() for b in some_batches(3)]
 
 
-@pytest.mark.parametrize("accumulate", [2, 8])
-def test_accumulation_is_one_large_batch(one_device, accumulate):
-    assert_same(run_steps(MeshConfig(1, 1, 1), some_batches(3), accumulate), one_device, 2e-5)
+def test_accumulation_is_one_large_batch(one_device):
+    assert_same(run_steps(MeshConfig(1, 1, 1), some_batches(3), 4), one_device, 2e-5)
 
 
 def test_eight_devices_are_one(one_device):
@@ -74,11 +73,12 @@ def test_accumulation_splits_rows_among_their_own_devices():
     np.testing.assert_array_equal(_split_rows(jnp.arange(8)[:, None], 2)[..., 0], [[0, 2, 4, 6], [1, 3, 5, 7]])
 
 
-def test_rows_without_weight_change_nothing(one_device):
-    def widen(batch: Batch) -> Batch:
-        return jax.tree.map(lambda x: np.concatenate([x, np.zeros_like(x)]), batch)
+def test_what_has_no_weight_changes_nothing(one_device):
+    def scribble(batch: Batch) -> Batch:
+        silent_B1 = batch.loss_weights.max(1, keepdims=True) == 0
+        return dataclasses.replace(batch, tokens=np.where(silent_B1, 7, batch.tokens), targets=np.where(batch.loss_weights > 0, batch.targets, 9))
 
-    state, _ = run_steps(MeshConfig(1, 1, 1), [widen(batch) for batch in some_batches(3)])
+    state, _ = run_steps(MeshConfig(1, 1, 1), [scribble(batch) for batch in some_batches(3)])
     assert_same(state.model, one_device[0].model, 2e-5)
 
 

@@ -3,9 +3,12 @@
 import dataclasses
 from pathlib import Path
 
+import jax
 import numpy as np
 
 from spirit_jax.config import Arrangement, CheckpointConfig, DataConfig, Dtype, MeshConfig, ModelConfig, OptimConfig, RunConfig, Source, TrainConfig
+from spirit_jax.model.llama import Llama, abstract, init_sharded
+from spirit_jax.sharding import make_mesh
 from spirit_jax.tokens.interleave import Record, Spans
 from spirit_jax.tokens.vocab import Vocabulary
 from spirit_jax.training.data import Arranger, Feed
@@ -15,6 +18,13 @@ from spirit_jax.units import SpeechTokens
 VOCABULARY = Vocabulary(40, 20)
 ARRANGER = Arranger(VOCABULARY, Spans((2, 4), (1, 3)), (5, 6), (7, 8))
 MODEL = ModelConfig(rows=128, width=16, layers=2, heads=2, kv_heads=2, head_width=8, mlp_width=32, dtype=Dtype.FLOAT32)
+
+
+def make_llama(config: ModelConfig = MODEL, seed: int = 0) -> Llama:
+    """Random weights on the first device, by the program that most tests share."""
+    mesh = make_mesh(MeshConfig(1, 1, 1), jax.devices()[:1])
+    leaves = jax.tree.leaves(init_sharded(MODEL, jax.random.key(seed), mesh))
+    return jax.tree.unflatten(jax.tree.structure(abstract(config, mesh)), leaves)
 
 
 class StandInTokenizer:
