@@ -15,7 +15,7 @@ from spirit_jax.files import write_json
 from spirit_jax.generation.spirit_lm import SpiritLM
 from spirit_jax.progress import Progress
 from spirit_jax.shards import Layout, check_compatible, open_shards
-from spirit_jax.tokens.interleave import Record, Spans
+from spirit_jax.tokens.interleave import Record
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,8 +25,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--split", default="heldout")
     parser.add_argument("--tasks", default="loss,choice,transcription", help=f"any of {', '.join([*GROUPS, *TASKS])}, separated by commas")
     parser.add_argument("--max-records", type=int, default=300, help="records of the split that are used, from its first on")
-    parser.add_argument("--text-span-words", type=int, nargs=2, default=Spans.text, metavar=("LOW", "HIGH"), help="of the interleaved loss")
-    parser.add_argument("--speech-span-words", type=int, nargs=2, default=Spans.speech, metavar=("LOW", "HIGH"))
     parser.add_argument("--seed", type=int, default=0, help="of distractors, spans and bootstrap")
     parser.add_argument("--out", type=Path, required=True, help="JSON file")
 
@@ -36,14 +34,10 @@ def run(args: argparse.Namespace) -> int:
     tasks = expand(args.tasks.split(","))
     if args.max_records < 1:
         raise UserError("--max-records", args.max_records, "must be at least 1", "300 gives intervals of about 0.05")
-    spans = Spans(tuple(args.text_span_words), tuple(args.speech_span_words))
-    for name, (low, high) in (("--text-span-words", spans.text), ("--speech-span-words", spans.speech)):
-        if not 1 <= low <= high:
-            raise UserError(name, (low, high), "needs 1 <= low <= high", f"give {name} 5 15")
     started = time.monotonic()
     lm = SpiritLM.load(args.checkpoint)
     records = read_records(lm, args.shards, args.split, args.max_records)
-    results = evaluate(Evaluation(lm, records, spans, args.seed), tasks)
+    results = evaluate(Evaluation(lm, records, seed=args.seed), tasks)
     about = {"checkpoint": str(args.checkpoint), "shards": str(args.shards), "split": args.split, "records": len(records), "seed": args.seed}
     write_json(args.out, {**about, "wall_seconds": round(time.monotonic() - started, 1), "tasks": results})
     for name, result in results.items():

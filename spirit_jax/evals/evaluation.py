@@ -9,11 +9,14 @@ from spirit_jax.tokens.interleave import Record, Spans
 
 @dataclasses.dataclass(frozen=True)
 class Evaluation:
-    """A model, held-out records, the spans in which they are interleaved, and the seed of all draws."""
+    """A model, held-out records, the spans in which they are interleaved, and the seed of all draws.
+
+    The spans are the same for all models, and so short that a single sentence changes modality: a choice.
+    """
 
     lm: SpiritLM
     records: Sequence[Record]
-    spans: Spans
+    spans: Spans = Spans((2, 6), (1, 4))
     seed: int = 0
 
     @property
