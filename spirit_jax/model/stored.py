@@ -53,10 +53,13 @@ def create_array(folder: Path, name: str, shape: tuple[int, ...], dtype: str) ->
 
 def write_frame(folder: Path, cfg: ModelConfig) -> None:
     """Makes `folder`, whose arrays are there, a checkpoint that Orbax loads."""
-    saving = ocp.options.ArrayOptions.Saving(use_ocdbt=False, array_metadata_store=None, enable_write_sharding_file=False)
+    context = ocp.Context()
+    context.array.saving.use_ocdbt = False
+    context.array.saving.array_metadata_store = None
+    context.array.saving.enable_write_sharding_file = False
     frame = folder.with_name(folder.name + ".frame").absolute()
     shutil.rmtree(frame, ignore_errors=True)
-    with ocp.Context(array_options=ocp.options.ArrayOptions(saving=saving)):
+    with context:
         ocp.save(str(frame), jax.tree.map(lambda leaf: np.zeros((1,) * leaf.ndim, np.float32), abstract_tree(cfg)))
     for path in sorted(frame.rglob("*")):
         inside = path.relative_to(frame)

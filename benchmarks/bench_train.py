@@ -1,0 +1,121 @@
+"""Training tokens/s of a 23 M Llama beside the same step in PyTorch + transformers. Run: `python -m benchmarks.bench_train`.
+
+384 wide, 6 layers, vocabulary 32,768, tied, 4 x 512 tokens, float32, 2 threads: forward, backward, clip, AdamW. Both sides start from the
+same weights, must give the same first loss, and run in turn in one process; medians count. The aim is a ratio of 1.2. Without PyTorch
+(requirements-parity.txt) only our figure is printed. The last line is JSON.
+"""
+
+import argparse
+import importlib.util
+import json
+import os
+import statistics
+import time
+from collections.abc import Callable
+
+import jax
+import numpy as np
+
+from spirit_jax.batch import Batch
+from spirit_jax.config import Dtype, MeshConfig, ModelConfig, OptimConfig, Remat
+from spirit_jax.model import hf_config
+from spirit_jax.model.llama import Llama, flops_per_token, init_sharded
+from spirit_jax.model.names import rows_of, to_theirs
+from spirit_jax.model.stored import named_arrays
+from spirit_jax.sharding import make_mesh
+from spirit_jax.training.optimizer import make_optimizer
+from spirit_jax.training.step import abstract_state, make_state, make_train_step, shardings_of
+
+MODEL = ModelConfig(
+    rows=32_768, width=384, layers=6, heads=6, kv_heads=6, head_width=64, mlp_width=1024, tied=True, dtype=Dtype.FLOAT32, remat=Remat.NONE
+)
+OPTIM = OptimConfig(peak_lr=1e-4, warmup_steps=0)
+ROWS, LENGTH, THREADS = 4, 512, 2
+
+
+def make_batch() -> tuple[np.ndarray, Batch]:
+    """Random ids [B, T + 1], and the batch whose targets they shift to."""
+    ids = np.random.default_rng(0).integers(0, MODEL.rows, (ROWS, LENGTH + 1), np.int32)
+    ones, positions = np.ones((ROWS, LENGTH), np.int32), np.broadcast_to(np.arange(LENGTH, dtype=np.int32), (ROWS, LENGTH))
+    return ids, Batch(ids[:, :-1], ids[:, 1:], ones.astype(np.float32), ones, positions)
+
+
+def our_step(llama: Llama, batch: Batch) -> Callable[[], float]:
+    """A function that makes one step of the trainer and returns its mean loss."""
+    mesh, optimizer = make_mesh(MeshConfig(1, 1, 1), jax.devices()[:1]), make_optimizer(OPTIM, 1000)
+    step = make_train_step(optimizer, MODEL.rows, 1, shardings_of(abstract_state(llama, optimizer, mesh)))
+    state, placed = make_state(jax.tree.map(lambda x: x.copy(), llama), optimizer), jax.device_put(batch)
+
+    def run() -> float:
+        nonlocal state
+        state, metrics = step(state, placed)
+        return float(metrics.nll_M.sum() / metrics.weight_M.sum())
+
+    return run
+
+
+def their_step(llama: Llama, ids: np.ndarray) -> Callable[[], float]:
+    """The same in PyTorch and transformers, as they come: eager, scaled dot-product attention, AdamW's default loop."""
+    import torch
+    import transformers
+
+    torch.set_num_threads(THREADS)
+    values = hf_config.write(MODEL, {}, "float32", 2, 1)
+    model = transformers.LlamaForCausalLM(transformers.LlamaConfig(**{k: v for k, v in values.items() if k not in ("architectures", "torch_dtype")}))
+    tensors = {}
+    for name, layer in rows_of(MODEL):
+        array = named_arrays(llama)[name.ours]
+        tensors[name.hugging_face.format(layer)] = torch.from_numpy(to_theirs(name, np.array(array if layer is None else array[layer]), MODEL))
+    model.load_state_dict(tensors, strict=False)
+    model.tie_weights()
+    optimizer = torch.optim.AdamW(model.parameters(), OPTIM.peak_lr, (OPTIM.b1, OPTIM.b2), OPTIM.eps, OPTIM.weight_decay)
+    tokens, targets = (torch.from_numpy(part.astype(np.int64)) for part in (ids[:, :-1], ids[:, 1:]))
+
+    def run() -> float:
+        logits = model(tokens, use_cache=False).logits
+        loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), targets.flatten())
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), OPTIM.clip_norm)
+        optimizer.step()
+        optimizer.zero_grad()
+        return loss.item()
+
+    return run
+
+
+def time_in_turn(functions: dict[str, Callable[[], float]], rounds: int) -> dict[str, list[float]]:
+    """Seconds of each function in each round, after a first call of all, whose losses must agree."""
+    first = {name: function() for name, function in functions.items()}
+    assert max(first.values()) - min(first.values()) < 1e-3 * max(first.values()), f"first losses differ: {first}"
+    spent: dict[str, list[float]] = {name: [] for name in functions}
+    for _ in range(rounds):
+        for name, function in functions.items():
+            start = time.perf_counter()
+            function()
+            spent[name].append(time.perf_counter() - start)
+    return spent
+
+
+def main() -> None:
+    """Prints tokens/s of both sides and the ratio, then one JSON line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=7)
+    args = parser.parse_args()
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:THREADS])
+    llama = init_sharded(MODEL, jax.random.key(0), make_mesh(MeshConfig(1, 1, 1), jax.devices()[:1]))
+    ids, batch = make_batch()
+    functions = {"ours": our_step(llama, batch)}
+    if all(importlib.util.find_spec(name) for name in ("torch", "transformers")):
+        functions["pytorch"] = their_step(llama, ids)
+    rates = {name: ROWS * LENGTH / statistics.median(spent) for name, spent in time_in_turn(functions, args.rounds).items()}
+    results = {f"{name}_tokens_per_second": round(rate, 1) for name, rate in rates.items()}
+    results["ours_gflops_per_second"] = round(rates["ours"] * flops_per_token(MODEL, LENGTH) / 1e9, 1)
+    if "pytorch" in rates:
+        results["ratio"] = round(rates["ours"] / rates["pytorch"], 3)
+    for key, value in results.items():
+        print(f"{key:28s} {value:10,.3f}")
+    print(json.dumps({"benchmark": "train", "baseline": "PyTorch + transformers, eager", **results}))
+
+
+if __name__ == "__main__":
+    main()

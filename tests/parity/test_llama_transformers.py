@@ -1,0 +1,79 @@
+"""What we write, read by transformers; and what it computes, against what we compute. Needs requirements-parity.txt."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from spirit_jax.config import RopeScaling
+from spirit_jax.model.checkpoint import save_weights
+from spirit_jax.model.convert import Options, export_llama, import_llama
+from spirit_jax.model.verify import TOLERANCE, verify
+from spirit_jax.model.vocabulary import Request
+from spirit_jax.tokens.strings import parse_prompt, render
+from spirit_jax.tokens.text import train_tokenizer
+from spirit_jax.tokens.vocab import Vocabulary
+from spirit_jax.units import SpeechTokens
+from tests.model.folders import tensors, write_folder
+from tests.model.tiny import CONFIG, model
+
+pytestmark = pytest.mark.parity
+torch = pytest.importorskip("torch")
+transformers = pytest.importorskip("transformers")
+WORDS = ["the", "quick", "brown", "fox", "jumps", "over", "lazy", "dogs", "naïve", "cafés", "open", "early", "on", "27", "grey", "Sundays"]
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    """A model with speech tokens and its export."""
+    room = tmp_path_factory.mktemp("exported")
+    rng = np.random.default_rng(0)
+    tokenizer = train_tokenizer((" ".join(rng.choice(WORDS, 7)) for _ in range(400)), 340, room / "text/tokenizer.model")
+    vocabulary = Vocabulary(tokenizer.size, 20, 5, 4)
+    scaling = RopeScaling(original_max_position=16)
+    save_weights(room / "ours", model(rows=vocabulary.rows(), rope_scaling=scaling), vocabulary, room / "text")
+    export_llama(room / "ours", room / "theirs")
+    return room, tokenizer, vocabulary
+
+
+def test_an_export_computes_what_we_compute(exported):
+    room, _, _ = exported
+    found = verify(room / "ours", room / "theirs")
+    assert found.tensors == ()
+    assert found.logits is not None
+    assert found.logits < TOLERANCE / 10
+
+
+def test_auto_tokenizer_gives_our_ids(exported):
+    room, tokenizer, vocabulary = exported
+    peer = transformers.AutoTokenizer.from_pretrained(room / "theirs")
+    rng = np.random.default_rng(1)
+    for _ in range(20):
+        speech = render(SpeechTokens(rng.integers(0, 20, 60), rng.integers(0, 5, 30), rng.integers(0, 4, 3)))
+        prompt = f"[Text]{' '.join(rng.choice(WORDS, 9))} [Speech]{speech}[Text]{' '.join(rng.choice(WORDS, 5))}"
+        assert peer(prompt, add_special_tokens=False)["input_ids"] == parse_prompt(prompt, vocabulary, tokenizer.encode).tolist()
+    assert peer("the")["input_ids"][0] == vocabulary.bos
+    assert peer.eos_token_id == vocabulary.eos
+    assert peer.decode(parse_prompt("[Text]the quick[Speech][Hu3]", vocabulary, tokenizer.encode)) == "[Text]the quick[Speech][Hu3]"
+
+
+def test_verify_sees_a_difference(exported, tmp_path):
+    room, _, vocabulary = exported
+    save_weights(tmp_path / "other", model(seed=1, rows=vocabulary.rows()), vocabulary)
+    found = verify(tmp_path / "other", room / "theirs")
+    assert found.tensors
+    assert found.logits is not None
+    assert found.logits > 0.01
+    assert not found.agrees
+
+
+@pytest.mark.parametrize("theta", [None, 50_000.0])
+def test_an_import_agrees_with_its_source_on_the_rows_they_share(tmp_path, exported, theta):
+    room, tokenizer, _ = exported
+    cfg = dataclasses.replace(CONFIG, rows=384, tied=True)
+    folder = write_folder(tmp_path / "source", tensors(cfg, "bfloat16"), cfg)
+    tokenizer.save(folder)
+    import_llama(folder, tmp_path / "out", Options(Request(units=30), rope_theta=theta))
+    found = verify(tmp_path / "out", folder)
+    assert found.agrees
+    assert found.logits is not None
