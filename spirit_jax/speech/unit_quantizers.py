@@ -35,6 +35,11 @@ class LinearQuantizer(nnx.Module):
         """Codes that it can give, the blank included: a stretch of nothing else keeps it."""
         return self.biases[-1].shape[0]
 
+    @property
+    def width(self) -> int:
+        """Width of the features that it takes."""
+        return self.kernels[0].shape[0]
+
     def __call__(self, x_TD: jax.Array) -> jax.Array:
         """Logits [T, V + 1]."""
         for i, (kernel_IO, bias_O) in enumerate(zip(self.kernels, self.biases)):
@@ -58,6 +63,11 @@ class KmeansQuantizer:
     def unit_count(self) -> int:
         """Codes that it can give."""
         return len(self.centers_VD)
+
+    @property
+    def width(self) -> int:
+        """Width of the features that it takes."""
+        return self.centers_VD.shape[1]
 
     def quantize(self, features: Sequence[np.ndarray]) -> list[np.ndarray]:
         """Units, int32 [T], of each utterance's features [T, D]."""

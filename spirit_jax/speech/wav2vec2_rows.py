@@ -17,7 +17,7 @@ from spirit_jax.errors import UserError
 from spirit_jax.speech.rows import calls, lengths_of, stack
 from spirit_jax.speech.wav2vec2 import Wav2Vec2
 
-TILES = (5, 10, 15, 20, 30, 40, 60, 80, 100)  # padded lengths in seconds; above, multiples of the last: a choice, 14 % padding at 2-20 s
+TILES = (5, 10, 15, 20, 30, 40, 60, 80, 100)  # padded lengths in seconds; above, multiples of the last: a choice, a fifth of padding at 2-20 s
 HF_EPS = 1e-7  # under the root when a waveform is normalised, in transformers
 IN_FLIGHT = 2  # calls that wait while the next one is prepared
 

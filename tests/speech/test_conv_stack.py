@@ -9,7 +9,7 @@ from spirit_jax.speech.wav2vec2_config import ConvNorm
 from tests.speech.encoders import PRE_NORM, TINY, noisy_rows, own_frames, random_encoder
 
 
-@pytest.mark.parametrize("time", [3, 4, 5, 6, 7, 8, 21])
+@pytest.mark.parametrize("time", [3, 4, 5, 6, 7, 8, 9, 10, 11, 21])
 def test_halving_is_a_convolution(time):
     rng = np.random.default_rng(time)
     x_BTI, kernel_KIO = (jnp.asarray(rng.normal(size=shape), jnp.float32) for shape in ((2, time, 5), (3, 5, 4)))

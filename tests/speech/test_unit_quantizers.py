@@ -52,4 +52,5 @@ def test_kmeans_takes_the_nearest():
     quantizer = KmeansQuantizer(np.array([[0.0, 0.0], [4.0, 0.0], [0.0, 4.0]], np.float32))
     units = quantizer.quantize([np.array([[1.0, 0.5], [3.0, 1.0], [0.1, 9.0]], np.float32), np.zeros((0, 2), np.float32)])
     assert [row.tolist() for row in units] == [[0, 1, 2], []]
-    assert quantizer.unit_count == 3
+    assert (quantizer.unit_count, quantizer.width) == (3, 2)
+    assert (make_quantizer().unit_count, make_quantizer().width) == (5, 6)
