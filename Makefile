@@ -34,6 +34,7 @@ $(VENV)/test: requirements-test.txt $(VENV)/demo
 
 $(VENV)/parity: requirements-parity.txt $(VENV)/test
 	$(PIP) -r requirements-parity.txt
+	$(VENV)/bin/pip download --quiet --disable-pip-version-check --no-deps -d $(VENV)/wheels torchfcpe==0.0.4
 	touch $@
 
 # ---- the demo: stages as files, so that an interrupted one goes on where it stopped ---------------------------------
