@@ -25,18 +25,19 @@ def attend(q_BTHK: jax.Array, k_BTGK: jax.Array, v_BTGK: jax.Array, segment_ids_
         return jax.nn.dot_product_attention(q_BTHK, k_BTGK, v_BTGK, mask=segment_mask(segment_ids_BT), implementation="cudnn")
     length = q_BTHK.shape[1]
     block = length // QUERY_BLOCKS if length % QUERY_BLOCKS == 0 and length >= QUERY_BLOCKS * MIN_BLOCK else length
+    k_BGTK, v_BGTK = k_BTGK.transpose(0, 2, 1, 3), v_BTGK.transpose(0, 2, 1, 3)
     outputs = []
     for start in range(0, length, block):
         end = start + block
         mask_B1TS = segment_mask(segment_ids_BT[:, :end])[:, :, start:]
-        outputs.append(_attend(q_BTHK[:, start:end], k_BTGK[:, :end], v_BTGK[:, :end], mask_B1TS))
+        outputs.append(_attend(q_BTHK[:, start:end], k_BGTK[:, :, :end], v_BGTK[:, :, :end], mask_B1TS))
     return jnp.concatenate(outputs, axis=1)
 
 
-def attend_cache(q_BTHK: jax.Array, k_BSGK: jax.Array, v_BSGK: jax.Array, positions_BT: jax.Array) -> jax.Array:
+def attend_cache(q_BTHK: jax.Array, k_BGSK: jax.Array, v_BGSK: jax.Array, positions_BT: jax.Array) -> jax.Array:
     """Attention of new tokens to a cache that holds them already: [B, T, H, K]."""
-    mask_B1TS = (jnp.arange(k_BSGK.shape[1])[None, None, :] <= positions_BT[:, :, None])[:, None]
-    return _attend(q_BTHK, k_BSGK, v_BSGK, mask_B1TS)
+    mask_B1TS = (jnp.arange(k_BGSK.shape[2])[None, None, :] <= positions_BT[:, :, None])[:, None]
+    return _attend(q_BTHK, k_BGSK, v_BGSK, mask_B1TS)
 
 
 def attend_by_definition(q_BTHK: jax.Array, k_BSGK: jax.Array, v_BSGK: jax.Array, mask_B1TS: jax.Array) -> jax.Array:
@@ -55,11 +56,10 @@ def segment_mask(segment_ids_BT: jax.Array) -> jax.Array:
     return (same_BTS & (slots[None, :] <= slots[:, None])[None])[:, None]
 
 
-def _attend(q_BTHK: jax.Array, k_BSGK: jax.Array, v_BSGK: jax.Array, mask_B1TS: jax.Array) -> jax.Array:
+def _attend(q_BTHK: jax.Array, k_BGSK: jax.Array, v_BGSK: jax.Array, mask_B1TS: jax.Array) -> jax.Array:
     rows, length, heads, width = q_BTHK.shape
-    groups = k_BSGK.shape[2]
+    groups = k_BGSK.shape[1]
     q_BGRTK = (q_BTHK * width**-0.5).reshape(rows, length, groups, heads // groups, width).transpose(0, 2, 3, 1, 4)
-    k_BGSK, v_BGSK = k_BSGK.transpose(0, 2, 1, 3), v_BSGK.transpose(0, 2, 1, 3)
     scores_BGRTS = jnp.einsum("BGRTK,BGSK->BGRTS", q_BGRTK, k_BGSK, preferred_element_type=jnp.float32)
     scores_BGRTS = jnp.where(mask_B1TS[:, None], scores_BGRTS, -1e30)
     weights_BGRTS = jnp.exp(scores_BGRTS - jax.lax.stop_gradient(scores_BGRTS.max(-1, keepdims=True)))

@@ -43,7 +43,7 @@ def test_cache_shows_slots_up_to_each_position():
     positions = jnp.array([[1], [5]])
     for row, end in ((0, 2), (1, 6)):
         alone = attend_by_definition(q[row : row + 1], k[row : row + 1, :end], v[row : row + 1, :end], jnp.ones((1, 1, 1, end), bool))
-        np.testing.assert_allclose(attend_cache(q, k, v, positions)[row], alone[0], rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(attend_cache(q, k.swapaxes(1, 2), v.swapaxes(1, 2), positions)[row], alone[0], rtol=1e-5, atol=1e-6)
 
 
 def test_bfloat16_stays_near_float32():
