@@ -9,7 +9,7 @@ from spirit_jax.speech.wav2vec2_config import ConvNorm
 from tests.speech.encoders import PRE_NORM, TINY, noisy_rows, own_frames, random_encoder
 
 
-@pytest.mark.parametrize("time", [3, 4, 5, 6, 7, 8, 9, 10, 11, 21])
+@pytest.mark.parametrize("time", [3, 5, 6, 7, 9, 12, 21])
 def test_halving_is_a_convolution(time):
     rng = np.random.default_rng(time)
     x_BTI, kernel_KIO = (jnp.asarray(rng.normal(size=shape), jnp.float32) for shape in ((2, time, 5), (3, 5, 4)))
@@ -20,9 +20,13 @@ def test_halving_is_a_convolution(time):
 def test_tiles_leave_no_seam(cfg):
     encoder = random_encoder(cfg)
     wav_BS, counts_B = noisy_rows(cfg, 25_000)
-    moments = encoder.convs.moments(wav_BS, counts_B) if cfg.conv_norm is ConvNorm.GROUP else None
-    whole = encoder.convs.convolve(wav_BS, moments)[-1]
-    tiled = jax.jit(lambda convs: convs(wav_BS, counts_B))(encoder.convs)
+
+    @jax.jit
+    def both_ways(convs):
+        moments = convs.moments(wav_BS, counts_B) if cfg.conv_norm is ConvNorm.GROUP else None
+        return convs(wav_BS, counts_B), convs.convolve(wav_BS, moments)[-1]
+
+    tiled, whole = both_ways(encoder.convs)
     np.testing.assert_allclose(own_frames(cfg, tiled, (25_000,)), own_frames(cfg, whole, (25_000,)), atol=1e-5)
 
 
