@@ -10,7 +10,7 @@ from pathlib import Path
 from spirit_jax.errors import UserError
 from spirit_jax.files import require_file
 from spirit_jax.generation.prompt import Part, Task
-from spirit_jax.generation.sampling import Sampling
+from spirit_jax.generation.sampling import GREEDY, Sampling
 from spirit_jax.generation.spirit_lm import Output, SpiritLM
 from spirit_jax.speech import audio
 from spirit_jax.tokens.vocab import Modality
@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--task", choices=[task.value for task in Task], default=Task.CONTINUE.value, help="go on, write down speech, or read aloud")
     parser.add_argument("--output-modality", choices=[modality.value for modality in Modality], default=Modality.TEXT.value, help="for continue")
     parser.add_argument("--max-new-tokens", type=int, help="default: 50 for text, 200 for speech after text, 300 after speech")
-    parser.add_argument("--temperature", type=float, help="0 is greedy; default: 0.8, to transcribe 0")
+    parser.add_argument("--temperature", type=float, help="0 is greedy; default: 0.8 to continue, else 0")
     parser.add_argument("--top-p", type=float, default=Sampling.top_p, help="sample from the fewest tokens of this probability")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path("generated"), help="folder for speech, written as wav")
@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Prints one JSON line a prompt; speech goes to wav files in `--out`."""
     task = Task(args.task)
-    temperature = args.temperature if args.temperature is not None else 0.0 if task is Task.TRANSCRIBE else Sampling.temperature
+    temperature = args.temperature if args.temperature is not None else Sampling.temperature if task is Task.CONTINUE else GREEDY.temperature
     sampling = Sampling(temperature, args.top_p)
     if not args.prompt_text and not args.prompt_audio:
         raise UserError("prompts", "none", "need at least one", 'give --prompt-text "..." or --prompt-audio FILE')

@@ -99,15 +99,15 @@ class SpiritLM:
 
         TRANSCRIBE and SPEAK decide the output's modality themselves.
 
-        Defaults: the paper's temperature and top-p to continue or speak, greedy to transcribe; its numbers of new tokens, but up to the
-        prompt's length for a transcript.
+        Defaults: the paper's temperature and top-p to continue, greedy to transcribe and to speak (a choice, measured: fewer wrong words);
+        its numbers of new tokens, but up to the prompt's length for a transcript.
         """
         output = {Task.TRANSCRIBE: Modality.TEXT, Task.SPEAK: Modality.SPEECH}.get(task, output)
         ids = [self.format.encode(prompt, task, output) for prompt in prompts]
         if max_new_tokens is None:
             max_new_tokens = max((_budget(prompt, part, task, output) for prompt, part in zip(prompts, ids)), default=1)
         if sampling is None:
-            sampling = GREEDY if task is Task.TRANSCRIBE else Sampling()
+            sampling = Sampling() if task is Task.CONTINUE else GREEDY
         least = MIN_SPEECH_UNITS if output is Modality.ARBITRARY else 0
         return [Output(new, self.format.decode(new, least)) for new in self.generate_ids(ids, output, max_new_tokens, sampling, seed)]
 

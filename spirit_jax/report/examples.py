@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from spirit_jax.evals.items import DIRECTIONS, cut_word, words_of
+from spirit_jax.evals.items import DIRECTIONS, Direction, cut_word, words_of
 from spirit_jax.files import read_jsonl
 from spirit_jax.generation.prompt import Task, speech_of
 from spirit_jax.generation.sampling import GREEDY, Sampling
@@ -18,7 +18,7 @@ from spirit_jax.report import figures
 from spirit_jax.speech import audio
 from spirit_jax.tokens.interleave import Record, boundaries, continuation
 from spirit_jax.tokens.vocab import Modality, merge
-from spirit_jax.units import SAMPLE_RATE, UNIT_RATE, SpeechTokens
+from spirit_jax.units import PITCH_RATE, SAMPLE_RATE, STYLE_RATE, UNIT_RATE, SpeechTokens
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,31 +40,28 @@ class Example:
     reference: Clip
 
 
+@dataclasses.dataclass(frozen=True)
+class Question:
+    """An example without its answer. lead: ids of speech that the model hears before the answer when it transcribes it."""
+
+    title: str
+    ids: np.ndarray
+    target: Modality
+    sampling: Sampling
+    lead: np.ndarray
+    prompt: Clip
+    reference: Clip
+
+
 def make_examples(lm: SpiritLM, records: Sequence[Record], count: int, seed: int = 0) -> list[Example]:
     """For the first `count` records that can be cut: continuations in each direction but text to text, then reading aloud and transcribing."""
-    chosen = [(record, cut) for record in records if (cut := _cut(lm, record)) is not None][:count]
-    if not chosen:
-        return []
+    chosen = [(record, cut) for record in records if (cut := cut_word(words_of(record, lm.tokenizer), boundaries(record, lm.vocabulary)))][:count]
     directions = [direction for direction in DIRECTIONS if Modality.SPEECH in (direction.prompt, direction.target)]
-    jobs = [(direction, record, cut) for direction in directions for record, cut in chosen]
-    prompts = [continuation(record, cut, direction.prompt, direction.target, lm.vocabulary) for direction, record, cut in jobs]
-    asked = [_ask(lm, prompt, target, direction.target) for (direction, _, _), (prompt, target) in zip(jobs, prompts)]
-    texts = [lm.tokenizer.decode(record.text_ids) for record, _ in chosen]
-    asked += [lm.format.encode([text], Task.SPEAK, Modality.SPEECH) for text in texts]
-    targets = [direction.target for direction, _, _ in jobs] + [Modality.SPEECH] * len(texts)
-    generated = _generate(lm, asked, targets, seed)
-    examples = []
-    for number, (direction, record, cut) in enumerate(jobs):
-        title = f"{direction.prompt.value} → {direction.target.value}".capitalize()
-        sides = _side(lm, record, 0, cut, direction.prompt), _side(lm, record, cut, record.words, direction.target)
-        examples.append(Example(title, sides[0], generated[number], sides[1]))
-    for (record, _), text, spoken in zip(chosen, texts, generated[len(jobs) :]):
-        examples.append(Example("Reading aloud", Clip(text), spoken, _side(lm, record, 0, record.words, Modality.SPEECH)))
-    transcripts = lm.generate([[record.speech] for record, _ in chosen if record.speech], task=Task.TRANSCRIBE)
-    for (record, _), text, transcript in zip(chosen, texts, transcripts):
-        sound = dataclasses.replace(_side(lm, record, 0, record.words, Modality.SPEECH), words="")
-        examples.append(Example("Transcribing", sound, Clip(transcript.text), Clip(text)))
-    return examples
+    questions = [_continue(lm, record, cut, direction) for direction in directions for record, cut in chosen]
+    questions += [_read_aloud(lm, record) for record, _ in chosen]
+    questions += [_transcribe(lm, record, record.speech) for record, _ in chosen if record.speech]
+    answers = _answer(lm, questions, seed)
+    return [Example(question.title, question.prompt, answer, question.reference) for question, answer in zip(questions, answers)]
 
 
 def show_utterance(lm: SpiritLM, records: Sequence[Record], manifest: Path | None) -> dict | None:
@@ -98,38 +95,56 @@ def player(wav: np.ndarray) -> str:
     return "data:audio/wav;base64," + base64.b64encode(file.getvalue()).decode("ascii")
 
 
-def _cut(lm: SpiritLM, record: Record) -> int | None:
-    return cut_word(words_of(record, lm.tokenizer), boundaries(record, lm.vocabulary))
+def _continue(lm: SpiritLM, record: Record, cut: int, direction: Direction) -> Question:
+    title = f"{direction.prompt.value} → {direction.target.value}".capitalize()
+    ids, target = continuation(record, cut, direction.prompt, direction.target, lm.vocabulary)
+    ids = ids if direction.prompt is direction.target else np.append(ids, target[:1])  # the tag
+    lead = continuation(record, cut, Modality.SPEECH, Modality.SPEECH, lm.vocabulary)[0][2:]
+    prompt, reference = _clip(lm, record, 0, cut, direction.prompt), _clip(lm, record, cut, record.words, direction.target)
+    return Question(title, ids, direction.target, Sampling(), lead, prompt, reference)
 
 
-def _ask(lm: SpiritLM, prompt: np.ndarray, target: np.ndarray, modality: Modality) -> np.ndarray:
-    """The prompt with the tag that begins the target, if it changes modality."""
-    tag = lm.vocabulary.text_tag if modality is Modality.TEXT else lm.vocabulary.speech_tag
-    return np.append(prompt, target[:1]) if target[0] == tag else prompt
+def _read_aloud(lm: SpiritLM, record: Record) -> Question:
+    text, spoken = (_clip(lm, record, 0, record.words, modality) for modality in (Modality.TEXT, Modality.SPEECH))
+    ids = lm.format.encode([text.words], Task.SPEAK, Modality.SPEECH)
+    return Question("Reading aloud", ids, Modality.SPEECH, GREEDY, ids[:0], text, spoken)
 
 
-def _generate(lm: SpiritLM, prompts: Sequence[np.ndarray], targets: Sequence[Modality], seed: int) -> list[Clip]:
-    """Sampled continuations of each prompt in its modality; speech is transcribed by the model itself, greedily."""
-    clips: dict[int, Clip] = {}
+def _transcribe(lm: SpiritLM, record: Record, speech: SpeechTokens) -> Question:
+    ids = lm.format.encode([speech], Task.TRANSCRIBE, Modality.TEXT)
+    spoken, text = Clip("", player(lm.codec.decode(speech))), _clip(lm, record, 0, record.words, Modality.TEXT)
+    return Question("Transcribing", ids, Modality.TEXT, GREEDY, ids[:0], spoken, text)
+
+
+def _answer(lm: SpiritLM, questions: Sequence[Question], seed: int) -> list[Clip]:
+    """What the model goes on with; speech it transcribes itself, greedily, together with what lies before it."""
+    ids: dict[int, np.ndarray] = {}
     for modality, most in ((Modality.TEXT, NEW_TEXT), (Modality.SPEECH, NEW_SPEECH_AFTER_TEXT)):
-        places = [i for i, target in enumerate(targets) if target is modality]
-        outputs = dict(zip(places, lm.generate_ids([prompts[i] for i in places], modality, most, Sampling(), seed)))
-        if modality is Modality.TEXT:
-            clips |= {i: Clip(lm.tokenizer.decode(ids)) for i, ids in outputs.items()}
-            continue
-        speeches = {i: speech_of(ids, lm.vocabulary) for i, ids in outputs.items()}
-        spoken = [i for i in places if len(speeches[i].units)]
-        transcripts = lm.generate([[outputs[i]] for i in spoken], task=Task.TRANSCRIBE, sampling=GREEDY)
-        clips |= dict.fromkeys(places, Clip(""))
-        clips |= {i: Clip(heard.text, player(lm.codec.decode(speeches[i])), heard=True) for i, heard in zip(spoken, transcripts)}
-    return [clips[i] for i in range(len(prompts))]
+        for sampling in (Sampling(), GREEDY):
+            places = [i for i, question in enumerate(questions) if (question.target, question.sampling) == (modality, sampling)]
+            ids |= zip(places, lm.generate_ids([questions[i].ids for i in places], modality, most, sampling, seed))
+    answers = {i: Clip(" ".join(part for part in lm.format.decode(new) if isinstance(part, str))) for i, new in ids.items()}
+    spoken = {i: speech for i, new in ids.items() if questions[i].target is Modality.SPEECH and len((speech := speech_of(new, lm.vocabulary)).units)}
+    heard = lm.generate([[np.concatenate([questions[i].lead, ids[i]])] for i in spoken], task=Task.TRANSCRIBE)
+    answers |= {i: Clip(transcript.text, player(lm.codec.decode(spoken[i])), heard=True) for i, transcript in zip(spoken, heard)}
+    return [answers[i] for i in range(len(questions))]
 
 
-def _side(lm: SpiritLM, record: Record, first: int, last: int, modality: Modality) -> Clip:
+def _clip(lm: SpiritLM, record: Record, first: int, last: int, modality: Modality) -> Clip:
     """Words [first, last) of a record; if spoken, resynthesised from its units."""
     words = " ".join(words_of(record, lm.tokenizer)[first:last])
     if modality is Modality.TEXT or record.speech is None:
         return Clip(words)
     times = [0.0, *record.word_start_s[1:], record.speech.duration_s]
-    begin, end = round(times[first] * UNIT_RATE), round(times[last] * UNIT_RATE)
-    return Clip(words, player(lm.codec.decode(SpeechTokens(record.speech.units[begin:end]))))
+    return Clip(words, player(lm.codec.decode(_excerpt(record.speech, times[first], times[last]))))
+
+
+def _excerpt(speech: SpeechTokens, begin_s: float, end_s: float) -> SpeechTokens:
+    """The codes between two times."""
+
+    def between(codes: np.ndarray | None, rate: float) -> np.ndarray | None:
+        return None if codes is None else codes[int(begin_s * rate) : max(int(begin_s * rate) + 1, round(end_s * rate))]
+
+    return SpeechTokens(
+        speech.units[round(begin_s * UNIT_RATE) : round(end_s * UNIT_RATE)], between(speech.pitch, PITCH_RATE), between(speech.style, STYLE_RATE)
+    )

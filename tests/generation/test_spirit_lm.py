@@ -38,7 +38,7 @@ def asked(monkeypatch):
         ([SPEECH], Task.CONTINUE, Modality.TEXT, 50, 0.8),
         (["the fox"], Task.CONTINUE, Modality.SPEECH, 200, 0.8),
         ([SPEECH], Task.CONTINUE, Modality.SPEECH, 300, 0.8),
-        (["the fox"], Task.SPEAK, Modality.TEXT, 200, 0.8),
+        (["the fox"], Task.SPEAK, Modality.TEXT, 200, 0.0),
         ([SpeechTokens(np.arange(5))], Task.TRANSCRIBE, Modality.SPEECH, 50, 0.0),
     ],
 )
