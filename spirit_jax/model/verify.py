@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from spirit_jax.config import Dtype
+from spirit_jax.config import Dtype, ModelConfig
 from spirit_jax.errors import UserError
 from spirit_jax.files import require_file, require_folder, write_atomically
 from spirit_jax.model.checkpoint import Place, find_model, load_model
@@ -17,6 +17,7 @@ from spirit_jax.model.llama import Llama
 from spirit_jax.model.names import EMBED, HEAD, our_shape, rows_of, to_theirs
 from spirit_jax.model.sources import open_source, pieces
 from spirit_jax.model.stored import open_array
+from spirit_jax.model.vocabulary import Request, plan
 from spirit_jax.progress import track
 
 TOLERANCE = 2e-4  # of the largest logit, float32
@@ -79,11 +80,12 @@ def _differing_tensors(place: Place, folder: Path) -> tuple[str, ...]:
             raise UserError(
                 f"model.{key}", getattr(place.model, key), f"is {getattr(source.config, key)} in {folder}", "compare folders that belong together"
             )
+    shared = _shared_rows(place, folder, source.config)
     for name, layer in track(rows_of(source.config), "compare", unit="tensors"):
         theirs = source.tensors[name.hugging_face.format(layer)]
         array = open_array(place.weights if place.room is None else place.weights / place.room, name.ours)
         if name.ours in (EMBED, HEAD):
-            rows = pieces(_shared_rows(place, theirs.shape[0]), theirs.shape[1] * 4)
+            rows = pieces(shared, theirs.shape[1] * 4)
             same = all(np.array_equal(array[part].read().result(), theirs.read(part)) for part in rows)
         else:
             ours = np.asarray((array if layer is None else array[layer]).read().result()).reshape(our_shape(name, place.model))
@@ -93,8 +95,11 @@ def _differing_tensors(place: Place, folder: Path) -> tuple[str, ...]:
     return tuple(differing)
 
 
-def _shared_rows(place: Place, theirs: int) -> int:
-    return theirs if theirs == place.model.rows else min(theirs, place.vocabulary.text_size)
+def _shared_rows(place: Place, folder: Path, theirs: ModelConfig) -> int:
+    """Rows that importing the folder leaves as they are: all of them, or those of text where speech rows were added (also to rows of padding)."""
+    ours = place.vocabulary
+    decided = plan(folder, theirs, Request(ours.units, ours.pitches, ours.styles, as_is=not ours.has_speech))
+    return min(theirs.rows, place.model.rows) if decided.keep else ours.text_size
 
 
 def _logit_difference(checkpoint: str | Path, place: Place, folder: Path) -> float:
@@ -104,7 +109,7 @@ def _logit_difference(checkpoint: str | Path, place: Place, folder: Path) -> flo
     config: Any = AutoConfig.from_pretrained(folder)
     config.rope_parameters = {**config.rope_parameters, "rope_theta": place.model.rope_theta}
     peer = AutoModelForCausalLM.from_pretrained(folder, config=config, dtype=torch.float32).eval()
-    rows = _shared_rows(place, config.vocab_size)
+    rows = _shared_rows(place, folder, open_source(folder).config)
     ids_BT = np.random.default_rng(0).integers(0, rows, PROBE)
     with torch.no_grad():
         theirs_BTV = peer(torch.from_numpy(ids_BT)).logits[..., :rows].numpy()
