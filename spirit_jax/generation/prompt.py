@@ -91,14 +91,14 @@ def length_of(part: Part) -> int:
 def speech_of(ids: np.ndarray, vocabulary: Vocabulary) -> SpeechTokens:
     """The speech in a run of speech ids: its units as they are, the pitch and style before each taken at their rates.
 
-    Generated units carry no durations: each stands for one frame.
+    Generated units carry no durations: each stands for one frame. Pitch or style that isn't said at all is None, for the codec to choose.
     """
     kind_N, code_N = vocabulary.decode_stream(ids)
     if not (kind_N == Kind.UNIT).any():
         return SpeechTokens(np.zeros(0, np.int32))
     spoken = carry(kind_N, code_N)
     pitch, style = (
-        None if codes is None or not known else codes[:: round(UNIT_RATE / rate)]
-        for codes, known, rate in ((spoken.pitch, vocabulary.has_pitch, PITCH_RATE), (spoken.style, vocabulary.has_style, STYLE_RATE))
+        codes[:: round(UNIT_RATE / rate)] if codes is not None and (kind_N == kind).any() else None
+        for kind, codes, rate in ((Kind.PITCH, spoken.pitch, PITCH_RATE), (Kind.STYLE, spoken.style, STYLE_RATE))
     )
     return SpeechTokens(spoken.units, pitch, style)

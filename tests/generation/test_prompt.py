@@ -86,3 +86,13 @@ def test_speech_comes_back_from_its_tokens():
 def test_speech_without_units_is_none():
     grammar = vocabulary(expressive=True)
     assert prompt_format(expressive=True).decode(np.array([grammar.pitch_start, grammar.pitch_start + 1])) == ()
+
+
+def test_pitch_and_style_that_are_not_said_are_left_to_the_codec():
+    grammar = vocabulary(expressive=True)
+    spoken = speech_of(np.array([grammar.unit_start, grammar.unit_start + 1]), grammar)
+    assert spoken.pitch is None
+    assert spoken.style is None
+    spoken = speech_of(np.array([grammar.pitch_start, grammar.unit_start]), grammar)
+    assert spoken.pitch is not None
+    assert spoken.style is None
