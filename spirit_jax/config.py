@@ -201,7 +201,7 @@ class CheckpointConfig:
     """Where the weights start and how often the state is kept."""
 
     init_from: str | None = None  # folder written by `convert import`; None: random weights
-    every_steps: int = 500
+    every_steps: int = 500  # no more steps are lost if training is killed; a save begins at every half of it
     keep_last: int = 2
     keep_every: int | None = None
 
@@ -237,15 +237,15 @@ def from_dict(values: dict, kind: type[T] = RunConfig) -> T:
             raise cause from error
         where = ".".join(str(part) for part in first["loc"])
         if first["type"] == "unexpected_keyword_argument":
-            raise _unknown_key(where) from error
+            raise _unknown_key(where, kind) from error
         raise UserError(where, first.get("input"), first["msg"].lower(), "give a value of that type") from error
 
 
-def load(path: str | Path) -> RunConfig:
-    """Reads a recipe (`.py` with `config()`) or a `config.json`."""
+def load(path: str | Path, kind: type[T] = RunConfig) -> T:
+    """Reads a recipe (`.py` with `config()`) or a `config.json` of this kind; another kind of recipe is a UserError."""
     require_file(path, "config")
     if Path(path).suffix == ".json":
-        return from_dict(read_json(path))
+        return from_dict(read_json(path), kind)
     spec = importlib.util.spec_from_file_location(Path(path).stem, path)
     if spec is None or spec.loader is None:
         raise UserError("config", path, "must be a .py recipe or a .json file", "see tpu_configs/")
@@ -257,7 +257,10 @@ def load(path: str | Path) -> RunConfig:
         sys.path.pop(0)
     if not callable(getattr(module, "config", None)):
         raise UserError("config", path, "has no function config()", "see tpu_configs/ for examples")
-    return module.config()
+    made = module.config()
+    if not isinstance(made, kind):
+        raise UserError("config", path, f"makes a {type(made).__name__}; this command needs a {kind.__name__}", "see tpu_configs/ for one")
+    return made
 
 
 def resolve_paths(config: RunConfig, root: str | Path) -> RunConfig:
@@ -280,7 +283,7 @@ def resolve_paths(config: RunConfig, root: str | Path) -> RunConfig:
     return dataclasses.replace(config, data=data, checkpoint=dataclasses.replace(config.checkpoint, init_from=start and at(start)))
 
 
-def override(config: RunConfig, settings: list[str]) -> RunConfig:
+def override(config: T, settings: list[str]) -> T:
     """Applies `part.field=value` settings; values are JSON, or plain words. An unknown key names the nearest."""
     values = to_dict(config)
     for setting in settings:
@@ -292,11 +295,11 @@ def override(config: RunConfig, settings: list[str]) -> RunConfig:
         for depth, parent in enumerate(parents):
             place = place.get(parent) if isinstance(place, dict) else None
             if not isinstance(place, dict):
-                raise _unknown_key(".".join(parents[: depth + 1]))
+                raise _unknown_key(".".join(parents[: depth + 1]), type(config))
         if not isinstance(place, dict) or leaf not in place:
-            raise _unknown_key(key)
+            raise _unknown_key(key, type(config))
         place[leaf] = _parse_value(text)
-    return from_dict(values)
+    return from_dict(values, type(config))
 
 
 def _parse_value(text: str) -> Any:
@@ -315,7 +318,7 @@ def _keys(kind: type, prefix: str = "") -> list[str]:
     return keys
 
 
-def _unknown_key(key: str) -> UserError:
-    keys = _keys(RunConfig)
+def _unknown_key(key: str, kind: type) -> UserError:
+    keys = _keys(kind)
     near = difflib.get_close_matches(key, keys, 1, 0.3) or keys[:1]
     return UserError("config key", key, "is unknown", f"did you mean {near[0]}?")

@@ -4,11 +4,8 @@ Step N is dispatched, the next batch is read and sent to the devices while it ru
 the devices only there, with a step still queued.
 """
 
-import contextlib
 import dataclasses
-import signal
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +28,7 @@ from spirit_jax.training.run_folder import CHECKPOINTS, check_owner, has_steps, 
 from spirit_jax.training.sources import Sources, open_sources
 from spirit_jax.training.start import check_start, start_model
 from spirit_jax.training.step import TrainState, abstract_state, make_eval_step, make_state, make_train_step, shardings_of
+from spirit_jax.training.stopping import Stop, stop_on_sigterm
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,7 +86,7 @@ def train(run: Run) -> int:
     SIGTERM stops it after the step under way, with a checkpoint. Raises a UserError if the data changed since the checkpoint.
     """
     config, steps = run.config, run.config.train.steps
-    with Checkpoints(run.out / CHECKPOINTS, config.checkpoint) as checkpoints, _stop_on_sigterm() as stop:
+    with Checkpoints(run.out / CHECKPOINTS, config.checkpoint) as checkpoints, stop_on_sigterm() as stop:
         start = checkpoints.latest or 0
         if start >= steps:
             print(f"{run.out} is finished: step {start:,} of {steps:,}", file=sys.stderr)
@@ -101,25 +99,6 @@ def train(run: Run) -> int:
                 return loop.run()
         finally:
             loop.close()
-
-
-class _Stop:
-    asked = False
-
-
-@contextlib.contextmanager
-def _stop_on_sigterm() -> Iterator[_Stop]:
-    """Notes SIGTERM instead of dying of it."""
-    stop = _Stop()
-
-    def note(*_: object) -> None:
-        stop.asked = True
-
-    before = signal.signal(signal.SIGTERM, note)
-    try:
-        yield stop
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 class _Feeder:
@@ -160,7 +139,7 @@ class _Feeder:
 
 
 class _Loop:
-    def __init__(self, run: Run, checkpoints: Checkpoints, stop: _Stop, start: int):
+    def __init__(self, run: Run, checkpoints: Checkpoints, stop: Stop, start: int):
         config = run.config
         optimizer = make_optimizer(config.optim, config.train.steps)
         shapes = abstract_state(run.model, optimizer, run.mesh)
@@ -205,6 +184,8 @@ class _Loop:
 
     def _advance(self, step: int, batch: Batch) -> Batch:
         """Dispatches a step, takes the next batch while it runs, reads the figures of the step before."""
+        with self.clock.section("checkpoint"):
+            self.checkpoints.stay_near(step)
         with self.clock.section("step" if step > self.start + 1 else "compile"):
             self.state, metrics = self.step(self.state, batch)
         self.position = self.feeder.position
@@ -219,7 +200,7 @@ class _Loop:
         train = self.config.train
         last = step == train.steps
         evaluate = self.run_.sources.validation and (last or train.evaluate_every and step % train.evaluate_every == 0)
-        save = last or step % self.config.checkpoint.every_steps == 0
+        save = last or self.checkpoints.is_due(step)
         if evaluate or save:
             with self.clock.section("step"):
                 self._write(self.meter.flush())
