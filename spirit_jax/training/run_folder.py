@@ -25,12 +25,16 @@ def check_owner(out: Path, config: RunConfig) -> None:
     Mesh, checkpoint and logging intervals may differ, and the number of steps unless a cosine schedule depends on it: none of
     them changes the data's order or the numbers (a mesh only their rounding).
     """
+    refuse_other(out, config, FREE if config.optim.schedule is Schedule.COSINE else (*FREE, "train.steps"))
+
+
+def refuse_other(out: Path, config: Any, free: tuple[str, ...]) -> None:
+    """Raises a UserError if the folder's config.json differs from `config`, of the same kind, in keys that don't begin with one of `free`."""
     if not (out / "config.json").is_file():
         if has_steps(out):
             raise UserError("run folder", out, "has checkpoints but no config.json", "use another --out")
         return
-    there, here = (_flat(to_dict(c)) for c in (from_dict(read_json(out / "config.json")), config))
-    free = FREE if config.optim.schedule is Schedule.COSINE else (*FREE, "train.steps")
+    there, here = (_flat(to_dict(c)) for c in (from_dict(read_json(out / "config.json"), type(config)), config))
     differing = [key for key in sorted(there.keys() | here.keys()) if there.get(key) != here.get(key) and not key.startswith(free)]
     if differing:
         shown = ", ".join(f"{key} {json.dumps(there.get(key))} there, {json.dumps(here.get(key))} here" for key in differing)
