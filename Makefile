@@ -78,7 +78,7 @@ $(WORK)/shards/$(SHARDS_META): $(WORK)/units/summary.json $(WORK)/tokenizer/toke
 	$(PY) -m data_prep shards --units $(WORK)/units --texts $(CORPUS)/manifest.jsonl --tokenizer $(WORK)/tokenizer --codec $(WORK)/codec --out $(WORK)/shards
 
 $(WORK)/base/config.json: $(WORK)/shards/$(SHARDS_META)
-	$(PY) -m spirit_jax train --config tpu_configs/demo_text_cpu.py --root $(WORK) --out $(WORK)/text_run --set $(TEXT_SET)
+	$(PY) -m spirit_jax train --config tpu_configs/demo_text_cpu.py --root $(WORK) --out $(WORK)/text_run --stopped-exit-code 75 --set $(TEXT_SET)
 	$(PY) -m spirit_jax convert export $(WORK)/text_run $(WORK)/llama_hf
 	$(PY) -m spirit_jax convert import $(WORK)/llama_hf $(WORK)/base --codec $(WORK)/codec
 
@@ -86,7 +86,7 @@ $(WORK)/eval_before.json: $(WORK)/base/config.json
 	$(PY) -m spirit_jax eval --checkpoint $(WORK)/base --shards $(WORK)/shards --tasks loss,choice --max-records $(RECORDS) --out $@
 
 $(WORK)/run/finished: $(WORK)/eval_before.json
-	$(PY) -m spirit_jax train --config tpu_configs/demo_$(VARIANT)_cpu.py --root $(WORK) --out $(WORK)/run --set $(TRAIN_SET)
+	$(PY) -m spirit_jax train --config tpu_configs/demo_$(VARIANT)_cpu.py --root $(WORK) --out $(WORK)/run --stopped-exit-code 75 --set $(TRAIN_SET)
 	touch $@
 
 $(WORK)/eval_after.json: $(WORK)/run/finished

@@ -1,7 +1,9 @@
 """A run's checkpoints: model, optimizer, position in the data and configuration, saved together and asynchronously by Orbax.
 
 A step's folder is written beside its place and moved there when whole, and an older one is deleted only after that: killing the
-run at any moment leaves the last finished checkpoint. Layout: STEP/{model,optimizer,data,config}; `model` is the plain tree of the weights.
+run at any moment leaves the last finished checkpoint. At most `every_steps` steps are lost then: a save begins at every half of that
+interval and is written while training goes on, and training waits for it rather than run more than an interval ahead of a finished one.
+Layout: STEP/{model,optimizer,data,config}; `model` is the plain tree of the weights.
 """
 
 import asyncio
@@ -26,9 +28,11 @@ class Checkpoints:
         policies: list = [keep.LatestN(config.keep_last)]
         if config.keep_every is not None:
             policies.append(keep.EveryNSteps(config.keep_every))
+        self._config, self._writing = config, None
         self._checkpointer = ocp.training.Checkpointer(
             Path(folder).absolute(), preservation_policy=keep.AnyPreservationPolicy(policies), cleanup_tmp_directories=True
         )
+        self._begun = self._finished = self.latest or 0
 
     def __enter__(self) -> "Checkpoints":
         return self
@@ -47,11 +51,28 @@ class Checkpoints:
         """All steps that are kept, ascending."""
         return [checkpoint.step for checkpoint in self._checkpointer.checkpoints]
 
+    def is_due(self, step: int) -> bool:
+        """Whether a save begins after `step`: at every half interval, and at each step that is kept for good."""
+        kept = self._config.keep_every is not None and step % self._config.keep_every == 0
+        return kept or step % -(-self._config.every_steps // 2) == 0
+
+    def stay_near(self, step: int) -> None:
+        """To be called before `step`: waits for the save under way if the step would be more than an interval ahead of a finished one."""
+        if step - self._finished > self._config.every_steps:
+            self._finish()
+
     def save(self, step: int, state: TrainState, position: dict, config: dict) -> None:
         """Saves in the background. Returns when the arrays are copied: `state` may then be donated. Waits for a save under way."""
+        self._finish()
         name = f"process_{jax.process_index()}-of-{jax.process_count()}.json"
         parts = {**_arrays(state), "data": _JsonFile(name, position), "config": _JsonFile("config.json", config, everywhere=False)}
-        self._checkpointer.save_checkpointables_async(step, parts, force=True)
+        self._writing = self._checkpointer.save_checkpointables_async(step, parts, force=True)
+        self._begun = step
+
+    def _finish(self) -> None:
+        if self._writing is not None:
+            self._writing.result()
+        self._writing, self._finished = None, self._begun
 
     def restore(self, abstract: TrainState) -> tuple[TrainState, dict]:
         """The newest state, placed as `abstract` says, whatever mesh it was saved on, and the position in the data."""

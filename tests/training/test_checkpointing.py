@@ -85,3 +85,18 @@ def test_the_step_is_the_trains(tmp_path, state):
     with Checkpoints(tmp_path, CheckpointConfig()) as checkpoints:
         checkpoints.save(7, state, {}, {})
         assert checkpoints.restore(shapes_on(2, 2, 2)[0])[0].step == 7
+
+
+def test_saves_begin_at_half_intervals_and_training_stays_within_one_of_a_finished_checkpoint(tmp_path, state):
+    for every, due in ((1, [1, 2, 3, 4, 5, 6]), (2, [1, 2, 3, 4, 5, 6]), (3, [2, 4, 6]), (4, [2, 4, 6])):
+        with Checkpoints(tmp_path / str(every), CheckpointConfig(every_steps=every)) as checkpoints:
+            assert [step for step in range(1, 7) if checkpoints.is_due(step)] == due
+    with Checkpoints(tmp_path / "kept", CheckpointConfig(every_steps=4, keep_every=3)) as checkpoints:
+        assert [step for step in range(1, 7) if checkpoints.is_due(step)] == [2, 3, 4, 6]
+    with Checkpoints(tmp_path / "run", CheckpointConfig(every_steps=3)) as checkpoints:
+        for step in range(1, 9):
+            checkpoints.stay_near(step)
+            finished = [int(path.name) for path in (tmp_path / "run").iterdir() if path.name.isdigit()]
+            assert step - max(finished, default=0) <= 3
+            if checkpoints.is_due(step):
+                checkpoints.save(step, state, {}, {})

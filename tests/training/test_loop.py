@@ -51,7 +51,7 @@ def assert_same_end(run, other):
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-    """A run that nobody interrupted: six steps, checkpoints at 3 and 6."""
+    """A run that nobody interrupted: six steps, checkpoints at 2, 4 and 6, of which the last two are kept."""
     out = tmp_path_factory.mktemp("whole") / "run"
     with pytest.MonkeyPatch.context() as patch:
         make = loop.make_mesh
@@ -79,7 +79,7 @@ def test_a_run_leaves_metrics_checkpoints_and_its_identity(whole):
     assert {"config.json", "vocabulary.json", "tokenizer.model", "metrics.jsonl", "tensorboard", "checkpoints"} <= {
         p.name for p in whole.out.iterdir()
     }
-    assert {"3", "6"} <= {path.name for path in (whole.out / "checkpoints").iterdir()}
+    assert {"4", "6"} <= {path.name for path in (whole.out / "checkpoints").iterdir()}
     rows = rows_of(whole.out)
     assert [row["step"] for row in rows] == [2, 4, 6, 6]
     assert rows[0]["loss"] > rows[2]["loss"]
@@ -90,7 +90,7 @@ def test_a_run_leaves_metrics_checkpoints_and_its_identity(whole):
 def test_resumed_is_uninterrupted_to_the_bit(tmp_path, monkeypatch, whole):
     run = prepare_run(tmp_path / "run", validation=True)
     with monkeypatch.context() as patch:
-        stop_after(patch, 5, lambda: (_ for _ in ()).throw(KeyboardInterrupt))  # dies in step 5, two steps after the checkpoint
+        stop_after(patch, 5, lambda: (_ for _ in ()).throw(KeyboardInterrupt))  # dies in step 5, while the checkpoint of step 4 is written
         with pytest.raises(KeyboardInterrupt):
             train(run)
     assert train(prepare_run(tmp_path / "run", validation=True)) == 6
