@@ -13,7 +13,7 @@ from collections.abc import Callable
 import numpy as np
 
 from spirit_jax.speech import pitch, quantizer
-from spirit_jax.speech.codec import EmbeddedCodec
+from spirit_jax.speech.embedded_codec import EmbeddedCodec
 from spirit_jax.units import SAMPLE_RATE
 
 DIMS = 52

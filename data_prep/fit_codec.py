@@ -15,7 +15,8 @@ from data_prep.corpus import TRAINING_SPLITS, read_corpus
 from spirit_jax.errors import UserError
 from spirit_jax.progress import Progress
 from spirit_jax.speech import audio
-from spirit_jax.speech.codec import PIECE_SECONDS, EmbeddedCodec
+from spirit_jax.speech.embedded_codec import EmbeddedCodec
+from spirit_jax.speech.pieces import PIECE_SECONDS
 from spirit_jax.units import SAMPLE_RATE
 
 

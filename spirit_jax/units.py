@@ -25,16 +25,47 @@ class SpeechTokens:
     style: np.ndarray | None = None
 
     def __post_init__(self):
-        for name in ("units", "pitch", "style"):
-            codes = getattr(self, name)
-            if codes is None:
-                continue
-            codes = np.asarray(codes, np.int32)
-            if codes.ndim != 1:
-                raise UserError(f"SpeechTokens.{name}", codes.shape, "must be one sequence", "pass a 1-D array for one utterance")
-            object.__setattr__(self, name, codes)
+        _to_codes(self)
 
     @property
     def duration_s(self) -> float:
         """Seconds of speech that the units stand for."""
         return len(self.units) / UNIT_RATE
+
+
+@dataclasses.dataclass(frozen=True)
+class SpokenUnits:
+    """What a token string or a model says: units in order, whose durations nobody has said.
+
+    units: int32 [N]. pitch, style: int32 [N], those in force at each unit, or None where none is said.
+    """
+
+    units: np.ndarray
+    pitch: np.ndarray | None = None
+    style: np.ndarray | None = None
+
+    def __post_init__(self):
+        _to_codes(self)
+        for name in ("pitch", "style"):
+            if (codes := getattr(self, name)) is not None and len(codes) != len(self.units):
+                raise UserError(f"SpokenUnits.{name}", f"{len(codes)} codes", f"must be one for each of {len(self.units)} units", "carry them on")
+
+    def last(self, frames_N: np.ndarray) -> SpeechTokens:
+        """The utterance in which unit n lasts frames_N[n] times 40 ms, with pitch and style at their rates."""
+
+        def stretch(codes: np.ndarray | None, rate: float) -> np.ndarray | None:
+            return None if codes is None else np.repeat(codes, frames_N)[:: round(UNIT_RATE / rate)]
+
+        return SpeechTokens(np.repeat(self.units, frames_N), stretch(self.pitch, PITCH_RATE), stretch(self.style, STYLE_RATE))
+
+
+def _to_codes(speech: SpeechTokens | SpokenUnits) -> None:
+    """Makes each stream an int32 array, or raises a UserError where it is no sequence."""
+    for name in ("units", "pitch", "style"):
+        codes = getattr(speech, name)
+        if codes is None:
+            continue
+        codes = np.asarray(codes, np.int32)
+        if codes.ndim != 1:
+            raise UserError(f"{type(speech).__name__}.{name}", codes.shape, "must be one sequence", "pass a 1-D array for one utterance")
+        object.__setattr__(speech, name, codes)

@@ -10,10 +10,10 @@ from spirit_jax.errors import UserError
 from spirit_jax.tokens.strings import carry
 from spirit_jax.tokens.text import TextTokenizer
 from spirit_jax.tokens.vocab import Kind, Modality, TokenClass, Vocabulary, merge
-from spirit_jax.units import PITCH_RATE, STYLE_RATE, UNIT_RATE, SpeechTokens
+from spirit_jax.units import SpeechTokens, SpokenUnits
 
-Said = str | SpeechTokens  # what is read from generated ids
-Part = Said | np.ndarray  # what a prompt is made of; an array holds ids of speech, taken as they are
+Said = str | SpokenUnits  # what is read from generated ids
+Part = str | SpeechTokens | np.ndarray  # what a prompt is made of; an array holds ids of speech, taken as they are
 MIN_SPEECH_UNITS = 25  # shorter runs are dropped from arbitrary output, as the published release does
 
 
@@ -88,17 +88,10 @@ def length_of(part: Part) -> int:
     return len(part.units) if isinstance(part, SpeechTokens) else len(part)
 
 
-def speech_of(ids: np.ndarray, vocabulary: Vocabulary) -> SpeechTokens:
-    """The speech in a run of speech ids: its units as they are, the pitch and style before each taken at their rates.
-
-    Generated units carry no durations: each stands for one frame. Pitch or style that isn't said at all is None, for the codec to choose.
-    """
+def speech_of(ids: np.ndarray, vocabulary: Vocabulary) -> SpokenUnits:
+    """The speech in a run of speech ids. Pitch or style that isn't said at all is None, for the codec to choose."""
     kind_N, code_N = vocabulary.decode_stream(ids)
     if not (kind_N == Kind.UNIT).any():
-        return SpeechTokens(np.zeros(0, np.int32))
+        return SpokenUnits(np.zeros(0, np.int32))
     spoken = carry(kind_N, code_N)
-    pitch, style = (
-        codes[:: round(UNIT_RATE / rate)] if codes is not None and (kind_N == kind).any() else None
-        for kind, codes, rate in ((Kind.PITCH, spoken.pitch, PITCH_RATE), (Kind.STYLE, spoken.style, STYLE_RATE))
-    )
-    return SpeechTokens(spoken.units, pitch, style)
+    return spoken if (kind_N == Kind.STYLE).any() else dataclasses.replace(spoken, style=None)

@@ -17,7 +17,7 @@ from spirit_jax.speech import audio
 from spirit_jax.speech.codec import Codec, load_codec
 from spirit_jax.tokens.text import TextTokenizer
 from spirit_jax.tokens.vocab import Modality, Vocabulary
-from spirit_jax.units import SpeechTokens
+from spirit_jax.units import SpeechTokens, SpokenUnits
 
 NEW_TEXT, NEW_SPEECH_AFTER_TEXT, NEW_SPEECH_AFTER_SPEECH = 50, 200, 300  # paper section 4
 
@@ -35,9 +35,9 @@ class Output:
         return " ".join(part for part in self.parts if isinstance(part, str))
 
     @property
-    def speech(self) -> list[SpeechTokens]:
+    def speech(self) -> list[SpokenUnits]:
         """Its stretches of speech."""
-        return [part for part in self.parts if isinstance(part, SpeechTokens)]
+        return [part for part in self.parts if isinstance(part, SpokenUnits)]
 
 
 @dataclasses.dataclass(frozen=True)

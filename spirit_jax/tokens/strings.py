@@ -15,7 +15,7 @@ import numpy as np
 
 from spirit_jax.errors import UserError
 from spirit_jax.tokens.vocab import MARKS, Kind, Vocabulary, merge_streams
-from spirit_jax.units import PITCH_RATE, STYLE_RATE, UNIT_TIME_RATE, SpeechTokens
+from spirit_jax.units import PITCH_RATE, STYLE_RATE, UNIT_TIME_RATE, SpeechTokens, SpokenUnits
 
 MISSING_STYLES = (71, 68, 98)  # pitch without style: the release picks one of these at random; we take the first, a choice
 _KIND_OF = {mark: Kind(kind) for kind, mark in enumerate(MARKS)}
@@ -52,7 +52,7 @@ def _token_bytes() -> np.ndarray:
     return table.view(np.uint64)
 
 
-def parse(string: str, repeat_units: bool = False, missing_style: int = MISSING_STYLES[0]) -> SpeechTokens:
+def parse(string: str, repeat_units: bool = False, missing_style: int = MISSING_STYLES[0]) -> SpokenUnits:
     """The units in a string and, where it has pitch or style, one code of each for every unit. See `carry`."""
     return carry(*parse_stream(string), repeat_units, missing_style)
 
@@ -136,8 +136,8 @@ def _split(string: str) -> tuple[np.ndarray, list[str]]:
     return np.array([_KIND_OF[piece[:2]] for piece in pieces], np.int8), [piece[2:-1] for piece in pieces]
 
 
-def carry(kind_N: np.ndarray, code_N: np.ndarray, repeat_units: bool = False, missing_style: int = MISSING_STYLES[0]) -> SpeechTokens:
-    """A stream's units with pitch and style carried onto each: SpeechTokens of three arrays [U] (or None), one code a unit.
+def carry(kind_N: np.ndarray, code_N: np.ndarray, repeat_units: bool = False, missing_style: int = MISSING_STYLES[0]) -> SpokenUnits:
+    """A stream's units with pitch and style carried onto each.
 
     With `repeat_units` a unit is said once more for each further pitch that follows a pitch. Pitch without style gets
     `missing_style`. Repeated pitches without any unit are a UserError. For ids: `carry(*vocabulary.decode_stream(ids))`.
@@ -150,7 +150,7 @@ def carry(kind_N: np.ndarray, code_N: np.ndarray, repeat_units: bool = False, mi
     style = None if style_U is None else code_N[style_U]
     if pitch is not None and style is None:
         style = np.full(len(units), missing_style, np.int32)
-    return SpeechTokens(units, pitch, style)
+    return SpokenUnits(units, pitch, style)
 
 
 def _carried(kind_N: np.ndarray, repeat_units: bool) -> tuple[np.ndarray | None, ...]:

@@ -66,7 +66,7 @@ class Tones:
 
     unit_count, pitch_count, style_count, fingerprint = UNITS, 0, 0, "tones"
 
-    def decode(self, speech: SpeechTokens) -> np.ndarray:
+    def decode(self, speech, speaker=None, style=None) -> np.ndarray:
         turns = np.repeat((200 + 20 * speech.units) / 16_000, 640)
         return (0.5 * np.sin(2 * np.pi * np.cumsum(turns))).astype(np.float32)
 

@@ -8,7 +8,7 @@ import pytest
 
 from data_prep.token_shards import Draws, write_shards
 from spirit_jax.shards import Layout, Metadata
-from spirit_jax.speech.codec import EmbeddedCodec
+from spirit_jax.speech.embedded_codec import EmbeddedCodec
 from spirit_jax.tokens.text import train_tokenizer
 from spirit_jax.tokens.vocab import Vocabulary
 

@@ -5,7 +5,7 @@ import pytest
 
 from spirit_jax.config import Arrangement, DataConfig, Source
 from spirit_jax.errors import UserError
-from spirit_jax.speech.codec import EmbeddedCodec
+from spirit_jax.speech.embedded_codec import EmbeddedCodec
 from spirit_jax.tokens.text import TextTokenizer
 from spirit_jax.tokens.vocab import Vocabulary
 from spirit_jax.training.data import Feed

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from spirit_jax.errors import UserError
-from spirit_jax.speech import codec as codecs
-from spirit_jax.speech import pitch
+from spirit_jax.speech import pieces, pitch
 from spirit_jax.speech.audio import BadAudio
-from spirit_jax.speech.codec import EmbeddedCodec, load_codec
-from spirit_jax.units import SpeechTokens
+from spirit_jax.speech.codec import load_codec
+from spirit_jax.speech.embedded_codec import EmbeddedCodec, mean_runs
+from spirit_jax.units import SpeechTokens, SpokenUnits
 from tests.speech.synthetic import babble
 
 VOICES = [{"hz": 100, "tract": 1.0}, {"hz": 190, "tract": 1.15}]
@@ -108,8 +108,32 @@ def test_decode_of_nothing_and_of_unknown_units(codec):
         codec.decode(SpeechTokens(np.array([3, 16])))
 
 
+def test_spoken_units_last_as_long_as_they_do_on_average(codec, corpus):
+    assert codec.arrays["unit_frames"].min() >= 1
+    encoded = codec.encode_batch([wav for wav, _ in corpus])
+    for speech in encoded[:4]:
+        runs = np.flatnonzero(np.diff(speech.units, prepend=-1))
+        spoken = SpokenUnits(speech.units[runs], speech.pitch[runs // 2], speech.style[runs // 25])
+        wav = codec.decode(spoken)
+        np.testing.assert_allclose(len(wav) / 640, codec.arrays["unit_frames"][spoken.units].sum(), atol=0.5001)
+    lasting = sum(len(speech.units) for speech in encoded)
+    told = sum(codec.arrays["unit_frames"][speech.units[np.diff(speech.units, prepend=-1) != 0]].sum() for speech in encoded)
+    assert abs(told / lasting - 1) < 0.01
+
+
+def test_mean_runs_end_with_their_utterance():
+    np.testing.assert_allclose(mean_runs([np.array([1, 1, 1, 0]), np.array([0, 1])], 3), [1, 2, 1])
+
+
+def test_one_voice(codec):
+    with pytest.raises(UserError, match="speaker = 1"):
+        codec.decode(SpeechTokens(np.array([3])), speaker=1)
+    with pytest.raises(UserError, match="style = 2"):
+        codec.decode(SpokenUnits(np.array([3])), style=2)
+
+
 def test_long_audio_is_cut_in_pieces(codec, monkeypatch):
-    monkeypatch.setattr(codecs, "PIECE_SECONDS", 2)
+    monkeypatch.setattr(pieces, "PIECE_SECONDS", 2)
     wav = babble(5.05, seed=3)[0]
     (whole,) = codec.encode_batch([wav[: 4 * 16_000 + 1000]])
     parts = codec.encode_batch([wav[:32_000], wav[32_000:64_000]])
@@ -164,6 +188,9 @@ def test_a_spoilt_folder_is_told(codec, tmp_path):
         load_codec(tmp_path / "c")
     (tmp_path / "c" / "arrays.npz").write_bytes(b"PK no")
     with pytest.raises(UserError, match="npz"):
+        load_codec(tmp_path / "c")
+    (tmp_path / "c" / "codec.json").write_text(json.dumps({"kind": "embedded", "recipe": 1}))
+    with pytest.raises(UserError, match="recipe = 1"):
         load_codec(tmp_path / "c")
     (tmp_path / "c" / "codec.json").write_text(json.dumps({"kind": "telepathy"}))
     with pytest.raises(UserError, match="telepathy"):
