@@ -51,7 +51,7 @@ def generate_batch(
         durations = predict(generator, [codes["dict"] for codes in streams])
         streams = [_repeat(codes, counts) for codes, counts in zip(streams, durations)]
     else:
-        streams = [_line_up(generator.cfg, codes) for codes in streams]
+        streams = [line_up(generator.cfg, codes) for codes in streams]
     return _speak_all(generator, streams)
 
 
@@ -115,7 +115,7 @@ def _repeat(codes: dict[str, np.ndarray], durations_N: np.ndarray) -> dict[str, 
     return {name: np.repeat(values, durations_N) if values.ndim else values for name, values in codes.items()}
 
 
-def _line_up(cfg: GeneratorConfig, codes: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+def line_up(cfg: GeneratorConfig, codes: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Pitch and style codes at the units' rate and length."""
     frames = len(codes["dict"])
     lined_up = dict(codes)

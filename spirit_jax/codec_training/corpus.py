@@ -1,0 +1,93 @@
+"""Recordings with their units as training rows: what `make units` wrote, read again.
+
+Legend: S samples.
+"""
+
+import dataclasses
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+from spirit_jax.codec_training.recipes import CorpusConfig
+from spirit_jax.errors import UserError
+from spirit_jax.files import read_json, read_jsonl
+from spirit_jax.speech import audio
+from spirit_jax.units import SpeechTokens
+
+TRAINING = ("train", "speech")
+SET_APART = 50  # one in so many where the corpus names no held-out split
+LEVEL, PEAK = 0.08, 0.95  # root mean square that recordings are brought to, and their highest peak: units don't tell the level; a choice
+
+
+@dataclasses.dataclass(frozen=True)
+class Recording:
+    """A file and its codes."""
+
+    id: str
+    path: str
+    voice: str
+    speech: SpeechTokens
+
+    def load(self) -> np.ndarray:
+        """The wave at the common level, float32 [S]. A UserError if it can't be read any more."""
+        try:
+            wav_S = audio.load(self.path)
+        except audio.BadAudio as error:
+            raise UserError("recording", self.path, str(error), "bring it back, or make the units again") from error
+        return at_level(wav_S)
+
+
+@dataclasses.dataclass(frozen=True)
+class Corpus:
+    """Recordings to train on and to be evaluated on."""
+
+    train: list[Recording]
+    held_out: list[Recording]
+
+    @property
+    def voices(self) -> list[str]:
+        """The names of the training voices, in order."""
+        return sorted({recording.voice for recording in self.train})
+
+
+def at_level(wav_S: np.ndarray) -> np.ndarray:
+    """The wave at LEVEL, or lower if its peak would be over PEAK."""
+    gain = LEVEL / np.sqrt(np.mean(np.square(wav_S)) + 1e-12)
+    return (wav_S * min(gain, PEAK / max(np.abs(wav_S).max(), 1e-12))).astype(np.float32)
+
+
+def read_corpus(cfg: CorpusConfig, fingerprint: str) -> Corpus:
+    """The rows of a units folder. UserError: units of another codec than that of `fingerprint`, or none to train on or to hold out.
+
+    Held-out recordings of voices that aren't trained on are left out, since the vocoder has no embedding for them.
+    """
+    folder = Path(cfg.units)
+    summary = read_json(folder / "summary.json")
+    if (told := summary["encoder_fingerprint"]) != fingerprint:
+        raise UserError(f"{folder} fingerprint", told, f"must be the codec's, {fingerprint}", "make the units with this codec")
+    rows = [row for name in summary["shards"] for row in read_jsonl(folder / name)]
+    known = [row for row in rows if row["split"] in TRAINING]
+    held_out = [row for row in rows if row["split"] == cfg.held_out]
+    if not held_out:
+        held_out = [row for row in known if _is_set_apart(row)]
+        known = [row for row in known if not _is_set_apart(row)]
+    voices = {row["voice"] for row in known}
+    chosen = [row for row in held_out if row["voice"] in voices]
+    if not known or not chosen:
+        rule = f"has {len(known)} recordings to train on and {len(chosen)} of their voices to hold out"
+        raise UserError("corpus.units", folder, rule, f"give recordings, some of the split {cfg.held_out}")
+    return Corpus([*map(_recording, known)], [_recording(row) for row in _spread(chosen, cfg.evaluated)])
+
+
+def _recording(row: dict) -> Recording:
+    return Recording(row["id"], row["audio"], row["voice"], SpeechTokens(row["units"], row["pitch"], row["style"]))
+
+
+def _is_set_apart(row: dict) -> bool:
+    return zlib.crc32(row["id"].encode()) % SET_APART == 0
+
+
+def _spread(rows: list[dict], count: int) -> list[dict]:
+    """`count` of the rows, evenly."""
+    return [rows[i] for i in np.unique(np.linspace(0, len(rows) - 1, min(count, len(rows))).round().astype(int))]

@@ -1,0 +1,212 @@
+"""One training loop for every part of a codec: batches that depend on the step alone, checkpoints, metrics, held-out figures.
+
+What is trained is a `TrainState` as the language model's is: `model` any tree of modules and arrays, `opt` the optimizers' states. Rows of a batch
+are split over data and fsdp, weights and moments over fsdp by their last axis where it divides.
+"""
+
+import contextlib
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Protocol
+
+import grain
+import jax
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from spirit_jax.codec_training.arrays import named_arrays, with_arrays
+from spirit_jax.codec_training.recipes import StepsConfig
+from spirit_jax.config import CheckpointConfig, MeshConfig, to_dict
+from spirit_jax.errors import UserError
+from spirit_jax.files import write_json
+from spirit_jax.progress import Progress
+from spirit_jax.sharding import make_mesh, place_batch
+from spirit_jax.training.checkpointing import Checkpoints
+from spirit_jax.training.metrics import Writer
+from spirit_jax.training.run_folder import CHECKPOINTS, refuse_other
+from spirit_jax.training.step import TrainState, shardings_of
+from spirit_jax.training.stopping import Stop, stop_on_sigterm
+
+FREE = ("mesh.", "train.steps", "train.log_every", "train.evaluate_every", "checkpoint.")  # what may differ when a run goes on
+FEED = "feed"  # the name of the batches' position in a checkpoint
+READERS = 2  # threads that read ahead
+AHEAD = 8  # batches read ahead
+
+Step = Callable[[TrainState, Any], tuple[TrainState, dict[str, jax.Array]]]
+
+
+class Config(Protocol):
+    """What the loop needs to know of a recipe."""
+
+    @property
+    def train(self) -> StepsConfig:
+        """How long, and how often what."""
+        ...
+
+    @property
+    def mesh(self) -> MeshConfig:
+        """Where."""
+        ...
+
+    @property
+    def checkpoint(self) -> CheckpointConfig:
+        """How often the state is kept."""
+        ...
+
+
+class Part(Protocol):
+    """A part of a codec that is trained: its recipe and the functions of the loop."""
+
+    @property
+    def config(self) -> Any:
+        """Its recipe, a `Config`."""
+        ...
+
+    def start(self) -> TrainState:
+        """The state before the first step."""
+        ...
+
+    def batches(self) -> grain.MapDataset:
+        """The endless batches of this process, in order, host arrays."""
+        ...
+
+    def step(self, number: int) -> Step:
+        """The update of step `number`, from 1: the same object for those that may share a program. Figures are scalars."""
+        ...
+
+    def evaluate(self, model: Any) -> dict[str, float]:
+        """Figures on held-out data, of weights on one device."""
+        ...
+
+    def describe(self) -> str:
+        """What will be trained on what, in a line or two."""
+        ...
+
+    def finish(self, model: Any, out: Path) -> None:
+        """Writes what others use, from weights on one device, into the run folder."""
+        ...
+
+
+def place(tree: Any, mesh: Mesh) -> Any:
+    """Shapes with shardings: of arrays with two axes or more the last is split over fsdp where it divides, the rest is whole everywhere."""
+
+    def shape_of(leaf: Any) -> jax.ShapeDtypeStruct:
+        split = leaf.ndim > 1 and leaf.shape[-1] % mesh.shape["fsdp"] == 0
+        axes = PartitionSpec(*[None] * (leaf.ndim - 1), "fsdp") if split else PartitionSpec()
+        return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=NamedSharding(mesh, axes))
+
+    return jax.tree.map(shape_of, tree)
+
+
+def train(part: Part, out: Path) -> int:
+    """Trains to `train.steps` from the newest checkpoint in `out`, or from the start, and finishes; returns the step reached.
+
+    SIGTERM stops it after the step under way, with a checkpoint. UserErrors before anything is written: a mesh that doesn't fit the rows or
+    the devices, and a folder that holds another run.
+    """
+    config: Config = part.config
+    mesh = make_mesh(config.mesh)
+    parts = mesh.shape["data"] * mesh.shape["fsdp"]
+    if config.train.batch_rows % parts:
+        fix = f"set it to a multiple of {parts}"
+        raise UserError("train.batch_rows", config.train.batch_rows, f"must be divisible by data × fsdp = {parts}", fix)
+    refuse_other(out, config, FREE)
+    print(part.describe(), flush=True)
+    with Checkpoints(out / CHECKPOINTS, config.checkpoint) as checkpoints, stop_on_sigterm() as stop:
+        start = checkpoints.latest or 0
+        if jax.process_index() == 0:
+            write_json(out / "config.json", to_dict(config))
+        return _Loop(part, out, mesh, checkpoints, start).run(stop)
+
+
+class _Loop:
+    def __init__(self, part: Part, out: Path, mesh: Mesh, checkpoints: Checkpoints, start: int):
+        self.part, self.config, self.out, self.mesh, self.checkpoints, self.start = part, part.config, out, mesh, checkpoints, start
+        shapes = place(jax.eval_shape(part.start), mesh)
+        self.shardings = shardings_of(shapes)
+        self.feed = iter(part.batches().to_iter_dataset(grain.ReadOptions(num_threads=READERS, prefetch_buffer_size=AHEAD)))
+        if start:
+            print(f"resuming {out} at step {start:,}", file=sys.stderr)
+            restored, values = checkpoints.restore(_flat(shapes), [FEED])
+            self.start = checkpoints.latest or 0
+            self.state = TrainState(restored.step, with_arrays(shapes.model, restored.model), with_arrays(shapes.opt, restored.opt))
+            self.feed.set_state(values[FEED])
+        else:
+            self.state = jax.jit(part.start, out_shardings=self.shardings)()
+        self.programs: dict[Step, Step] = {}
+
+    def run(self, stop: Stop) -> int:
+        """Steps until the last one or SIGTERM, every way out with a checkpoint; returns the step reached."""
+        steps, done, saved = self.config.train.steps, self.start, self.start
+        with self._writing() as write, Progress("train", steps - done, "step") as progress, jax.set_mesh(self.mesh):
+            if not done:
+                write({"step": 0, **self._evaluate()})
+            sums: list[dict[str, jax.Array]] = []
+            while done < steps and not stop.before(done + 1):
+                if not self.checkpoints.stay_near(done + 1):
+                    saved = self._save(done)
+                done += 1
+                batch = place_batch(next(self.feed), self.mesh)
+                self.state, figures = self._program(done)(self.state, batch)
+                sums.append(figures)
+                if done % self.config.train.log_every == 0 or done == steps:
+                    row = _means(sums)
+                    write({"step": done, **row})
+                    progress.advance(len(sums), " ".join(f"{name} {value:.3f}" for name, value in row.items()))
+                    sums = []
+                if done == steps or self.config.train.evaluate_every and done % self.config.train.evaluate_every == 0:
+                    write({"step": done, **self._evaluate()})
+                if self.checkpoints.is_due(done):
+                    saved = self._save(done)
+            if saved != done:
+                self._save(done)
+        if done == steps:
+            self.part.finish(self._on_one_device(), self.out)
+        return done
+
+    def _program(self, number: int) -> Step:
+        """The compiled update of a step; the state passed in is donated."""
+        step = self.part.step(number)
+        if step not in self.programs:
+            self.programs[step] = jax.jit(step, donate_argnums=0, out_shardings=(self.shardings, None))
+        return self.programs[step]
+
+    def _save(self, step: int) -> int:
+        self.checkpoints.save(step, _flat(self.state), {FEED: self.feed.get_state()}, to_dict(self.config))
+        return step
+
+    def _evaluate(self) -> dict[str, float]:
+        """Figures on held-out data; also printed."""
+        figures = {f"held_out_{name}": float(value) for name, value in self.part.evaluate(self._on_one_device()).items()}
+        print(" · ".join(f"{name} {value:.4f}" for name, value in figures.items()), flush=True)
+        return figures
+
+    def _on_one_device(self) -> Any:
+        """The weights whole on this process' first device."""
+        whole = NamedSharding(self.mesh, PartitionSpec())
+        return jax.tree.map(lambda x: x.addressable_data(0), jax.jit(lambda m: m, out_shardings=whole)(self.state.model))
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[Callable[[dict[str, float]], None]]:
+        """Rows to metrics.jsonl and TensorBoard, by the first process alone."""
+        if jax.process_index():
+            yield lambda row: None
+            return
+        writer = Writer(self.out, self.start)
+        try:
+            yield writer.write
+        finally:
+            writer.close()
+
+
+def _flat(state: TrainState) -> TrainState:
+    """The state with its arrays by name, as checkpoints hold them."""
+    return TrainState(state.step, named_arrays(state.model), named_arrays(state.opt))
+
+
+def _means(figures: list[dict[str, jax.Array]]) -> dict[str, float]:
+    """Of each figure over the steps that have it; waits for the devices."""
+    host = jax.device_get(figures)
+    names = dict.fromkeys(name for row in host for name in row)
+    return {name: float(np.mean([row[name] for row in host if name in row])) for name in names}

@@ -1,0 +1,150 @@
+"""What trains each part of a codec, as frozen dataclasses; recipes are Python files with `config()`, see `tpu_configs/vocoder_*.py` and its
+neighbours. The defaults of sizes and rates are those of the open recipes nearest to the published models; choices say so.
+"""
+
+from spirit_jax.config import CheckpointConfig, MeshConfig, part, require_positive
+from spirit_jax.errors import UserError
+from spirit_jax.speech.pitch_vqvae import PitchConfig, StackConfig
+
+
+@part
+class CorpusConfig:
+    """Recordings and their units: the folder that `make units` wrote, and the codec that made them."""
+
+    units: str = "units"
+    codec: str = "codec"
+    held_out: str = "heldout"  # the split that is evaluated; where no row is of it, one recording in 50 is set apart: a choice
+    evaluated: int = 24  # held-out recordings of an evaluation: a choice
+
+    def __post_init__(self):
+        require_positive(self, "corpus", "evaluated")
+
+
+@part
+class StepsConfig:
+    """How long, how much at once, and how often it is reported and evaluated on held-out recordings (0: only at the end)."""
+
+    steps: int
+    batch_rows: int = 16
+    seed: int = 0
+    log_every: int = 50
+    evaluate_every: int = 1000
+
+    def __post_init__(self):
+        require_positive(self, "train", "steps", "batch_rows", "log_every")
+
+
+@part
+class AdamConfig:
+    """Adam, its rate multiplied by `decay` over every `decay_steps` steps. The recipes count epochs there; steps are a choice."""
+
+    rate: float = 2e-4
+    b1: float = 0.8
+    b2: float = 0.99
+    decay: float = 0.999
+    decay_steps: int = 1000
+
+    def __post_init__(self):
+        require_positive(self, "optim", "rate", "decay", "decay_steps")
+
+
+@part
+class GeneratorSizes:
+    """The generator's layers (`spirit_jax.speech.hifigan.GeneratorConfig`); its tables follow the codec. Defaults: the published size."""
+
+    rates: tuple[int, ...] = (5, 4, 4, 4, 2)
+    rate_kernels: tuple[int, ...] = (11, 8, 8, 8, 4)
+    channels: int = 512
+    block_kind: int = 1
+    block_kernels: tuple[int, ...] = (3, 7, 11)
+    block_dilations: tuple[tuple[int, ...], ...] = ((1, 3, 5), (1, 3, 5), (1, 3, 5))
+    width: int = 128
+    duration_width: int = 256
+    speakers: bool = True  # an embedding for each voice that the corpus names
+
+
+@part
+class DiscriminatorSizes:
+    """Of HiFi-GAN. period_channels: of the convolutions over each period, 5 taps, by 3, the last by 1.
+
+    scale_layers: (channels, taps, stride, groups) of the convolutions over the wave and over its halved rates, `scales` of them.
+    """
+
+    periods: tuple[int, ...] = (2, 3, 5, 7, 11)
+    period_channels: tuple[int, ...] = (32, 128, 512, 1024, 1024)
+    scales: int = 3
+    scale_layers: tuple[tuple[int, int, int, int], ...] = (
+        (128, 15, 1, 1), (128, 41, 2, 4), (256, 41, 2, 16), (512, 41, 4, 16), (1024, 41, 4, 16), (1024, 41, 1, 16), (1024, 5, 1, 1),
+    )  # fmt: skip
+
+
+@part
+class MelConfig:
+    """The log-mel that generated and true sound are compared by; `window` samples are also the FFT's size."""
+
+    bands: int = 80
+    window: int = 1024
+    hop: int = 256
+
+
+@part
+class VocoderLoss:
+    """Weights of the loss's terms. `adversarial_from`: the step from which the discriminators take part, before it mel and durations alone."""
+
+    mel: float = 45.0
+    features: float = 2.0
+    adversarial: float = 1.0
+    durations: float = 1.0
+    adversarial_from: int = 0  # a choice: the published recipes begin with all
+
+
+@part
+class VocoderRun:
+    """A HiFi-GAN with duration predictor for a codec's units (paper section 3.3). segment_units: units cut out of a recording for a row."""
+
+    train: StepsConfig
+    corpus: CorpusConfig = CorpusConfig()
+    generator: GeneratorSizes = GeneratorSizes()
+    discriminators: DiscriminatorSizes = DiscriminatorSizes()
+    mel: MelConfig = MelConfig()
+    loss: VocoderLoss = VocoderLoss()
+    segment_units: int = 14  # 8960 samples
+    optim: AdamConfig = AdamConfig()
+    mesh: MeshConfig = MeshConfig()
+    checkpoint: CheckpointConfig = CheckpointConfig()
+
+    def __post_init__(self):
+        require_positive(self, "run", "segment_units")
+        if self.segment_units * 640 <= self.mel.window:
+            rule = f"must be longer than mel.window = {self.mel.window} samples at 640 a unit"
+            raise UserError("segment_units", self.segment_units, rule, "set segment_units=14")
+
+
+STACK = StackConfig(inner_width=32, width=128, downs=4, stride=2, depth=4, hidden_width=32, dilation_growth=3)
+
+
+@part
+class PitchRun:
+    """A VQ-VAE of F0 and voicing (paper section 3.3): mean square error + `commitment` × that of the encoder's vectors to their codes.
+
+    The codebook is the moving mean, with memory `memory`, of the vectors that each code is nearest to. A code that on average is nearest to fewer
+    than `restart_below` vectors a step begins anew at a vector of the batch. The error of F0 is measured in its deviation over the corpus, so that
+    voicing counts: a choice.
+    """
+
+    train: StepsConfig
+    corpus: CorpusConfig = CorpusConfig()
+    network: PitchConfig = PitchConfig(("norm_f0_interp", "vuv"), STACK, STACK, 64)
+    segment_frames: int = 208  # 16,640 samples
+    commitment: float = 0.02
+    memory: float = 0.99
+    restart_below: float = 1.0
+    optim: AdamConfig = AdamConfig()
+    mesh: MeshConfig = MeshConfig()
+    checkpoint: CheckpointConfig = CheckpointConfig()
+
+    def __post_init__(self):
+        require_positive(self, "run", "segment_frames")
+        if self.segment_frames % self.network.frames_per_code:
+            rule = f"must be whole codes of {self.network.frames_per_code} frames"
+            raise UserError("segment_frames", self.segment_frames, rule, "set segment_frames=208")

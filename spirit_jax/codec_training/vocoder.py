@@ -1,0 +1,214 @@
+"""A HiFi-GAN trained for a codec's units, with its duration predictor (paper section 3.3; Kong et al. 2020; Polyak et al. 2021).
+
+Legend: B rows, T frames of 25 Hz, S samples, N units.
+"""
+
+import dataclasses
+import functools
+import math
+from pathlib import Path
+from typing import Any
+
+import grain
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from spirit_jax.codec_training import losses, vocoder_data
+from spirit_jax.codec_training.corpus import Corpus, Recording, read_corpus
+from spirit_jax.codec_training.discriminators import Discriminators
+from spirit_jax.codec_training.optimizer import adam
+from spirit_jax.codec_training.recipes import GeneratorSizes, VocoderRun
+from spirit_jax.errors import UserError
+from spirit_jax.files import write_json
+from spirit_jax.speech import mfcc
+from spirit_jax.speech.codec import Codec, load_codec
+from spirit_jax.speech.embedded_codec import EmbeddedCodec
+from spirit_jax.speech.hifigan import Generator, GeneratorConfig
+from spirit_jax.speech.speech_codec import SpeechCodec
+from spirit_jax.speech.synthesis import Utterance, generate_batch, predict
+from spirit_jax.speech.vocoded_codec import VocodedCodec
+from spirit_jax.speech.weight_source import Drawn
+from spirit_jax.training.step import TrainState
+from spirit_jax.units import SAMPLE_RATE
+
+Batch = dict[str, jax.Array]
+Figures = dict[str, jax.Array]
+
+
+class VocoderPart:
+    """Generator and discriminators, trained in turn (a `loop.Part`)."""
+
+    def __init__(self, config: VocoderRun):
+        self.config = config
+        self.codec = load_codec(config.corpus.codec)
+        self.corpus: Corpus = read_corpus(config.corpus, self.codec.fingerprint)
+        self.cfg = generator_config(config.generator, self.codec, len(self.corpus.voices))
+        self.optimizer = adam(config.optim)
+
+    def start(self) -> TrainState:
+        """Random weights, every kernel's deviation one over the root of what it sums over: a choice, where HiFi-GAN draws all with 0.01."""
+        key = jax.random.key(self.config.train.seed)
+        generator = Generator(self.cfg, Drawn(jax.random.fold_in(key, 0)))
+        model = {"generator": generator, "discriminators": Discriminators(self.config.discriminators, jax.random.fold_in(key, 1))}
+        return TrainState(jnp.zeros((), jnp.int32), model, {name: self.optimizer.init(network) for name, network in model.items()})
+
+    def batches(self) -> grain.MapDataset:
+        """See `vocoder_data.batches`."""
+        train = self.config.train
+        return vocoder_data.batches(self.corpus.train, self.corpus.voices, self.cfg, self.config.segment_units, train.batch_rows, train.seed)
+
+    def step(self, number: int) -> Any:
+        """Mel and durations alone at first, then all."""
+        return self._all if number > self.config.loss.adversarial_from else self._mel_alone
+
+    @functools.cached_property
+    def _mel_alone(self) -> Any:
+        return functools.partial(warm_step, self)
+
+    @functools.cached_property
+    def _all(self) -> Any:
+        return functools.partial(adversarial_step, self)
+
+    def update(self, state: TrainState, name: str, grads: Any) -> tuple[Any, Any]:
+        """The network of that name after one update, and its optimizer's state."""
+        with jax.numpy_dtype_promotion("standard"):  # optax mixes its integer counter with floats
+            updates, opt = self.optimizer.update(grads, state.opt[name], state.model[name])
+            return optax.apply_updates(state.model[name], updates), opt
+
+    def speak(self, generator: Generator, batch: Batch) -> tuple[jax.Array, jax.Array]:
+        """The stretches of a batch [B, S], and the loss of durations."""
+        rows, frames = batch["dict"].shape
+        wav_BS = generator(generator.condition(batch), jnp.full(rows, frames))
+        if generator.duration is None:
+            return wav_BS, jnp.float32(0)
+        predicted_BN = generator.log_durations(batch["runs"], batch["run_count"])
+        return wav_BS, losses.duration_error(predicted_BN, batch["run_frames"], batch["run_count"])
+
+    @functools.cached_property
+    def comparison(self) -> dict[str, float]:
+        """What the codec's own decoder does on the held-out recordings: Griffin-Lim for the embedded one."""
+        spoken = [self.codec.decode(recording.speech) for recording in self.corpus.held_out]
+        return {"mel_of_codec": mean_mel_distance(spoken, self.corpus.held_out)}
+
+    def evaluate(self, model: Any) -> dict[str, float]:
+        """Mel distances of held-out recordings to what the generator makes, and the codec's own decoder, of their codes; the error of durations in
+        frames, and that of always guessing the training median.
+        """
+        generator, held_out = model["generator"], self.corpus.held_out
+        voices = self.corpus.voices
+        utterances = [
+            Utterance(r.speech.units, r.speech.pitch, r.speech.style, voices.index(r.voice) if self.cfg.speakers else None) for r in held_out
+        ]
+        figures = {"mel": mean_mel_distance(generate_batch(generator, utterances), held_out), **self.comparison}
+        if generator.duration is None:
+            return figures
+        units, frames = zip(*(vocoder_data.runs_of(recording.speech.units) for recording in held_out))
+        guess = np.median(np.concatenate([vocoder_data.runs_of(recording.speech.units)[1] for recording in self.corpus.train]))
+        predicted, true = np.concatenate(predict(generator, units)), np.concatenate(frames)
+        return figures | {"frames_off": float(np.abs(predicted - true).mean()), "frames_off_of_median": float(np.abs(guess - true).mean())}
+
+    def describe(self) -> str:
+        """Sizes and data."""
+        shapes = jax.eval_shape(self.start).model
+        count = {name: sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(network)) for name, network in shapes.items()}
+        rows, seconds = self.config.train.batch_rows, self.config.segment_units * self.cfg.hop / SAMPLE_RATE
+        return (
+            f"vocoder: generator of {count['generator']:,} parameters, discriminators of {count['discriminators']:,}\n"
+            f"data: {len(self.corpus.train):,} recordings of {len(self.corpus.voices)} voices, {len(self.corpus.held_out)} held out\n"
+            f"step: {rows} rows × {seconds:.2f} s, {self.config.train.steps:,} steps"
+        )
+
+    def finish(self, model: Any, out: Path) -> None:
+        """Writes the codec with the generator as its decoder to `out/codec`, and the names of its voices, by number, to `out/voices.json`."""
+        write_json(out / "voices.json", {str(number): voice for number, voice in enumerate(self.corpus.voices)})
+        with_vocoder(self.codec, model["generator"], self.corpus).save(out / "codec")
+
+
+def with_vocoder(codec: Codec, generator: Generator, corpus: Corpus) -> Codec:
+    """The codec with that decoder; the generator becomes that of its variant where it has several."""
+    if isinstance(codec, SpeechCodec):
+        parts = dataclasses.replace(codec.parts, **{f"vocoder_{codec.variant.value}": generator})
+        return SpeechCodec.assemble(parts, codec.variant)
+    usual = [_commonest([getattr(recording.speech, name) for recording in corpus.train]) for name in ("pitch", "style")]
+    encoder = codec.encoder if isinstance(codec, VocodedCodec) else codec
+    assert isinstance(encoder, EmbeddedCodec), "there is no other kind"
+    return VocodedCodec(encoder, generator, tuple(corpus.voices), *usual)
+
+
+def warm_step(part: VocoderPart, state: TrainState, batch: Batch) -> tuple[TrainState, Figures]:
+    """An update by mel distance and durations."""
+    weights = part.config.loss
+
+    def loss(generator: Generator) -> tuple[jax.Array, Figures]:
+        wav_BS, durations = part.speak(generator, batch)
+        mel = losses.mel_distance(wav_BS, batch["wav"], part.config.mel)
+        return weights.mel * mel + weights.durations * durations, {"mel": mel, "durations": durations}
+
+    grads, figures = jax.grad(loss, has_aux=True)(state.model["generator"])
+    generator, opt = part.update(state, "generator", grads)
+    return _next(state, generator=(generator, opt)), figures
+
+
+def adversarial_step(part: VocoderPart, state: TrainState, batch: Batch) -> tuple[TrainState, Figures]:
+    """An update of the discriminators, then one of the generator by those; the sound is made once for both."""
+    weights, true_BS = part.config.loss, batch["wav"]
+    (wav_BS, durations), pull_back = jax.vjp(lambda generator: part.speak(generator, batch), state.model["generator"])
+
+    def judge(discriminators: Discriminators) -> jax.Array:
+        return losses.judging(*_apart(discriminators(jnp.concatenate([wav_BS, true_BS]))))
+
+    judging, grads = jax.value_and_grad(judge)(state.model["discriminators"])
+    discriminators, opt_d = part.update(state, "discriminators", grads)
+    true = jax.lax.stop_gradient(discriminators(true_BS))
+
+    def loss(wav_BS: jax.Array) -> tuple[jax.Array, Figures]:
+        made = discriminators(wav_BS)
+        terms = {"mel": losses.mel_distance(wav_BS, true_BS, part.config.mel), "features": losses.feature_distance(made, true)}
+        terms["adversarial"] = losses.fooling(made)
+        total = weights.mel * terms["mel"] + weights.features * terms["features"] + weights.adversarial * terms["adversarial"]
+        return total, terms
+
+    slope_BS, terms = jax.grad(loss, has_aux=True)(wav_BS)
+    (grads,) = pull_back((slope_BS, jnp.float32(weights.durations)))
+    generator, opt = part.update(state, "generator", grads)
+    return _next(state, generator=(generator, opt), discriminators=(discriminators, opt_d)), {**terms, "judging": judging, "durations": durations}
+
+
+def generator_config(sizes: GeneratorSizes, codec: Codec, voices: int) -> GeneratorConfig:
+    """The generator for a codec's streams and that many voices; a UserError if its rates don't make a unit's samples."""
+    hops = {name: round(SAMPLE_RATE / rate) for name, rate in codec.rates.items()}
+    fields = dataclasses.asdict(sizes) | {"speakers": voices if sizes.speakers else 0}
+    streams = {"pitches": codec.pitch_count, "styles": codec.style_count}
+    cfg = GeneratorConfig(**fields, **streams, units=codec.unit_count, hop=hops["units"])
+    cfg = dataclasses.replace(cfg, pitch_hop=hops.get("pitch", cfg.pitch_hop), style_hop=hops.get("style", cfg.style_hop))
+    if cfg.samples(1) != cfg.hop or math.prod(cfg.rates) != cfg.hop:
+        rule = f"must multiply to the {cfg.hop} samples of a unit, each kernel longer than its rate by an even number"
+        raise UserError("generator.rates", f"{cfg.rates}, kernels {cfg.rate_kernels}", rule, "set generator.rates=[5,4,4,4,2]")
+    return cfg
+
+
+def mean_mel_distance(spoken: list[np.ndarray], recordings: list[Recording]) -> float:
+    """Mean absolute difference of log-mels (`mfcc.log_mel`: 64 bands, 100 frames a second, each sound's level taken out), in nats."""
+    made = mfcc.log_mel(spoken)
+    true = mfcc.log_mel([recording.load()[: len(wav)] for recording, wav in zip(recordings, spoken)])
+    return float(np.mean(np.abs(np.concatenate([a_FM[: len(b_FM)] - b_FM[: len(a_FM)] for a_FM, b_FM in zip(made, true)]))))
+
+
+def _commonest(streams: list[np.ndarray | None]) -> int:
+    """The most frequent code; 0 where there is none."""
+    codes = np.concatenate([np.zeros(0, np.int32), *(stream for stream in streams if stream is not None)])
+    return int(np.bincount(codes, minlength=1).argmax())
+
+
+def _apart(layers: losses.Layers) -> tuple[losses.Layers, losses.Layers]:
+    """Made and true sound, judged in one go, apart again."""
+    halves = [[jnp.split(x, 2) for x in judge] for judge in layers]
+    return [[x[0] for x in judge] for judge in halves], [[x[1] for x in judge] for judge in halves]
+
+
+def _next(state: TrainState, **networks: tuple[Any, Any]) -> TrainState:
+    """The state after a step, with the networks and optimizer states given."""
+    model = state.model | {name: network for name, (network, _) in networks.items()}
+    return TrainState(state.step + 1, model, state.opt | {name: opt for name, (_, opt) in networks.items()})

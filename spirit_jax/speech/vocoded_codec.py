@@ -1,0 +1,116 @@
+"""The embedded codec's encoder with a HiFi-GAN that was trained for its units as the decoder, in place of Griffin-Lim.
+
+A folder: codec.json, encoder/ (an embedded codec), weights/ of the generator.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Sequence
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from spirit_jax.errors import UserError
+from spirit_jax.files import read_json, write_atomically, write_json
+from spirit_jax.speech.codes import check_codes
+from spirit_jax.speech.embedded_codec import EmbeddedCodec
+from spirit_jax.speech.hifigan import Generator, for_cpu
+from spirit_jax.speech.stored_parts import load_part, save_part
+from spirit_jax.speech.synthesis import Utterance, generate
+from spirit_jax.units import SpeechTokens, SpokenUnits
+
+ENCODER, WEIGHTS = "encoder", "weights"
+
+
+@dataclasses.dataclass(frozen=True)
+class VocodedCodec:
+    """usual_pitch, usual_style: the codes of speech that has none. voices: the names of the generator's speakers, in order."""
+
+    encoder: EmbeddedCodec
+    generator: Generator
+    voices: tuple[str, ...] = ()
+    usual_pitch: int = 0
+    usual_style: int = 0
+
+    def __post_init__(self):
+        cfg, encoder = self.generator.cfg, self.encoder
+        if (cfg.units, cfg.pitches, cfg.styles) != (encoder.unit_count, encoder.pitch_count, encoder.style_count):
+            rule = f"must be the encoder's, {encoder.unit_count}, {encoder.pitch_count} and {encoder.style_count}"
+            raise UserError("vocoder units, pitches, styles", (cfg.units, cfg.pitches, cfg.styles), rule, "train the vocoder for this codec")
+
+    @property
+    def unit_count(self) -> int:
+        """Phonetic codes."""
+        return self.encoder.unit_count
+
+    @property
+    def pitch_count(self) -> int:
+        """Pitch codes, or 0."""
+        return self.encoder.pitch_count
+
+    @property
+    def style_count(self) -> int:
+        """Style codes, or 0."""
+        return self.encoder.style_count
+
+    @property
+    def fingerprint(self) -> str:
+        """The encoder's: units are the same whatever speaks them."""
+        return self.encoder.fingerprint
+
+    @property
+    def rates(self) -> dict[str, float]:
+        """Codes a second of each stream."""
+        return self.encoder.rates
+
+    def encode_batch(self, wavs: Sequence[np.ndarray]) -> list[SpeechTokens]:
+        """The encoder's units of float32 wavs [samples] at 16 kHz."""
+        return self.encoder.encode_batch(wavs)
+
+    def decode(self, speech: SpeechTokens | SpokenUnits, speaker: int | None = None, style: int | None = None) -> np.ndarray:
+        """The generator's sound, float32 [samples] at 16 kHz: a unit of an utterance lasts 40 ms, a spoken unit what the generator predicts.
+
+        speaker: one of `voices` by its place. UserError for codes out of range and for a `style`, of which it has none but the codes.
+        """
+        check_codes(speech, self.unit_count, self.pitch_count, self.style_count)
+        if not len(speech.units):
+            return np.zeros(0, np.float32)
+        spoken = isinstance(speech, SpokenUnits)
+        pitches = self._stream(speech, "pitch", self.usual_pitch) if self.pitch_count else None
+        styles = self._stream(speech, "style", self.usual_style) if self.style_count else None
+        utterance = Utterance(speech.units, pitches, styles, speaker, style)
+        return generate(self._fastest, utterance, predict_durations=spoken, deduplicate=False)
+
+    def save(self, folder: str | Path) -> None:
+        """Writes the folder, whole or not at all."""
+        with write_atomically(folder) as partial:
+            partial.mkdir()
+            self.encoder.save(partial / ENCODER)
+            about = {"kind": "vocoded", "fingerprint": self.fingerprint, "voices": self.voices}
+            about |= {"usual_pitch": self.usual_pitch, "usual_style": self.usual_style}
+            write_json(partial / "codec.json", about | {"vocoder": save_part(partial / WEIGHTS, self.generator)})
+
+    @classmethod
+    def load(cls, folder: str | Path) -> "VocodedCodec":
+        """Reads what `save` wrote; a UserError for what isn't whole."""
+        about, encoder = read_json(Path(folder) / "codec.json"), EmbeddedCodec.load(Path(folder) / ENCODER)
+        if not {"vocoder", "voices", "usual_pitch", "usual_style"} <= about.keys():
+            raise UserError(f"{folder}/codec.json", ", ".join(about), "lacks a part", "train the vocoder again")
+        generator = load_part(Path(folder) / WEIGHTS, about["vocoder"])
+        return cls(encoder, generator, tuple(about["voices"]), about["usual_pitch"], about["usual_style"])
+
+    def _stream(self, speech: SpeechTokens | SpokenUnits, name: str, usual: int) -> np.ndarray:
+        """The codes, or the usual one throughout where there are none."""
+        codes = getattr(speech, name)
+        if codes is not None and len(codes):
+            return codes
+        needed = len(speech.units)
+        if isinstance(speech, SpeechTokens):
+            needed = -(-round(needed * self.rates[name]) // round(self.rates["units"]))
+        return np.full(max(1, needed), usual, np.int32)
+
+    @functools.cached_property
+    def _fastest(self) -> Generator:
+        """The generator in the form in which this kind of device speaks fastest."""
+        return for_cpu(self.generator) if jax.default_backend() == "cpu" else self.generator

@@ -1,0 +1,96 @@
+"""The vocoder's training: it gets nearer to held-out recordings, resumes to the bit, and gives the same on several devices."""
+
+import dataclasses
+import json
+import os
+import signal
+
+import jax
+import numpy as np
+import pytest
+
+from spirit_jax.codec_training import loop
+from spirit_jax.codec_training.loop import train
+from spirit_jax.codec_training.recipes import GeneratorSizes
+from spirit_jax.codec_training.vocoder import VocoderPart
+from spirit_jax.config import MeshConfig
+from spirit_jax.errors import UserError
+from spirit_jax.speech.codec import load_codec
+from tests.codec_training.world import make_wav, vocoder_run, write_corpus
+
+
+@pytest.fixture(autouse=True)
+def devices_of_the_mesh(monkeypatch):
+    """Runs see as many devices as their mesh has."""
+    make = loop.make_mesh
+    monkeypatch.setattr(loop, "make_mesh", lambda config: make(config, jax.devices()[: config.data * config.fsdp * config.tensor]))
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory):
+    return write_corpus(tmp_path_factory.mktemp("corpus"))
+
+
+def rows_of(out):
+    return [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+
+
+@pytest.mark.slow
+def test_training_improves_held_out_figures_and_makes_a_codec(corpus, tmp_path):
+    out = tmp_path / "run"
+    assert train(VocoderPart(vocoder_run(*corpus, 120, adversarial_from=60)), out) == 120
+    rows = rows_of(out)
+    before, after = rows[0], rows[-1]
+    assert after["held_out_mel"] < 0.6 * before["held_out_mel"]
+    assert after["held_out_mel"] < after["held_out_mel_of_codec"]
+    assert after["held_out_frames_off"] < before["held_out_frames_off"]
+    assert {"judging", "features", "adversarial", "mel", "durations"} <= rows[-2].keys()
+    codec, made = load_codec(corpus[1]), load_codec(out / "codec")
+    assert made.fingerprint == codec.fingerprint
+    (speech,) = made.encode_batch([make_wav(1, 0)])
+    wav = made.decode(speech, speaker=1)
+    assert len(wav) == 640 * len(speech.units)
+    assert np.abs(wav).max() > 0.01
+
+
+@pytest.mark.slow
+def test_a_stopped_run_goes_on_to_the_same_end(corpus, tmp_path, monkeypatch):
+    whole, part = tmp_path / "whole", tmp_path / "part"
+    assert train(VocoderPart(vocoder_run(*corpus, 4, adversarial_from=2)), whole) == 4
+    with monkeypatch.context() as patch:
+        step = VocoderPart.step
+        patch.setattr(VocoderPart, "step", lambda self, number: (number == 3 and os.kill(os.getpid(), signal.SIGTERM), step(self, number))[1])
+        assert train(VocoderPart(vocoder_run(*corpus, 4, adversarial_from=2)), part) == 3
+    assert not (part / "codec").exists()
+    assert train(VocoderPart(vocoder_run(*corpus, 4, adversarial_from=2)), part) == 4
+    assert rows_of(part)[-1] == rows_of(whole)[-1]
+    generators = [load_codec(out / "codec").generator for out in (whole, part)]
+    for a, b in zip(*map(jax.tree.leaves, generators), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.slow
+def test_four_devices_give_what_one_gives(corpus, tmp_path):
+    """Both kinds of step, rows over two devices and weights over two: rounding alone differs."""
+    for name, mesh in (("one", MeshConfig(1, 1, 1)), ("four", MeshConfig(2, 2, 1))):
+        train(VocoderPart(vocoder_run(*corpus, 5, adversarial_from=3, mesh=mesh)), tmp_path / name)
+    one, four = (rows_of(tmp_path / name)[1] for name in ("one", "four"))
+    assert one.keys() == four.keys()
+    for name, value in one.items():
+        assert four[name] == pytest.approx(value, rel=2e-3), name
+
+
+def test_mistakes_are_told_before_anything_is_written(corpus, tmp_path):
+    units, codec = corpus
+    run = vocoder_run(units, codec, 1)
+    with pytest.raises(UserError, match=r"generator\.rates"):
+        VocoderPart(dataclasses.replace(run, generator=GeneratorSizes((8, 10), (16, 20), 32)))
+    summary = json.loads((units / "summary.json").read_text())
+    other = tmp_path / "units"
+    other.mkdir()
+    (other / "summary.json").write_text(json.dumps(summary | {"encoder_fingerprint": "0" * 16}))
+    with pytest.raises(UserError, match="make the units with this codec"):
+        VocoderPart(vocoder_run(other, codec, 1))
+    with pytest.raises(UserError, match="batch_rows"):
+        train(VocoderPart(vocoder_run(units, codec, 1, mesh=MeshConfig(8, 1, 1))), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
