@@ -42,6 +42,11 @@ class Place:
     data: DataConfig
     origin: dict[str, Any]
 
+    @property
+    def tree(self) -> Path:
+        """The folder of the model's tree itself."""
+        return self.weights if self.room is None else self.weights / self.room
+
 
 @dataclasses.dataclass(frozen=True)
 class LoadedModel:

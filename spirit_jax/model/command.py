@@ -10,6 +10,8 @@ from spirit_jax.model.extension import Init, Start
 from spirit_jax.model.vocabulary import Request
 from spirit_jax.tokens.vocab import UNITS
 
+CODEC_KEYS = {"units": "unit_count", "pitches": "pitch_count", "styles": "style_count"}
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the four verbs and their options."""
@@ -57,12 +59,17 @@ def run(args: argparse.Namespace) -> int:
 def _options(args: argparse.Namespace) -> convert.Options:
     counts = {"units": args.units, "pitches": args.pitches, "styles": args.styles}
     given = {name: count for name, count in counts.items() if count is not None}
+    named = [f"--{name}" for name in given] + ["--codec"] * (args.codec is not None)
+    if args.vocab == "as-is" and named:
+        raise UserError("--vocab", "as-is", f"adds no speech tokens, which {named[0]} asks for", "give one of the two")
     if args.codec is not None:
         if given:
-            raise UserError("--codec", args.codec, f"says the counts, so {', '.join('--' + n for n in given)} can't", "give one of the two")
+            raise UserError("--codec", args.codec, f"says the counts, so {named[0]} can't", "give one of the two")
         codec = read_json(args.codec / "codec.json")
-        given = {"units": codec["unit_count"], "pitches": codec["pitch_count"], "styles": codec["style_count"]}
-    request = Request(**given, as_is=args.vocab == "as-is")
+        if missing := [key for key in CODEC_KEYS.values() if not isinstance(codec.get(key), int)]:
+            raise UserError(f"{args.codec}/codec.json {missing[0]}", codec.get(missing[0]), "must be a number", "name a folder that fit-codec wrote")
+        given = {name: codec[key] for name, key in CODEC_KEYS.items()}
+    request = Request(**given, as_is=args.vocab == "as-is") if named or args.vocab == "as-is" else None
     return convert.Options(request, Start(args.init, args.init_scale, args.seed), args.rope_theta, args.codec)
 
 

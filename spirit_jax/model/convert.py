@@ -2,17 +2,14 @@
 Hugging Face folder. Tensor by tensor, so that memory holds one of them; what was interrupted goes on; the target is complete or absent.
 """
 
-import contextlib
 import dataclasses
 import json
-import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors.numpy import save_file
 
 from spirit_jax.config import ModelConfig
 from spirit_jax.errors import UserError
@@ -20,23 +17,25 @@ from spirit_jax.files import read_json, require_folder, write_json
 from spirit_jax.model import hf_config
 from spirit_jax.model.checkpoint import FORMAT, WEIGHTS, Place, find_model, write_identity
 from spirit_jax.model.extension import Start, new_rows
-from spirit_jax.model.hf_tokenizer import write_tokenizer
+from spirit_jax.model.hf_tokenizer import tokenizer_files
 from spirit_jax.model.names import EMBED, HEAD, TABLE, Name, our_shape, rows_of, their_shape, to_ours, to_theirs
+from spirit_jax.model.resumable import Journal, resumable
+from spirit_jax.model.safetensors_file import Entry, write
 from spirit_jax.model.sources import Source, Tensor, open_source, pieces
 from spirit_jax.model.stored import create_array, open_array, write_frame
 from spirit_jax.model.vocabulary import OWN_KEY, Plan, Request, plan
 from spirit_jax.progress import Progress
 
-SHARD_BYTES = 2**30  # of an export's files; also bounds its memory
-JOURNAL = "progress.jsonl"
-MB = 10**6
+SHARD_BYTES = 2**30  # of an export's files: what an interrupted one may have to write again
 
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """How a model comes in. start: of new rows; rope_theta: replaces the source's; codec: a folder to put beside the weights."""
+    """How a model comes in. request: None is the paper's Base, where no other speech rows are there already; start: of new rows; rope_theta:
+    replaces the source's; codec: a folder to put beside the weights.
+    """
 
-    request: Request = Request()
+    request: Request | None = None
     start: Start = Start()
     rope_theta: float | None = None
     codec: Path | None = None
@@ -47,13 +46,15 @@ def import_llama(folder: str | Path, out: str | Path, options: Options = Options
 
     Arrays keep the source's type (float32, float16, bfloat16); new rows get it too.
     """
-    folder = require_folder(folder, "source")
+    folder, out = require_folder(folder, "source"), _check_apart(out, folder)
+    if options.codec is not None:
+        require_folder(options.codec, "codec")
     source = open_source(folder)
     decided = plan(folder, source.config, options.request)
     theta = source.config.rope_theta if options.rope_theta is None else options.rope_theta
     config = dataclasses.replace(source.config, rows=decided.rows, rope_theta=theta)
     told = {"source": str(folder.resolve()), "files": _stamps(folder), "options": repr(options), "vocabulary": decided.vocabulary.to_dict()}
-    with resumable(Path(out), told, WEIGHTS) as (partial, done):
+    with resumable(out, told, _is_weights_folder) as (partial, done):
         total = sum(tensor.shape[0] for tensor in source.tensors.values())
         with Progress("import", total, "rows") as progress:
             for name in (name for name in TABLE if not (name.ours == HEAD and config.tied)):
@@ -66,9 +67,7 @@ def import_llama(folder: str | Path, out: str | Path, options: Options = Options
     return decided
 
 
-def _import_array(
-    source: Source, name: Name, decided: Plan, start: Start, cfg: ModelConfig, folder: Path, done: "Journal", progress: Progress
-) -> None:
+def _import_array(source: Source, name: Name, decided: Plan, start: Start, cfg: ModelConfig, folder: Path, done: Journal, progress: Progress) -> None:
     layers = range(cfg.layers) if name.layered else (None,)
     tensors = [source.tensors[name.hugging_face.format(layer)] for layer in layers]
     shape = our_shape(name, cfg)
@@ -100,26 +99,37 @@ def _import_table(array: Any, tensor: Tensor, decided: Plan, start: Start, strea
 
 def export_llama(checkpoint: str | Path, out: str | Path, dtype: str | None = None) -> None:
     """Writes a model as a Hugging Face LlamaForCausalLM folder; `dtype`: float32, float16 or bfloat16, by default as stored."""
-    place = find_model(checkpoint)
-    arrays = {name.ours: open_array(_tree_folder(place), name.ours) for name in TABLE if not (name.ours == HEAD and place.model.tied)}
+    place, out = find_model(checkpoint), _check_apart(out, Path(checkpoint))
+    arrays = {name.ours: open_array(place.tree, name.ours) for name in TABLE if not (name.ours == HEAD and place.model.tied)}
     types = {name: dtype or array.dtype.name for name, array in arrays.items()}
+    small_files = _identity_files(place, types)
     shards = _plan_shards(place.model, types)
     told = {"checkpoint": str(place.weights.resolve()), "stamps": _stamps(place.weights), "dtype": dtype}
-    with resumable(Path(out), told, None) as (partial, done), Progress("export", len(rows_of(place.model)), "tensors") as progress:
+    with resumable(out, told, _is_export) as (partial, done), Progress("export", len(rows_of(place.model)), "tensors") as progress:
         for number, shard in enumerate(shards, 1):
             path = partial / _shard_name(number, len(shards))
             if path.name not in done:
-                tensors = {n.hugging_face.format(layer): _export_tensor(place, arrays, n, layer, types[n.ours]) for n, layer in shard}
-                save_file(tensors, path, metadata={"format": "pt"})
+                write(path, [_entry(place.model, arrays[name.ours], name, layer, types[name.ours]) for name, layer in shard])
                 done.add(path.name)
             progress.advance(len(shard), path.name)
-        _write_export_identity(partial, place, shards, types)
+        if len(shards) > 1:
+            _write_index(partial, place.model, shards, types)
+        for file, content in small_files.items():
+            (partial / file).write_bytes(content)
 
 
-def _export_tensor(place: Place, arrays: dict[str, Any], name: Name, layer: int | None, dtype: str) -> np.ndarray:
-    array = arrays[name.ours] if layer is None else arrays[name.ours][layer]
-    ours = np.asarray(array.read().result()).astype(np.dtype(dtype))
-    return to_theirs(name, ours.reshape(our_shape(name, place.model)), place.model)
+def _entry(cfg: ModelConfig, array: Any, name: Name, layer: int | None, dtype: str) -> Entry:
+    """A tensor of ours as Hugging Face's. Tables come piece by piece, since Llama 3's is 2 GiB in float32; others whole."""
+
+    def read() -> Iterator[np.ndarray]:
+        if name.ours in (EMBED, HEAD):
+            for rows in pieces(cfg.rows, cfg.width * array.dtype.numpy_dtype.itemsize):
+                yield array[rows].read().result().astype(np.dtype(dtype), copy=False)
+        else:
+            ours = (array if layer is None else array[layer]).read().result()
+            yield to_theirs(name, ours.reshape(our_shape(name, cfg)).astype(np.dtype(dtype), copy=False), cfg)
+
+    return Entry(name.hugging_face.format(layer), dtype, their_shape(name, cfg), read())
 
 
 def _plan_shards(cfg: ModelConfig, types: dict[str, str]) -> list[list[tuple[Name, int | None]]]:
@@ -144,67 +154,44 @@ def _shard_name(number: int, count: int) -> str:
     return "model.safetensors" if count == 1 else f"model-{number:05d}-of-{count:05d}.safetensors"
 
 
-def _write_export_identity(folder: Path, place: Place, shards: list[list[tuple[Name, int | None]]], types: dict[str, str]) -> None:
+def _write_index(folder: Path, cfg: ModelConfig, shards: list[list[tuple[Name, int | None]]], types: dict[str, str]) -> None:
+    names = {n.hugging_face.format(layer): _shard_name(i, len(shards)) for i, shard in enumerate(shards, 1) for n, layer in shard}
+    size = sum(_size(name, cfg, types) for name, _ in rows_of(cfg))
+    write_json(folder / "model.safetensors.index.json", {"metadata": {"total_size": size}, "weight_map": names})
+
+
+def _identity_files(place: Place, types: dict[str, str]) -> dict[str, bytes]:
+    """Everything but the weights, by file name; made before they are written, since a tokenizer may not be exportable."""
     vocabulary, kinds = place.vocabulary, sorted(set(types.values()))
-    if len(shards) > 1:
-        names = {n.hugging_face.format(layer): _shard_name(i, len(shards)) for i, shard in enumerate(shards, 1) for n, layer in shard}
-        size = sum(_size(name, place.model, types) for name, _ in rows_of(place.model))
-        write_json(folder / "model.safetensors.index.json", {"metadata": {"total_size": size}, "weight_map": names})
     config = hf_config.write(place.model, place.origin, kinds[0] if len(kinds) == 1 else "float32", vocabulary.eos, vocabulary.bos)
+    ends: dict[str, Any] = {key: config[key] for key in ("bos_token_id", "eos_token_id")}
+    if place.model.rows > vocabulary.size:
+        ends["suppress_tokens"] = list(range(vocabulary.size, place.model.rows))  # rows of padding are never to be sampled
+    values = {"config.json": {**config, OWN_KEY: {"vocabulary": vocabulary.to_dict()}}, "generation_config.json": ends}
+    files = {name: (json.dumps(value, indent=2) + "\n").encode() for name, value in values.items()}
     if place.tokenizer_path is not None:
-        write_tokenizer(place.tokenizer_path, folder, vocabulary, config["max_position_embeddings"])
-    ends = {key: config[key] for key in ("bos_token_id", "eos_token_id")}
-    write_json(folder / "generation_config.json", ends)
-    write_json(folder / "config.json", {**config, OWN_KEY: {"vocabulary": vocabulary.to_dict()}})
+        files |= tokenizer_files(place.tokenizer_path, vocabulary, config["max_position_embeddings"])
+    return files
 
 
-def _tree_folder(place: Place) -> Path:
-    return place.weights if place.room is None else place.weights / place.room
+def _check_apart(out: str | Path, source: Path) -> Path:
+    """The target's path; a UserError if writing it would replace the source."""
+    here, there = Path(out).resolve(), source.resolve()
+    if here == there or here in there.parents:
+        raise UserError("target", out, f"holds what is to be converted, {source}", "choose another folder")
+    return Path(out)
 
 
-class Journal:
-    """What is done, kept in a file that outlives a killed process."""
-
-    def __init__(self, path: Path):
-        self.path, self.done = path, {json.loads(line) for line in path.read_text().splitlines()[1:]}
-
-    def __contains__(self, key: str) -> bool:
-        return key in self.done
-
-    def add(self, key: str) -> None:
-        """Notes it down, on disk."""
-        self.done.add(key)
-        with open(self.path, "a") as file:
-            file.write(json.dumps(key) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
+def _is_weights_folder(folder: Path) -> bool:
+    return _config_of(folder).get("format") == FORMAT
 
 
-@contextlib.contextmanager
-def resumable(out: Path, told: dict, subfolder: str | None) -> Iterator[tuple[Path, Journal]]:
-    """A folder `.NAME.partial` beside `out` to work in, and the journal of what it holds; moved to `out` when complete.
-
-    What an earlier attempt with the same `told` left is gone on with, else it begins anew. An `out` that is a model is replaced at the end;
-    any other existing folder is a UserError.
-    """
-    if out.exists() and not _is_model(out):
-        raise UserError("target", out, "exists and is no converted model", "choose another folder")
-    partial, first = out.with_name(f".{out.name}.partial"), json.dumps(told)
-    journal = partial / JOURNAL
-    if not journal.is_file() or journal.read_text().partition("\n")[0] != first:
-        shutil.rmtree(partial, ignore_errors=True)
-        (partial / (subfolder or "")).mkdir(parents=True)
-        journal.write_text(first + "\n")
-    yield partial, Journal(journal)
-    journal.unlink()
-    if out.exists():
-        shutil.rmtree(out)
-    os.replace(partial, out)
+def _is_export(folder: Path) -> bool:
+    return OWN_KEY in _config_of(folder)
 
 
-def _is_model(folder: Path) -> bool:
-    values = read_json(folder / "config.json") if (folder / "config.json").is_file() else {}
-    return values.get("format") == FORMAT or OWN_KEY in values
+def _config_of(folder: Path) -> dict:
+    return read_json(folder / "config.json") if (folder / "config.json").is_file() else {}
 
 
 def _stamps(folder: Path) -> list[tuple[str, int, int]]:

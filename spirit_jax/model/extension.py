@@ -2,9 +2,12 @@
 
 import dataclasses
 import enum
+import math
 from collections.abc import Callable, Iterator
 
 import numpy as np
+
+from spirit_jax.errors import UserError
 
 Read = Callable[[slice], np.ndarray]
 PIECE = 8192  # old rows at a time
@@ -28,6 +31,11 @@ class Start:
     init: Init = Init.RANDOM
     scale: float = 1e-5
     seed: int = 0
+
+    def __post_init__(self):
+        for name in ("scale", "seed"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise UserError(f"init {name}", getattr(self, name), "must be 0 or above", f"set a {name} of 0 or above")
 
 
 def new_rows(read: Read, old: int, new: int, start: Start, stream: int) -> np.ndarray:

@@ -3,36 +3,43 @@
 from pathlib import Path
 from typing import Any
 
-from spirit_jax.config import ModelConfig, RopeScaling
+from spirit_jax.config import ModelConfig, RopeScaling, from_dict
 from spirit_jax.errors import UserError
 
 KEPT = ("max_position_embeddings", "bos_token_id", "eos_token_id", "pad_token_id")  # ours has no use for them; an export gives them back
-MUST = {"model_type": "llama", "hidden_act": "silu", "attention_bias": False, "mlp_bias": False}
+SAID = {"model_type": "llama", "hidden_act": "silu", "attention_bias": False, "mlp_bias": False}
+MUST = {**SAID, "partial_rotary_factor": 1.0}
 DEFAULT_THETA = 10_000.0
+DEFAULT_POSITIONS = 4096  # Llama 2's; where no config.json of the source's tells
 
 
 def read(values: dict, folder: Path) -> ModelConfig:
     """The model that a config.json describes. A UserError for what isn't a Llama, or a scaling that we don't compute."""
+    rope = values.get("rope_parameters") or values.get("rope_scaling") or {}
     for key, must in MUST.items():
-        if values.get(key, must) != must:
-            raise UserError(f"{folder}/config.json {key}", values[key], f"must be {must}", "only Llama 2 and 3 architectures convert")
+        found = next((place[key] for place in (values, rope) if place.get(key) is not None), must)
+        if found != must:
+            raise UserError(f"{folder}/config.json {key}", found, f"must be {must}", "only Llama 2 and 3 architectures convert")
     try:
         width, heads = values["hidden_size"], values["num_attention_heads"]
-        return ModelConfig(
-            rows=values["vocab_size"],
-            width=width,
-            layers=values["num_hidden_layers"],
-            heads=heads,
-            kv_heads=values.get("num_key_value_heads") or heads,
-            head_width=values.get("head_dim") or width // heads,
-            mlp_width=values["intermediate_size"],
-            rope_theta=float(_rope(values).get("rope_theta") or values.get("rope_theta") or DEFAULT_THETA),
-            rope_scaling=_scaling(_rope(values), folder),
-            norm_eps=float(values["rms_norm_eps"]),
-            tied=bool(values.get("tie_word_embeddings", False)),
-        )
+        ours = {
+            "rows": values["vocab_size"],
+            "width": width,
+            "layers": values["num_hidden_layers"],
+            "heads": heads,
+            "kv_heads": values.get("num_key_value_heads") or heads,
+            "head_width": values.get("head_dim") or width // heads,
+            "mlp_width": values["intermediate_size"],
+            "rope_theta": rope.get("rope_theta") or values.get("rope_theta") or DEFAULT_THETA,
+            "rope_scaling": _scaling(rope, folder),
+            "norm_eps": values["rms_norm_eps"],
+            "tied": bool(values.get("tie_word_embeddings")),
+        }
     except KeyError as error:
         raise UserError(f"{folder}/config.json", str(error), "is missing", "use the folder's own config.json") from error
+    except (TypeError, ZeroDivisionError) as error:
+        raise UserError(f"{folder}/config.json", str(error), "sizes must be numbers above 0", "use the folder's own config.json") from error
+    return from_dict(ours, ModelConfig)
 
 
 def origin(values: dict) -> dict[str, Any]:
@@ -54,11 +61,11 @@ def write(cfg: ModelConfig, origin: dict[str, Any], dtype: str, eos: int, bos: i
         }
     return {
         "architectures": ["LlamaForCausalLM"],
-        **MUST,
+        **SAID,
         "attention_dropout": 0.0,
         "bos_token_id": bos,
         "eos_token_id": eos,
-        "max_position_embeddings": 4096,
+        "max_position_embeddings": int(scaling.factor * scaling.original_max_position) if scaling is not None else DEFAULT_POSITIONS,
         **origin,
         "head_dim": cfg.head_width,
         "hidden_size": cfg.width,
@@ -76,10 +83,6 @@ def write(cfg: ModelConfig, origin: dict[str, Any], dtype: str, eos: int, bos: i
         "use_cache": True,
         "vocab_size": cfg.rows,
     }
-
-
-def _rope(values: dict) -> dict:
-    return values.get("rope_parameters") or values.get("rope_scaling") or {}
 
 
 def _scaling(rope: dict, folder: Path) -> RopeScaling | None:

@@ -13,28 +13,38 @@ from spirit_jax.tokens.vocab import Vocabulary
 SPACE = "▁"
 
 
-def write_tokenizer(source: Path, folder: Path, vocabulary: Vocabulary, longest: int) -> None:
-    """Writes tokenizer.json and tokenizer_config.json, and the SentencePiece model itself where there is one, from the folder `source`."""
+def tokenizer_files(source: Path, vocabulary: Vocabulary, longest: int) -> dict[str, bytes]:
+    """tokenizer.json and tokenizer_config.json, and the SentencePiece model itself where there is one, made from the folder `source`.
+
+    longest: tokens that the model takes. Raises a UserError for a SentencePiece model that can't be said as tokenizer.json.
+    """
+    files = {}
     if (source / SENTENCEPIECE_NAME).is_file():
-        content = (source / SENTENCEPIECE_NAME).read_bytes()
-        (folder / SENTENCEPIECE_NAME).write_bytes(content)
-        model = read(content)
-        values = from_sentencepiece(model, vocabulary)
-        config: dict[str, Any] = {f"{role}_token": model.pieces[getattr(vocabulary, role)].text for role in ("bos", "eos", "unk")}
+        files[SENTENCEPIECE_NAME] = (source / SENTENCEPIECE_NAME).read_bytes()
+        values, config = from_sentencepiece(read(files[SENTENCEPIECE_NAME]), vocabulary), {}
     else:
         values = read_json(source / HUGGING_FACE_NAME)
         config = read_json(source / CONFIG_NAME) if (source / CONFIG_NAME).is_file() else {}
         config.pop("added_tokens_decoder", None)
-    values["added_tokens"] = [*values["added_tokens"], *(_added(vocabulary.text_size + i, p, False) for i, p in enumerate(vocabulary.pieces()))]
-    config |= {"tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": longest, "clean_up_tokenization_spaces": False}
-    (folder / HUGGING_FACE_NAME).write_text(json.dumps(values, ensure_ascii=False), encoding="utf-8")
-    (folder / CONFIG_NAME).write_text(json.dumps(config, ensure_ascii=False, indent=2), encoding="utf-8")
+    added = values.get("added_tokens") or []
+    pieces = values["model"]["vocab"]
+    pieces = pieces if isinstance(pieces, dict) else {piece: id for id, (piece, _) in enumerate(pieces)}
+    names = {id: name for name, id in pieces.items()} | {token["id"]: token["content"] for token in added}
+    roles = {f"{role}_token": names[getattr(vocabulary, role)] for role in ("bos", "eos")}
+    if vocabulary.unk != vocabulary.eos:  # which stands for none
+        roles["unk_token"] = names[vocabulary.unk]
+    values["added_tokens"] = [*added, *(_added(vocabulary.text_size + i, piece, False) for i, piece in enumerate(vocabulary.pieces()))]
+    config |= roles | {"tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": longest, "clean_up_tokenization_spaces": False}
+    files[HUGGING_FACE_NAME] = json.dumps(values, ensure_ascii=False).encode()
+    files[CONFIG_NAME] = (json.dumps(config, ensure_ascii=False, indent=2) + "\n").encode()
+    return files
 
 
 def from_sentencepiece(model: SentencePieceFile, vocabulary: Vocabulary) -> dict[str, Any]:
     """tokenizer.json of a SentencePiece BPE model. A UserError for a model that BPE can't say."""
-    if not (model.is_bpe and model.plain):
-        rule = "only BPE models that leave text as it is, like Llama's, are exported"
+    marked = any(piece.type == PieceType.USER_DEFINED for piece in model.pieces)
+    if marked or not (model.is_bpe and model.plain):
+        rule = "only BPE models that leave text as it is and have no pieces of a user's, like Llama's, are exported"
         raise UserError("tokenizer", SENTENCEPIECE_NAME, rule, "export from a folder with tokenizer.json")
     pieces = [piece.text for piece in model.pieces]
     special = [i for i, piece in enumerate(model.pieces) if piece.type in (PieceType.CONTROL, PieceType.UNKNOWN)]

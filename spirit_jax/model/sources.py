@@ -57,9 +57,11 @@ class HuggingFaceFolder:
         values = read_json(folder / "config.json")
         self.config, self.origin = hf_config.read(values, folder), hf_config.origin(values)
         self.tensors = {name: tensor for path in _files(folder) for name, tensor in _open_file(path).items()}
-        if self.config.tied and "lm_head.weight" in self.tensors:
-            _check_tied(self.tensors, folder)
-            del self.tensors["lm_head.weight"]
+        if self.config.tied and HEAD_NAME in self.tensors:
+            if not _is_tied(self.tensors):
+                fix = "set tie_word_embeddings to false in its config.json"
+                raise UserError("source", folder, "says tied embeddings, but lm_head.weight differs", fix)
+            del self.tensors[HEAD_NAME]
         check(self.config, self.tensors, folder)
 
 
@@ -70,10 +72,9 @@ class MetaFolder:
         parts = [_open_torch(path) for path in sorted(folder.glob("consolidated.*.pth"))]
         if any(part.keys() != parts[0].keys() for part in parts):
             raise UserError("source", folder, "has consolidated.*.pth files with different tensors", "complete the download")
-        layers = range(1 + max(int(name.split(".")[1]) for name in parts[0] if name.startswith("layers.")))
-        names = {name.meta.format(layer): (name, layer) for name in TABLE for layer in (layers if name.layered else (None,))}
-        rows = _meta_rows(parts, folder)
-        self.config, self.origin = meta_config.read(read_json(folder / "params.json"), rows, HEAD_META not in parts[0], folder), {}
+        params = read_json(folder / "params.json")
+        self.config, self.origin = meta_config.read(params, _meta_rows(parts, params, folder), HEAD_META not in parts[0], folder), {}
+        names = {name.meta.format(layer): (name, layer) for name, layer in rows_of(self.config)}
         self.tensors = {}
         for theirs in parts[0]:
             if theirs in names:
@@ -82,10 +83,13 @@ class MetaFolder:
             elif not is_ignored(theirs):
                 self.tensors[theirs] = parts[0][theirs]
         check(self.config, self.tensors, folder)
+        if not self.config.tied and _is_tied(self.tensors):  # Meta stores it twice
+            del self.tensors[HEAD_NAME]
+            self.config = meta_config.read(params, self.config.rows, True, folder)
 
 
-HEAD_META = next(name.meta for name in TABLE if name.ours == HEAD)
-EMBED_META = next(name.meta for name in TABLE if name.ours == EMBED)
+HEAD_NAME, HEAD_META = next((name.hugging_face, name.meta) for name in TABLE if name.ours == HEAD)
+EMBED_NAME, EMBED_META = next((name.hugging_face, name.meta) for name in TABLE if name.ours == EMBED)
 
 
 def check(cfg: ModelConfig, tensors: dict[str, Tensor], folder: Path) -> None:
@@ -132,7 +136,7 @@ def _open_safetensors(path: Path) -> dict[str, Tensor]:
         with safe_open(path, "numpy") as file:
             parts = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
             return {n: Tensor(tuple(part.get_shape()), _dtype(part.get_dtype(), path, n), reader(n)) for n, part in parts.items()}
-    except SafetensorError as error:
+    except (SafetensorError, OSError, ValueError) as error:
         raise UserError("weight file", path, f"is damaged ({error})", "download it again") from error
 
 
@@ -172,13 +176,12 @@ def _dtype(name: str, path: Path, tensor: str) -> str:
     return DTYPES[name]
 
 
-def _check_tied(tensors: dict[str, Tensor], folder: Path) -> None:
-    embed, head = tensors.get("model.embed_tokens.weight"), tensors["lm_head.weight"]
-    if embed is None:
-        return
-    rows = next(pieces(embed.shape[0], embed.shape[0], 1))
-    if embed.shape != head.shape or not np.array_equal(embed.read(rows), head.read(rows)):
-        raise UserError("source", folder, "says tied embeddings, but lm_head.weight differs", "set tie_word_embeddings to false in its config.json")
+def _is_tied(tensors: dict[str, Tensor]) -> bool:
+    """Whether the head is the embedding, to the bit. An untied one is known by its first piece."""
+    embed, head = tensors.get(EMBED_NAME), tensors[HEAD_NAME]
+    if embed is None or embed.shape != head.shape:
+        return False
+    return all(np.array_equal(embed.read(rows), head.read(rows)) for rows in pieces(embed.shape[0], 4 * embed.shape[-1], 2**24))
 
 
 def pieces(count: int, row_bytes: int, limit: int = 2**28) -> Iterator[slice]:
@@ -188,13 +191,12 @@ def pieces(count: int, row_bytes: int, limit: int = 2**28) -> Iterator[slice]:
         yield slice(start, min(start + step, count))
 
 
-def _meta_rows(parts: list[dict[str, Tensor]], folder: Path) -> int:
+def _meta_rows(parts: list[dict[str, Tensor]], params: dict, folder: Path) -> int:
     """Rows of the embedding: Llama 2's shards cut its width, Llama 3's its rows."""
     if EMBED_META not in parts[0]:
         raise UserError("source", folder, f"lacks {EMBED_META}", "name a Llama checkpoint")
-    width = int(read_json(folder / "params.json").get("dim", 0))
-    rows = [part[EMBED_META].shape[0] for part in parts]
-    return rows[0] if parts[0][EMBED_META].shape[1] < width else sum(rows)
+    shapes = [part[EMBED_META].shape for part in parts]
+    return shapes[0][0] if shapes[0][-1] != params.get("dim") else sum(shape[0] for shape in shapes)
 
 
 def _join(parts: list[Tensor], name: Name, cfg: ModelConfig, theirs: str) -> Tensor:

@@ -5,6 +5,7 @@ Text is only text here: `[Hu3]`, `[Text]` or `</s>` typed by a user are encoded 
 
 import importlib
 import io
+import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Protocol
@@ -26,6 +27,7 @@ class _Backend(Protocol):
     bos: int
     eos: int
     unk: int
+    identity: tuple[bytes, ...]
 
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]: ...
 
@@ -35,11 +37,11 @@ class _Backend(Protocol):
 class TextTokenizer:
     """Text to ids and back.
 
-    size: number of ids. bos, eos, unk: ids (unk is eos where the tokenizer has none). fingerprint: short hash of its files.
+    size: number of ids. bos, eos, unk: ids (unk is eos where the tokenizer has none). fingerprint: short hash of what makes its ids.
     """
 
     def __init__(self, files: dict[str, bytes], backend: _Backend):
-        self.files, self.fingerprint, self._backend = files, fingerprint(*files.values()), backend
+        self.files, self.fingerprint, self._backend = files, fingerprint(*backend.identity), backend
         self.size, self.bos, self.eos, self.unk = backend.size, backend.bos, backend.eos, backend.unk
         # SentencePiece (Llama 2) puts its own space before a word; byte-level BPE (Llama 3) needs it written.
         self._before_word = "" if self.encode("a a") == self.encode("a") * 2 else " "
@@ -129,7 +131,7 @@ def _from_model(content: bytes, path: Path) -> TextTokenizer:
 
 class _SentencePiece:
     def __init__(self, content: bytes):
-        self.processor = sentencepiece.SentencePieceProcessor()
+        self.processor, self.identity = sentencepiece.SentencePieceProcessor(), (content,)
         self.processor.LoadFromSerializedProto(content)
         self.size = self.processor.GetPieceSize()
         self.bos, self.eos, self.unk = self.processor.bos_id(), self.processor.eos_id(), self.processor.unk_id()
@@ -147,7 +149,8 @@ class _HuggingFace:
     NAMES = {"bos": ("<s>", "<|begin_of_text|>", "<bos>"), "eos": ("</s>", "<|end_of_text|>", "<eos>", "<|endoftext|>"), "unk": ("<unk>",)}
 
     def __init__(self, path: Path, config: dict):
-        if "model" not in read_json(path):
+        values = read_json(path)
+        if "model" not in values:
             raise UserError("tokenizer", path, "must have a key model, as the tokenizers package writes it", "download it again")
         try:
             tokenizers = importlib.import_module("tokenizers")
@@ -155,9 +158,11 @@ class _HuggingFace:
             raise UserError("tokenizer", path, "needs the package tokenizers", "pip install tokenizers") from error
         self.tokenizer = tokenizers.Tokenizer.from_file(str(path))
         self.tokenizer.encode_special_tokens = True  # "</s>" in a text is text
-        self.size = self.tokenizer.get_vocab_size(with_added_tokens=True)
+        self.size = 1 + max(self.tokenizer.get_vocab(with_added_tokens=True).values(), default=-1)  # ids may have gaps
         self.bos, self.eos = self._special("bos", config), self._special("eos", config)
         self.unk = self._special("unk", config, self.eos)
+        # Not the files' bytes: what goes out and comes back is written anew.
+        self.identity = (json.dumps(values, sort_keys=True).encode(), *(str(id).encode() for id in (self.bos, self.eos, self.unk)))
 
     def _special(self, role: str, config: dict, fallback: int | None = None) -> int:
         named = config.get(f"{role}_token")

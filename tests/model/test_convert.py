@@ -113,7 +113,7 @@ def test_speech_rows_come_after_the_text_rows(tmp_path, source, init):
 def test_a_model_with_speech_rows_is_left_as_it_is(tmp_path, source):
     import_llama(source, tmp_path / "a", Options(SMALL))
     export_llama(tmp_path / "a", tmp_path / "b")
-    plan = import_llama(tmp_path / "b", tmp_path / "c", Options(Request(units=77)))
+    plan = import_llama(tmp_path / "b", tmp_path / "c", Options(Request(units=7)))
     assert plan.keep
     assert plan.vocabulary == Vocabulary(PIECES, 10, 4, 3)
     assert equal(load_model(tmp_path / "a").llama, load_model(tmp_path / "c").llama)
@@ -124,7 +124,7 @@ def test_published_rows_are_recognised_without_being_told(tmp_path, tokenizer):
         cfg = dataclasses.replace(CONFIG, rows=vocabulary.rows())
         folder = write_folder(tmp_path / str(cfg.rows), tensors(cfg), cfg)
         shutil.copy(tokenizer / "tokenizer.model", folder)
-        plan = import_llama(folder, tmp_path / "out", Options(SMALL))
+        plan = import_llama(folder, tmp_path / "out", Options(Request(units=10)))
         assert (plan.vocabulary, plan.rows, plan.keep) == (vocabulary, cfg.rows, True)
 
 
@@ -219,7 +219,7 @@ def test_a_tokenizer_larger_than_the_model_is_refused(tmp_path, tokenizer):
 
 def test_a_folder_that_is_no_model_is_not_replaced(tmp_path):
     (tmp_path / "out").mkdir()
-    with pytest.raises(UserError, match="exists and is no converted model"):
+    with pytest.raises(UserError, match="exists and is nothing that this command wrote"):
         import_llama(write_folder(tmp_path / "a", tensors()), tmp_path / "out")
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from spirit_jax.errors import UserError
 from spirit_jax.model import sentencepiece_file
-from spirit_jax.model.hf_tokenizer import write_tokenizer
+from spirit_jax.model.hf_tokenizer import tokenizer_files
 from spirit_jax.model.vocabulary import read_tokenizer
 from spirit_jax.tokens.strings import parse_prompt, render
 from spirit_jax.tokens.text import TextTokenizer, train_tokenizer
@@ -16,6 +16,11 @@ WORDS = ["the", "quick", "brown", "fox", "jumps", "over", "lazy", "dogs", "naïv
 TEXTS = ["the cat sat", " two  spaces ", "naïve café 2027", "日本 tokens\nand lines", "a", "", "brown foxes jump, overly", "[Hu", "quickly▁the"]
 
 
+def write_tokenizer(source, out, vocabulary):
+    for name, content in tokenizer_files(source, vocabulary, 512).items():
+        (out / name).write_bytes(content)
+
+
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory):
     """A text tokenizer's folder, and its Hugging Face export with speech tokens."""
@@ -23,7 +28,7 @@ def folders(tmp_path_factory):
     rng = np.random.default_rng(0)
     tokenizer = train_tokenizer((" ".join(rng.choice(WORDS, 7)) for _ in range(400)), 340, source / "tokenizer.model")
     vocabulary = Vocabulary(tokenizer.size, 20, 5, 4)
-    write_tokenizer(source, out, vocabulary, 512)
+    write_tokenizer(source, out, vocabulary)
     return source, out, tokenizer, vocabulary
 
 
@@ -47,13 +52,13 @@ def test_the_way_back_finds_the_text_tokenizer_and_the_speech_tokens(folders, tm
     _, out, tokenizer, vocabulary = folders
     for name in ("tokenizer.json", "tokenizer_config.json"):
         (tmp_path / name).write_bytes((out / name).read_bytes())
-    again, pieces = read_tokenizer(tmp_path)
-    assert again is not None
+    found = read_tokenizer(tmp_path)
+    again = found.tokenizer
     assert (again.size, again.bos, again.eos) == (tokenizer.size, tokenizer.bos, tokenizer.eos)
-    assert pieces == vocabulary.pieces()
+    assert found.pieces == tuple(vocabulary.pieces())
     again.save(tmp_path / "text")
     (tmp_path / "second").mkdir()
-    write_tokenizer(tmp_path / "text", tmp_path / "second", vocabulary, 512)
+    write_tokenizer(tmp_path / "text", tmp_path / "second", vocabulary)
     first, second = (json.loads((folder / "tokenizer.json").read_text()) for folder in (out, tmp_path / "second"))
     assert first == second
 
@@ -64,10 +69,9 @@ def test_speech_pieces_inside_a_sentencepiece_model_are_taken_out(folders, tmp_p
     grown = content + b"".join(_piece(piece) for piece in vocabulary.pieces())
     (tmp_path / "tokenizer.model").write_bytes(grown)
     assert TextTokenizer.load(tmp_path).size == vocabulary.size
-    again, pieces = read_tokenizer(tmp_path)
-    assert again is not None
-    assert (again.size, pieces) == (tokenizer.size, vocabulary.pieces())
-    assert again.encode("the [Hu3] fox") == tokenizer.encode("the [Hu3] fox")
+    found = read_tokenizer(tmp_path)
+    assert (found.tokenizer.size, found.pieces) == (tokenizer.size, tuple(vocabulary.pieces()))
+    assert found.tokenizer.encode("the [Hu3] fox") == tokenizer.encode("the [Hu3] fox")
 
 
 def _piece(text: str) -> bytes:
@@ -94,4 +98,4 @@ def test_a_model_that_normalises_is_refused(folders, tmp_path):
     sentencepiece.SentencePieceTrainer.train(sentence_iterator=iter(WORDS * 20), model_prefix=str(tmp_path / "tokenizer"), **settings)
     assert other.is_file()
     with pytest.raises(UserError, match="only BPE models that leave text as it is"):
-        write_tokenizer(tmp_path, tmp_path, Vocabulary(30, 3), 512)
+        tokenizer_files(tmp_path, Vocabulary(30, 3), 512)
