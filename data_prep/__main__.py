@@ -8,6 +8,7 @@ COMMANDS = {
     "synthesize": ("data_prep.synthesize", "a spoken demo corpus with exact word times, by espeak-ng"),
     "tokenizer": ("data_prep.tokenizer", "train a SentencePiece text tokenizer on a corpus' text"),
     "fit-codec": ("data_prep.fit_codec", "train the embedded speech codec on a corpus' audio"),
+    "fit-units": ("data_prep.fit_units", "phonetic units of your own: k-means over HuBERT features"),
     "units": ("data_prep.extract_units", "speech to units; bad files are set aside"),
     "shards": ("data_prep.token_shards", "units and texts to TFDS shards"),
     "stats": ("data_prep.stats", "what a folder of shards holds"),

@@ -10,10 +10,11 @@ from pathlib import Path
 from spirit_jax import config
 from spirit_jax.codec_training.loop import train
 from spirit_jax.codec_training.pitch import PitchPart
-from spirit_jax.codec_training.recipes import PitchRun, VocoderRun
+from spirit_jax.codec_training.recipes import PitchRun, StyleRun, VocoderRun
+from spirit_jax.codec_training.style import StylePart
 from spirit_jax.codec_training.vocoder import VocoderPart
 
-PARTS = {"vocoder": (VocoderRun, VocoderPart), "pitch": (PitchRun, PitchPart)}
+PARTS = {"vocoder": (VocoderRun, VocoderPart), "pitch": (PitchRun, PitchPart), "style": (StyleRun, StylePart)}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -12,10 +12,9 @@ import grain
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 
 from spirit_jax.codec_training.corpus import Recording, read_corpus
-from spirit_jax.codec_training.optimizer import adam
+from spirit_jax.codec_training.optimizer import adam, update
 from spirit_jax.codec_training.recipes import PitchRun
 from spirit_jax.errors import UserError
 from spirit_jax.progress import track
@@ -139,9 +138,7 @@ def pitch_step(part: PitchPart, state: TrainState, x_BFC: jax.Array) -> tuple[Tr
 
     network = state.model["network"]
     grads, (z_BND, codes_BN, figures) = jax.grad(loss, has_aux=True)(network)
-    with jax.numpy_dtype_promotion("standard"):  # optax mixes its integer counter with floats
-        updates, opt = part.optimizer.update(grads, state.opt, network)
-        network = optax.apply_updates(network, updates)
+    network, opt = update(part.optimizer, network, grads, state.opt)
     key = jax.random.fold_in(jax.random.key(part.config.train.seed), state.step)
     vectors_ND, codes_N = z_BND.reshape(-1, z_BND.shape[-1]), codes_BN.reshape(-1)
     count_K, sum_KD, restarts = update_codebook(part.config, state.model["count_K"], state.model["sum_KD"], vectors_ND, codes_N, key)

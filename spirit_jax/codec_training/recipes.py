@@ -148,3 +148,28 @@ class PitchRun:
         if self.segment_frames % self.network.frames_per_code:
             rule = f"must be whole codes of {self.network.frames_per_code} frames"
             raise UserError("segment_frames", self.segment_frames, rule, "set segment_frames=208")
+
+
+@part
+class StyleRun:
+    """Style codes at 1 Hz (paper section 3.1): k-means of `codes` over the means of a teacher's features over each second, and a wav2vec 2.0
+    classifier that learns to tell the codes from the sound, as in the published release.
+
+    teacher, student: Hugging Face folders, of 50 frames a second. teacher_layer: 1-based, None: the last but one. The student's convolutions stay
+    as they are, and the codes lie in rows of `seconds`: choices, as are the rate and the projected width, those of transformers' fine-tuning.
+    """
+
+    train: StepsConfig
+    teacher: str
+    student: str
+    corpus: CorpusConfig = CorpusConfig()
+    teacher_layer: int | None = None
+    codes: int = 100
+    projected: int = 256
+    seconds: int = 4
+    optim: AdamConfig = AdamConfig(rate=3e-5, b1=0.9, b2=0.999)
+    mesh: MeshConfig = MeshConfig()
+    checkpoint: CheckpointConfig = CheckpointConfig()
+
+    def __post_init__(self):
+        require_positive(self, "run", "codes", "projected", "seconds")

@@ -13,12 +13,11 @@ import grain
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 
 from spirit_jax.codec_training import losses, vocoder_data
 from spirit_jax.codec_training.corpus import Corpus, Recording, read_corpus
 from spirit_jax.codec_training.discriminators import Discriminators
-from spirit_jax.codec_training.optimizer import adam
+from spirit_jax.codec_training.optimizer import adam, update
 from spirit_jax.codec_training.recipes import GeneratorSizes, VocoderRun
 from spirit_jax.errors import UserError
 from spirit_jax.files import write_json
@@ -73,9 +72,7 @@ class VocoderPart:
 
     def update(self, state: TrainState, name: str, grads: Any) -> tuple[Any, Any]:
         """The network of that name after one update, and its optimizer's state."""
-        with jax.numpy_dtype_promotion("standard"):  # optax mixes its integer counter with floats
-            updates, opt = self.optimizer.update(grads, state.opt[name], state.model[name])
-            return optax.apply_updates(state.model[name], updates), opt
+        return update(self.optimizer, state.model[name], grads, state.opt[name])
 
     def speak(self, generator: Generator, batch: Batch) -> tuple[jax.Array, jax.Array]:
         """The stretches of a batch [B, S], and the loss of durations."""

@@ -9,30 +9,18 @@ import jax
 import numpy as np
 import pytest
 
-from spirit_jax.codec_training import loop
 from spirit_jax.codec_training.loop import train
 from spirit_jax.codec_training.recipes import GeneratorSizes
 from spirit_jax.codec_training.vocoder import VocoderPart
 from spirit_jax.config import MeshConfig
 from spirit_jax.errors import UserError
 from spirit_jax.speech.codec import load_codec
-from tests.codec_training.world import make_wav, vocoder_run, write_corpus
-
-
-@pytest.fixture(autouse=True)
-def devices_of_the_mesh(monkeypatch):
-    """Runs see as many devices as their mesh has."""
-    make = loop.make_mesh
-    monkeypatch.setattr(loop, "make_mesh", lambda config: make(config, jax.devices()[: config.data * config.fsdp * config.tensor]))
+from tests.codec_training.world import make_wav, rows_of, vocoder_run, write_corpus
 
 
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory):
     return write_corpus(tmp_path_factory.mktemp("corpus"))
-
-
-def rows_of(out):
-    return [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
 
 
 @pytest.mark.slow

@@ -1,5 +1,6 @@
 """A tiny corpus of two voices in files, with units, and recipes that train on it in seconds."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -54,6 +55,11 @@ def write_corpus(folder: Path, codec: Codec | None = None, count: int = 10) -> t
     write_jsonl(folder / "units/units-0.jsonl", rows)
     write_json(folder / "units/summary.json", {"encoder_fingerprint": codec.fingerprint, "shards": ["units-0.jsonl"]})
     return folder / "units", folder / "codec"
+
+
+def rows_of(out: Path) -> list[dict]:
+    """A run's metrics."""
+    return [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
 
 
 def vocoder_run(units: Path, codec: Path, steps: int, adversarial_from: int = 0, mesh: MeshConfig = ONE, every: int = 100) -> VocoderRun:

@@ -1,0 +1,91 @@
+"""Phonetic units of your own: k-means over HuBERT features, streamed, so that memory doesn't grow with the corpus (paper section 3.1).
+
+python -m data_prep fit-units --audio corpus/manifest.jsonl --hubert mhubert-base-25hz --out codec
+"""
+
+import argparse
+import random
+import zlib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+
+from data_prep.corpus import TRAINING_SPLITS, read_corpus
+from data_prep.fit_codec import draw_audio
+from spirit_jax.errors import UserError
+from spirit_jax.speech.hubert import Hubert, extract_features, load_hubert
+from spirit_jax.speech.quantizer import nearest
+from spirit_jax.speech.speech_codec import Parts, SpeechCodec
+from spirit_jax.speech.streaming_kmeans import StreamingKmeans
+from spirit_jax.speech.unit_quantizers import KmeansQuantizer
+from spirit_jax.units import SAMPLE_RATE, UNIT_RATE
+
+GROUP_SECONDS = 120  # audio encoded at a time
+HELD_OUT_SECONDS = 300.0  # audio that the centres are judged by: a choice
+SET_APART = 50  # one recording in so many is held out where no row is of another split
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the command's options."""
+    parser.add_argument("--audio", type=Path, required=True, help="manifest, or folder of recordings")
+    parser.add_argument("--hubert", type=Path, required=True, help="a Hugging Face HuBERT folder, or a fairseq checkpoint (.pt)")
+    parser.add_argument("--layer", type=int, help="whose output is the feature, from 1 on; default: the last but one")
+    parser.add_argument("--units", type=int, default=500, help="phonetic codes")
+    parser.add_argument("--max-hours", type=float, default=100.0, help="audio to train on, drawn at random")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the codec, which encodes only until a vocoder is trained")
+    parser.add_argument("--seed", type=int, default=0)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Trains, prints the held-out distance after the first batch and at the end, and writes a codec of these units."""
+    if args.units < 2 or args.max_hours <= 0:
+        raise UserError("--units, --max-hours", (args.units, args.max_hours), "need at least 2 codes and some audio", "for example --units 500")
+    train, held_out = split(read_corpus(args.audio))
+    hubert = load_hubert(args.hubert, args.layer)
+    if hubert.frame_rate != UNIT_RATE:
+        raise UserError("--hubert frames a second", hubert.frame_rate, f"must be {UNIT_RATE}", "use a HuBERT whose strides multiply to 640")
+    random.Random(args.seed).shuffle(train)
+    judges_ND = np.concatenate([*features(hubert, draw_audio(held_out, HELD_OUT_SECONDS))])
+    kmeans, first = StreamingKmeans(args.units, args.seed), None
+    for x_ND in features(hubert, draw_audio(train, args.max_hours * 3600)):
+        kmeans.add(x_ND)
+        if first is None and kmeans.points:
+            first = distance(judges_ND, kmeans.centers_KD)
+    centers_KD = kmeans.finish()
+    last = distance(judges_ND, centers_KD)
+    codec = SpeechCodec.assemble(Parts(hubert, KmeansQuantizer(centers_KD)))
+    codec.save(args.out)
+    print(f"held-out mean squared distance {last if first is None else first:.4f} after the first batch, {last:.4f} after {kmeans.points:,} frames")
+    print(f"{args.out}: {codec.unit_count} units, {kmeans.restarts} begun anew, fingerprint {codec.fingerprint}")
+    return 0
+
+
+def split(rows: list[dict]) -> tuple[list[dict], list[dict]]:
+    """Rows to train on and rows to judge by: those of other splits, or one training row in `SET_APART`. UserError if either is empty."""
+    spoken = [row for row in rows if row["audio"]]
+    train = [row for row in spoken if row["split"] in TRAINING_SPLITS]
+    held_out = [row for row in spoken if row["split"] not in TRAINING_SPLITS]
+    if not held_out:
+        held_out = [row for row in train if zlib.crc32(row["id"].encode()) % SET_APART == 0] or train[:1]
+        train = [row for row in train if row not in held_out]
+    if not train or not held_out:
+        raise UserError("corpus", f"{len(train)} recordings", f"to train on and {len(held_out)} to judge by are too few", "give more recordings")
+    return train, held_out
+
+
+def features(hubert: Hubert, wavs: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+    """Features [N, D] of about two minutes of sound at a time."""
+    group: list[np.ndarray] = []
+    for wav in wavs:
+        group.append(wav)
+        if sum(map(len, group)) >= GROUP_SECONDS * SAMPLE_RATE:
+            yield np.concatenate(extract_features(hubert, group))
+            group = []
+    if group:
+        yield np.concatenate(extract_features(hubert, group))
+
+
+def distance(x_ND: np.ndarray, centers_KD: np.ndarray) -> float:
+    """Mean squared distance of points to their nearest centres."""
+    return float(nearest(x_ND, centers_KD)[1].mean(dtype=np.float64))

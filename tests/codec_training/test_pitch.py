@@ -1,0 +1,65 @@
+"""The pitch VQ-VAE's training: held-out F0 comes nearer, codes are used, dead ones begin anew."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from spirit_jax.codec_training.loop import train
+from spirit_jax.codec_training.pitch import PitchPart, update_codebook
+from spirit_jax.codec_training.recipes import AdamConfig, CorpusConfig, PitchRun, StepsConfig
+from spirit_jax.errors import UserError
+from spirit_jax.speech.codec import load_codec
+from spirit_jax.speech.pitch_vqvae import PitchConfig, StackConfig
+from spirit_jax.speech.speech_codec import SpeechCodec, Variant
+from tests.codec_training.world import ONE, rows_of, write_corpus
+from tests.speech.tiny_codec import tiny_parts
+
+STACK = StackConfig(inner_width=16, width=8, downs=4, stride=2, depth=1, hidden_width=16, dilation_growth=3)
+
+
+def recipe(units, codec, steps):
+    return PitchRun(
+        train=StepsConfig(steps, batch_rows=8, log_every=10, evaluate_every=0),
+        corpus=CorpusConfig(str(units), str(codec), evaluated=4),
+        network=PitchConfig(("norm_f0_interp", "vuv"), STACK, STACK, 12),
+        segment_frames=96,
+        optim=AdamConfig(rate=5e-3),
+        mesh=ONE,
+    )
+
+
+@pytest.mark.slow
+def test_training_improves_held_out_pitch_and_makes_a_codec_expressive(tmp_path):
+    codec = SpeechCodec.assemble(dataclasses.replace(tiny_parts(), pitch=None), Variant.BASE)
+    units, folder = write_corpus(tmp_path / "corpus", codec)
+    assert train(PitchPart(recipe(units, folder, 200)), tmp_path / "run") == 200
+    rows = rows_of(tmp_path / "run")
+    assert rows[-1]["held_out_f0_error_hz"] < 0.7 * rows[-1]["held_out_f0_error_hz_of_mean"]
+    assert rows[-1]["held_out_f0_error_hz"] < 0.7 * rows[0]["held_out_f0_error_hz"]
+    assert rows[-1]["held_out_codes_used"] >= 6
+    assert rows[-1]["held_out_perplexity"] > 3
+    made = load_codec(tmp_path / "run/codec")
+    assert (made.pitch_count, made.unit_count) == (12, codec.unit_count)
+    assert made.variant is Variant.EXPRESSIVE, "the style encoder was there already"
+
+
+def test_a_codec_with_its_own_pitch_is_refused(tmp_path):
+    units, codec = write_corpus(tmp_path / "corpus", count=5)
+    with pytest.raises(UserError, match="pitch codes of its own"):
+        PitchPart(recipe(units, codec, 1))
+
+
+def test_the_codebook_is_the_moving_mean_and_dead_codes_begin_anew():
+    cfg = recipe("units", "codec", 1)
+    vectors = jnp.array([[1.0, 0.0], [3.0, 0.0], [0.0, 8.0], [0.0, 8.0]])
+    count, total = jnp.array([2.0, 2.0, 0.5]), jnp.array([[2.0, 0.0], [0.0, 16.0], [50.0, 50.0]])
+    count, total, restarts = update_codebook(cfg, count, total, vectors, jnp.array([0, 0, 1, 1]), jax.random.key(0))
+    book = np.asarray(total / count[:, None])
+    np.testing.assert_allclose(book[0], [(0.99 * 2 + 0.01 * 4) / 2, 0], rtol=1e-6)
+    np.testing.assert_allclose(book[1], [0, 8], rtol=1e-6)
+    assert restarts == 1
+    assert any(np.allclose(book[2], vector) for vector in vectors)
+    assert count[2] == pytest.approx(4 / 3)

@@ -1,0 +1,60 @@
+"""Style: a student learns a teacher's codes and tells them on held-out sound."""
+
+import dataclasses
+
+import pytest
+
+from spirit_jax.codec_training import style
+from spirit_jax.codec_training.loop import train
+from spirit_jax.codec_training.recipes import AdamConfig, CorpusConfig, StepsConfig, StyleRun
+from spirit_jax.codec_training.style import StylePart
+from spirit_jax.errors import UserError
+from spirit_jax.speech.codec import load_codec
+from spirit_jax.speech.hubert import Hubert
+from spirit_jax.speech.speech_codec import SpeechCodec, Variant
+from tests.codec_training.world import ONE, make_wav, rows_of, write_corpus
+from tests.speech.encoders import AT_25_HZ, random_encoder
+from tests.speech.tiny_codec import AT_50_HZ, tiny_parts
+
+
+def recipe(units, codec, steps, **changes):
+    return StyleRun(
+        train=StepsConfig(steps, batch_rows=4, log_every=10, evaluate_every=0),
+        teacher="teacher",
+        student="student",
+        corpus=CorpusConfig(str(units), str(codec), evaluated=8),
+        codes=3,
+        projected=8,
+        seconds=1,
+        optim=AdamConfig(rate=1e-2),
+        mesh=ONE,
+        **changes,
+    )
+
+
+@pytest.fixture
+def corpus(tmp_path):
+    codec = SpeechCodec.assemble(dataclasses.replace(tiny_parts(), style=None), Variant.BASE)
+    return write_corpus(tmp_path / "corpus", codec)
+
+
+@pytest.mark.slow
+def test_the_student_tells_held_out_codes(corpus, tmp_path, monkeypatch):
+    encoders = {"teacher": random_encoder(AT_50_HZ, 1), "student": random_encoder(AT_50_HZ, 2)}
+    monkeypatch.setattr(style, "load_hubert", lambda path, layer=None: Hubert(encoders[path], 1))
+    assert train(StylePart(recipe(*corpus, 150)), tmp_path / "run") == 150
+    before, after = rows_of(tmp_path / "run")[0], rows_of(tmp_path / "run")[-1]
+    assert after["held_out_accuracy"] > before["held_out_accuracy"]
+    assert after["held_out_accuracy"] > after["held_out_accuracy_of_commonest"] + 0.1
+    assert after["held_out_distance"] < 0.8 * after["held_out_distance_of_mean"]
+    made = load_codec(tmp_path / "run/codec")
+    assert made.style_count == 3
+    (speech,) = made.encode_batch([make_wav(0, 0)])
+    assert speech.style is not None
+    assert len(speech.style) == 2
+
+
+def test_a_teacher_of_another_rate_is_refused(corpus, monkeypatch):
+    monkeypatch.setattr(style, "load_hubert", lambda path, layer=None: Hubert(random_encoder(AT_25_HZ), 1))
+    with pytest.raises(UserError, match="teacher frames a second"):
+        StylePart(recipe(*corpus, 1))

@@ -1,0 +1,61 @@
+"""Own phonetic units: the command makes a codec, better on held-out sound than after its first batch."""
+
+import json
+import re
+
+import pytest
+
+from data_prep import fit_units
+from data_prep.fit_units import split
+from spirit_jax.commands import Parser
+from spirit_jax.errors import UserError
+from spirit_jax.speech import audio
+from spirit_jax.speech.codec import load_codec
+from spirit_jax.speech.hubert import Hubert
+from tests.speech.encoders import AT_25_HZ, random_encoder
+from tests.speech.synthetic import babble
+from tests.speech.tiny_codec import AT_50_HZ
+
+
+def run(*argv):
+    parser = Parser()
+    fit_units.add_arguments(parser)
+    return fit_units.run(parser.parse_args([*map(str, argv)]))
+
+
+@pytest.fixture
+def manifest(tmp_path):
+    rows = []
+    for number in range(8):
+        audio.save(tmp_path / f"{number}.wav", babble(8, number)[0])
+        rows.append({"id": str(number), "audio": f"{number}.wav", "split": "train" if number else "heldout"})
+    (tmp_path / "manifest.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    return tmp_path / "manifest.jsonl"
+
+
+def test_units_improve_over_the_stream(manifest, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(fit_units, "load_hubert", lambda path, layer: Hubert(random_encoder(AT_25_HZ), 1))
+    monkeypatch.setattr(fit_units, "GROUP_SECONDS", 16)
+    assert run("--audio", manifest, "--hubert", "tiny", "--units", 8, "--out", tmp_path / "codec") == 0
+    first, last = map(float, re.findall(r"distance ([\d.]+) after the first batch, ([\d.]+)", capsys.readouterr().out)[0])
+    assert last < first
+    codec = load_codec(tmp_path / "codec")
+    assert codec.unit_count == 8
+    (speech,) = codec.encode_batch([babble(2, 100)[0]])
+    assert len(set(speech.units.tolist())) > 3
+
+
+def test_another_rate_and_too_little_sound_are_refused(manifest, tmp_path, monkeypatch):
+    monkeypatch.setattr(fit_units, "load_hubert", lambda path, layer: Hubert(random_encoder(AT_50_HZ), 1))
+    with pytest.raises(UserError, match="25"):
+        run("--audio", manifest, "--hubert", "tiny", "--out", tmp_path / "codec")
+    with pytest.raises(UserError, match="to judge by"):
+        split([{"id": "a", "audio": "a.wav", "split": "train"}])
+    assert not (tmp_path / "codec").exists()
+
+
+def test_without_another_split_some_training_rows_judge():
+    rows = [{"id": str(number), "audio": f"{number}.wav", "split": "speech"} for number in range(200)]
+    train, held_out = split(rows)
+    assert 0 < len(held_out) < 12
+    assert len(train) + len(held_out) == 200
