@@ -147,10 +147,11 @@ class DataConfig:
     append_eos: bool = True  # a choice; without it a transcript has no end
     asr_marker: str = "transcript:"  # text between [Text] and a transcript, so that it differs from a continuation: a choice
     tts_marker: str = "speak:"
-    workers: int = 0  # reader processes; part of the run's identity, since the order depends on it
+    workers: int = 0  # reader processes of a stream; part of the run's identity, since the order depends on it
+    streams: int = 1  # disjoint parts of the records, each packed apart; each process reads whole ones: at least one a process
 
     def __post_init__(self):
-        require_positive(self, "data", "sequence_length")
+        require_positive(self, "data", "sequence_length", "streams")
         for name in ("text_span_words", "speech_span_words"):
             low, high = getattr(self, name)
             if not 1 <= low <= high:

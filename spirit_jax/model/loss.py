@@ -1,6 +1,6 @@
 """Cross-entropy without keeping the logits.
 
-B rows, T tokens, D width, V vocabulary rows, M modalities.
+B rows, T tokens, D width, V vocabulary rows, M modalities, N sources.
 
 The logits of a chunk of tokens live only while that chunk is worked on, in float32. When a gradient is wanted, the same pass that makes the
 logits also makes their gradient, so nothing is computed twice and no [B, T, V] array is kept: three matrix products in all.
@@ -18,19 +18,28 @@ MODALITIES = ("text", "speech", "tag")  # order of the sums by modality
 LOGITS_BYTES = 2**26  # float32 logits of one chunk, a device: a choice
 
 
-def loss_terms(llama: Llama, batch: Batch, text_size: int) -> tuple[jax.Array, dict[str, jax.Array]]:
+def loss_terms(llama: Llama, batch: Batch, text_size: int, sources: int = 1) -> tuple[jax.Array, dict[str, jax.Array]]:
     """The sum of weight · nll over the batch, to differentiate, and its parts.
 
     nll is -ln p(target). `text_size` is the number of text ids (Vocabulary.text_size): by their targets, tokens are text (below it), tags
     (the two ids from it on) or speech. Parts, float32 [M] in the order of MODALITIES: "nll" the weighted sums, "weight" the sums of weights.
+    "source_nll" and "source_weight": the same by source, float32 [N] for N = `sources`; all one source without `batch.source_ids`.
     Divide sums by sums of weights for means; sums of several batches add up.
     """
     hidden_BTD, _ = llama.hidden(batch.tokens, batch.positions, batch.segment_ids)
     total, nll_BT = cross_entropy(hidden_BTD, llama.output_VD, batch.targets, batch.loss_weights)
     kinds_BT = jnp.where(batch.targets < text_size, 0, jnp.where(batch.targets < text_size + 2, 2, 1))
-    weights_MBT = jnp.where(kinds_BT[None] == jnp.arange(len(MODALITIES))[:, None, None], batch.loss_weights[None], 0)
-    nll_M = jnp.einsum("MBT,BT->M", weights_MBT, jax.lax.stop_gradient(nll_BT))
-    return total, {"nll": nll_M, "weight": weights_MBT.sum((1, 2))}
+    nll_BT = jax.lax.stop_gradient(nll_BT)
+    nll_M, weight_M = _sums_by_kind(nll_BT, batch.loss_weights, kinds_BT, len(MODALITIES))
+    source_ids_BT = jnp.zeros_like(batch.targets) if batch.source_ids is None else batch.source_ids
+    nll_N, weight_N = _sums_by_kind(nll_BT, batch.loss_weights, source_ids_BT, sources)
+    return total, {"nll": nll_M, "weight": weight_M, "source_nll": nll_N, "source_weight": weight_N}
+
+
+def _sums_by_kind(nll_BT: jax.Array, weights_BT: jax.Array, kinds_BT: jax.Array, kinds: int) -> tuple[jax.Array, jax.Array]:
+    """Sums of weight · nll and of weight over the tokens of each kind."""
+    weights_KBT = jnp.where(kinds_BT[None] == jnp.arange(kinds)[:, None, None], weights_BT[None], 0)
+    return jnp.einsum("KBT,BT->K", weights_KBT, nll_BT), weights_KBT.sum((1, 2))
 
 
 def token_nll(llama: Llama, batch: Batch) -> jax.Array:

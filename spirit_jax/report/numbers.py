@@ -17,7 +17,7 @@ MEANINGS = {
 
 def training_numbers(rows: Sequence[dict]) -> dict:
     """Steps, tokens, tokens a second (while training) and seconds in all, from the rows of metrics.jsonl."""
-    spent = {name: sum(row.get(f"{name}_s", 0.0) for row in rows) for name in ("data", "step", "checkpoint", "evaluate")}
+    spent = {name: sum(row.get(f"time/{name}_s", 0.0) for row in rows) for name in ("data", "step", "checkpoint", "evaluate")}
     tokens = sum(row.get("tokens", 0.0) for row in rows)
     return {
         "steps": max((row["step"] for row in rows), default=0),

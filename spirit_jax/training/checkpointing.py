@@ -4,40 +4,56 @@ A step's folder is written beside its place and moved there when whole, and an o
 run at any moment leaves the last finished checkpoint. At most `every_steps` steps are lost then: a save begins at every half of that
 interval and is written while training goes on, and training waits for it rather than run more than an interval ahead of a finished one.
 Layout: STEP/{model,optimizer,data,config}; `model` is the plain tree of the weights.
+
+A save that fails (a full disk, storage that can't be reached) is repeated, later and later, and at last ends the run, which leaves the last
+finished checkpoint as it is. A checkpoint that can't be read is set aside and the one before is used.
 """
 
 import asyncio
 import json
-from collections.abc import Awaitable
+import sys
+import time
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 from flax import nnx
+from jax.experimental import multihost_utils
 from orbax.checkpoint import v1 as ocp
 
 from spirit_jax.config import CheckpointConfig
+from spirit_jax.errors import UserError
 from spirit_jax.training.step import TrainState
+from spirit_jax.training.stopping import Halted
+
+RETRY_AFTER_S = (1.0, 5.0, 25.0, 60.0)  # pauses before a save is tried again: a choice
+FAILURES = (OSError, ValueError, KeyError, RuntimeError)  # what Orbax, tensorstore and JAX raise where files are missing, broken or can't be written
 
 
 class Checkpoints:
     """The checkpoints in one folder. Use as a context manager, so that a save under way is finished."""
 
     def __init__(self, folder: str | Path, config: CheckpointConfig):
-        keep = ocp.training.preservation_policies
-        policies: list = [keep.LatestN(config.keep_last)]
-        if config.keep_every is not None:
-            policies.append(keep.EveryNSteps(config.keep_every))
-        self._config, self._writing = config, None
-        self._checkpointer = ocp.training.Checkpointer(
-            Path(folder).absolute(), preservation_policy=keep.AnyPreservationPolicy(policies), cleanup_tmp_directories=True
-        )
+        self._folder, self._config, self._writing = Path(folder).absolute(), config, None
+        self._checkpointer = self._open()
         self._begun = self._finished = self.latest or 0
+
+    def _open(self) -> ocp.training.Checkpointer:
+        keep = ocp.training.preservation_policies
+        policies: list = [keep.LatestN(self._config.keep_last)]
+        if self._config.keep_every is not None:
+            policies.append(keep.EveryNSteps(self._config.keep_every))
+        policy = keep.AnyPreservationPolicy(policies)
+        return ocp.training.Checkpointer(self._folder, preservation_policy=policy, cleanup_tmp_directories=True)
 
     def __enter__(self) -> "Checkpoints":
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if not self._wait() and kind is None:
+            raise self._halted(self._begun)
         self._checkpointer.close()
 
     @property
@@ -56,56 +72,134 @@ class Checkpoints:
         kept = self._config.keep_every is not None and step % self._config.keep_every == 0
         return kept or step % -(-self._config.every_steps // 2) == 0
 
-    def stay_near(self, step: int) -> None:
-        """To be called before `step`: waits for the save under way if the step would be more than an interval ahead of a finished one."""
-        if step - self._finished > self._config.every_steps:
-            self._finish()
+    def stay_near(self, step: int) -> bool:
+        """To be called before `step`: waits for the save under way if the step would be more than an interval ahead of a finished one.
 
-    def save(self, step: int, state: TrainState, position: dict, config: dict) -> None:
-        """Saves in the background. Returns when the arrays are copied: `state` may then be donated. Waits for a save under way."""
-        self._finish()
-        name = f"process_{jax.process_index()}-of-{jax.process_count()}.json"
-        parts = {**_arrays(state), "data": _JsonFile(name, position), "config": _JsonFile("config.json", config, everywhere=False)}
-        self._writing = self._checkpointer.save_checkpointables_async(step, parts, force=True)
-        self._begun = step
+        False if that save failed, so that the state must be saved now.
+        """
+        return step - self._finished <= self._config.every_steps or self._wait()
 
-    def _finish(self) -> None:
-        if self._writing is not None:
-            self._writing.result()
-        self._writing, self._finished = None, self._begun
+    def save(self, step: int, state: TrainState, data: dict[str, Any], config: dict) -> None:
+        """Saves in the background. Returns when the arrays are copied: `state` may then be donated. Waits for a save under way.
 
-    def restore(self, abstract: TrainState) -> tuple[TrainState, dict]:
-        """The newest state, placed as `abstract` says, whatever mesh it was saved on, and the position in the data."""
-        self._checkpointer.wait()
-        position = _JsonFile(f"process_{jax.process_index()}-of-{jax.process_count()}.json", {})
-        restored = self._checkpointer.load_checkpointables(None, {**_arrays(abstract), "data": position})
-        leaves = jax.tree.leaves((restored["optimizer"]["step"], restored["model"], restored["optimizer"]["opt"]))
-        return jax.tree.unflatten(jax.tree.structure(abstract), leaves), position.value
+        data: JSON values by name, this process' part of them; config: the first process' counts. After a save that failed this one is
+        finished before it returns, tried again after pauses. Raises Halted if all attempts fail.
+        """
+        identity = {"config": config} if jax.process_index() == 0 else {}
+        parts = {**_arrays(state), "data": _JsonFiles(data), "config": _JsonFiles(identity)}
+
+        def begin() -> None:
+            self._writing = self._checkpointer.save_checkpointables_async(step, parts, force=True)
+
+        if self._wait() and self._succeeds(begin, step):
+            self._begun = step
+            return
+        for pause in RETRY_AFTER_S:
+            print(f"trying again in {pause:.0f} s", file=sys.stderr, flush=True)
+            time.sleep(pause)
+            self._begun = step
+            if self._succeeds(begin, step) and self._wait():
+                return
+        raise self._halted(step)
+
+    def restore(self, abstract: TrainState, names: Sequence[str]) -> tuple[TrainState, dict[str, Any]]:
+        """The newest state that can be read, placed as `abstract` says, whatever mesh it was saved on, and the JSON values `names`.
+
+        Newer ones are set aside, in the folder `broken_checkpoints` beside; `latest` is then the step restored. Raises a UserError,
+        and leaves all as it is, if none can be read.
+        """
+        reasons = {}
+        for step in reversed(self.steps):
+            files = _JsonFiles(dict.fromkeys(names))
+            try:
+                restored = self._checkpointer.load_checkpointables(step, {**_arrays(abstract), "data": files})
+            except FAILURES as error:
+                reasons[step] = _line(error)
+            if not _agreed(step not in reasons):
+                reasons.setdefault(step, "another process can't read it")
+                print(f"warning: the checkpoint of step {step:,} can't be read: {reasons[step]}", file=sys.stderr, flush=True)
+                continue
+            if reasons:
+                self._set_aside(list(reasons), step)
+            optimizer = restored["optimizer"]
+            leaves = jax.tree.leaves((optimizer["step"], restored["model"], optimizer["opt"], optimizer.get("guard")))
+            return jax.tree.unflatten(jax.tree.structure(abstract), leaves), files.values
+        told = "; ".join(f"step {step}: {reason}" for step, reason in reasons.items())
+        raise UserError("checkpoints", self._folder, f"none of {len(reasons)} can be read ({told})", "bring one back, or use another --out")
+
+    def _wait(self) -> bool:
+        """Waits for the save under way; whether it is whole, in all processes."""
+        writing, self._writing = self._writing, None
+        if writing is None:
+            return True
+        whole = self._succeeds(writing.result, self._begun)
+        if whole:
+            self._finished = self._begun
+        return whole
+
+    def _succeeds(self, act: Callable[[], Any], step: int) -> bool:
+        """Does a part of saving `step`; False, told loudly, if it fails in any process. The folder is then opened anew."""
+        reason = None
+        try:
+            act()
+        except FAILURES as error:
+            reason = _line(error)
+        if _agreed(reason is None):
+            return True
+        print(f"warning: the checkpoint of step {step:,} was not saved: {reason or 'another process failed'}", file=sys.stderr, flush=True)
+        self._writing, self._checkpointer = None, self._open()
+        return False
+
+    def _set_aside(self, steps: Sequence[int], used: int) -> None:
+        place = self._folder.with_name("broken_checkpoints")
+        if jax.process_index() == 0:
+            place.mkdir(exist_ok=True)
+            for step in steps:
+                (self._folder / str(step)).rename(place / f"{step}.{time.time_ns()}")
+        _agreed(True)
+        print(f"warning: going on from step {used:,}; what can't be read was moved to {place}", file=sys.stderr, flush=True)
+        self._checkpointer = self._open()
+        self._begun = self._finished = used
+
+    def _halted(self, step: int) -> Halted:
+        last = f"step {self._finished:,} is the last one saved" if self._finished else "none was saved"
+        return Halted(f"the checkpoint of step {step:,} can't be written to {self._folder}; {last}: the same command goes on from there")
+
+
+def _line(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}".splitlines()[0][:300]
+
+
+def _agreed(good: bool) -> bool:
+    """Whether it is good in all processes."""
+    return good if jax.process_count() == 1 else bool(np.all(multihost_utils.process_allgather(np.array(good))))
 
 
 def _arrays(state: TrainState) -> dict[str, Any]:
     """The state as plain trees, with the order of leaves of TrainState within each."""
-    return {"model": nnx.as_pure(state.model), "optimizer": {"step": state.step, "opt": nnx.as_pure(state.opt)}}
+    guard = {} if state.guard is None else {"guard": state.guard}
+    return {"model": nnx.as_pure(state.model), "optimizer": {"step": state.step, "opt": nnx.as_pure(state.opt), **guard}}
 
 
-class _JsonFile:
-    """A JSON value as a part of a checkpoint, one file a process or only the first one's."""
+class _JsonFiles:
+    """JSON values by name as a part of a checkpoint: files that processes write side by side. Loading replaces the values."""
 
-    def __init__(self, name: str, value: dict, everywhere: bool = True):
-        self.name, self.value, self.everywhere = name, value, everywhere
+    def __init__(self, values: dict[str, Any]):
+        self.values = values
 
     async def save(self, directory: Any) -> Awaitable[None]:
-        """Orbax's interface; the value is read before this returns."""
-        return self._write(directory, json.dumps(self.value, indent=2))
+        """Orbax's interface; the values are read before this returns."""
+        return self._write(directory, {name: json.dumps(value, indent=2) for name, value in self.values.items()})
 
     async def load(self, directory: Any) -> Awaitable[None]:
         """Orbax's interface."""
         return self._read(directory)
 
-    async def _write(self, directory: Any, text: str) -> None:
+    async def _write(self, directory: Any, texts: dict[str, str]) -> None:
         folder = await directory.await_creation()
-        if self.everywhere or jax.process_index() == 0:
-            await asyncio.to_thread((folder / self.name).write_text, text)
+        for name, text in texts.items():
+            await asyncio.to_thread((folder / f"{name}.json").write_text, text)
 
     async def _read(self, directory: Any) -> None:
-        self.value = json.loads(await asyncio.to_thread((directory / self.name).read_text))
+        for name in self.values:
+            self.values[name] = json.loads(await asyncio.to_thread((directory / f"{name}.json").read_text))

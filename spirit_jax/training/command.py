@@ -1,14 +1,22 @@
 """`python -m spirit_jax train`: says what it will do, then trains. The same command again goes on where it stopped.
 
 python -m spirit_jax train --config tpu_configs/tiny_cpu.py --out runs/tiny --set train.steps=200
+
+Exit codes: 0 when the last step is done; 0, or what `--stopped-exit-code` says, when SIGTERM or a preemption stopped it with all saved;
+1 when training can't go on by itself (it diverged, or checkpoints can't be written): one line says why; 2 for a mistake found before it began.
 """
 
 import argparse
 import sys
 from pathlib import Path
 
+import jax
+
 from spirit_jax import config
 from spirit_jax.training.loop import describe, prepare, train
+from spirit_jax.training.processes import join_processes
+from spirit_jax.training.profiling import parse_steps
+from spirit_jax.training.stopping import Halted
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -16,18 +24,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", required=True, help="a recipe (.py with config()) or a config.json")
     parser.add_argument("--out", required=True, type=Path, help="run folder; an unfinished run in it is resumed")
     parser.add_argument("--root", default=".", type=Path, help="folder from which the config's relative paths are taken")
-    parser.add_argument("--stopped-exit-code", default=0, type=int, help="when SIGTERM stopped it; not 0 for a launcher that starts it again then")
     parser.add_argument("--set", nargs="*", action="extend", default=[], metavar="KEY=VALUE", help="changes to the config: optim.peak_lr=3e-5")
+    parser.add_argument("--profile", metavar="FIRST:LAST", help="trace these steps into the run folder's profile/")
+    parser.add_argument("--distributed", action="store_true", help="one of several processes: see README")
+    parser.add_argument("--stopped-exit-code", default=0, type=int, help="when SIGTERM stopped it; not 0 for a launcher that starts it again then")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Checks, tells, trains. Returns 0 when the last step is done, `--stopped-exit-code` when SIGTERM stopped it and its checkpoint is written."""
+    """Checks, tells, trains; returns the exit code."""
+    profile = None if args.profile is None else parse_steps(args.profile)
+    if args.distributed:
+        join_processes()
     chosen = config.resolve_paths(config.override(config.load(args.config), args.set), args.root)
     run = prepare(chosen, args.out)
-    print(describe(run), flush=True)
-    reached = train(run)
-    steps = run.config.train.steps
-    stopped = reached < steps
+    if jax.process_index() == 0:
+        print(describe(run), flush=True)
+    try:
+        reached = train(run, profile)
+    except Halted as halted:
+        print(f"error: {halted}", file=sys.stderr)
+        return 1
+    stopped = reached < run.config.train.steps
     said = "stopped at step {}; the same command goes on" if stopped else "done at step {}"
-    print(f"{said.format(f'{reached:,} of {steps:,}')}: {args.out}", file=sys.stderr)
+    print(f"{said.format(f'{reached:,} of {run.config.train.steps:,}')}: {args.out}", file=sys.stderr)
     return args.stopped_exit_code if stopped else 0

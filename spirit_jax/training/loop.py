@@ -1,7 +1,7 @@
 """The training loop: prepare (checks everything, writes nothing), then train (resumes by itself).
 
-Step N is dispatched, the next batch is read and sent to the devices while it runs, then the figures of step N-1 are read: the host waits for
-the devices only there, with a step still queued.
+Step N is dispatched while a thread reads the batches to come, then the figures of step N-1 are read: the host waits for the devices only
+there, with a step still queued.
 """
 
 import dataclasses
@@ -9,21 +9,22 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import grain
 import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from spirit_jax.batch import Batch
 from spirit_jax.config import RunConfig, to_dict
 from spirit_jax.errors import UserError
-from spirit_jax.model.llama import Llama, abstract
+from spirit_jax.model.llama import Llama, abstract, flops_per_token
 from spirit_jax.progress import Progress
-from spirit_jax.sharding import make_mesh, place_batch
+from spirit_jax.sharding import make_mesh
 from spirit_jax.training.checkpointing import Checkpoints
-from spirit_jax.training.data import Host, records_read, training_batches, validation_batches
-from spirit_jax.training.metrics import Clock, Meter, Writer, losses, summarize
+from spirit_jax.training.chips import peak_flops
+from spirit_jax.training.data import validation_batches
+from spirit_jax.training.feeder import Feeder, place, streams_here
+from spirit_jax.training.metrics import Clock, Meter, Speed, Writer, losses, summarize
 from spirit_jax.training.optimizer import make_optimizer, make_schedule
+from spirit_jax.training.profiling import Profile
 from spirit_jax.training.run_folder import CHECKPOINTS, check_owner, has_steps, write_identity
 from spirit_jax.training.sources import Sources, open_sources
 from spirit_jax.training.start import check_start, start_model
@@ -41,11 +42,6 @@ class Run:
     sources: Sources
     model: Llama  # shapes and shardings only
 
-    @property
-    def host(self) -> Host:
-        """This process."""
-        return Host(jax.process_index(), jax.process_count())
-
 
 def prepare(config: RunConfig, out: str | Path, sources: Sources | None = None) -> Run:
     """Checks mesh, shards, start weights and the run folder. `sources` replaces those of the configuration (for data in memory)."""
@@ -54,8 +50,9 @@ def prepare(config: RunConfig, out: str | Path, sources: Sources | None = None) 
     if part % parts:
         rule = f"batch_rows / accumulate = {part} must be divisible by data × fsdp = {parts}"
         raise UserError("train.batch_rows", config.train.batch_rows, rule, f"set it to a multiple of {parts * config.train.accumulate}")
+    streams_here(mesh, config.train.batch_rows, config.data.streams)
     check_owner(Path(out), config)
-    sources = sources or open_sources(config.data, jax.process_count())
+    sources = sources or open_sources(config.data)
     if sources.vocabulary.size > config.model.rows:
         fix = f"set model.rows={sources.vocabulary.rows()}"
         raise UserError("model.rows", config.model.rows, f"the vocabulary has {sources.vocabulary.size} ids", fix)
@@ -80,10 +77,11 @@ def describe(run: Run) -> str:
     )
 
 
-def train(run: Run) -> int:
+def train(run: Run, profile: tuple[int, int] | None = None) -> int:
     """Trains from the newest checkpoint in the run folder, or from the start, to `train.steps`; returns the step reached.
 
-    SIGTERM stops it after the step under way, with a checkpoint. Raises a UserError if the data changed since the checkpoint.
+    SIGTERM, or a notice of preemption, stops it after the step under way, with a checkpoint. `profile`: first and last step to trace.
+    Raises a UserError if the data changed since the checkpoint, Halted if it diverges or checkpoints can't be written.
     """
     config, steps = run.config, run.config.train.steps
     with Checkpoints(run.out / CHECKPOINTS, config.checkpoint) as checkpoints, stop_on_sigterm() as stop:
@@ -93,7 +91,7 @@ def train(run: Run) -> int:
             return start
         if jax.process_index() == 0:
             write_identity(run.out, config, None if start else run.sources)
-        loop = _Loop(run, checkpoints, stop, start)
+        loop = _Loop(run, checkpoints, stop, Profile(run.out, profile))
         try:
             with jax.set_mesh(run.mesh):
                 return loop.run()
@@ -101,99 +99,66 @@ def train(run: Run) -> int:
             loop.close()
 
 
-class _Feeder:
-    """Batches on the devices. `position`: where the iterator stands after the batch last taken."""
-
-    def __init__(self, run: Run):
-        train, host = run.config.train, run.host
-        rows = train.batch_rows // host.count
-        self._feeds, self._mesh, self._host = run.sources.train, run.mesh, host
-        data = run.config.data
-        batches = training_batches(self._feeds, run.sources.arranger, data.sequence_length, rows, train.seed, host, data.workers)
-        self._iterator: grain.DatasetIterator = iter(batches)
-
-    @property
-    def position(self) -> dict:
-        """JSON-able; the sizes of the sources tell whether the data is still the same."""
-        return {"records": [len(feed.rows) for feed in self._feeds], "iterator": self._iterator.get_state()}
-
-    def go_to(self, position: dict) -> None:
-        """Goes on where `position` was read."""
-        sizes = [len(feed.rows) for feed in self._feeds]
-        if sizes != position["records"]:
-            raise UserError("data.sources", f"{sizes} records", f"the checkpoint was made with {position['records']}", "bring the old shards back")
-        self._iterator.set_state(position["iterator"])
-
-    def take(self) -> Batch:
-        """The next batch, on its way to the devices."""
-        return place_batch(next(self._iterator), self._mesh)
-
-    def close(self) -> None:
-        """Ends reader processes."""
-        self._iterator.close()
-
-    def epochs(self, position: dict) -> dict[str, float]:
-        """Passes over each source that the loader has made."""
-        read = records_read(position["iterator"]) * self._host.count
-        return {feed.name: float(count / len(feed.rows)) for feed, count in zip(self._feeds, read)}
-
-
 class _Loop:
-    def __init__(self, run: Run, checkpoints: Checkpoints, stop: Stop, start: int):
-        config = run.config
+    def __init__(self, run: Run, checkpoints: Checkpoints, stop: Stop, profile: Profile):
+        config, sources = run.config, run.sources
         optimizer = make_optimizer(config.optim, config.train.steps)
         shapes = abstract_state(run.model, optimizer, run.mesh)
-        self.config, self.start, self.checkpoints, self.stop, self.run_ = config, start, checkpoints, stop, run
-        self.feeder, self.clock = _Feeder(run), Clock()
-        self.saved = start
-        if start:
-            self.state, self.position = self._restore(shapes)
-            self.feeder.go_to(self.position)
+        self.config, self.checkpoints, self.stop, self.profile, self.run_ = config, checkpoints, stop, profile, run
+        self.feeder, self.clock = Feeder(sources.train, sources.arranger, config, run.mesh), Clock()
+        self.start = 0
+        if checkpoints.latest is None:
+            self.state = self._begin(optimizer, shapes)
         else:
-            self.state, self.position = self._begin(optimizer, shapes), self.feeder.position
-        text_size = run.sources.vocabulary.text_size
-        self.step = make_train_step(optimizer, text_size, config.train.accumulate, shardings_of(shapes))
+            self.state = self._restore(shapes)
+        self.saved, self.position = self.start, self.feeder.position
+        text_size, names = sources.vocabulary.text_size, [feed.name for feed in sources.train]
+        self.step = make_train_step(optimizer, text_size, config.train.accumulate, shardings_of(shapes), len(names))
         self.eval_step = make_eval_step(text_size)
-        self.meter = Meter(self.clock, config.train.log_every, make_schedule(config.optim, config.train.steps), self.feeder.epochs)
-        self.writer = Writer(run.out, start) if jax.process_index() == 0 else None
-        self.note, self.progress = "", Progress("train", config.train.steps - start, "step")
+        devices, schedule = run.mesh.devices.flat, make_schedule(config.optim, config.train.steps)
+        speed = Speed(len(devices), flops_per_token(config.model, config.data.sequence_length), peak_flops(devices[0]))
+        self.meter = Meter(self.clock, config.train.log_every, schedule, names, self.feeder.epochs, speed)
+        self.writer = Writer(run.out, self.start) if jax.process_index() == 0 else None
+        self.note, self.progress = "", Progress("train", config.train.steps - self.start, "step")
 
     def _begin(self, optimizer: Any, shapes: TrainState) -> TrainState:
         model = start_model(self.config, self.run_.mesh)
         return jax.jit(lambda m: make_state(m, optimizer), out_shardings=shardings_of(shapes), donate_argnums=0)(model)
 
-    def _restore(self, shapes: TrainState) -> tuple[TrainState, dict]:
+    def _restore(self, shapes: TrainState) -> TrainState:
+        state, files = self.checkpoints.restore(shapes, self.feeder.names)
+        self.feeder.go_to(files)
+        self.start = int(state.step)
         print(f"resuming {self.run_.out} at step {self.start:,}", file=sys.stderr)
-        return self.checkpoints.restore(shapes)
+        return state
 
     def run(self) -> int:
-        """Steps until the last one or SIGTERM; every way out has saved the state. Returns the step reached."""
+        """Steps until the last one or until asked to stop; both ways out have saved the state. Returns the step reached."""
         steps, done = self.config.train.steps, self.start
-        if self.stop.asked:
-            return done
-        with self.clock.section("data"):
-            batch = self.feeder.take()
-        while done < steps and not self.stop.asked:
+        while done < steps and not self.stop.before(done + 1):
+            with self.clock.section("checkpoint"):
+                near = self.checkpoints.stay_near(done + 1)
+            if not near:
+                self._save(done)
             done += 1
-            batch = self._advance(done, batch)
+            self._advance(done)
             self._pause(done)
             self.progress.advance(1, self.note)
         if self.saved != done:
             self._save(done)
         return done
 
-    def _advance(self, step: int, batch: Batch) -> Batch:
-        """Dispatches a step, takes the next batch while it runs, reads the figures of the step before."""
-        with self.clock.section("checkpoint"):
-            self.checkpoints.stay_near(step)
-        with self.clock.section("step" if step > self.start + 1 else "compile"):
-            self.state, metrics = self.step(self.state, batch)
-        self.position = self.feeder.position
+    def _advance(self, step: int) -> None:
+        """Dispatches a step and reads the figures of the step before."""
         with self.clock.section("data"):
             batch = self.feeder.take()
+        self.position = self.feeder.position
+        self.profile.begin(step)
+        with self.clock.section("step" if step > self.start + 1 else "compile"):
+            self.state, metrics = self.step(self.state, batch)
         with self.clock.section("step"):
             self._write(self.meter.add(step, metrics, self.position))
-        return batch
+        self.profile.end(step, metrics)
 
     def _pause(self, step: int) -> None:
         """Evaluates and saves where it is time to; the clock's other sections stand still."""
@@ -213,7 +178,7 @@ class _Loop:
     def _save(self, step: int) -> None:
         self._write(self.meter.flush())
         with self.clock.section("checkpoint"):
-            self.checkpoints.save(step, self.state, self.position, to_dict(self.config))
+            self.checkpoints.save(step, self.state, self.feeder.files(self.position), to_dict(self.config))
         self.saved = step
 
     def _evaluate(self) -> dict[str, float]:
@@ -222,8 +187,9 @@ class _Loop:
         rows = self.config.train.batch_rows // self.config.train.accumulate
         length, seed = self.config.data.sequence_length, self.config.train.seed
         for feed in self.run_.sources.validation:
-            batches = validation_batches(feed, self.run_.sources.arranger, length, rows, seed, self.run_.host)
-            terms = [jax.device_get(self.eval_step(self.state.model, place_batch(batch, self.run_.mesh))) for batch in batches]
+            batches = validation_batches(feed, self.run_.sources.arranger, length, rows, seed)
+            placed = (place(batch, self.run_.mesh, rows, np.arange(rows)) for batch in batches)
+            terms = [jax.device_get(self.eval_step(self.state.model, batch)) for batch in placed]
             sums.append(jax.tree.map(lambda *xs: np.sum(xs, axis=0), *terms))
             row[f"validation_loss/{feed.name}"] = losses(sums[-1]["nll"], sums[-1]["weight"], "loss")["loss"]
         whole = jax.tree.map(lambda *xs: np.sum(xs, axis=0), *sums)
@@ -238,7 +204,8 @@ class _Loop:
             self.writer.write(row)
 
     def close(self) -> None:
-        """Ends the live line, the readers and the metrics files."""
+        """Ends the live line, the trace, the readers and the metrics files."""
+        self.profile.close()
         self.feeder.close()
         self.progress.__exit__()
         if self.writer is not None:

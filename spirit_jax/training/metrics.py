@@ -1,16 +1,25 @@
-"""Metrics: JSON lines, TensorBoard and a live line. A step's figures are read while the next step runs.
+"""Metrics: JSON lines, TensorBoard, Weights & Biases and a live line. A step's figures are read while the next step runs.
 
-A row of metrics.jsonl: step · loss (mean nll of all weighted targets since the row before), loss_text, loss_speech, loss_tag (means by
-the targets' modality) · grad_norm (before clipping, mean over steps), lr · tokens (targets trained on), tokens_per_second (over data_s and
-step_s) · data_s, step_s, compile_s, checkpoint_s, evaluate_s (where the seconds since the row before went) · epoch/NAME (passes over each
-source, as far as the loader has read). Evaluations write rows with step, validation_loss, validation_loss_text .. and
-validation_loss/NAME by source.
+A row of metrics.jsonl, over the steps since the row before:
+loss (mean nll of all weighted targets), loss_text, loss_speech, loss_tag (by the targets' modality), loss/NAME (by source) ·
+grad_norm (before clipping, mean over steps), lr, skipped_steps (left out by the guard since the run began; they count nowhere else) ·
+tokens (targets trained on), tokens_per_second (over time/data_s and time/step_s), tokens_per_second_per_chip, mfu ·
+time/data_s (waiting for a batch), time/step_s, time/compile_s, time/checkpoint_s, time/evaluate_s (where the seconds went) ·
+hbm_gib, hbm_peak_gib (of the fullest device of this process, where devices tell) · epoch/NAME (passes over each source that the loader has made).
+
+mfu = tokens_per_second · FLOPs a token / (chips · peak FLOP/s of a chip), where the peak is known. FLOPs a token are those of
+`spirit_jax.model.llama.flops_per_token`: 6 for each weight of a matrix product, attention counted half since it is causal, recomputation not counted.
+
+Evaluations write rows with step, validation_loss, validation_loss_text .. and validation_loss/NAME by source.
 """
 
 import contextlib
+import dataclasses
+import importlib.util
 import json
+import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +29,9 @@ from tensorboardX import SummaryWriter
 
 from spirit_jax.files import read_jsonl, write_jsonl
 from spirit_jax.model.loss import MODALITIES
+from spirit_jax.training.guard import LIMIT
 from spirit_jax.training.step import StepMetrics
+from spirit_jax.training.stopping import Halted
 
 SECTIONS = ("data", "step", "compile", "checkpoint", "evaluate")
 COUNTED = ("data", "step")  # for tokens a second
@@ -47,7 +58,10 @@ class Clock:
 
 
 class Writer:
-    """Rows to metrics.jsonl and TensorBoard. Rows of steps after `start` are dropped: a resumed run writes them again."""
+    """Rows to metrics.jsonl and TensorBoard, and to Weights & Biases where the package and an account (WANDB_API_KEY) or a mode (WANDB_MODE) are.
+
+    Rows of steps after `start` are dropped: a resumed run writes them again.
+    """
 
     def __init__(self, out: Path, start: int):
         path = out / "metrics.jsonl"
@@ -55,37 +69,67 @@ class Writer:
             write_jsonl(path, [row for row in _whole_rows(path) if row["step"] <= start])
         self._file = open(path, "a", encoding="utf-8")  # noqa: SIM115
         self._board = SummaryWriter(str(out / "tensorboard"), purge_step=start + 1)
+        self._wandb = _start_wandb(out)
 
     def write(self, row: dict[str, float]) -> None:
         """One row; `step` is among its keys."""
         self._file.write(json.dumps(row) + "\n")
         self._file.flush()
-        for name, value in row.items():
-            if name != "step":
-                self._board.add_scalar(name, value, row["step"])
+        values = {name: value for name, value in row.items() if name != "step"}
+        for name, value in values.items():
+            self._board.add_scalar(name, value, row["step"])
+        if self._wandb is not None:
+            self._wandb.log(values, step=row["step"])
 
     def close(self) -> None:
         """Writes what is buffered."""
         self._file.close()
         self._board.close()
+        if self._wandb is not None:
+            self._wandb.finish()
+
+
+def _start_wandb(out: Path) -> Any:
+    """A run named like the folder, the same one when the folder's run goes on; None where it isn't set up."""
+    if importlib.util.find_spec("wandb") is None or not {"WANDB_API_KEY", "WANDB_MODE"} & os.environ.keys():
+        return None
+    wandb: Any = importlib.import_module("wandb")
+    return wandb.init(dir=str(out), name=out.resolve().name, id=out.resolve().name, resume="allow")
+
+
+@dataclasses.dataclass(frozen=True)
+class Speed:
+    """What throughput is measured against: chips of all processes, FLOPs a trained token, FLOP/s of a chip at most (None: unknown)."""
+
+    chips: int
+    flops_per_token: float
+    peak: float | None
+
+    def figures(self, tokens_per_second: float) -> dict[str, float]:
+        """The throughput by chip, and model FLOPs utilisation where the peak is known."""
+        row = {"tokens_per_second": tokens_per_second, "tokens_per_second_per_chip": tokens_per_second / self.chips}
+        return row if self.peak is None else row | {"mfu": tokens_per_second * self.flops_per_token / (self.chips * self.peak)}
 
 
 class Window:
-    """Sums over the steps since the last row."""
+    """Sums over the steps since the last row; `sources` of them."""
 
-    def __init__(self):
+    def __init__(self, sources: int):
+        self._sources = sources
         self.clear()
 
     def clear(self) -> None:
         """Begins anew."""
         self.nll_M, self.weight_M = np.zeros(len(MODALITIES)), np.zeros(len(MODALITIES))
+        self.nll_N, self.weight_N = np.zeros(self._sources), np.zeros(self._sources)
         self.grad_norm, self.steps = 0.0, 0
 
-    def add(self, metrics: StepMetrics) -> None:
-        """Reads a step's figures from the device: waits until that step is done."""
-        host = jax.device_get(metrics)
+    def add(self, host: StepMetrics) -> None:
+        """Counts a step's figures."""
         self.nll_M += host.nll_M
         self.weight_M += host.weight_M
+        self.nll_N += host.nll_N
+        self.weight_N += host.weight_N
         self.grad_norm += float(host.grad_norm)
         self.steps += 1
 
@@ -93,12 +137,20 @@ class Window:
 class Meter:
     """Collects the steps' figures, one step late, and gives a row every `log_every` steps.
 
-    rate: learning rate by step. epochs: passes over each source by position in the data.
+    rate: learning rate by number of updates made. sources: their names. epochs: passes over each source by position in the data.
     """
 
-    def __init__(self, clock: Clock, log_every: int, rate: Callable[[int], float], epochs: Callable[[Any], dict[str, float]]):
-        self._clock, self._log_every, self._rate, self._epochs = clock, log_every, rate, epochs
-        self._window, self._pending = Window(), None
+    def __init__(
+        self,
+        clock: Clock,
+        log_every: int,
+        rate: Callable[[int], float],
+        sources: Sequence[str],
+        epochs: Callable[[Any], dict[str, float]],
+        speed: Speed,
+    ):
+        self._clock, self._log_every, self._rate, self._epochs, self._speed = clock, log_every, rate, epochs, speed
+        self._sources, self._window, self._pending = sources, Window(len(sources)), None
 
     def add(self, step: int, metrics: StepMetrics, position: Any) -> dict[str, float] | None:
         """Takes the figures of `step`, just dispatched, and reads those of the step before; returns its row if one is due."""
@@ -107,25 +159,34 @@ class Meter:
         return row
 
     def flush(self) -> dict[str, float] | None:
-        """Reads the figures last taken; returns their row if one is due."""
+        """Reads the figures last taken, waiting until that step is done; returns their row if one is due.
+
+        Raises Halted where too many steps in a row were left out.
+        """
         if self._pending is None:
             return None
         (step, metrics, position), self._pending = self._pending, None
-        self._window.add(metrics)
-        return self._row(step, position) if step % self._log_every == 0 else None
+        host = jax.device_get(metrics)
+        if host.guard.in_a_row == 0:
+            self._window.add(host)
+        elif host.guard.in_a_row >= LIMIT:
+            raise Halted(_diverged(step, host))
+        return self._row(step, position, int(host.guard.skipped)) if step % self._log_every == 0 else None
 
-    def _row(self, step: int, position: Any) -> dict[str, float]:
+    def _row(self, step: int, position: Any, skipped: int) -> dict[str, float]:
         window, seconds = self._window, self._clock.seconds
-        counted = sum(seconds[name] for name in COUNTED)
         tokens = float(window.weight_M.sum())
         row = {
             "step": step,
             **losses(window.nll_M, window.weight_M, "loss"),
-            "grad_norm": window.grad_norm / window.steps,
-            "lr": float(self._rate(step - 1)),
+            **{f"loss/{name}": float(nll / weight) for name, nll, weight in zip(self._sources, window.nll_N, window.weight_N) if weight},
+            "grad_norm": window.grad_norm / max(window.steps, 1),
+            "lr": float(self._rate(step - 1 - skipped)),
+            "skipped_steps": skipped,
             "tokens": tokens,
-            "tokens_per_second": tokens / max(counted, 1e-9),
-            **{f"{name}_s": spent for name, spent in seconds.items()},
+            **self._speed.figures(tokens / max(sum(seconds[name] for name in COUNTED), 1e-9)),
+            **{f"time/{name}_s": spent for name, spent in seconds.items()},
+            **memory(jax.local_devices()),
             **{f"epoch/{name}": count for name, count in self._epochs(position).items()},
         }
         window.clear()
@@ -139,10 +200,25 @@ def losses(nll_M: np.ndarray, weight_M: np.ndarray, name: str) -> dict[str, floa
     return means | {f"{name}_{kind}": float(nll / weight) for kind, nll, weight in zip(MODALITIES, nll_M, weight_M) if weight}
 
 
+def memory(devices: Sequence[Any]) -> dict[str, float]:
+    """GiB in use now and at most so far, of the fullest device; nothing where devices don't tell."""
+    stats = [device.memory_stats() or {} for device in devices]
+    names = {"hbm_gib": "bytes_in_use", "hbm_peak_gib": "peak_bytes_in_use"}
+    return {name: max(stat[key] for stat in stats) / 2**30 for name, key in names.items() if all(key in stat for stat in stats)}
+
+
 def summarize(row: dict[str, float]) -> str:
     """A row in a few words, for the live line."""
     parts = " ".join(f"{kind} {row[f'loss_{kind}']:.3f}" for kind in ("text", "speech") if f"loss_{kind}" in row)
-    return f"loss {row['loss']:.3f} {parts} · {row['tokens_per_second']:,.0f} tokens/s · lr {row['lr']:.2e}"
+    left_out = f" · {row['skipped_steps']} steps skipped" if row["skipped_steps"] else ""
+    return f"loss {row['loss']:.3f} {parts} · {row['tokens_per_second']:,.0f} tokens/s · lr {row['lr']:.2e}{left_out}"
+
+
+def _diverged(step: int, host: StepMetrics) -> str:
+    loss = host.nll_M.sum() / max(host.weight_M.sum(), 1.0)
+    usual = f"; {host.guard.mean_norm:.4g} is usual" if host.guard.counted else ""
+    told = f"step {step:,}: loss {loss:.4g}, gradient norm {host.grad_norm:.4g}{usual}"
+    return f"{LIMIT} steps in a row were skipped, the last of them {told}; go on from an earlier checkpoint with other data or a lower optim.peak_lr"
 
 
 def _whole_rows(path: Path) -> Iterator[dict]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from spirit_jax.config import Arrangement, DataConfig, Source
 from spirit_jax.errors import UserError
 from spirit_jax.shards import Layout, ShardSplit, check_compatible, open_shards
-from spirit_jax.speech.codec import load_codec
+from spirit_jax.speech.codec import read_identity
 from spirit_jax.tokens.interleave import Spans
 from spirit_jax.tokens.text import TextTokenizer
 from spirit_jax.tokens.vocab import Vocabulary
@@ -26,12 +26,12 @@ class Sources:
     validation: tuple[Feed, ...]
 
 
-def open_sources(config: DataConfig, hosts: int = 1) -> Sources:
+def open_sources(config: DataConfig) -> Sources:
     """Opens tokenizer, codec and shards.
 
     The vocabulary is the tokenizer's text and the codec's codes; without a codec, text alone if all sources are TEXT, else
     that of the first source with speech. Raises a UserError for shards made with another tokenizer, encoder or vocabulary (naming both),
-    and for a source that is empty, gives no document, or has fewer records than `hosts`.
+    and for a source that is empty, gives no document, or has fewer records than there are streams.
     """
     tokenizer = TextTokenizer.load(config.tokenizer)
     sources = config.sources + config.validation
@@ -43,17 +43,18 @@ def open_sources(config: DataConfig, hosts: int = 1) -> Sources:
     spans = Spans(config.text_span_words, config.speech_span_words, config.speech_first)
     arranger = Arranger(vocabulary, spans, *markers, append_eos=config.append_eos)
     feeds = [Feed(_name(place, source), split, source.arrangement, source.weight) for place, (source, split) in enumerate(zip(sources, splits))]
-    for feed in feeds:
-        check_feed(feed, arranger, hosts)
     count = len(config.sources)
+    for place, feed in enumerate(feeds):
+        check_feed(feed, arranger, config.streams if place < count else 1)
     return Sources(vocabulary, tokenizer, arranger, tuple(feeds[:count]), tuple(feeds[count:]))
 
 
-def check_feed(feed: Feed, arranger: Arranger, hosts: int = 1) -> None:
-    """Raises a UserError if there are fewer records than hosts, or none of the first records gives a document."""
+def check_feed(feed: Feed, arranger: Arranger, streams: int = 1) -> None:
+    """Raises a UserError if there are fewer records than streams, or none of the first records gives a document."""
     count = len(feed.rows)
-    if count < hosts:
-        raise UserError(f"source {feed.name}", f"{count} records", f"needs one for each of {hosts} hosts", "use more data or fewer hosts")
+    if count < streams:
+        rule = f"needs one for each of the {streams} streams"
+        raise UserError(f"source {feed.name}", f"{count} records", rule, "use more data, or fewer processes and data.streams")
     probed = range(min(count, PROBED))
     if not any(len(document) > 1 for index in probed for document in arranger.documents(feed.rows[index], feed.arrangement, (index,))):
         raise UserError(f"source {feed.name}", f"{count} records", "no record gives a document", "choose an arrangement that fits the shards")
@@ -67,7 +68,7 @@ def _grammar(config: DataConfig, tokenizer: TextTokenizer, splits: Sequence[Shar
     """The run's vocabulary and its encoder's fingerprint."""
     text = {"text_size": tokenizer.size, "bos": tokenizer.bos, "eos": tokenizer.eos, "unk": tokenizer.unk}
     if config.codec is not None:
-        codec = load_codec(config.codec)
+        codec = read_identity(config.codec)
         return Vocabulary(units=codec.unit_count, pitches=codec.pitch_count, styles=codec.style_count, **text), codec.fingerprint
     sources = config.sources + config.validation
     frozen = [split.metadata.layout is Layout.INTERLEAVED for split in splits]

@@ -1,6 +1,6 @@
 """The training step: one pure function of (state, batch), compiled once on the mesh.
 
-A accumulation parts, B rows, T tokens, M modalities (`spirit_jax.model.loss.MODALITIES`).
+A accumulation parts, B rows, T tokens, M modalities (`spirit_jax.model.loss.MODALITIES`), N sources.
 """
 
 import dataclasses
@@ -16,31 +16,40 @@ from spirit_jax.batch import Batch
 from spirit_jax.model.llama import Llama, is_param
 from spirit_jax.model.loss import loss_terms
 from spirit_jax.sharding import place_axes
+from spirit_jax.training.guard import Guard, judge
 
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class TrainState:
-    """What training changes. step: int32 scalar, the number of updates made; opt: optax state, sharded like the parameters."""
+    """What training changes. step: int32 scalar, the number of updates made; model: a Llama, or what else is trained;
+    opt: optax state, sharded like the parameters; guard: what decides whether a step is made, None where none does.
+    """
 
     step: jax.Array
-    model: Llama
+    model: Any
     opt: Any
+    guard: Guard | None = None
 
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class StepMetrics:
-    """Sums over one batch. nll_M, weight_M: float32 [M]; grad_norm: before clipping, of the mean loss."""
+    """Sums over one batch. nll_M, weight_M: float32 [M]; nll_N, weight_N: float32 [N]; grad_norm: before clipping, of the mean loss;
+    guard: after the step, see `spirit_jax.training.guard`.
+    """
 
     nll_M: jax.Array
     weight_M: jax.Array
+    nll_N: jax.Array
+    weight_N: jax.Array
     grad_norm: jax.Array
+    guard: Guard
 
 
 def make_state(model: Llama, optimizer: optax.GradientTransformation) -> TrainState:
     """The state before the first step."""
-    return TrainState(jnp.zeros((), jnp.int32), model, optimizer.init(model))
+    return TrainState(jnp.zeros((), jnp.int32), model, optimizer.init(model), Guard.new())
 
 
 def abstract_state(model: Llama, optimizer: optax.GradientTransformation, mesh: Mesh) -> TrainState:
@@ -66,24 +75,28 @@ def shardings_of(abstract: Any) -> Any:
 
 
 def make_train_step(
-    optimizer: optax.GradientTransformation, text_size: int, accumulate: int, shardings: TrainState
+    optimizer: optax.GradientTransformation, text_size: int, accumulate: int, shardings: TrainState, sources: int = 1
 ) -> Callable[[TrainState, Batch], tuple[TrainState, StepMetrics]]:
     """Compiles (state, batch) -> (state after one update, metrics); the state passed in is donated.
 
     The gradient is that of the batch's mean loss over weighted tokens, whatever `accumulate`: parts are weighted by their tokens.
+    A step whose loss or gradient the guard refuses leaves weights and optimizer as they were, and is counted. `sources`: N of the metrics.
     """
 
     def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, StepMetrics]:
         total = jnp.maximum(batch.loss_weights.sum(), 1.0)
-        grads, terms = _summed_gradients(state.model, batch, text_size, accumulate)
+        grads, terms = _summed_gradients(state.model, batch, text_size, accumulate, sources)
         grads = jax.tree.map(lambda g: g / total, grads)
         with jax.numpy_dtype_promotion("standard"):  # optax mixes its integer counter with floats
             updates, opt = optimizer.update(grads, state.opt, state.model)
             model = optax.apply_updates(state.model, updates)
-        metrics = StepMetrics(terms["nll"], terms["weight"], optax.global_norm(grads))
-        return TrainState(state.step + 1, model, opt), metrics  # pyright: ignore[reportArgumentType]
+        norm = optax.global_norm(grads)
+        good, guard = judge(state.guard, terms["nll"].sum(), norm)
+        model, opt = jax.tree.map(lambda new, old: jnp.where(good, new, old), (model, opt), (state.model, state.opt))
+        metrics = StepMetrics(terms["nll"], terms["weight"], terms["source_nll"], terms["source_weight"], norm, guard)
+        return TrainState(state.step + 1, model, opt, guard), metrics
 
-    return jax.jit(train_step, donate_argnums=0, out_shardings=(shardings, None))
+    return jax.jit(train_step, donate_argnums=0, out_shardings=(shardings, shardings.step))
 
 
 def make_eval_step(text_size: int) -> Callable[[Llama, Batch], dict[str, jax.Array]]:
@@ -91,17 +104,17 @@ def make_eval_step(text_size: int) -> Callable[[Llama, Batch], dict[str, jax.Arr
     return jax.jit(lambda model, batch: loss_terms(model, batch, text_size)[1])
 
 
-def _summed_gradients(model: Llama, batch: Batch, text_size: int, accumulate: int) -> tuple[Llama, dict[str, jax.Array]]:
+def _summed_gradients(model: Llama, batch: Batch, text_size: int, accumulate: int, sources: int) -> tuple[Llama, dict[str, jax.Array]]:
     """Gradient of the summed loss, and its terms; one part of the batch at a time."""
     gradient = jax.grad(loss_terms, has_aux=True)
     if accumulate == 1:
-        return gradient(model, batch, text_size)
+        return gradient(model, batch, text_size, sources)
 
     def add_part(sums: Any, part: Batch) -> tuple[Any, None]:
-        return jax.tree.map(jnp.add, sums, gradient(model, part, text_size)), None
+        return jax.tree.map(jnp.add, sums, gradient(model, part, text_size, sources)), None
 
     parts = jax.tree.map(lambda x: _split_rows(x, accumulate), batch)
-    zeros = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), jax.eval_shape(lambda m: gradient(m, batch, text_size), model))
+    zeros = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), jax.eval_shape(lambda m: gradient(m, batch, text_size, sources), model))
     return jax.lax.scan(add_part, zeros, parts)[0]
 
 

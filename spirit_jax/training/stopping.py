@@ -1,8 +1,15 @@
-"""SIGTERM asks a training to save and leave; it doesn't kill it."""
+"""Ways to leave a training: asked to by SIGTERM or the platform, with everything saved; or because it can't go on."""
 
 import contextlib
 import signal
 from collections.abc import Iterator
+
+import jax
+from jax.experimental import multihost_utils
+
+
+class Halted(RuntimeError):
+    """Training can't go on by itself; says why, and from where it goes on once that is mended. Commands print it and exit with 1."""
 
 
 class Stop:
@@ -10,11 +17,22 @@ class Stop:
 
     asked = False
 
+    def before(self, step: int) -> bool:
+        """Whether to leave before `step`. To be asked before each step; all processes get the same answer.
+
+        With several processes, `jax.distributed` takes SIGTERM, or the platform's notice of preemption, of any of them, and
+        agrees on the step at which all leave.
+        """
+        return multihost_utils.reached_preemption_sync_point(step) if jax.process_count() > 1 else self.asked
+
 
 @contextlib.contextmanager
 def stop_on_sigterm() -> Iterator[Stop]:
     """Notes SIGTERM instead of dying of it."""
     stop = Stop()
+    if jax.process_count() > 1:  # jax.distributed has its own handler
+        yield stop
+        return
 
     def note(*_: object) -> None:
         stop.asked = True

@@ -19,8 +19,8 @@ AFTER = {
     },
 }
 ROWS = [
-    {"step": 10, "tokens": 1000, "data_s": 1.0, "step_s": 9.0, "checkpoint_s": 0.0, "evaluate_s": 0.0},
-    {"step": 20, "tokens": 1000, "data_s": 1.0, "step_s": 9.0, "checkpoint_s": 5.0, "evaluate_s": 2.0},
+    {"step": 10, "tokens": 1000, "time/data_s": 1.0, "time/step_s": 9.0, "time/checkpoint_s": 0.0, "time/evaluate_s": 0.0},
+    {"step": 20, "tokens": 1000, "time/data_s": 1.0, "time/step_s": 9.0, "time/checkpoint_s": 5.0, "time/evaluate_s": 2.0},
     {"step": 20, "validation_loss": 3.0},
 ]
 

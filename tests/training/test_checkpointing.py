@@ -42,12 +42,12 @@ def assert_equal(a, b):
 def test_a_state_comes_back_to_the_bit_on_any_mesh(tmp_path_factory, state, sizes):
     folder = tmp_path_factory.mktemp("run")
     with Checkpoints(folder, CheckpointConfig()) as checkpoints:
-        checkpoints.save(5, state, {"at": [1, 2]}, {"x": 1})
+        checkpoints.save(5, state, {"place": {"at": [1, 2]}}, {"x": 1})
     shapes, _ = shapes_on(*sizes)
     with Checkpoints(folder, CheckpointConfig()) as checkpoints:
         assert checkpoints.latest == 5
-        restored, position = checkpoints.restore(shapes)
-    assert position == {"at": [1, 2]}
+        restored, data = checkpoints.restore(shapes, ["place"])
+    assert data == {"place": {"at": [1, 2]}}
     assert_equal(restored, state)
     assert jax.tree.all(jax.tree.map(lambda x, s: x.sharding.is_equivalent_to(s.sharding, x.ndim), restored, shapes))
     assert json.loads((folder / "5/config/config.json").read_text()) == {"x": 1}
@@ -77,14 +77,14 @@ def test_donating_the_state_while_it_is_written_does_no_harm(tmp_path, state):
         checkpoints.save(1, alone, {}, {})
         jax.block_until_ready(wipe(alone))
     with Checkpoints(tmp_path, CheckpointConfig()) as checkpoints:
-        assert_equal(checkpoints.restore(shapes)[0], state)
+        assert_equal(checkpoints.restore(shapes, [])[0], state)
 
 
 def test_the_step_is_the_trains(tmp_path, state):
     state = dataclasses.replace(state, step=state.step * 0 + 7)
     with Checkpoints(tmp_path, CheckpointConfig()) as checkpoints:
         checkpoints.save(7, state, {}, {})
-        assert checkpoints.restore(shapes_on(2, 2, 2)[0])[0].step == 7
+        assert checkpoints.restore(shapes_on(2, 2, 2)[0], [])[0].step == 7
 
 
 def test_saves_begin_at_half_intervals_and_training_stays_within_one_of_a_finished_checkpoint(tmp_path, state):

@@ -7,7 +7,7 @@ import pytest
 from spirit_jax.config import Arrangement
 from spirit_jax.errors import UserError
 from spirit_jax.training import data
-from spirit_jax.training.data import EpochReader, Feed, Host, records_read, training_batches, validation_batches
+from spirit_jax.training.data import EpochReader, Feed, Stream, joined, records_read, training_batches, validation_batches
 from spirit_jax.training.packing import cut
 from tests.training.tiny import ARRANGER, VOCABULARY, make_record, make_records, make_sources
 
@@ -99,18 +99,18 @@ def test_token_shares_hold_in_batches():
         assert shares[kind] / sum(shares.values()) == pytest.approx(weight / 4, rel=0.02)
 
 
-def test_hosts_read_disjoint_records_and_together_all():
+def test_streams_read_disjoint_records_and_together_all():
     records = make_records(31)
     read = []
     for index in range(3):
-        stream = batches([Feed("text", records, Arrangement.TEXT)], host=Host(index, 3))
+        stream = batches([Feed("text", records, Arrangement.TEXT)], stream=Stream(index, 3))
         read.append({document for batch in itertools.islice(stream, 12) for document in documents_of(batch)})
     assert sum(map(len, read)) == len(set().union(*read)) == 31
 
 
-def test_fewer_records_than_hosts_is_refused():
+def test_fewer_records_than_streams_is_refused():
     with pytest.raises(UserError, match="2 records"):
-        batches([Feed("few", make_records(2))], host=Host(0, 3))
+        batches([Feed("few", make_records(2))], stream=Stream(0, 3))
 
 
 @pytest.mark.parametrize("taken", [0, 1, 23])
@@ -180,6 +180,17 @@ def test_validation_is_one_pass_the_same_each_time():
     for a, b in zip(first, second, strict=True):
         assert a.tokens.shape == (4, 64)
         np.testing.assert_array_equal(a.tokens, b.tokens)
-    halves = [list(validation_batches(feed, ARRANGER, 64, 4, 0, Host(index, 2))) for index in range(2)]
-    for whole, left, right in zip(first, *halves, strict=True):
-        np.testing.assert_array_equal(np.concatenate([left.tokens, right.tokens]), whole.tokens)
+
+
+def test_joined_streams_are_their_batches_one_below_the_other_and_resume():
+    def streams():
+        feeds = make_sources().train
+        return [training_batches(feeds, ARRANGER, 64, 2, 0, Stream(index, 2)) for index in range(2)]
+
+    whole, parts = iter(joined(streams())), [iter(stream) for stream in streams()]
+    for _ in range(5):
+        expected = [next(part) for part in parts]
+        np.testing.assert_array_equal(next(whole).tokens, np.concatenate([batch.tokens for batch in expected]))
+    other = iter(joined(streams()))
+    other.set_state(json.loads(json.dumps(whole.get_state())))
+    np.testing.assert_array_equal(next(other).tokens, next(whole).tokens)

@@ -10,6 +10,7 @@ import pytest
 from spirit_jax.errors import UserError
 from spirit_jax.training import loop
 from spirit_jax.training.checkpointing import Checkpoints
+from spirit_jax.training.feeder import Feeder
 from spirit_jax.training.loop import describe, prepare, train
 from spirit_jax.training.optimizer import make_optimizer
 from spirit_jax.training.step import abstract_state
@@ -33,13 +34,13 @@ def prepare_run(out, steps=6, validation=False, **changes):
 def rows_of(out) -> list[dict]:
     """Metric rows, without times."""
     rows = map(json.loads, (out / "metrics.jsonl").read_text().splitlines())
-    return [{name: value for name, value in row.items() if not name.endswith(("_s", "_per_second"))} for row in rows]
+    return [{name: value for name, value in row.items() if not name.endswith(("_s", "_per_second", "_per_chip"))} for row in rows]
 
 
 def final_state(run):
     optimizer = make_optimizer(run.config.optim, run.config.train.steps)
     with Checkpoints(run.out / "checkpoints", run.config.checkpoint) as checkpoints:
-        return checkpoints.restore(abstract_state(run.model, optimizer, run.mesh))
+        return checkpoints.restore(abstract_state(run.model, optimizer, run.mesh), ["stream_0-of-1"])
 
 
 def assert_same_end(run, other):
@@ -62,17 +63,17 @@ def whole(tmp_path_factory):
 
 
 def stop_after(monkeypatch, step: int, act) -> None:
-    """Calls `act` once `step` is dispatched."""
-    take = loop._Feeder.take
+    """Calls `act` when the batch of `step` is taken."""
+    take = Feeder.take
     taken = []
 
     def take_and_act(self):
         taken.append(None)
-        if len(taken) == step + 1:  # the batch of the next step is taken while this one runs
+        if len(taken) == step:
             act()
         return take(self)
 
-    monkeypatch.setattr(loop._Feeder, "take", take_and_act)
+    monkeypatch.setattr(Feeder, "take", take_and_act)
 
 
 def test_a_run_leaves_metrics_checkpoints_and_its_identity(whole):
@@ -153,5 +154,5 @@ def test_changed_data_is_refused_on_resume(tmp_path):
 
 def test_describe_tells_parameters_mesh_mixture_and_tokens(whole):
     text = describe(whole)
-    for part in ("parameters", "data 1 × fsdp 1 × tensor 1", "0-interleaved 50% of tokens (30 records)", "4 rows × 64 = 256 tokens"):
+    for part in ("parameters", "data 1 × fsdp 1", "0-interleaved 50% of tokens (30 records)", "4 rows × 64 = 256 tokens"):
         assert part in text

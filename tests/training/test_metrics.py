@@ -1,25 +1,36 @@
 import json
+import sys
 import time
+from importlib.machinery import ModuleSpec
+from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
 
 from spirit_jax.model.loss import MODALITIES
-from spirit_jax.training.metrics import Clock, Meter, Writer, losses, summarize
+from spirit_jax.training.guard import LIMIT, Guard
+from spirit_jax.training.metrics import Clock, Meter, Speed, Writer, losses, memory, summarize
 from spirit_jax.training.step import StepMetrics
+from spirit_jax.training.stopping import Halted
 
+SPEED = Speed(chips=4, flops_per_token=6.0, peak=1e3)
 TEXT, SPEECH, TAG = (MODALITIES.index(kind) for kind in ("text", "speech", "tag"))
 
 
-def figures(text: float, speech: float, tokens: tuple[float, float]) -> StepMetrics:
+def guard(mean_norm=1.0, skipped=0, in_a_row=0) -> Guard:
+    return Guard(np.float32(mean_norm), np.int32(5), np.int32(skipped), np.int32(in_a_row))
+
+
+def figures(text: float, speech: float, tokens: tuple[float, float], state: Guard = guard()) -> StepMetrics:  # noqa: B008
     nll_M, weight_M = np.zeros(3), np.zeros(3)
     nll_M[[TEXT, SPEECH]], weight_M[[TEXT, SPEECH]] = np.array([text, speech]) * tokens, tokens
-    return StepMetrics(nll_M, weight_M, np.float32(2.0))
+    nll_N, weight_N = np.array([text, speech]) * tokens, np.array(tokens, float)
+    return StepMetrics(nll_M, weight_M, nll_N, weight_N, np.float32(2.0), state)
 
 
 def make_meter(log_every: int) -> tuple[Meter, Clock]:
     clock = Clock()
-    return Meter(clock, log_every, lambda step: 0.1 * step, lambda position: {"a": position}), clock
+    return Meter(clock, log_every, lambda step: 0.1 * step, ["a", "b"], lambda position: {"a": position}, SPEED), clock
 
 
 def test_rows_are_means_over_the_tokens_of_their_steps_and_come_one_step_late():
@@ -32,6 +43,7 @@ def test_rows_are_means_over_the_tokens_of_their_steps_and_come_one_step_late():
     assert row["loss_speech"] == pytest.approx(2.0)
     assert row["loss"] == pytest.approx((10 + 80 + 40) / 50)
     assert "loss_tag" not in row, "no tags were predicted"
+    assert (row["loss/a"], row["loss/b"]) == (row["loss_text"], row["loss_speech"])
     assert (row["tokens"], row["grad_norm"], row["lr"], row["epoch/a"]) == (50, 2.0, pytest.approx(0.1), 0.2)
     assert "text 3.000 speech 2.000" in summarize(row)
     assert meter.add(4, figures(1.0, 1.0, (10, 10)), 0.4) is None
@@ -46,10 +58,58 @@ def test_throughput_does_not_count_checkpoints_and_evaluations():
     clock.seconds["checkpoint"] = clock.seconds["evaluate"] = 100.0
     meter.add(1, figures(1.0, 1.0, (50, 50)), 0.0)
     row = meter.flush()
-    assert row["tokens_per_second"] == pytest.approx(100 / (row["data_s"] + row["step_s"]))
-    assert 0.02 <= row["step_s"] < 50
-    assert row["checkpoint_s"] == 100.0
+    assert row["tokens_per_second"] == pytest.approx(100 / (row["time/data_s"] + row["time/step_s"]))
+    assert 0.02 <= row["time/step_s"] < 50
+    assert row["time/checkpoint_s"] == 100.0
+    assert row["tokens_per_second_per_chip"] == row["tokens_per_second"] / 4
+    assert row["mfu"] == pytest.approx(row["tokens_per_second"] * 6.0 / (4 * 1e3))
     assert not any(clock.seconds.values()), "a row begins a new window"
+
+
+def test_without_a_known_peak_there_is_no_mfu():
+    assert set(Speed(2, 6.0, None).figures(10.0)) == {"tokens_per_second", "tokens_per_second_per_chip"}
+
+
+def test_skipped_steps_are_counted_and_count_for_nothing_else():
+    meter, _ = make_meter(3)
+    meter.add(1, figures(1.0, 2.0, (10, 10)), 0.1)
+    meter.add(2, figures(np.nan, np.inf, (10, 10), guard(skipped=1, in_a_row=1)), 0.2)
+    meter.add(3, figures(1.0, 2.0, (10, 10), guard(skipped=1)), 0.3)
+    row = meter.flush()
+    assert (row["loss"], row["tokens"], row["skipped_steps"], row["lr"]) == (1.5, 40, 1, pytest.approx(0.1))
+    assert "1 steps skipped" in summarize(row)
+
+
+def test_too_many_skipped_in_a_row_end_it_naming_step_loss_and_norm():
+    meter, _ = make_meter(1)
+    meter.add(30, figures(7.5, 7.5, (10, 10), guard(0.125, 12, LIMIT)), 0.1)
+    with pytest.raises(Halted, match=r"step 30: loss 7.5, gradient norm 2; 0.125 is usual"):
+        meter.flush()
+
+
+def test_memory_is_that_of_the_fullest_device_where_devices_tell():
+    stats = [{"bytes_in_use": 2**30, "peak_bytes_in_use": 3 * 2**30}, {"bytes_in_use": 2**31, "peak_bytes_in_use": 2**31}]
+    assert memory([SimpleNamespace(memory_stats=lambda s=s: s) for s in stats]) == {"hbm_gib": 2.0, "hbm_peak_gib": 3.0}
+    assert memory([SimpleNamespace(memory_stats=lambda: None)]) == {}
+
+
+def test_weights_and_biases_are_used_where_they_are_set_up(tmp_path, monkeypatch):
+    calls = []
+    run = SimpleNamespace(log=lambda values, step: calls.append((step, values)), finish=lambda: calls.append("finished"))
+    module = ModuleType("wandb")
+    module.init = lambda **options: calls.append(options["id"]) or run
+    module.__spec__ = ModuleSpec("wandb", None)
+    monkeypatch.setitem(sys.modules, "wandb", module)
+    monkeypatch.delenv("WANDB_MODE", raising=False)
+    monkeypatch.setenv("WANDB_API_KEY", "x")
+    (tmp_path / "mine").mkdir()
+    writer = Writer(tmp_path / "mine", start=0)
+    writer.write({"step": 1, "loss": 2.0})
+    writer.close()
+    assert calls == ["mine", (1, {"loss": 2.0}), "finished"]
+    monkeypatch.delenv("WANDB_API_KEY")
+    Writer(tmp_path / "mine", start=0).close()
+    assert len(calls) == 3, "without an account nothing is sent"
 
 
 def test_losses_of_nothing():

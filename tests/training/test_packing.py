@@ -46,9 +46,10 @@ def test_a_restored_bin_takes_as_much_as_before():
 
 
 def test_a_batch_is_padded_to_its_size():
-    batch = make_batch([[("a", np.array([1, 2, 3])), ("b", np.array([4, 5]))], [("c", np.array([6, 7]))]], 3, 5)
+    batch = make_batch([[((0, 9, 0), np.array([1, 2, 3])), ((2, 9, 0), np.array([4, 5]))], [((1, 9, 0), np.array([6, 7]))]], 3, 5)
     np.testing.assert_array_equal(batch.tokens, [[1, 2, 4, 0, 0], [6, 0, 0, 0, 0], [0] * 5])
     np.testing.assert_array_equal(batch.targets, [[2, 3, 5, 0, 0], [7, 0, 0, 0, 0], [0] * 5])
     np.testing.assert_array_equal(batch.segment_ids, [[1, 1, 2, 0, 0], [1, 0, 0, 0, 0], [0] * 5])
     np.testing.assert_array_equal(batch.positions, [[0, 1, 0, 0, 0], [0, 0, 0, 0, 0], [0] * 5])
     np.testing.assert_array_equal(batch.loss_weights, batch.segment_ids > 0)
+    np.testing.assert_array_equal(batch.source_ids, [[0, 0, 2, 0, 0], [1, 0, 0, 0, 0], [0] * 5])

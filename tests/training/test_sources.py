@@ -70,9 +70,9 @@ def test_texts_cannot_be_transcribed(at):
         open_sources(config(at, (at.texts, Arrangement.ASR)))
 
 
-def test_fewer_records_than_hosts(at):
-    with pytest.raises(UserError, match="one for each of 5 hosts"):
-        open_sources(config(at, (at.spoken, Arrangement.SPEECH)), hosts=5)
+def test_fewer_records_than_streams(at):
+    with pytest.raises(UserError, match="one for each of the 5 streams"):
+        open_sources(config(at, (at.spoken, Arrangement.SPEECH), streams=5))
 
 
 def test_an_empty_source():
