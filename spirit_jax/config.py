@@ -43,10 +43,14 @@ class Dtype(enum.Enum):
 
 
 class Remat(enum.Enum):
-    """What the backward pass recomputes: nothing, all but matrix products, or each layer whole."""
+    """What the backward pass has: all; matrix products and attention; those but the wide ones of the MLP; the same products as SAVE_DOTS from
+    the host's memory; or nothing but each layer's input, so that every layer is computed again.
+    """
 
     NONE = "none"
     SAVE_DOTS = "save_dots"
+    SAVE_NARROW = "save_narrow"
+    OFFLOAD = "offload"
     FULL = "full"
 
 
@@ -105,18 +109,25 @@ class ModelConfig:
 
 @part
 class MeshConfig:
-    """Device mesh sizes; one of them may be -1, the rest of the devices."""
+    """Device mesh sizes; one of them may be -1, the rest of the devices.
+
+    `topology` names the hardware that the mesh is meant for, as check-pod knows it ("v5e:16x16", "h100:8"; None: any), and `slices` how many
+    of them are joined by the data-centre network: `data` is laid across them.
+    """
 
     data: int = 1
     fsdp: int = -1
     tensor: int = 1
+    context: int = 1
+    topology: str | None = None
+    slices: int = 1
 
     def __post_init__(self):
-        sizes = dataclasses.astuple(self)
+        sizes = (self.data, self.fsdp, self.context, self.tensor)
         if any(n < 1 and n != -1 for n in sizes) or sizes.count(-1) > 1:
-            raise UserError(
-                "mesh (data, fsdp, tensor)", sizes, "sizes are at least 1, and at most one is -1", "set mesh.fsdp=-1 and the others to 1 or more"
-            )
+            rule, fix = "sizes are at least 1, and at most one is -1", "set mesh.fsdp=-1 and the others to 1 or more"
+            raise UserError("mesh (data, fsdp, context, tensor)", sizes, rule, fix)
+        require_positive(self, "mesh", "slices")
 
 
 @part

@@ -1,27 +1,28 @@
 """Where arrays live: the device mesh, the names of array axes, and which mesh axis each one is split over.
 
 Axis names are declared once, on the parameter (`spirit_jax.model.llama.param`); everything that copies a parameter (gradients, optimizer
-moments, checkpoints) is split by the same rule. Meshes are (data, fsdp, tensor): rows of the batch are split over data and fsdp, parameters
-over fsdp and tensor, heads and the inner width of the MLP over tensor.
+moments, checkpoints) is split by the same rule. Meshes are (data, fsdp, context, tensor): rows of the batch are split over data and fsdp,
+parameters over fsdp and tensor, heads and the inner width of the MLP over tensor, the tokens of a row over context.
 """
 
-import dataclasses
 import math
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
 import jax
 import numpy as np
+from jax.experimental import mesh_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from spirit_jax.config import MeshConfig
 from spirit_jax.errors import UserError
 
 T = TypeVar("T")
-MESH_AXES = ("data", "fsdp", "tensor")
+MESH_AXES = ("data", "fsdp", "context", "tensor")
 BATCH = ("data", "fsdp")
 RULES: dict[str, str | tuple[str, ...] | None] = {
     "batch": BATCH,
+    "sequence": "context",
     "layers": None,
     "vocab": "tensor",
     "width": "fsdp",
@@ -34,17 +35,50 @@ RULES: dict[str, str | tuple[str, ...] | None] = {
 
 
 def make_mesh(config: MeshConfig, devices: Sequence[Any] | None = None) -> Mesh:
-    """A (data, fsdp, tensor) mesh over `devices`, by default all of them. Raises a UserError if the sizes don't multiply to their number."""
+    """A (data, fsdp, context, tensor) mesh over `devices`, by default all of them; `data` runs across slices, the rest within one.
+
+    Raises a UserError if the sizes don't multiply to the number of devices, or if `data` doesn't cover the slices.
+    """
     devices = list(jax.devices() if devices is None else devices)
-    sizes = dataclasses.astuple(config)
-    known = math.prod(size for size in sizes if size != -1)
-    sizes = tuple(len(devices) // known if size == -1 else size for size in sizes)
-    if math.prod(sizes) != len(devices):
-        said = "×".join(f"{name}{size}" for name, size in zip(MESH_AXES, dataclasses.astuple(config)))
-        others = known // config.fsdp if config.fsdp != -1 else len(devices) + 1
-        fix = f"choose divisors of {len(devices)}" if len(devices) % others else f"set mesh.fsdp={len(devices) // others}"
-        raise UserError("mesh", said, f"must multiply to the {len(devices)} devices", fix)
-    return jax.make_mesh(sizes, MESH_AXES, axis_types=(AxisType.Auto,) * len(MESH_AXES), devices=devices)
+    sizes = fill_sizes(config, len(devices))
+    slices = len({getattr(device, "slice_index", None) for device in devices})
+    if sizes[0] % slices:
+        raise UserError("mesh.data", sizes[0], f"must be a multiple of the {slices} slices", f"set mesh.data={slices}")
+    within, across = (sizes[0] // slices, *sizes[1:]), (slices, 1, 1, 1)
+    if slices == 1:
+        grid = mesh_utils.create_device_mesh(sizes, devices, allow_split_physical_axes=True)
+    else:
+        grid = mesh_utils.create_hybrid_device_mesh(within, across, devices, allow_split_physical_axes=True)
+    return Mesh(grid, MESH_AXES, axis_types=(AxisType.Auto,) * len(MESH_AXES))
+
+
+def fill_sizes(config: MeshConfig, count: int) -> tuple[int, ...]:
+    """The sizes in the order of MESH_AXES, with -1 replaced. Raises a UserError if they don't multiply to `count`."""
+    asked = tuple(getattr(config, name) for name in MESH_AXES)
+    known = math.prod(size for size in asked if size != -1)
+    sizes = tuple(count // known if size == -1 else size for size in asked)
+    if math.prod(sizes) != count:
+        others = known // config.fsdp if config.fsdp != -1 else count + 1
+        fix = f"choose divisors of {count}" if count % others else f"set mesh.fsdp={count // others}"
+        raise UserError("mesh", _spell(asked), f"must multiply to the {count} devices", fix)
+    return sizes
+
+
+def _spell(sizes: Sequence[int]) -> str:
+    return "×".join(f"{name}{size}" for name, size in zip(MESH_AXES, sizes))
+
+
+def platform() -> str:
+    """What the program being traced will run on: "tpu", "gpu" or "cpu"; that of the mesh in use, which may be absent hardware."""
+    device = jax.sharding.get_abstract_mesh().abstract_device
+    name = jax.default_backend() if device is None else device.platform
+    return "gpu" if name in ("cuda", "rocm") else name
+
+
+def mesh_sizes() -> dict[str, int]:
+    """Sizes of the mesh in use by axis; all 1 without one."""
+    shape = jax.sharding.get_abstract_mesh().shape
+    return {name: shape.get(name, 1) for name in MESH_AXES}
 
 
 def pspec(axes: Sequence[str | None]) -> PartitionSpec:

@@ -7,31 +7,76 @@ only padding, and nobody else sees it, so no row of a mask is empty and no NaN c
 Decoding (`attend_cache`): a token's slot in the cache is its position, so a token at position p sees the slots 0..p. Prompts of unequal
 length are padded on the right: what padding writes into the slots behind a prompt is overwritten by the generated token of that position
 before it can be seen.
+
+Three kernels serve `attend`, all tested against `attend_by_definition`: splash attention on TPUs, cuDNN's on NVIDIA GPUs, and blocks of matrix
+products elsewhere and where the shape doesn't fit. On a mesh each device runs one on its own rows, heads and queries. Rows split over
+`context` gather their keys and values first; a ring would hold less but send as much, in as many steps as there are parts, and keys of a
+row are small beside the weights that each layer gathers anyway (a choice).
 """
 
 import jax
 import jax.numpy as jnp
+from jax.ad_checkpoint import checkpoint_name
+from jax.sharding import NamedSharding, PartitionSpec
+
+from spirit_jax.sharding import mesh_sizes, platform, pspec
 
 QUERY_BLOCKS = 4  # a block of queries skips the keys behind it; 4 on CPU took 0.37 of the time of one block (4 x 512 tokens, 6 heads)
 MIN_BLOCK = 64
+SPLASH_BLOCKS = (512, 256, 128)  # queries and keys of a splash block, the largest that divides; 2048 overflow VMEM on v5e
+SAVED = "attention"  # name of what a kernel keeps for the backward pass, for remat policies
+SPLASH_SIZES = ("block_q", "block_kv", "block_kv_compute", "block_q_dkv", "block_kv_dkv", "block_kv_dkv_compute", "block_q_dq", "block_kv_dq")
+QUERIES = pspec(("batch", "sequence", "heads", None))
+KEYS = pspec(("batch", None, "kv_heads", None))
+ROWS = pspec(("batch", None))
 
 
 def attend(q_BTHK: jax.Array, k_BTGK: jax.Array, v_BTGK: jax.Array, segment_ids_BT: jax.Array) -> jax.Array:
-    """Causal self-attention within segments: [B, T, H, K]; scores scaled by 1/sqrt(K), softmax in float32.
+    """Causal self-attention within segments: [B, T, H, K]; scores scaled by 1/sqrt(K), softmax in float32."""
+    where = platform()
+    if where == "tpu" and _splash_block(q_BTHK.shape[1]):
+        return attend_splash(q_BTHK, k_BTGK, v_BTGK, segment_ids_BT)
+    kernel = _cudnn if where == "gpu" and _fits_cudnn(q_BTHK) else _products
+    if not _is_split():
+        return checkpoint_name(kernel(q_BTHK, k_BTGK, v_BTGK, segment_ids_BT, 0), SAVED)
 
-    cuDNN's kernel serves bfloat16 on NVIDIA GPUs where it takes the head width; blocks of matrix products everything else.
+    def local(q_BTHK: jax.Array, k_BSGK: jax.Array, v_BSGK: jax.Array, segment_ids_BS: jax.Array) -> jax.Array:
+        first = jax.lax.axis_index("context") * q_BTHK.shape[1] if mesh_sizes()["context"] > 1 else 0
+        return kernel(q_BTHK, k_BSGK, v_BSGK, segment_ids_BS, first)
+
+    attend_locally = jax.shard_map(local, in_specs=(QUERIES, KEYS, KEYS, ROWS), out_specs=QUERIES, check_vma=False)
+    return checkpoint_name(attend_locally(q_BTHK, k_BTGK, v_BTGK, segment_ids_BT), SAVED)
+
+
+def attend_splash(q_BTHK: jax.Array, k_BTGK: jax.Array, v_BTGK: jax.Array, segment_ids_BT: jax.Array, interpret: bool = False) -> jax.Array:
+    """`attend` by splash attention, which skips the blocks behind each query; T must be a multiple of 128 on each device.
+
+    `interpret` runs the kernel on a CPU, for tests.
     """
-    if _fits_cudnn(q_BTHK):
-        return jax.nn.dot_product_attention(q_BTHK, k_BTGK, v_BTGK, mask=segment_mask(segment_ids_BT), implementation="cudnn")
-    length = q_BTHK.shape[1]
-    block = length // QUERY_BLOCKS if length % QUERY_BLOCKS == 0 and length >= QUERY_BLOCKS * MIN_BLOCK else length
-    k_BGTK, v_BGTK = k_BTGK.transpose(0, 2, 1, 3), v_BTGK.transpose(0, 2, 1, 3)
-    outputs = []
-    for start in range(0, length, block):
-        end = start + block
-        mask_B1TS = segment_mask(segment_ids_BT[:, :end])[:, :, start:]
-        outputs.append(_attend(q_BTHK[:, start:end], k_BGTK[:, :, :end], v_BGTK[:, :, :end], mask_B1TS))
-    return jnp.concatenate(outputs, axis=1)
+    from jax.experimental.pallas.ops.tpu import splash_attention as splash  # here, since it takes seconds that only a TPU gives back
+
+    sizes, length = mesh_sizes(), q_BTHK.shape[1]
+    block, parts = _splash_block(length), sizes["context"]
+    causal = splash.CausalMask((length, length), shard_count=parts)
+    kernel = splash.make_splash_mha(
+        splash.MultiHeadMask([causal] * (q_BTHK.shape[2] // sizes["tensor"])),
+        block_sizes=splash.BlockSizes(**dict.fromkeys(SPLASH_SIZES, block)),
+        head_shards=1,
+        q_seq_shards=parts,
+        residual_checkpoint_name=SAVED,
+        interpret=interpret,
+    )
+
+    def local(kernel, q_BTHK, k_BSGK, v_BSGK, segments_BT, segments_BS):
+        q_BHTK, k_BGSK, v_BGSK = (x.swapaxes(1, 2) for x in (q_BTHK * q_BTHK.shape[-1] ** -0.5, k_BSGK, v_BSGK))
+        y_BHTK = jax.vmap(kernel)(q_BHTK, k_BGSK, v_BGSK, splash.SegmentIds(segments_BT, segments_BS))
+        return y_BHTK.swapaxes(1, 2).astype(q_BTHK.dtype)
+
+    if _is_split():
+        masks = kernel.manual_sharding_spec(NamedSharding(jax.sharding.get_abstract_mesh(), PartitionSpec(None, "context")))
+        inputs = (masks, QUERIES, KEYS, KEYS, pspec(("batch", "sequence")), ROWS)
+        local = jax.shard_map(local, in_specs=inputs, out_specs=QUERIES, check_vma=False)
+    return local(kernel, q_BTHK, k_BTGK, v_BTGK, segment_ids_BT, segment_ids_BT)
 
 
 def attend_cache(q_BTHK: jax.Array, k_BGSK: jax.Array, v_BGSK: jax.Array, positions_BT: jax.Array) -> jax.Array:
@@ -49,11 +94,34 @@ def attend_by_definition(q_BTHK: jax.Array, k_BSGK: jax.Array, v_BSGK: jax.Array
     return jnp.einsum("BHTS,BSHK->BTHK", weights_BHTS, v_BSHK).astype(q_BTHK.dtype)
 
 
-def segment_mask(segment_ids_BT: jax.Array) -> jax.Array:
-    """Causal and within one segment: bool [B, 1, T, T]."""
-    slots = jnp.arange(segment_ids_BT.shape[1])
-    same_BTS = segment_ids_BT[:, :, None] == segment_ids_BT[:, None, :]
-    return (same_BTS & (slots[None, :] <= slots[:, None])[None])[:, None]
+def segment_mask(segment_ids_BS: jax.Array, first: jax.Array | int = 0, count: int | None = None) -> jax.Array:
+    """Causal and within one segment, for the queries in `count` slots from `first` on: bool [B, 1, T, S]."""
+    slots_S = jnp.arange(segment_ids_BS.shape[1])
+    count = len(slots_S) if count is None else count
+    slots_T = first + jnp.arange(count)
+    segment_ids_BT = jax.lax.dynamic_slice_in_dim(segment_ids_BS, first, count, axis=1)
+    same_BTS = segment_ids_BT[:, :, None] == segment_ids_BS[:, None, :]
+    return (same_BTS & (slots_S[None, :] <= slots_T[:, None])[None])[:, None]
+
+
+def _products(q_BTHK: jax.Array, k_BSGK: jax.Array, v_BSGK: jax.Array, segment_ids_BS: jax.Array, first: jax.Array | int) -> jax.Array:
+    """Queries from slot `first` on, by matrix products. Where the queries are all, each block of them skips the keys behind it."""
+    length, whole = q_BTHK.shape[1], q_BTHK.shape[1] == k_BSGK.shape[1]
+    block = length // QUERY_BLOCKS if whole and length % QUERY_BLOCKS == 0 and length >= QUERY_BLOCKS * MIN_BLOCK else length
+    k_BGSK, v_BGSK = k_BSGK.transpose(0, 2, 1, 3), v_BSGK.transpose(0, 2, 1, 3)
+    outputs = []
+    for start in range(0, length, block):
+        end = start + block if whole else k_BSGK.shape[1]
+        mask_B1TS = segment_mask(segment_ids_BS[:, :end], first + start, block)
+        outputs.append(_attend(q_BTHK[:, start : start + block], k_BGSK[:, :, :end], v_BGSK[:, :, :end], mask_B1TS))
+    return jnp.concatenate(outputs, axis=1)
+
+
+def _cudnn(q_BTHK: jax.Array, k_BSGK: jax.Array, v_BSGK: jax.Array, segment_ids_BS: jax.Array, first: jax.Array | int) -> jax.Array:
+    """Queries from slot `first` on, by cuDNN's kernel. Where the queries are all, it is told that the mask is causal, and skips blocks."""
+    mask_B1TS = segment_mask(segment_ids_BS, first, q_BTHK.shape[1])
+    causal = q_BTHK.shape[1] == k_BSGK.shape[1]
+    return jax.nn.dot_product_attention(q_BTHK, k_BSGK, v_BSGK, mask=mask_B1TS, is_causal=causal, implementation="cudnn")
 
 
 def _attend(q_BTHK: jax.Array, k_BGSK: jax.Array, v_BGSK: jax.Array, mask_B1TS: jax.Array) -> jax.Array:
@@ -70,4 +138,13 @@ def _attend(q_BTHK: jax.Array, k_BGSK: jax.Array, v_BGSK: jax.Array, mask_B1TS: 
 
 def _fits_cudnn(q_BTHK: jax.Array) -> bool:
     width = q_BTHK.shape[-1]
-    return jax.default_backend() == "gpu" and q_BTHK.dtype == jnp.bfloat16 and width % 8 == 0 and width <= 128
+    return q_BTHK.dtype == jnp.bfloat16 and width % 8 == 0 and width <= 128
+
+
+def _splash_block(length: int) -> int | None:
+    """The size of a splash block for rows of `length`, None if none fits what each device has of them."""
+    return next((block for block in SPLASH_BLOCKS if length % (block * mesh_sizes()["context"]) == 0), None)
+
+
+def _is_split() -> bool:
+    return max(mesh_sizes().values()) > 1

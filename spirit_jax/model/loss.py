@@ -3,19 +3,26 @@
 B rows, T tokens, D width, V vocabulary rows, M modalities, N sources.
 
 The logits of a chunk of tokens live only while that chunk is worked on, in float32. When a gradient is wanted, the same pass that makes the
-logits also makes their gradient, so nothing is computed twice and no [B, T, V] array is kept: three matrix products in all.
+logits also makes their gradient, so nothing is computed twice and no [B, T, V] array is kept: three matrix products in all. On a mesh each
+device works on its own tokens against its own vocabulary rows, and the head's gradient is summed over devices once, after the last chunk.
 """
 
+import math
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.sharding import PartitionSpec
 
 from spirit_jax.batch import Batch
 from spirit_jax.model.llama import Llama
+from spirit_jax.sharding import mesh_sizes, pspec
 
 MODALITIES = ("text", "speech", "tag")  # order of the sums by modality
 LOGITS_BYTES = 2**26  # float32 logits of one chunk, a device: a choice
+TOKENS = pspec(("batch", "sequence"))
+ROWS = ("data", "fsdp", "context")  # mesh axes that split the tokens
 
 
 def loss_terms(llama: Llama, batch: Batch, text_size: int, sources: int = 1) -> tuple[jax.Array, dict[str, jax.Array]]:
@@ -51,34 +58,13 @@ def token_nll(llama: Llama, batch: Batch) -> jax.Array:
 @jax.custom_vjp
 def cross_entropy(x_BTD: jax.Array, head_VD: jax.Array, targets_BT: jax.Array, weights_BT: jax.Array) -> tuple[jax.Array, jax.Array]:
     """The sum of weight · nll, and nll [B, T], both float32. Only the sum has a gradient, in x and the head."""
-    head_VD = head_VD.astype(x_BTD.dtype)
-
-    def chunk(_: None, part: Any):
-        x_BTD, targets_BT = part
-        return None, _nll(_logits(x_BTD, head_VD), targets_BT)[0]
-
-    _, nll_CBT = jax.lax.scan(chunk, None, _split((x_BTD, targets_BT), head_VD.shape[0]))
-    nll_BT = _join(nll_CBT)
-    return (nll_BT * weights_BT).sum(), nll_BT
+    return _spread(_values, (TOKENS,))(x_BTD, head_VD.astype(x_BTD.dtype), targets_BT, weights_BT)
 
 
 def _forward(x_BTD: jax.Array, head_VD: jax.Array, targets_BT: jax.Array, weights_BT: jax.Array):
-    head_VD = head_VD.astype(x_BTD.dtype)
-
-    def chunk(grad_DV: jax.Array, part: Any):
-        x_BTD, targets_BT, weights_BT = part
-        logits_BTV = _logits(x_BTD, head_VD)
-        nll_BT, sum_BT = _nll(logits_BTV, targets_BT)
-        hit_BTV = targets_BT[:, :, None] == jnp.arange(head_VD.shape[0])[None, None]
-        slope_BTV = (jnp.exp(logits_BTV - sum_BT[:, :, None]) - hit_BTV.astype(jnp.float32)) * weights_BT[:, :, None]
-        slope_BTV = slope_BTV.astype(x_BTD.dtype)
-        grad_DV += jnp.einsum("BTD,BTV->DV", x_BTD, slope_BTV, preferred_element_type=jnp.float32)  # faster on CPU than VD
-        return grad_DV, (nll_BT, jnp.einsum("BTV,VD->BTD", slope_BTV, head_VD))
-
-    parts = _split((x_BTD, targets_BT, weights_BT), head_VD.shape[0])
-    grad_DV, (nll_CBT, slope_CBTD) = jax.lax.scan(chunk, jnp.zeros(head_VD.shape[::-1], jnp.float32), parts)
-    nll_BT = _join(nll_CBT)
-    return ((nll_BT * weights_BT).sum(), nll_BT), (_join(slope_CBTD), grad_DV.T)
+    slopes = _spread(_values_and_slopes, (TOKENS, TOKENS, pspec(("vocab", "width"))))
+    total, nll_BT, slope_BTD, grad_VD = slopes(x_BTD, head_VD.astype(x_BTD.dtype), targets_BT, weights_BT)
+    return (total, nll_BT), (slope_BTD, grad_VD)
 
 
 def _backward(slopes: tuple[jax.Array, jax.Array], cotangents: tuple[jax.Array, jax.Array]):
@@ -90,20 +76,72 @@ def _backward(slopes: tuple[jax.Array, jax.Array], cotangents: tuple[jax.Array, 
 cross_entropy.defvjp(_forward, _backward)
 
 
+def _spread(local: Callable[..., Any], outputs: tuple[PartitionSpec, ...]) -> Callable[..., Any]:
+    """`local` run by each device on its own tokens and vocabulary rows: sums of many chunks cross the network once, not once a chunk."""
+    if math.prod(mesh_sizes().values()) == 1:
+        return local
+    inputs = (TOKENS, pspec(("vocab", None)), TOKENS, TOKENS)
+    return jax.shard_map(local, in_specs=inputs, out_specs=(PartitionSpec(), *outputs), check_vma=False)
+
+
+def _values(x_BTD: jax.Array, head_VD: jax.Array, targets_BT: jax.Array, weights_BT: jax.Array):
+    def chunk(_: None, part: Any):
+        x_BTD, targets_BT = part
+        return None, _nll(_logits(x_BTD, head_VD), _hits(targets_BT, head_VD))[0]
+
+    _, nll_CBT = jax.lax.scan(chunk, None, _split((x_BTD, targets_BT), head_VD.shape[0]))
+    nll_BT = _join(nll_CBT)
+    return _sum((nll_BT * weights_BT).sum(), *ROWS), nll_BT
+
+
+def _values_and_slopes(x_BTD: jax.Array, head_VD: jax.Array, targets_BT: jax.Array, weights_BT: jax.Array):
+    def chunk(grad_DV: jax.Array, part: Any):
+        x_BTD, targets_BT, weights_BT = part
+        logits_BTV, hits_BTV = _logits(x_BTD, head_VD), _hits(targets_BT, head_VD)
+        nll_BT, sum_BT = _nll(logits_BTV, hits_BTV)
+        slope_BTV = (jnp.exp(logits_BTV - sum_BT[:, :, None]) - hits_BTV.astype(jnp.float32)) * weights_BT[:, :, None]
+        slope_BTV = slope_BTV.astype(x_BTD.dtype)
+        grad_DV += jnp.einsum("BTD,BTV->DV", x_BTD, slope_BTV, preferred_element_type=jnp.float32)  # faster on CPU than VD
+        return grad_DV, (nll_BT, jnp.einsum("BTV,VD->BTD", slope_BTV, head_VD))
+
+    parts = _split((x_BTD, targets_BT, weights_BT), head_VD.shape[0])
+    grad_DV, (nll_CBT, slope_CBTD) = jax.lax.scan(chunk, jnp.zeros(head_VD.shape[::-1], jnp.float32), parts)
+    nll_BT, slope_BTD = _join(nll_CBT), _sum(_join(slope_CBTD), "tensor")
+    if mesh_sizes()["fsdp"] > 1:
+        grad_DV = jax.lax.psum_scatter(grad_DV, "fsdp", scatter_dimension=0, tiled=True)
+    return _sum((nll_BT * weights_BT).sum(), *ROWS), nll_BT, slope_BTD, _sum(grad_DV, "data", "context").T
+
+
+def _sum(x: jax.Array, *axes: str) -> jax.Array:
+    """The sum of each device's x along these axes of the mesh."""
+    split = tuple(axis for axis in axes if mesh_sizes()[axis] > 1)
+    return jax.lax.psum(x, split) if split else x
+
+
 def _logits(x_BTD: jax.Array, head_VD: jax.Array) -> jax.Array:
     return jnp.einsum("BTD,VD->BTV", x_BTD, head_VD, preferred_element_type=jnp.float32)
 
 
-def _nll(logits_BTV: jax.Array, targets_BT: jax.Array) -> tuple[jax.Array, jax.Array]:
-    sum_BT = jax.nn.logsumexp(logits_BTV, axis=-1)
-    return sum_BT - jnp.take_along_axis(logits_BTV, targets_BT[:, :, None], axis=-1)[:, :, 0], sum_BT
+def _hits(targets_BT: jax.Array, head_VD: jax.Array) -> jax.Array:
+    """Where the target is among this device's vocabulary rows."""
+    rows = head_VD.shape[0]
+    first = jax.lax.axis_index("tensor") * rows if mesh_sizes()["tensor"] > 1 else 0
+    return targets_BT[:, :, None] == first + jnp.arange(rows)[None, None]
+
+
+def _nll(logits_BTV: jax.Array, hits_BTV: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """-ln p(target), and the logarithm of the sum over the vocabulary."""
+    peak_BT = logits_BTV.max(-1)
+    if mesh_sizes()["tensor"] > 1:
+        peak_BT = jax.lax.pmax(peak_BT, "tensor")
+    sum_BT = peak_BT + jnp.log(_sum(jnp.exp(logits_BTV - peak_BT[:, :, None]).sum(-1), "tensor"))
+    return sum_BT - _sum(jnp.where(hits_BTV, logits_BTV, 0).sum(-1), "tensor"), sum_BT
 
 
 def _split(arrays: tuple[jax.Array, ...], vocabulary: int) -> Any:
-    """[B, T, ...] -> [C, B, T/C, ...] with as few chunks as LOGITS_BYTES allows; rows stay whole, so that they stay split over devices."""
+    """[B, T, ...] -> [C, B, T/C, ...] with as few chunks as LOGITS_BYTES allows."""
     rows, length = arrays[0].shape[:2]
-    devices = max(1, jax.sharding.get_abstract_mesh().size)
-    wanted = rows * length * vocabulary * 4 / devices / LOGITS_BYTES
+    wanted = rows * length * vocabulary * 4 / LOGITS_BYTES
     chunks = next(n for n in range(1, length + 1) if length % n == 0 and (n >= wanted or n == length))
     return jax.tree.map(lambda x: jnp.moveaxis(x.reshape(rows, chunks, length // chunks, *x.shape[2:]), 1, 0), arrays)
 

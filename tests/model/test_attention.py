@@ -3,7 +3,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from spirit_jax.model.attention import MIN_BLOCK, QUERY_BLOCKS, attend, attend_by_definition, attend_cache, segment_mask
+from spirit_jax.config import MeshConfig
+from spirit_jax.model import attention
+from spirit_jax.model.attention import MIN_BLOCK, QUERY_BLOCKS, attend, attend_by_definition, attend_cache, attend_splash, segment_mask
+from spirit_jax.sharding import make_mesh
 
 
 def heads(seed: int, rows: int, length: int, count: int, width: int = 8) -> jax.Array:
@@ -51,3 +54,55 @@ def test_bfloat16_stays_near_float32():
     low = attend(*(x.astype(jnp.bfloat16) for x in (q, k, v)), ones)
     assert low.dtype == jnp.bfloat16
     np.testing.assert_allclose(low.astype(jnp.float32), attend(q, k, v, ones), atol=0.05)
+
+
+def compare_with_definition(kernel, q, k, v, segments, tolerance=2e-5):
+    """Values and gradients."""
+    slope = jax.random.normal(jax.random.key(9), q.shape)
+
+    def defined(q, k, v):
+        return attend_by_definition(q, k, v, segment_mask(segments))
+
+    def both(function):
+        y, back = jax.vjp(function, q, k, v)
+        return y, *back(slope)
+
+    ours, theirs = (jax.device_get(jax.jit(lambda f=f: both(f))()) for f in (lambda q, k, v: kernel(q, k, v, segments), defined))
+    for a, b in zip(ours, theirs):
+        np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance)
+
+
+def packed_rows(length: int) -> jax.Array:
+    """Two rows: three documents and padding; one document."""
+    first = np.repeat([1, 2, 3, 0], [length // 2 - 7, 20, length // 2 - 40, 27])
+    return jnp.asarray(np.stack([first, np.ones(length, np.int64)]).astype(np.int32))
+
+
+def test_splash_equals_its_definition_in_values_and_gradients():
+    q, k, v = heads(0, 2, 256, 4, 16), heads(1, 2, 256, 2, 16), heads(2, 2, 256, 2, 16)
+    compare_with_definition(lambda *x: attend_splash(*x, interpret=True), q, k, v, packed_rows(256))
+
+
+def test_splash_with_queries_split_over_devices_equals_its_definition():
+    q, k, v = heads(0, 2, 256, 4, 16), heads(1, 2, 256, 2, 16), heads(2, 2, 256, 2, 16)
+    with jax.set_mesh(make_mesh(MeshConfig(1, 2, 2, 2))):
+        compare_with_definition(lambda *x: attend_splash(*x, interpret=True), q, k, v, packed_rows(256))
+
+
+@pytest.mark.parametrize("mesh", [MeshConfig(2, 1, 1, 4), MeshConfig(1, 2, 2, 2)], ids=["context", "context and tensor"])
+def test_products_split_over_devices_equal_their_definition(mesh):
+    q, k, v = heads(0, 2, 128, 4), heads(1, 2, 128, 2), heads(2, 2, 128, 2)
+    with jax.set_mesh(make_mesh(mesh)):
+        compare_with_definition(attend, q, k, v, packed_rows(128))
+
+
+def test_what_cudnn_is_asked_for_equals_the_definition(monkeypatch):
+    """The kernel needs a GPU; JAX's own implementation of the same call does not."""
+    real = jax.nn.dot_product_attention
+    monkeypatch.setattr(jax.nn, "dot_product_attention", lambda *args, implementation, **kwargs: real(*args, implementation="xla", **kwargs))
+    monkeypatch.setattr(attention, "platform", lambda: "gpu")
+    monkeypatch.setattr(attention, "_fits_cudnn", lambda q: True)
+    q, k, v = heads(0, 2, 128, 4), heads(1, 2, 128, 2), heads(2, 2, 128, 2)
+    compare_with_definition(attend, q, k, v, packed_rows(128))
+    with jax.set_mesh(make_mesh(MeshConfig(1, 2, 2, 2))):
+        compare_with_definition(attend, q, k, v, packed_rows(128))

@@ -51,8 +51,9 @@ def test_no_gradient_across_segments_or_from_padding():
     assert (np.delete(dependence, np.s_[5:10]) == 0).all()
 
 
-@pytest.mark.parametrize("tied", [False, True])
-@pytest.mark.parametrize("remat", [Remat.SAVE_DOTS, Remat.FULL])
+@pytest.mark.parametrize(
+    ("remat", "tied"), [(Remat.SAVE_DOTS, True), (Remat.SAVE_NARROW, False), (Remat.OFFLOAD, True), (Remat.FULL, False), (Remat.FULL, True)]
+)
 def test_recomputation_changes_nothing(remat, tied):
     data = batch([[9, 7], [16]], LENGTH)
     plain, recomputed = (jax.jit(jax.grad(lambda m: loss_terms(m, data, TEXT_SIZE)[0]))(model(remat=r, tied=tied)) for r in (Remat.NONE, remat))

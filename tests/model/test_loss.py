@@ -75,3 +75,12 @@ def test_bfloat16_loss_is_float32_and_near():
     low, full = (jax.jit(loss_terms, static_argnums=2)(model(dtype=dtype), data, TEXT_SIZE)[0] for dtype in (Dtype.BFLOAT16, Dtype.FLOAT32))
     assert low.dtype == jnp.float32
     np.testing.assert_allclose(low, full, rtol=0.02)
+
+
+def test_no_array_has_the_size_of_all_logits(monkeypatch):
+    monkeypatch.setattr(loss, "LOGITS_BYTES", 4 * 2 * 4 * CONFIG.rows)
+    x, head = jnp.ones((2, 16, 8)), jnp.ones((CONFIG.rows, 8))
+    targets, weights = jnp.ones((2, 16), jnp.int32), jnp.ones((2, 16))
+    program = str(jax.make_jaxpr(jax.grad(lambda x, h: cross_entropy(x, h, targets, weights)[0], argnums=(0, 1)))(x, head))
+    assert f"f32[2,4,{CONFIG.rows}]" in program
+    assert f"f32[2,16,{CONFIG.rows}]" not in program
