@@ -155,8 +155,30 @@ export-hf: $(VENV)/runtime  ## weights out to Hugging Face: CKPT=run OUT=dir
 	$(call need,CKPT,a run folder)$(call need,OUT,a folder for the model)
 	$(PY) -m spirit_jax convert export $(CKPT) $(OUT)
 
+# ---- pods: recipes for them are checked without them ----------------------------------------------------------------
+POD_RECIPES = $(wildcard tpu_configs/spirit_*_7b_*.py tpu_configs/llama3_*.py)
+BUCKET ?=
+RUN ?=
+
+$(VENV)/pod: requirements-pod.txt $(VENV)/runtime
+	$(PIP) -r requirements-pod.txt
+	touch $@
+
+.PHONY: check-pod check-pods train-pod
+check-pod: $(VENV)/pod  ## does a recipe's step fit its pod, and what bounds it (minutes, no pod): CONFIG=recipe [SET="model.remat=full"]
+	$(call need,CONFIG,a recipe of tpu_configs that names its topology)
+	$(PY) -m spirit_jax check-pod $(CONFIG) --set $(SET)
+
+check-pods: $(VENV)/pod  ## the same for all recipes for pods (an hour); fails if one doesn't fit
+	mkdir -p runs
+	$(PY) -m spirit_jax check-pod $(POD_RECIPES) --record runs/pods.jsonl
+
+train-pod: check-pod  ## check a recipe, then ask Cloud TPU for its slice and train: CONFIG=recipe BUCKET=name RUN=name, see tpu_configs/launch.sh
+	$(call need,BUCKET,a Cloud Storage bucket)$(call need,RUN,a name for the run)
+	tpu_configs/launch.sh $(CONFIG) $(BUCKET) $(RUN)
+
 # ---- the house ------------------------------------------------------------------------------------------------------
-.PHONY: test test-slow parity lint bench help
+.PHONY: test test-slow parity lint bench bench-train help
 test: $(VENV)/test  ## the quick tests, under 8 minutes on 2 cores
 	$(PY) -m pytest -m "not slow" --ignore tests/parity
 
@@ -173,7 +195,11 @@ lint: $(VENV)/test  ## ruff (lint and format) and pyright
 
 bench: $(VENV)/parity  ## benchmarks side by side with the obvious alternative, to runs/bench.jsonl
 	mkdir -p runs
-	for name in loader tokens kmeans; do $(PY) -m benchmarks.bench_$$name | tee /dev/stderr | tail -1; done > runs/bench.jsonl
+	for name in loader tokens kmeans train; do $(PY) -m benchmarks.bench_$$name | tee /dev/stderr | tail -1; done > runs/bench.jsonl
+
+bench-train: $(VENV)/parity  ## training steps beside PyTorch on a CPU, alone on a GPU; a line more in runs/bench_train.jsonl
+	mkdir -p runs
+	$(PY) -m benchmarks.bench_train | tee /dev/stderr | tail -1 >> runs/bench_train.jsonl
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))

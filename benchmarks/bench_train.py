@@ -1,11 +1,15 @@
-"""Training tokens/s of a 23 M Llama beside the same step in PyTorch + transformers. Run: `python -m benchmarks.bench_train`.
+"""Training tokens/s. Run: `make bench-train`, or `python -m benchmarks.bench_train`. The last line is JSON.
 
-384 wide, 6 layers, vocabulary 32,768, tied, 4 x 512 tokens, float32, 2 threads: forward, backward, clip, AdamW. Both sides start from the
-same weights, must give the same first loss, and run in turn in one process; medians count. The aim is a ratio of 1.2. Without PyTorch
-(requirements-parity.txt) only our figure is printed. The last line is JSON.
+On a CPU a 23 M Llama beside the same step in PyTorch + transformers: 384 wide, 6 layers, vocabulary 32,768, tied, 4 x 512 tokens, float32,
+2 threads: forward, backward, clip, AdamW. Both sides start from the same weights, must give the same first loss, and run in turn in one
+process; medians count. The aim is a ratio of 1.2. Without PyTorch (requirements-parity.txt) only our figure is printed.
+
+On a GPU our step alone, rows of 4,096 in bfloat16: Llama 3.2 1B, and the shape of Llama 2 7B with as many layers as fit by analysis; tokens/s
+and MFU, the latter over the 790 TFLOP/s that a plain matrix product reaches on an H200 (and over the makers' 989).
 """
 
 import argparse
+import dataclasses
 import importlib.util
 import json
 import os
@@ -15,35 +19,42 @@ from collections.abc import Callable
 
 import jax
 import numpy as np
+from jax.sharding import AbstractMesh
 
 from spirit_jax.batch import Batch
-from spirit_jax.config import Dtype, MeshConfig, ModelConfig, OptimConfig, Remat
+from spirit_jax.config import Dtype, MeshConfig, ModelConfig, OptimConfig, Remat, RunConfig
 from spirit_jax.model import hf_config
 from spirit_jax.model.llama import Llama, flops_per_token, init_sharded
 from spirit_jax.model.names import rows_of, to_theirs
 from spirit_jax.model.stored import named_arrays
-from spirit_jax.sharding import make_mesh
+from spirit_jax.sharding import MESH_AXES, make_mesh
+from spirit_jax.training.check_pod.estimate import memory_of
+from spirit_jax.training.check_pod.pod import HBM_SHARE
+from spirit_jax.training.chips import CHIPS
 from spirit_jax.training.optimizer import make_optimizer
 from spirit_jax.training.step import abstract_state, make_state, make_train_step, shardings_of
+from tpu_configs import llama3_1b_h200_1
+from tpu_configs.spirit import LLAMA2_7B, recipe
 
 MODEL = ModelConfig(
     rows=32_768, width=384, layers=6, heads=6, kv_heads=6, head_width=64, mlp_width=1024, tied=True, dtype=Dtype.FLOAT32, remat=Remat.NONE
 )
 OPTIM = OptimConfig(peak_lr=1e-4, warmup_steps=0)
 ROWS, LENGTH, THREADS = 4, 512, 2
+REACHED_FLOPS = 790e12  # bfloat16 a second of a plain matrix product on an H200
 
 
-def make_batch() -> tuple[np.ndarray, Batch]:
+def make_batch(rows: int = ROWS, length: int = LENGTH) -> tuple[np.ndarray, Batch]:
     """Random ids [B, T + 1], and the batch whose targets they shift to."""
-    ids = np.random.default_rng(0).integers(0, MODEL.rows, (ROWS, LENGTH + 1), np.int32)
-    ones, positions = np.ones((ROWS, LENGTH), np.int32), np.broadcast_to(np.arange(LENGTH, dtype=np.int32), (ROWS, LENGTH))
+    ids = np.random.default_rng(0).integers(0, MODEL.rows, (rows, length + 1), np.int32)
+    ones, positions = np.ones((rows, length), np.int32), np.broadcast_to(np.arange(length, dtype=np.int32), (rows, length))
     return ids, Batch(ids[:, :-1], ids[:, 1:], ones.astype(np.float32), ones, positions)
 
 
 def our_step(llama: Llama, batch: Batch) -> Callable[[], float]:
     """A function that makes one step of the trainer and returns its mean loss."""
     mesh, optimizer = make_mesh(MeshConfig(1, 1, 1), jax.devices()[:1]), make_optimizer(OPTIM, 1000)
-    step = make_train_step(optimizer, MODEL.rows, 1, shardings_of(abstract_state(llama, optimizer, mesh)))
+    step = make_train_step(optimizer, llama.cfg.rows, 1, shardings_of(abstract_state(llama, optimizer, mesh)))
     state, placed = make_state(jax.tree.map(lambda x: x.copy(), llama), optimizer), jax.device_put(batch)
 
     def run() -> float:
@@ -96,11 +107,40 @@ def time_in_turn(functions: dict[str, Callable[[], float]], rounds: int) -> dict
     return spent
 
 
+def gpu_case(recipe: RunConfig) -> RunConfig:
+    """The recipe with as many layers as fit this GPU by analysis, at one part of its batch a step."""
+    chip = next(chip for chip in CHIPS.values() if jax.devices()[0].device_kind.startswith(chip.kind))
+    train = dataclasses.replace(recipe.train, batch_rows=recipe.train.batch_rows // recipe.train.accumulate, accumulate=1)
+    one = AbstractMesh((1,) * len(MESH_AXES), MESH_AXES)
+    for layers in range(recipe.model.layers, 0, -1):
+        case = dataclasses.replace(recipe, model=dataclasses.replace(recipe.model, layers=layers), train=train)
+        if memory_of(case, one) < HBM_SHARE * chip.hbm:
+            return case
+    raise SystemExit(f"not one layer of {recipe.model} fits {chip.kind}")
+
+
+def measure(case: RunConfig, rounds: int) -> dict[str, float]:
+    """Our step alone on one device."""
+    rows, length = case.train.batch_rows, case.data.sequence_length
+    mesh, batch = make_mesh(MeshConfig(1, 1, 1), jax.devices()[:1]), make_batch(rows, length)[1]
+    step = our_step(init_sharded(case.model, jax.random.key(0), mesh), batch)
+    spent = time_in_turn({"ours": step}, rounds)["ours"]
+    rate = rows * length / statistics.median(spent)
+    flops = rate * flops_per_token(case.model, length)
+    figures = {"layers": case.model.layers, "rows": rows, "tokens_per_second": round(rate, 1)}
+    return figures | {"mfu_of_790": round(flops / REACHED_FLOPS, 4), "mfu_of_989": round(flops / 989e12, 4)}
+
+
 def main() -> None:
-    """Prints tokens/s of both sides and the ratio, then one JSON line."""
+    """Prints the figures, then one JSON line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=7)
     args = parser.parse_args()
+    if jax.default_backend() == "gpu":
+        shapes = {"1b": llama3_1b_h200_1.config(), "7b_shape": recipe(LLAMA2_7B, MeshConfig(), Remat.SAVE_DOTS, accumulate=64)}
+        results = {name: measure(gpu_case(shape), args.rounds) for name, shape in shapes.items()}
+        print(json.dumps({"benchmark": "train", "device": jax.devices()[0].device_kind, **results}))
+        return
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:THREADS])
     llama = init_sharded(MODEL, jax.random.key(0), make_mesh(MeshConfig(1, 1, 1), jax.devices()[:1]))
     ids, batch = make_batch()

@@ -6,6 +6,7 @@ from spirit_jax import commands
 
 COMMANDS = {
     "train": ("spirit_jax.training.command", "continue pretraining, with checkpoints and metrics"),
+    "check-pod": ("spirit_jax.training.check_pod.command", "compile a recipe's step for its TPU pod, without the pod; does it fit?"),
     "train-codec": ("spirit_jax.codec_training.command", "train a part of a speech codec: the vocoder, pitch codes, style codes"),
     "generate": ("spirit_jax.generation.command", "continue, transcribe or speak prompts from a checkpoint"),
     "eval": ("spirit_jax.evals.command", "loss, choice accuracy and word error rate on held-out shards"),

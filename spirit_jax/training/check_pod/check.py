@@ -1,0 +1,132 @@
+"""One recipe, checked for its pod: the trainer's own step, compiled ahead of time for hardware that is not there."""
+
+import dataclasses
+import datetime
+import re
+import time
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.experimental import topologies
+from jax.sharding import AbstractMesh, Mesh, NamedSharding
+
+from spirit_jax.batch import Batch
+from spirit_jax.config import MeshConfig, RunConfig
+from spirit_jax.errors import UserError
+from spirit_jax.model.llama import abstract
+from spirit_jax.sharding import MESH_AXES, fill_sizes, make_mesh, pspec
+from spirit_jax.training.check_pod.estimate import AnyMesh, memory_of, seconds_of, work_of
+from spirit_jax.training.check_pod.hlo import collectives
+from spirit_jax.training.check_pod.pod import HBM_SHARE, Pod, pod_of
+from spirit_jax.training.chips import GIB
+from spirit_jax.training.optimizer import make_optimizer
+from spirit_jax.training.step import abstract_state, make_train_step, shardings_of
+
+TOO_LARGE = re.compile(r"Used ([\d.]+)([MG]) of")  # what the compiler says where a program doesn't fit
+
+
+def check(config: RunConfig, name: str) -> dict[str, Any]:
+    """A row of figures, JSON-able. GPU programs can't be compiled without a GPU: their memory is by analysis, which the row says.
+
+    Raises a UserError where mesh, batch or topology don't go together.
+    """
+    pod = pod_of(config.mesh)
+    devices = _devices(config.mesh) if pod.chip.platform == "tpu" else None
+    mesh = AbstractMesh(fill_sizes(config.mesh, pod.devices), MESH_AXES) if devices is None else make_mesh(config.mesh, devices)
+    check_batch(config, mesh)
+    found = {"memory_by": "analysis", "peak_bytes": memory_of(config, mesh)} if isinstance(mesh, AbstractMesh) else compile_step(config, mesh)
+    return {"recipe": name, "date": datetime.date.today().isoformat(), **_describe(config, mesh, pod), **found, **_bounds(config, mesh, pod, found)}
+
+
+def check_batch(config: RunConfig, mesh: AnyMesh) -> None:
+    """Raises a UserError if a part of the batch doesn't divide over the mesh."""
+    parts, rows = mesh.shape["data"] * mesh.shape["fsdp"], config.train.batch_rows // config.train.accumulate
+    if rows % parts:
+        rule = f"batch_rows / accumulate = {rows} must be divisible by data × fsdp = {parts}"
+        raise UserError("train.batch_rows", config.train.batch_rows, rule, f"set it to a multiple of {parts * config.train.accumulate}")
+    if config.data.sequence_length % mesh.shape["context"]:
+        rule = f"must be divisible by mesh.context = {mesh.shape['context']}"
+        raise UserError("data.sequence_length", config.data.sequence_length, rule, "set mesh.context to a divisor")
+
+
+def compile_step(config: RunConfig, mesh: Mesh) -> dict[str, Any]:
+    """Compiles the training step for `mesh`; returns its memory, its collectives and the seconds that took."""
+    optimizer = make_optimizer(config.optim, config.train.steps)
+    shapes = abstract_state(abstract(config.model, mesh), optimizer, mesh)
+    start = time.monotonic()
+    with jax.set_mesh(mesh):
+        step = make_train_step(optimizer, config.model.rows, config.train.accumulate, shardings_of(shapes))
+        try:
+            compiled = step.lower(shapes, _abstract_batch(config, mesh)).compile()
+        except jax.errors.JaxRuntimeError as error:
+            needed = TOO_LARGE.search(str(error))
+            if needed is None:
+                raise
+            size = float(needed.group(1)) * (GIB if needed.group(2) == "G" else 2**20)
+            return {"memory_by": "compiler's refusal", "peak_bytes": size, "compile_seconds": round(time.monotonic() - start, 1)}
+    memory = compiled.memory_analysis()
+    peak = memory.argument_size_in_bytes + memory.output_size_in_bytes - memory.alias_size_in_bytes + memory.temp_size_in_bytes
+    return {
+        "memory_by": "compiler",
+        "peak_bytes": peak + memory.generated_code_size_in_bytes,
+        "argument_bytes": memory.argument_size_in_bytes,
+        "temporary_bytes": memory.temp_size_in_bytes,
+        "compile_seconds": round(time.monotonic() - start, 1),
+        "collectives": collectives(_text(compiled)),
+    }
+
+
+def _text(compiled: jax.stages.Compiled) -> str:
+    """The optimised program; empty where the compiler can't print it, as for some large ones."""
+    try:
+        return compiled.as_text() or ""
+    except jax.errors.JaxRuntimeError:
+        return ""
+
+
+def _devices(mesh: MeshConfig) -> list[Any]:
+    """Devices of an absent pod, from libtpu."""
+    more = {"num_slices": mesh.slices} if mesh.slices > 1 else {}
+    try:
+        return list(topologies.get_topology_desc(mesh.topology, "tpu", **more).devices)
+    except (jax.errors.JaxRuntimeError, ImportError, RuntimeError, NotImplementedError) as error:
+        raise UserError(
+            "mesh.topology", mesh.topology, str(error).splitlines()[0], "pip install -r requirements-pod.txt, and name a real one"
+        ) from error
+
+
+def _abstract_batch(config: RunConfig, mesh: Mesh) -> Batch:
+    shape = (config.train.batch_rows, config.data.sequence_length)
+    whole, weights = (jax.ShapeDtypeStruct(shape, dtype, sharding=NamedSharding(mesh, pspec(("batch",)))) for dtype in (jnp.int32, jnp.float32))
+    return Batch(whole, whole, weights, whole, whole)
+
+
+def _describe(config: RunConfig, mesh: AnyMesh, pod: Pod) -> dict[str, Any]:
+    return {
+        "topology": pod.topology,
+        "slices": pod.slices,
+        "devices": pod.devices,
+        "mesh": dict(mesh.shape),
+        "remat": config.model.remat.value,
+        "rows": config.train.batch_rows,
+        "accumulate": config.train.accumulate,
+        "length": config.data.sequence_length,
+    }
+
+
+def _bounds(config: RunConfig, mesh: AnyMesh, pod: Pod, found: dict[str, Any]) -> dict[str, Any]:
+    """What follows from arithmetic and from the collectives found."""
+    work = work_of(config, mesh, pod.slices)
+    kinds = found.get("collectives")
+    sent = sum(row["bytes"] * (2 if kind == "all-reduce" else 1) for kind, row in kinds.items()) if kinds else None
+    seconds = seconds_of(work, pod, sent)
+    bound = max(seconds.values())
+    return {
+        "hbm_bytes": pod.chip.hbm,
+        "fits": found["peak_bytes"] <= HBM_SHARE * pod.chip.hbm,
+        **dataclasses.asdict(work),
+        "network_by": "compiled program" if kinds else "analysis",
+        "roofline_seconds": {name: round(value, 4) for name, value in seconds.items()},
+        "mfu_ceiling": round(work.model_flops / pod.devices / pod.chip.flops / bound, 3),
+    }

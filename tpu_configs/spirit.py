@@ -1,0 +1,72 @@
+"""What the recipes for Spirit LM on real accelerators share: model shapes, the paper's mixture and its optimisation.
+
+From the paper (appendix A): Llama-2-7B, rows of 4,096 tokens, 1 M tokens a step (4 rows on each of 64 GPUs), learning rate 3e-5, constant
+after warm-up, 200 K steps with results at 100 K, RoPE θ 100,000, a third of the tokens each of speech, aligned speech with text, and text.
+Choices of ours: the warm-up's length, Adam's betas, decay and clipping (`spirit_jax.config.OptimConfig`), bfloat16 activations with float32
+weights and moments, packing with masks between documents, checkpoints' intervals, and everything about Llama 3 and 1B.
+"""
+
+import dataclasses
+
+from spirit_jax.config import (
+    Arrangement,
+    CheckpointConfig,
+    DataConfig,
+    MeshConfig,
+    ModelConfig,
+    OptimConfig,
+    Remat,
+    RopeScaling,
+    RunConfig,
+    Source,
+    TrainConfig,
+)
+from spirit_jax.tokens.vocab import Vocabulary
+
+LLAMA2_PIECES, LLAMA3_PIECES = 32_000, 128_256
+UNITS, PITCHES, STYLES = 501, 64, 100
+ROWS = 256  # of 4,096 tokens: 1,048,576 tokens a step
+
+LLAMA2_7B = ModelConfig(rows=Vocabulary(LLAMA2_PIECES, UNITS).rows())
+LLAMA3_8B = ModelConfig(rows=Vocabulary(LLAMA3_PIECES, UNITS).rows(), kv_heads=8, mlp_width=14_336, rope_theta=500_000.0)
+LLAMA3_1B = ModelConfig(
+    rows=Vocabulary(LLAMA3_PIECES, UNITS).rows(),
+    width=2048,
+    layers=16,
+    heads=32,
+    kv_heads=8,
+    head_width=64,
+    mlp_width=8192,
+    rope_theta=500_000.0,
+    rope_scaling=RopeScaling(factor=32.0),
+    tied=True,
+)
+
+DATA = DataConfig(
+    tokenizer="tokenizer",
+    codec="codec",
+    sources=(
+        Source("shards/speech", Arrangement.SPEECH, 1.0),
+        Source("shards/aligned", Arrangement.INTERLEAVED, 1.0),
+        Source("shards/text", Arrangement.TEXT, 1.0),
+    ),
+    validation=(Source("shards/aligned", Arrangement.INTERLEAVED, split="heldout"),),
+)
+
+
+def recipe(model: ModelConfig, mesh: MeshConfig, remat: Remat, accumulate: int = 1, rows: int = ROWS) -> RunConfig:
+    """A run of the paper's length on this mesh, from the weights in `base` (`make import-llama`)."""
+    return RunConfig(
+        model=dataclasses.replace(model, remat=remat),
+        data=DATA,
+        train=TrainConfig(steps=100_000, batch_rows=rows, accumulate=accumulate, evaluate_every=5000),
+        mesh=mesh,
+        optim=OptimConfig(peak_lr=3e-5, warmup_steps=500),
+        checkpoint=CheckpointConfig(init_from="base", every_steps=500, keep_last=2, keep_every=10_000),
+    )
+
+
+def expressive(base: RunConfig) -> RunConfig:
+    """The same with pitch and style units."""
+    rows = Vocabulary(LLAMA2_PIECES, UNITS, PITCHES, STYLES).rows()
+    return dataclasses.replace(base, model=dataclasses.replace(base.model, rows=rows))

@@ -1,0 +1,9 @@
+"""Spirit LM Base, 7B, on one machine with eight H100s."""
+
+from spirit_jax.config import MeshConfig, Remat, RunConfig
+from tpu_configs.spirit import LLAMA2_7B, recipe
+
+
+def config() -> RunConfig:
+    """32 rows a device, one after another."""
+    return recipe(LLAMA2_7B, MeshConfig(fsdp=8, topology="h100:8"), Remat.SAVE_DOTS, accumulate=32)
