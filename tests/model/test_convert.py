@@ -14,17 +14,18 @@ from spirit_jax.model.checkpoint import load_model, save_weights
 from spirit_jax.model.convert import Options, export_llama, import_llama
 from spirit_jax.model.extension import Init, Start
 from spirit_jax.model.names import rows_of, to_theirs
-from spirit_jax.model.sources import open_source
+from spirit_jax.model.sources import open_source, pieces
 from spirit_jax.model.stored import named_arrays
 from spirit_jax.model.vocabulary import Request
 from spirit_jax.sharding import make_mesh
-from spirit_jax.tokens.text import TextTokenizer, train_tokenizer
+from spirit_jax.tokens.text import TextTokenizer
 from spirit_jax.tokens.vocab import Vocabulary
 from tests.model.folders import INV_FREQ, listing, read_config, tensors, write_folder
+from tests.model.texts import write_sentencepiece
 from tests.model.tiny import CONFIG, model
 
-PIECES = 280
-TEXT_CONFIG = dataclasses.replace(CONFIG, rows=384)  # 280 pieces, padded to 128
+PIECES = 300
+TEXT_CONFIG = dataclasses.replace(CONFIG, rows=384)  # 300 pieces, padded to 128
 SMALL = Request(units=10, pitches=4, styles=3)
 
 
@@ -32,9 +33,7 @@ SMALL = Request(units=10, pitches=4, styles=3)
 def tokenizer(tmp_path_factory):
     """A folder with a small SentencePiece model."""
     folder = tmp_path_factory.mktemp("tokenizer")
-    words = ["the", "a", "cat", "dog", "sat", "ran", "on", "under", "mat", "hat", "with", "my", "your", "old", "red", "big", "small", "and", "then"]
-    rng = np.random.default_rng(0)
-    train_tokenizer((" ".join(rng.choice(words, 8)) for _ in range(300)), PIECES, folder / "tokenizer.model")
+    write_sentencepiece(folder, PIECES)
     return folder
 
 
@@ -70,6 +69,39 @@ def test_in_out_in_is_the_identity_to_the_bit(tmp_path, dtype, tied):
         ours = named_arrays(first.llama)[name.ours]
         theirs = to_theirs(name, np.asarray(ours if layer is None else ours[layer]), cfg)
         np.testing.assert_array_equal(theirs, given[name.hugging_face.format(layer)].astype(np.float32))
+
+
+def test_types_that_differ_within_a_model_stay(tmp_path):
+    given = {name: array if "norm" in name else array.astype(np.dtype("bfloat16")) for name, array in tensors().items()}
+    import_llama(write_folder(tmp_path / "a", given), tmp_path / "b")
+    export_llama(tmp_path / "b", tmp_path / "c")
+    back = open_source(tmp_path / "c").tensors
+    for name, array in given.items():
+        assert back[name].dtype == array.dtype.name
+        np.testing.assert_array_equal(back[name].read(slice(None)), array)
+
+
+def test_a_table_larger_than_a_piece_is_copied_whole(tmp_path, source, monkeypatch):
+    import_llama(source, tmp_path / "whole", Options(SMALL))
+    export_llama(tmp_path / "whole", tmp_path / "out")
+    monkeypatch.setattr(convert, "pieces", lambda count, row_bytes: pieces(count, row_bytes, 50 * row_bytes))
+    import_llama(source, tmp_path / "pieces", Options(SMALL))
+    assert equal(load_model(tmp_path / "whole").llama, load_model(tmp_path / "pieces").llama)
+    export_llama(tmp_path / "pieces", tmp_path / "out in pieces")
+    assert (tmp_path / "out/model.safetensors").read_bytes() == (tmp_path / "out in pieces/model.safetensors").read_bytes()
+
+
+def test_an_export_tells_what_serving_needs(tmp_path, source):
+    """vLLM wants exactly `vocab_size` rows; rows of padding have no token, and transformers is told not to sample them."""
+    import_llama(source, tmp_path / "a", Options(SMALL))
+    export_llama(tmp_path / "a", tmp_path / "b")
+    config, generation = read_config(tmp_path / "b"), read_json(tmp_path / "b/generation_config.json")
+    size = PIECES + 2 + 10 + 4 + 3
+    for name in ("model.embed_tokens.weight", "lm_head.weight"):
+        assert open_source(tmp_path / "b").tensors[name].shape == (config["vocab_size"], config["hidden_size"])
+    assert generation["suppress_tokens"] == list(range(size, config["vocab_size"]))
+    assert (config["architectures"], config["max_position_embeddings"]) == (["LlamaForCausalLM"], 128)
+    assert (config["rope_theta"], config["rope_parameters"]["rope_theta"]) == (CONFIG.rope_theta,) * 2
 
 
 def test_a_model_of_ours_goes_out_and_comes_back(tmp_path):
@@ -217,10 +249,27 @@ def test_a_tokenizer_larger_than_the_model_is_refused(tmp_path, tokenizer):
         import_llama(folder, tmp_path / "b")
 
 
-def test_a_folder_that_is_no_model_is_not_replaced(tmp_path):
-    (tmp_path / "out").mkdir()
-    with pytest.raises(UserError, match="exists and is nothing that this command wrote"):
-        import_llama(write_folder(tmp_path / "a", tensors()), tmp_path / "out")
+def test_only_what_the_same_command_wrote_is_replaced(tmp_path):
+    folder = write_folder(tmp_path / "a", tensors())
+    import_llama(folder, tmp_path / "ours")
+    import_llama(folder, tmp_path / "ours")
+    export_llama(tmp_path / "ours", tmp_path / "theirs")
+    before = listing(tmp_path)
+    for start, source, out in ((import_llama, folder, "theirs"), (export_llama, tmp_path / "ours", "a"), (import_llama, folder, "a")):
+        with pytest.raises(UserError, match="exists and is nothing that this command wrote|holds what is to be converted"):
+            start(source, tmp_path / out)
+    assert listing(tmp_path) == before
+
+
+def test_a_tokenizer_that_cannot_be_exported_stops_it_before_anything_is_written(tmp_path):
+    import_llama(write_folder(tmp_path / "source", tensors()), tmp_path / "a")
+    sentencepiece = pytest.importorskip("sentencepiece")
+    settings = {"vocab_size": 40, "hard_vocab_limit": False, "model_type": "unigram", "minloglevel": 2}
+    sentencepiece.SentencePieceTrainer.train(sentence_iterator=iter(["a cat sat"] * 20), model_prefix=str(tmp_path / "a/tokenizer"), **settings)
+    before = listing(tmp_path)
+    with pytest.raises(UserError, match="only BPE models"):
+        export_llama(tmp_path / "a", tmp_path / "b")
+    assert listing(tmp_path) == before
 
 
 class Killed(BaseException):

@@ -8,11 +8,11 @@ from spirit_jax.model import sentencepiece_file
 from spirit_jax.model.hf_tokenizer import tokenizer_files
 from spirit_jax.model.vocabulary import read_tokenizer
 from spirit_jax.tokens.strings import parse_prompt, render
-from spirit_jax.tokens.text import TextTokenizer, train_tokenizer
+from spirit_jax.tokens.text import TextTokenizer
 from spirit_jax.tokens.vocab import Vocabulary
 from spirit_jax.units import SpeechTokens
+from tests.model.texts import BEGIN, END, WORDS, write_byte_level, write_sentencepiece
 
-WORDS = ["the", "quick", "brown", "fox", "jumps", "over", "lazy", "dogs", "naïve", "cafés", "open", "early", "on", "27", "grey", "Sundays"]
 TEXTS = ["the cat sat", " two  spaces ", "naïve café 2027", "日本 tokens\nand lines", "a", "", "brown foxes jump, overly", "[Hu", "quickly▁the"]
 
 
@@ -21,20 +21,36 @@ def write_tokenizer(source, out, vocabulary):
         (out / name).write_bytes(content)
 
 
+def special(folder) -> list[str]:
+    config = json.loads((folder / "tokenizer_config.json").read_text())
+    return [config.get(f"{role}_token") for role in ("bos", "eos", "unk")]
+
+
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory):
     """A text tokenizer's folder, and its Hugging Face export with speech tokens."""
     source, out = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("out")
-    rng = np.random.default_rng(0)
-    tokenizer = train_tokenizer((" ".join(rng.choice(WORDS, 7)) for _ in range(400)), 340, source / "tokenizer.model")
+    tokenizer = write_sentencepiece(source)
     vocabulary = Vocabulary(tokenizer.size, 20, 5, 4)
     write_tokenizer(source, out, vocabulary)
     return source, out, tokenizer, vocabulary
 
 
-def test_text_and_rendered_speech_get_our_ids(folders):
+@pytest.fixture(scope="module")
+def byte_level(tmp_path_factory):
+    """The same with a byte-level tokenizer."""
+    pytest.importorskip("tokenizers")
+    source, out = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("out")
+    tokenizer = write_byte_level(source)
+    vocabulary = Vocabulary(tokenizer.size, 20, 5, 4, tokenizer.bos, tokenizer.eos, tokenizer.unk)
+    write_tokenizer(source, out, vocabulary)
+    return source, out, tokenizer, vocabulary
+
+
+@pytest.mark.parametrize("kind", ["folders", "byte_level"])
+def test_text_and_rendered_speech_get_our_ids(kind, request):
     tokenizers = pytest.importorskip("tokenizers")
-    _, out, tokenizer, vocabulary = folders
+    _, out, tokenizer, vocabulary = request.getfixturevalue(kind)
     peer = tokenizers.Tokenizer.from_file(str(out / "tokenizer.json"))
     rng = np.random.default_rng(1)
     speech = render(SpeechTokens(rng.integers(0, 20, 60), rng.integers(0, 5, 30), rng.integers(0, 4, 3)))
@@ -45,6 +61,23 @@ def test_text_and_rendered_speech_get_our_ids(folders):
     assert peer.encode("a").ids[0] == vocabulary.bos
     assert [peer.token_to_id(piece) for piece in vocabulary.pieces()] == list(range(vocabulary.text_size, vocabulary.size))
     assert peer.decode(tokenizer.encode("the quick café")) == "the quick café"
+
+
+def test_special_tokens_are_named(folders, byte_level, tmp_path):
+    assert special(folders[1]) == ["<s>", "</s>", "<unk>"]
+    assert special(byte_level[1]) == [BEGIN, END, None]
+    (tmp_path / "tokenizer.json").write_bytes((byte_level[0] / "tokenizer.json").read_bytes())
+    (tmp_path / "out").mkdir()
+    write_tokenizer(tmp_path, tmp_path / "out", byte_level[3])
+    assert special(tmp_path / "out") == [BEGIN, END, None], "also where the source's configuration is missing"
+
+
+def test_what_comes_back_has_the_fingerprint_of_what_went_out(folders, byte_level):
+    """Shards made with the one are read with the other."""
+    for _, out, tokenizer, vocabulary in (folders, byte_level):
+        found = read_tokenizer(out)
+        assert found.tokenizer.fingerprint == tokenizer.fingerprint
+        assert found.pieces == tuple(vocabulary.pieces())
 
 
 def test_the_way_back_finds_the_text_tokenizer_and_the_speech_tokens(folders, tmp_path):
@@ -88,6 +121,13 @@ def test_a_model_file_is_read_as_sentencepiece_reads_it(folders):
     assert model.is_bpe
     assert model.byte_fallback
     assert model.plain
+
+
+def test_a_model_with_pieces_of_a_user_is_refused(folders, tmp_path):
+    content = (folders[0] / "tokenizer.model").read_bytes()
+    (tmp_path / "tokenizer.model").write_bytes(content + _piece("<tool>"))
+    with pytest.raises(UserError, match="no pieces of a user's"):
+        tokenizer_files(tmp_path, Vocabulary(341, 3), 512)
 
 
 def test_a_model_that_normalises_is_refused(folders, tmp_path):

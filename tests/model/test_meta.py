@@ -6,6 +6,7 @@ import json
 import numpy as np
 import pytest
 
+from spirit_jax.config import RopeScaling
 from spirit_jax.errors import UserError
 from spirit_jax.model.convert import import_llama
 from spirit_jax.model.meta_config import mlp_width
@@ -27,9 +28,9 @@ def pairs_from_halves(halves: np.ndarray, width: int) -> np.ndarray:
     return pairs.reshape(halves.shape)
 
 
-def write_meta(folder, arrays, shards: int, embed_axis: int, dtype=torch.float32):
+def write_meta(folder, arrays, shards: int, embed_axis: int, dtype=torch.float32, **params):
     folder.mkdir()
-    (folder / "params.json").write_text(json.dumps(PARAMS))
+    (folder / "params.json").write_text(json.dumps({**PARAMS, **params}))
     for shard in range(shards):
         content = {"rope.freqs": torch.ones(4)}
         for name, layer in rows_of(CFG):
@@ -74,3 +75,39 @@ def test_a_pickle_that_runs_code_is_refused(tmp_path):
     torch.save({"tok_embeddings.weight": print}, folder / "consolidated.00.pth")
     with pytest.raises(UserError, match="does not load as plain tensors"):
         open_source(folder)
+
+
+def test_a_head_that_is_the_embedding_is_tied_and_its_scaling_that_of_llama_3_2(tmp_path):
+    arrays = tensors(CFG)
+    untied = open_source(write_meta(tmp_path / "untied", arrays, 2, 0, use_scaled_rope=True)).config
+    assert (untied.tied, untied.rope_scaling) == (False, RopeScaling(8.0))
+    arrays["lm_head.weight"] = arrays["model.embed_tokens.weight"]
+    tied = open_source(write_meta(tmp_path / "tied", arrays, 2, 0, use_scaled_rope=True))
+    assert (tied.config.tied, tied.config.rope_scaling) == (True, RopeScaling(32.0))
+    assert "lm_head.weight" not in tied.tensors
+
+
+@pytest.mark.parametrize(
+    ("dim", "multiplier", "multiple", "width"),
+    [(4096, None, 256, 11008), (8192, 1.3, 4096, 28672), (4096, 1.3, 1024, 14336), (2048, 1.5, 256, 8192), (5120, None, 256, 13824)],
+    ids=["Llama 2 7B", "70B", "Llama 3 8B", "Llama 3.2 1B", "Llama 2 13B"],
+)
+def test_the_mlp_is_as_wide_as_in_the_released_models(dim, multiplier, multiple, width):
+    assert mlp_width({"dim": dim, "ffn_dim_multiplier": multiplier, "multiple_of": multiple}) == width
+
+
+@pytest.mark.parametrize(
+    ("params", "says"),
+    [
+        ({"n_layers": 3}, "lacks 9 tensors, first model.layers.2"),
+        ({"n_layers": 1}, "has layers.1.attention"),
+        ({"multiple_of": 64}, "must have shape"),
+        ({"n_kv_heads": 4}, "must have shape"),
+        ({"dim": 33}, "must have shape"),
+        ({"n_heads": 0}, "sizes must be numbers above 0"),
+        ({"norm_eps": None}, "norm_eps = None"),
+    ],
+)
+def test_params_that_do_not_fit_are_refused(tmp_path, params, says):
+    with pytest.raises(UserError, match=says):
+        open_source(write_meta(tmp_path / "meta", tensors(CFG), 2, 1, **params))
