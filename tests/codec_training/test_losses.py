@@ -1,0 +1,74 @@
+"""What the vocoder is judged by: mel, discriminators, durations, and the rows of its batches."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from spirit_jax.codec_training import losses, vocoder_data
+from spirit_jax.codec_training.corpus import at_level
+from spirit_jax.codec_training.discriminators import Discriminators, fold, halve
+from spirit_jax.codec_training.mel import log_mel
+from spirit_jax.codec_training.recipes import DiscriminatorSizes, MelConfig
+from tests.codec_training.world import make_wav
+
+SIZES = DiscriminatorSizes((2, 3), (4, 6), 2, ((4, 15, 1, 1), (8, 41, 2, 4)))
+
+
+def test_log_mel_is_librosas():
+    import librosa
+
+    wav, cfg = make_wav(0, 0), MelConfig()
+    ours = np.asarray(log_mel(jnp.asarray(wav)[None], cfg))[0]
+    padded = np.pad(wav, (cfg.window - cfg.hop) // 2, mode="reflect")
+    spectrum = np.abs(librosa.stft(padded, n_fft=cfg.window, hop_length=cfg.hop, center=False))
+    theirs = np.log(np.maximum(librosa.filters.mel(sr=16000, n_fft=cfg.window, n_mels=cfg.bands) @ spectrum, 1e-5)).T
+    np.testing.assert_allclose(ours, theirs, atol=2e-3)  # a quiet band's amplitude is a difference of float32 roundings
+
+
+def test_silence_has_a_gradient():
+    slope = jax.grad(lambda wav: losses.mel_distance(wav, jnp.ones((1, 4096)), MelConfig()))(jnp.zeros((1, 4096)))
+    assert np.isfinite(slope).all()
+
+
+def test_folding_puts_a_period_beside_itself():
+    x_BT = jnp.arange(14.0).reshape(2, 7)
+    rows = np.asarray(fold(x_BT, 3))[..., 0]
+    np.testing.assert_array_equal(rows[:3], [[0, 3, 6], [1, 4, 5], [2, 5, 4]])  # two samples are reflected: 5, 4
+    np.testing.assert_array_equal(rows[3], [7, 10, 13])
+
+
+def test_halving_averages_four():
+    np.testing.assert_allclose(halve(jnp.arange(6.0)[None])[0], [0.25, 1.5, 3.5, 2.25], rtol=1e-6)
+
+
+def test_each_judge_tells_all_its_layers():
+    judges = Discriminators(SIZES, jax.random.key(0))(jnp.asarray(make_wav(0, 0)[None, :3000]))
+    assert [len(judge) for judge in judges] == [3, 3, 3, 3]
+    assert judges[0][0].shape == (2, 500, 4)
+    assert judges[2][1].shape == (1, 1500, 8)
+    assert all(judge[-1].shape[-1] == 1 for judge in judges)
+
+
+def test_adversaries_pull_apart():
+    good, bad = [[jnp.ones((1, 5, 1))]], [[jnp.zeros((1, 5, 1))]]
+    assert losses.judging(bad, good) == 0
+    assert losses.judging(good, bad) == 2
+    assert losses.fooling(bad) == 1
+    assert losses.feature_distance(good, bad) == 1
+
+
+def test_durations_count_inside_only():
+    predicted, frames = jnp.log1p(jnp.array([[1.0, 3.0, 9.0]])), jnp.array([[1.0, 1.0, 1.0]])
+    assert losses.duration_error(predicted, frames, jnp.array([1])) == 0
+    assert losses.duration_error(predicted, frames, jnp.array([2])) == pytest.approx(np.log(2) ** 2 / 2, rel=1e-5)
+
+
+def test_runs_and_level():
+    units, frames = vocoder_data.runs_of(np.array([4, 4, 7, 4, 4, 4], np.int32))
+    assert (units.tolist(), frames.tolist()) == ([4, 7, 4], [2, 1, 3])
+    wav = at_level(0.01 * make_wav(0, 0))
+    assert np.sqrt(np.mean(np.square(wav))) == pytest.approx(0.08, rel=1e-4)
+    spiky = np.zeros(16000, np.float32)
+    spiky[100] = 0.5
+    assert np.abs(at_level(spiky)).max() == pytest.approx(0.95, rel=1e-4)
