@@ -1,4 +1,7 @@
-"""Eight CPU devices, strict dtype promotion, no silent rank promotion; set before jax starts."""
+"""Eight CPU devices, strict dtype promotion, no silent rank promotion; set before jax starts.
+
+Property tests see the same examples every time and have no deadline, since a busy machine is no bug.
+"""
 
 import os
 
@@ -6,6 +9,10 @@ os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_p
 os.environ["JAX_PLATFORMS"] = "cpu"
 
 import jax
+from hypothesis import HealthCheck, settings
 
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
+
+settings.register_profile("steady", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("steady")
