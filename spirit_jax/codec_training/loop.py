@@ -133,7 +133,7 @@ class _Loop:
             self.state = TrainState(restored.step, with_arrays(shapes.model, restored.model), with_arrays(shapes.opt, restored.opt))
             self.feed.set_state(values[FEED])
         else:
-            self.state = jax.jit(part.start, out_shardings=self.shardings)()
+            self.state = jax.device_put(part.start(), self.shardings)  # op by op: as one program it takes longer to compile than to run
         self.programs: dict[Step, Step] = {}
 
     def run(self, stop: Stop) -> int:
