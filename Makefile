@@ -113,7 +113,7 @@ CONFIG ?=
 SET ?=
 need = $(if $($(1)),,$(error $(1) is not set: $(2)))
 
-.PHONY: codec units tokenizer shards stats train eval generate report import-llama export-hf
+.PHONY: codec units tokenizer shards stats train eval generate report import-llama export-hf convert-speech
 codec: $(VENV)/runtime  ## fit the weight-free codec: AUDIO=dir OUT=dir [UNITS=100] [EXPRESSIVE=--expressive]
 	$(call need,AUDIO,a folder of recordings or a manifest)$(call need,OUT,a folder for the codec)
 	$(PY) -m data_prep fit-codec --audio $(AUDIO) --out $(OUT) --units $(UNITS) $(EXPRESSIVE)
@@ -122,6 +122,10 @@ units: $(VENV)/runtime  ## recordings to units: AUDIO=dir OUT=dir [CODEC=dir] [S
 	$(call need,AUDIO,a folder of recordings or a manifest)$(call need,OUT,a folder for the units)
 	$(if $(CODEC),,test -f $(OUT)/codec/codec.json || $(PY) -m data_prep fit-codec --audio $(AUDIO) --out $(OUT)/codec --units $(UNITS) $(EXPRESSIVE))
 	$(PY) -m data_prep units --audio $(AUDIO) --codec $(or $(CODEC),$(OUT)/codec) --out $(OUT) $(STRICT)
+
+convert-speech: $(VENV)/parity  ## speech checkpoints to a codec: CHECKPOINTS=dir OUT=dir [HUBERT=path LAYER=n QUANTIZER=path SPEECH=base]
+	$(call need,CHECKPOINTS,a folder of speech checkpoints)$(call need,OUT,a folder for the codec)
+	$(PY) -m spirit_jax convert-speech $(CHECKPOINTS) $(OUT) $(if $(HUBERT),--hubert $(HUBERT)) $(if $(LAYER),--layer $(LAYER)) $(if $(QUANTIZER),--quantizer $(QUANTIZER)) $(if $(SPEECH),--variant $(SPEECH))
 
 tokenizer: $(VENV)/runtime  ## train a SentencePiece model: TEXTS=manifest OUT=dir [PIECES=700]
 	$(call need,TEXTS,a manifest or a text file)$(call need,OUT,a folder for tokenizer.model)
@@ -135,9 +139,9 @@ stats: $(VENV)/runtime  ## what shards hold: SHARDS=dir
 	$(call need,SHARDS,a folder of shards)
 	$(PY) -m data_prep stats --shards $(SHARDS)
 
-train: $(VENV)/runtime  ## train: CONFIG=recipe OUT=run [SET="optim.peak_lr=1e-4 ..."]
+train: $(VENV)/runtime  ## train: CONFIG=recipe OUT=run [ROOT=dir that the recipe's paths start from] [SET="optim.peak_lr=1e-4 ..."]
 	$(call need,CONFIG,a recipe of tpu_configs)$(call need,OUT,a run folder)
-	$(PY) -m spirit_jax train --config $(CONFIG) --out $(OUT) --set $(SET)
+	$(PY) -m spirit_jax train --config $(CONFIG) $(if $(ROOT),--root $(ROOT)) --out $(OUT) $(if $(SET),--set $(SET))
 
 eval: $(VENV)/runtime  ## evaluate: CKPT=run SHARDS=dir OUT=eval.json
 	$(call need,CKPT,a run folder)$(call need,SHARDS,a folder of shards)$(call need,OUT,a JSON file)
@@ -177,8 +181,30 @@ train-pod: check-pod  ## check a recipe, then ask Cloud TPU for its slice and tr
 	$(call need,BUCKET,a Cloud Storage bucket)$(call need,RUN,a name for the run)
 	tpu_configs/launch.sh $(CONFIG) $(BUCKET) $(RUN)
 
+# ---- your own codec: each writes the codec it was given, with one more part, to OUT or OUT/codec; the same command again goes on -------------------
+TRAIN_CODEC = $(PY) -m spirit_jax train-codec
+
+.PHONY: train-units train-vocoder train-pitch train-style
+train-units: $(VENV)/runtime  ## phonetic units by k-means over HuBERT: AUDIO=dir HUBERT=dir OUT=dir [UNITS=100] [LAYER=n]
+	$(call need,AUDIO,a folder of recordings or a manifest)$(call need,HUBERT,a Hugging Face HuBERT folder)$(call need,OUT,a folder for the codec)
+	$(PY) -m data_prep fit-units --audio $(AUDIO) --hubert $(HUBERT) --units $(UNITS) $(if $(LAYER),--layer $(LAYER)) --out $(OUT)
+
+train-vocoder: $(VENV)/runtime  ## a HiFi-GAN for a codec's units: UNITS_DIR=dir CODEC=dir OUT=run [CONFIG=tpu_configs/vocoder_cpu.py] [SET=...]
+	$(call need,UNITS_DIR,what make units wrote)$(call need,CODEC,the codec folder)$(call need,OUT,a run folder)
+	$(TRAIN_CODEC) vocoder --config $(or $(CONFIG),tpu_configs/vocoder_cpu.py) --out $(OUT) --set corpus.units=$(UNITS_DIR) corpus.codec=$(CODEC) $(SET)
+
+train-pitch: $(VENV)/runtime  ## pitch codes by a VQ-VAE: UNITS_DIR=dir CODEC=dir OUT=run [CONFIG=tpu_configs/pitch_vqvae.py] [SET=...]
+	$(call need,UNITS_DIR,what make units wrote)$(call need,CODEC,the codec folder)$(call need,OUT,a run folder)
+	$(TRAIN_CODEC) pitch --config $(or $(CONFIG),tpu_configs/pitch_vqvae.py) --out $(OUT) --set corpus.units=$(UNITS_DIR) corpus.codec=$(CODEC) $(SET)
+
+train-style: $(VENV)/runtime  ## style codes, distilled: UNITS_DIR=dir CODEC=dir TEACHER=dir STUDENT=dir OUT=run [CONFIG=tpu_configs/style.py] [SET=...]
+	$(call need,UNITS_DIR,what make units wrote)$(call need,CODEC,the codec folder)$(call need,OUT,a run folder)
+	$(call need,TEACHER,a Hugging Face wav2vec 2.0 or HuBERT folder)$(call need,STUDENT,a Hugging Face wav2vec 2.0 folder)
+	$(TRAIN_CODEC) style --config $(or $(CONFIG),tpu_configs/style.py) --out $(OUT) \
+	  --set corpus.units=$(UNITS_DIR) corpus.codec=$(CODEC) teacher=$(TEACHER) student=$(STUDENT) $(SET)
+
 # ---- the house ------------------------------------------------------------------------------------------------------
-.PHONY: test test-slow parity lint bench bench-train help
+.PHONY: test test-slow parity lint bench bench-train bench-speech help
 test: $(VENV)/test  ## the quick tests, under 8 minutes on 2 cores
 	$(PY) -m pytest -m "not slow" --ignore tests/parity
 
@@ -200,6 +226,10 @@ bench: $(VENV)/parity  ## benchmarks side by side with the obvious alternative, 
 bench-train: $(VENV)/parity  ## training steps beside PyTorch on a CPU, alone on a GPU; a line more in runs/bench_train.jsonl
 	mkdir -p runs
 	$(PY) -m benchmarks.bench_train | tee /dev/stderr | tail -1 >> runs/bench_train.jsonl
+
+bench-speech: $(VENV)/parity  ## HuBERT, vocoder and F0 beside PyTorch, a line more in runs/bench_speech.jsonl
+	mkdir -p runs
+	$(PY) -m benchmarks.bench_speech | tee /dev/stderr | tail -1 >> runs/bench_speech.jsonl
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
