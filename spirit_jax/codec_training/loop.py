@@ -127,11 +127,11 @@ class _Loop:
         self.shardings = shardings_of(shapes)
         self.feed = iter(part.batches().to_iter_dataset(grain.ReadOptions(num_threads=READERS, prefetch_buffer_size=AHEAD)))
         if start:
-            print(f"resuming {out} at step {start:,}", file=sys.stderr)
             restored, values = checkpoints.restore(_flat(shapes), [FEED])
             self.start = checkpoints.latest or 0
             self.state = TrainState(restored.step, with_arrays(shapes.model, restored.model), with_arrays(shapes.opt, restored.opt))
             self.feed.set_state(values[FEED])
+            print(f"resuming {out} at step {self.start:,}", file=sys.stderr)
         else:
             self.state = jax.device_put(part.start(), self.shardings)  # op by op: as one program it takes longer to compile than to run
         self.programs: dict[Step, Step] = {}
@@ -139,7 +139,7 @@ class _Loop:
     def run(self, stop: Stop) -> int:
         """Steps until the last one or SIGTERM, every way out with a checkpoint; returns the step reached."""
         steps, done, saved = self.config.train.steps, self.start, self.start
-        with self._writing() as write, Progress("train", steps - done, "step") as progress, jax.set_mesh(self.mesh):
+        with self._writing() as write, Progress("train", steps - done, "step") as progress:
             if not done:
                 write({"step": 0, **self._evaluate()})
             sums: list[dict[str, jax.Array]] = []
@@ -161,7 +161,7 @@ class _Loop:
                     saved = self._save(done)
             if saved != done:
                 self._save(done)
-        if done == steps:
+        if done == steps and jax.process_index() == 0:
             self.part.finish(self._on_one_device(), self.out)
         return done
 
