@@ -1,7 +1,7 @@
 """The demo's Spirit LM Base: text and phonetic units, minutes on two CPU cores (`make demo`).
 
 The paper's thirds are for real data; here speech is the bottleneck and text is learned already, so the mixture leans on interleaving
-and carries transcription pairs, from which it learns to transcribe and to read aloud.
+and on pairs of speech and transcript, from which it learns to transcribe and, more slowly, to read aloud.
 """
 
 import dataclasses
@@ -13,27 +13,28 @@ from tpu_configs import demo_text_cpu
 UNITS = 100
 
 
-def mixture(interleaved: float, asr: float, tts: float, speech: float, text: float) -> tuple[Source, ...]:
-    """The sources with these shares of the tokens."""
-    return (
-        Source("shards", Arrangement.INTERLEAVED, interleaved, "train"),
-        Source("shards", Arrangement.ASR, asr, "train"),
-        Source("shards", Arrangement.TTS, tts, "train"),
-        Source("shards", Arrangement.SPEECH, speech, "speech"),
-        Source("shards", Arrangement.TEXT, text, "text"),
-    )
-
-
 def config() -> RunConfig:
-    """Spans are as short as the sentences: 2 to 6 words of text, 1 to 4 of speech."""
+    """Spans are as short as the sentences, and more begin with text, since continuing text in speech is harder than the reverse.
+
+    Measured with Expressive's 4,500 steps: less reading aloud (ASR 2.5, TTS 2) gave a word error rate of .35 instead of .20 of what it reads,
+    less transcription (1.5) .42 instead of .06 of its transcripts.
+    """
     base = demo_text_cpu.config()
+    sources = (
+        Source("shards", Arrangement.INTERLEAVED, 3, "train"),
+        Source("shards", Arrangement.ASR, 2, "train"),
+        Source("shards", Arrangement.TTS, 3.5, "train"),
+        Source("shards", Arrangement.SPEECH, 0.3, "speech"),
+        Source("shards", Arrangement.TEXT, 0.2, "text"),
+    )
     data = dataclasses.replace(
         base.data,
         codec="codec",
-        sources=mixture(4, 1, 2.5, 1, 0.5),
+        sources=sources,
         validation=(Source("shards", Arrangement.INTERLEAVED, split="heldout"),),
-        text_span_words=(2, 6),
-        speech_span_words=(1, 4),
+        text_span_words=(4, 8),
+        speech_span_words=(3, 6),
+        speech_first=0.35,
     )
     return dataclasses.replace(
         base,
