@@ -1,4 +1,4 @@
-"""Speech encoders and the vocoder beside PyTorch on the same random weights, in turn in one process: times real time, and the ratio.
+"""Speech encoders and the vocoder beside PyTorch on the same random weights, in turn in one process: times real time, and the ratio; and F0.
 
     python -m benchmarks.bench_speech [NAME ...] [--rounds 5] [--seconds 30] [--utterances 64]
 
@@ -7,6 +7,7 @@ Each side's best round counts, so that another process on the machine hurts both
 
 import argparse
 import json
+import os
 import time
 from collections.abc import Callable, Sequence
 
@@ -17,6 +18,7 @@ import transformers
 
 from benchmarks.torch_hifigan import PUBLISHED, Lively, torch_generator
 from spirit_jax.speech.hifigan import Generator, for_cpu
+from spirit_jax.speech.pitch import track_f0
 from spirit_jax.speech.synthesis import Utterance, generate
 from spirit_jax.speech.torch_files import Tensors
 from spirit_jax.speech.wav2vec2 import Wav2Vec2
@@ -28,7 +30,7 @@ LAYERS = 11  # of 12: the published feature is the output of the last but one
 HUBERT_25HZ = {
     "conv_dim": (512,) * 8, "conv_kernel": (10, 3, 3, 3, 3, 2, 2, 2), "conv_stride": (5, 2, 2, 2, 2, 2, 2, 2), "num_hidden_layers": LAYERS,
 }  # fmt: skip
-VOCODER_SECONDS = 10
+VOCODER_SECONDS, F0_SECONDS = 10, 60
 GROUP = 8  # utterances that PyTorch pads together, next to one another in length
 
 
@@ -86,10 +88,20 @@ def bench_hifigan(args: argparse.Namespace) -> dict[str, float]:
     }
 
 
+def bench_f0(args: argparse.Namespace) -> dict[str, float]:
+    """The F0 tracker that needs no weights, on a minute of a gliding harmonic sound."""
+    samples = F0_SECONDS * SAMPLE_RATE
+    turns = np.cumsum(120 * 2 ** (0.5 * np.sin(np.arange(samples) / SAMPLE_RATE)) / SAMPLE_RATE)
+    wav = sum(np.sin(2 * np.pi * n * turns) / n for n in range(1, 11)).astype(np.float32)
+    (spent,), _ = race([lambda: track_f0([wav])], args.rounds)
+    return {"jax_times_real_time": F0_SECONDS / spent}
+
+
 BENCHES: dict[str, Callable[[argparse.Namespace], dict[str, float]]] = {
     "hubert": bench_hubert,
     "batch": bench_batch,
     "hifigan": bench_hifigan,
+    "f0": bench_f0,
 }
 
 
@@ -153,7 +165,8 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=30.0, help="of the long utterance")
     parser.add_argument("--utterances", type=int, default=64, help="of the mixed batch")
     args = parser.parse_args()
-    results = {"device": jax.devices()[0].device_kind, "threads": torch.get_num_threads()}
+    results = {"date": time.strftime("%Y-%m-%d"), "device": jax.devices()[0].device_kind, "threads": torch.get_num_threads()}
+    results["load_average"] = round(os.getloadavg()[0], 1)
     for name in args.names or BENCHES:
         results[name] = {key: round(value, 9) for key, value in BENCHES[name](args).items()}
         print(name, *(f"{key} {value:.4g}" for key, value in results[name].items()), sep="  ", flush=True)

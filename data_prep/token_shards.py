@@ -25,7 +25,7 @@ from spirit_jax.errors import UserError
 from spirit_jax.files import write_atomically
 from spirit_jax.progress import track
 from spirit_jax.shards import DATASET, Layout, Metadata, row_from_record, splits
-from spirit_jax.speech.codec import load_codec
+from spirit_jax.speech.codec import read_identity
 from spirit_jax.tokens.interleave import Record, Spans, arrange
 from spirit_jax.tokens.text import TextTokenizer
 from spirit_jax.tokens.vocab import Vocabulary
@@ -150,7 +150,7 @@ def _metadata(layout: Layout, tokenizer: TextTokenizer, codec_folder: Path | Non
         if units is not None:
             raise UserError("--codec", None, "is needed with --units", "name the codec that made them")
         return Metadata(layout, Vocabulary(tokenizer.size, 0, **special), tokenizer.fingerprint, None)
-    codec = load_codec(codec_folder)
+    codec = read_identity(codec_folder)
     made_with = read_units(units)[0]["encoder_fingerprint"] if units is not None else codec.fingerprint
     if made_with != codec.fingerprint:
         raise UserError("codec", codec.fingerprint, f"{units} was made with codec {made_with}", "name that codec, or extract the units again")

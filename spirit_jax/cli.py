@@ -12,6 +12,10 @@ COMMANDS = {
     "eval": ("spirit_jax.evals.command", "loss, choice accuracy and word error rate on held-out shards"),
     "report": ("spirit_jax.report.command", "one HTML page and one JSON file about a run"),
     "convert": ("spirit_jax.model.command", "Llama weights in and out"),
+    "convert-speech": ("spirit_jax.speech.convert", "published speech checkpoints to a codec"),
+    "encode": ("spirit_jax.voice.encode", "sound files to codes and token strings"),
+    "decode": ("spirit_jax.voice.decode", "codes or token strings to wavs"),
+    "resynthesize": ("spirit_jax.voice.resynthesize", "sound files through a codec and back"),
 }
 
 

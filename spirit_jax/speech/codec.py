@@ -1,5 +1,6 @@
 """Encode and decode, the only door between sound and units. A codec is a folder, whose `codec.json` says its kind and sizes."""
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
@@ -9,6 +10,8 @@ import numpy as np
 from spirit_jax.errors import UserError
 from spirit_jax.files import read_json
 from spirit_jax.speech.embedded_codec import EmbeddedCodec
+from spirit_jax.speech.speech_codec import SpeechCodec
+from spirit_jax.speech.vocoded_codec import VocodedCodec
 from spirit_jax.units import SpeechTokens, SpokenUnits
 
 
@@ -56,12 +59,35 @@ class Codec(Protocol):
         ...
 
 
-KINDS = {"embedded": EmbeddedCodec}
+@dataclasses.dataclass(frozen=True)
+class Identity:
+    """A codec's counts and fingerprint, as in `Codec`: all that training needs."""
+
+    unit_count: int
+    pitch_count: int
+    style_count: int
+    fingerprint: str
+
+
+KINDS = {"embedded": EmbeddedCodec, "speech": SpeechCodec, "vocoded": VocodedCodec}
 
 
 def load_codec(folder: str | Path) -> Codec:
     """The codec in a folder, by the kind that its codec.json names. UserError for a missing folder or an unknown kind."""
-    kind = read_json(Path(folder) / "codec.json").get("kind")
-    if kind not in KINDS:
-        raise UserError(f"{folder}/codec.json kind", kind, f"must be one of {', '.join(KINDS)}", "use a codec of this version")
-    return KINDS[kind].load(folder)
+    return KINDS[_read(folder)["kind"]].load(folder)
+
+
+def read_identity(folder: str | Path) -> Identity:
+    """What a codec's folder says of it, without loading it. UserErrors as of `load_codec`, and for a codec.json that lacks a value."""
+    about = _read(folder)
+    names = [field.name for field in dataclasses.fields(Identity)]
+    if missing := [name for name in names if name not in about]:
+        raise UserError(f"{folder}/codec.json {missing[0]}", None, "is absent", "make the codec again")
+    return Identity(*(about[name] for name in names))
+
+
+def _read(folder: str | Path) -> dict:
+    about = read_json(Path(folder) / "codec.json")
+    if about.get("kind") not in KINDS:
+        raise UserError(f"{folder}/codec.json kind", about.get("kind"), f"must be one of {', '.join(KINDS)}", "use a codec of this version")
+    return about

@@ -13,8 +13,9 @@ import numpy as np
 
 from spirit_jax.errors import UserError
 from spirit_jax.files import fingerprint, read_json, require_file, write_atomically, write_json
-from spirit_jax.speech import mfcc, pieces, pitch, quantizer, vocoder
+from spirit_jax.speech import audio, mfcc, pieces, pitch, quantizer, vocoder
 from spirit_jax.speech import style as styles
+from spirit_jax.speech.codes import check_codes
 from spirit_jax.units import PITCH_RATE, SAMPLE_RATE, STYLE_RATE, UNIT_RATE, SpeechTokens, SpokenUnits
 
 RECIPE = 2  # 1 had no unit_frames
@@ -70,8 +71,11 @@ class EmbeddedCodec:
 
         A wav over 100 s is encoded in pieces of 100 s, a last one under 1280 samples dropped. BadAudio for what `audio.check` refuses.
         """
+        for wav in wavs:
+            audio.check(wav)
         cuts, owners = pieces.cut(wavs)
-        return pieces.join([speech for group in pieces.groups(cuts) for speech in self._encode_group(group)], owners, len(wavs))
+        encoded = [speech for group in pieces.groups(cuts) for speech in self._encode_group(group)]
+        return pieces.join(encoded, owners, len(wavs), expressive=self.pitch_count > 0)
 
     def decode(self, speech: SpeechTokens | SpokenUnits, speaker: int | None = None, style: int | None = None) -> np.ndarray:
         """Each unit's mean log-mel, smoothed over unit borders, as sound: float32 [640 units] at 16 kHz. A spoken unit lasts its mean.
@@ -82,7 +86,7 @@ class EmbeddedCodec:
         for name, given in (("speaker", speaker), ("style", style)):
             if given is not None:
                 raise UserError(name, given, "this codec has one voice", "leave it out")
-        self._check(speech)
+        check_codes(speech, self.unit_count, self.pitch_count, self.style_count)
         if isinstance(speech, SpokenUnits):
             speech = speech.last(_whole_frames(self.arrays["unit_frames"][speech.units]))
         if len(speech.units) == 0:
@@ -91,12 +95,6 @@ class EmbeddedCodec:
         ends_FM = np.pad(frames_FM, ((1, 1), (0, 0)), mode="edge")
         smooth_FM = 0.25 * ends_FM[:-2] + 0.5 * frames_FM + 0.25 * ends_FM[2:]
         return vocoder.synthesize(smooth_FM + self.arrays["mel_mean"], self._pitch_of(speech))
-
-    def _check(self, speech: SpeechTokens | SpokenUnits) -> None:
-        for name, count in (("units", self.unit_count), ("pitch", self.pitch_count), ("style", self.style_count)):
-            codes = getattr(speech, name)
-            if codes is not None and len(unknown := codes[(codes < 0) | (codes >= count)]):
-                raise UserError(f"{name} code", int(unknown[0]), f"must be one of the codec's {count}", "decode with the codec that encoded")
 
     def _pitch_of(self, speech: SpeechTokens) -> np.ndarray:
         """F0 in Hz of each frame, 0 where the unit is mostly unvoiced: [4 units]."""

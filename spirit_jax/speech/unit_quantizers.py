@@ -13,6 +13,7 @@ import numpy as np
 from flax import nnx
 
 from spirit_jax.errors import UserError
+from spirit_jax.files import require_file
 from spirit_jax.speech.convolution import param
 from spirit_jax.speech.quantizer import assign
 from spirit_jax.speech.torch_files import Tensors, read_pickle, require_keys
@@ -78,7 +79,9 @@ UnitQuantizer = LinearQuantizer | KmeansQuantizer
 
 
 def load_quantizer(path: str | Path) -> UnitQuantizer:
-    """Reads the published linear quantizer (`L11_quantizer_500.pt`) or a k-means file (`cluster_centers`, `n_clusters`): whichever it is."""
+    """Reads the published linear quantizer (`L11_quantizer_500.pt`) or k-means: `cluster_centers` and `n_clusters`, or a .npy of the centres."""
+    if Path(path).suffix == ".npy":
+        return KmeansQuantizer(_read_centers(path))
     content = read_pickle(path, numpy_arrays=True)
     if isinstance(content, dict) and "cluster_centers" in content:
         require_keys(content, path, ("cluster_centers", "n_clusters"))
@@ -108,6 +111,16 @@ def fill_blanks(codes_T: np.ndarray, blank: int) -> np.ndarray:
         return codes_T
     left_T = np.maximum.accumulate(at_T)
     return codes_T[np.where(left_T < 0, at_T.max(), left_T)]
+
+
+def _read_centers(path: str | Path) -> np.ndarray:
+    try:
+        centers_VD = np.load(require_file(path, "k-means file"), allow_pickle=False)
+    except (ValueError, EOFError) as error:
+        raise UserError("k-means file", path, f"must be one array ({error})", "np.save(path, centres) as float32 [units, width]") from error
+    if centers_VD.ndim != 2 or not np.issubdtype(centers_VD.dtype, np.floating):
+        raise UserError("k-means file", f"{centers_VD.dtype} {centers_VD.shape}", "must be float [units, width]", "np.save(path, centres)")
+    return np.asarray(centers_VD, np.float32)
 
 
 @jax.jit

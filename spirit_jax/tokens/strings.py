@@ -15,9 +15,8 @@ import numpy as np
 
 from spirit_jax.errors import UserError
 from spirit_jax.tokens.vocab import MARKS, Kind, Vocabulary, merge_streams
-from spirit_jax.units import PITCH_RATE, STYLE_RATE, UNIT_TIME_RATE, SpeechTokens, SpokenUnits
+from spirit_jax.units import MISSING_STYLES, PITCH_RATE, STYLE_RATE, UNIT_TIME_RATE, SpeechTokens, SpokenUnits
 
-MISSING_STYLES = (71, 68, 98)  # pitch without style: the release picks one of these at random; we take the first, a choice
 _KIND_OF = {mark: Kind(kind) for kind, mark in enumerate(MARKS)}
 _BLOCK = 1 << 18
 _DIGITS = 4  # codes of up to so many digits take the vectorised way

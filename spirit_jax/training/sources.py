@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from spirit_jax.config import Arrangement, DataConfig, Source
 from spirit_jax.errors import UserError
 from spirit_jax.shards import Layout, ShardSplit, check_compatible, open_shards
-from spirit_jax.speech.codec import load_codec
+from spirit_jax.speech.codec import read_identity
 from spirit_jax.tokens.interleave import Spans
 from spirit_jax.tokens.text import TextTokenizer
 from spirit_jax.tokens.vocab import Vocabulary
@@ -68,7 +68,7 @@ def _grammar(config: DataConfig, tokenizer: TextTokenizer, splits: Sequence[Shar
     """The run's vocabulary and its encoder's fingerprint."""
     text = {"text_size": tokenizer.size, "bos": tokenizer.bos, "eos": tokenizer.eos, "unk": tokenizer.unk}
     if config.codec is not None:
-        codec = load_codec(config.codec)
+        codec = read_identity(config.codec)
         return Vocabulary(units=codec.unit_count, pitches=codec.pitch_count, styles=codec.style_count, **text), codec.fingerprint
     sources = config.sources + config.validation
     frozen = [split.metadata.layout is Layout.INTERLEAVED for split in splits]

@@ -12,7 +12,7 @@ from spirit_jax.generation.sampling import Sampling
 from spirit_jax.generation.spirit_lm import Output, SpiritLM
 from spirit_jax.speech import audio
 from spirit_jax.tokens.vocab import Modality, TokenClass
-from spirit_jax.units import SpeechTokens
+from spirit_jax.units import SpeechTokens, SpokenUnits
 from tests.generation.world import Tones, record, tiny_lm, vocabulary
 
 SPEECH = record(3).speech
@@ -147,6 +147,7 @@ def test_mistakes_are_named_before_anything_is_loaded(monkeypatch, capsys, words
 
 
 def test_output_gathers_text_and_speech():
-    output = Output(np.zeros(0, np.int32), ("a", SPEECH, "b"))
+    said = SpokenUnits(SPEECH.units)
+    output = Output(np.zeros(0, np.int32), ("a", said, "b"))
     assert output.text == "a b"
-    assert output.speech == [SPEECH]
+    assert output.speech == [said]

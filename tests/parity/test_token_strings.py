@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from spirit_jax.tokens.strings import MISSING_STYLES, render, string_to_units, units_to_string
-from spirit_jax.units import SpeechTokens
+from spirit_jax.tokens.strings import render, string_to_units, units_to_string
+from spirit_jax.units import MISSING_STYLES, SpeechTokens
 from tests.parity import golden
 
 pytestmark = pytest.mark.parity

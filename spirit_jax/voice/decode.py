@@ -1,0 +1,63 @@
+"""`python -m spirit_jax decode`: codes or token strings to wavs.
+
+    python -m spirit_jax decode codes.jsonl --codec codec --out spoken
+    python -m spirit_jax decode --tokens "[Hu3][Hu17][Hu5]" --codec codec --out spoken
+
+A file holds what `encode` printed. Its codes keep their durations, but for a vocoder that hears units alone and predicts them; a token string has
+none, and the codec predicts how long each unit lasts.
+"""
+
+import argparse
+from pathlib import Path
+
+from spirit_jax.errors import UserError
+from spirit_jax.files import read_jsonl
+from spirit_jax.speech.codec import Codec, load_codec
+from spirit_jax.speech.codes import check_codes
+from spirit_jax.tokens.strings import parse
+from spirit_jax.units import SpeechTokens, SpokenUnits
+from spirit_jax.voice.files import print_line, wav_names, write_wav
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the command's options."""
+    parser.add_argument("files", nargs="*", metavar="FILE", help="JSON lines as `encode` prints them")
+    parser.add_argument("--tokens", nargs="+", default=[], metavar="STRING", help='token strings such as "[Hu3][Hu17]", each an utterance')
+    parser.add_argument("--codec", required=True, help="codec folder, of any kind")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the wavs")
+    add_voice(parser)
+
+
+def add_voice(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of who speaks, and how."""
+    parser.add_argument("--speaker", type=int, help="of a vocoder that has several voices; default: 2")
+    parser.add_argument("--style", type=int, help="style id of a vocoder that has several; default: 8")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Prints a JSON line an utterance: {"wav", "seconds"}. Lines that say why a file has no codes are passed over."""
+    if not args.files and not args.tokens:
+        raise UserError("utterances", "none", "need at least one", 'give a FILE that encode printed, or --tokens "[Hu3]..."')
+    named = [("tokens", parse(string)) for string in args.tokens]
+    named += [_read_row(row, path) for path in args.files for row in read_jsonl(path) if "error" not in row]
+    codec = load_codec(args.codec)
+    _check(codec, [speech for _, speech in named])
+    for name, (_, speech) in zip(wav_names([stem for stem, _ in named]), named):
+        print_line(write_wav(args.out, name, codec.decode(speech, args.speaker, args.style)))
+    return 0
+
+
+def _read_row(row: dict, path: str) -> tuple[str, SpeechTokens]:
+    """The stem of the recording's name, and its codes."""
+    try:
+        return Path(row["audio"]).stem, SpeechTokens(row["units"], row.get("pitch"), row.get("style"))
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{path} line", str(row)[:60], f"must hold audio and units ({error})", "pass what `encode` printed") from error
+
+
+def _check(codec: Codec, speeches: list[SpeechTokens | SpokenUnits]) -> None:
+    """Before anything is written."""
+    for speech in speeches:
+        check_codes(speech, codec.unit_count, codec.pitch_count, codec.style_count)
+        if not len(speech.units):
+            raise UserError("utterance", "no units", "has nothing to be spoken", "give at least one [Hu..]")

@@ -1,0 +1,31 @@
+"""`python -m spirit_jax resynthesize`: sound files through a codec and back.
+
+python -m spirit_jax resynthesize a.wav b.flac --codec codec --out resynthesized
+"""
+
+import argparse
+from pathlib import Path
+
+from spirit_jax.speech.codec import load_codec
+from spirit_jax.voice import encode
+from spirit_jax.voice.decode import add_voice
+from spirit_jax.voice.files import hear, print_line, wav_names, write_wav
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the command's options."""
+    encode.add_arguments(parser)
+    parser.add_argument("--out", type=Path, required=True, help="folder for the wavs, each named like its file")
+    add_voice(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Prints a JSON line a file: {"audio", "wav", "seconds"}, or {"audio", "error", "detail"} and goes on."""
+    codec = load_codec(args.codec)
+    for name, heard in zip(wav_names([Path(path).stem for path in args.files]), hear(codec, args.files)):
+        if heard.speech is None:
+            print_line(heard.about)
+        else:
+            wav = codec.decode(heard.speech, args.speaker, args.style)
+            print_line({"audio": heard.path, **write_wav(args.out, name, wav)})
+    return 0
