@@ -16,7 +16,7 @@ UNITS = 100
 def config() -> RunConfig:
     """Spans are as short as the sentences, and more begin with text, since continuing text in speech is harder than the reverse.
 
-    Measured with Expressive's 4,500 steps: less reading aloud (ASR 2.5, TTS 2) gave a word error rate of .35 instead of .20 of what it reads,
+    Measured in Expressive: less reading aloud (ASR 2.5, TTS 2) gave a word error rate of .35 instead of .20 of what it reads,
     less transcription (1.5) .42 instead of .06 of its transcripts.
     """
     base = demo_text_cpu.config()
@@ -40,7 +40,7 @@ def config() -> RunConfig:
         base,
         model=dataclasses.replace(base.model, rows=Vocabulary(demo_text_cpu.TEXT_PIECES, UNITS).rows()),
         data=data,
-        train=TrainConfig(steps=4000, batch_rows=4),
+        train=TrainConfig(steps=4500, batch_rows=4),
         optim=OptimConfig(peak_lr=3e-3, warmup_steps=40, schedule=Schedule.COSINE, final_lr_fraction=0.02),
         checkpoint=CheckpointConfig(init_from="base", every_steps=1000),
     )
