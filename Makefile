@@ -143,13 +143,17 @@ train: $(VENV)/runtime  ## train: CONFIG=recipe OUT=run [ROOT=dir that the recip
 	$(call need,CONFIG,a recipe of tpu_configs)$(call need,OUT,a run folder)
 	$(PY) -m spirit_jax train --config $(CONFIG) $(if $(ROOT),--root $(ROOT)) --out $(OUT) $(if $(SET),--set $(SET))
 
-eval: $(VENV)/runtime  ## evaluate: CKPT=run SHARDS=dir OUT=eval.json
+eval: $(VENV)/runtime  ## evaluate: CKPT=run SHARDS=dir OUT=eval.json [SPLIT=heldout]
 	$(call need,CKPT,a run folder)$(call need,SHARDS,a folder of shards)$(call need,OUT,a JSON file)
-	$(PY) -m spirit_jax eval --checkpoint $(CKPT) --shards $(SHARDS) --out $(OUT)
+	$(PY) -m spirit_jax eval --checkpoint $(CKPT) --shards $(SHARDS) $(if $(SPLIT),--split $(SPLIT)) --out $(OUT)
 
 generate: $(VENV)/runtime  ## continue a prompt: CKPT=run TEXT="..." or AUDIO=file [MODALITY=text]
 	$(call need,CKPT,a run folder)$(if $(TEXT)$(AUDIO),,$(error TEXT or AUDIO is not set: a prompt))
 	$(PY) -m spirit_jax generate --checkpoint $(CKPT) $(if $(TEXT),--prompt-text "$(TEXT)",--prompt-audio $(AUDIO)) --output-modality $(or $(MODALITY),text)
+
+report: $(VENV)/runtime  ## a page of curves, figures and sound: CKPT=run SHARDS=dir EVAL=eval.json OUT=dir [BEFORE=eval.json SPLIT=heldout]
+	$(call need,CKPT,a run folder)$(call need,SHARDS,a folder of shards)$(call need,EVAL,what make eval wrote)$(call need,OUT,a folder for the page)
+	$(PY) -m spirit_jax report --run $(CKPT) --shards $(SHARDS) --eval-after $(EVAL) $(if $(BEFORE),--eval-before $(BEFORE)) $(if $(SPLIT),--split $(SPLIT)) --out $(OUT)
 
 import-llama: $(VENV)/runtime  ## Llama weights in: SRC=folder OUT=dir [CODEC=dir]
 	$(call need,SRC,a Hugging Face or Meta Llama folder)$(call need,OUT,a folder for the weights)
