@@ -8,20 +8,20 @@ import contextlib
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import grain
 import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from spirit_jax.codec_training.arrays import named_arrays, with_arrays
 from spirit_jax.codec_training.recipes import StepsConfig
 from spirit_jax.config import CheckpointConfig, MeshConfig, to_dict
 from spirit_jax.errors import UserError
 from spirit_jax.files import write_json
 from spirit_jax.progress import Progress
 from spirit_jax.sharding import make_mesh, place_batch
+from spirit_jax.speech.stored_parts import arrays_by_name
 from spirit_jax.training.checkpointing import Checkpoints
 from spirit_jax.training.metrics import Writer
 from spirit_jax.training.run_folder import CHECKPOINTS, refuse_other
@@ -33,6 +33,7 @@ FEED = "feed"  # the name of the batches' position in a checkpoint
 READERS = 2  # threads that read ahead
 AHEAD = 8  # batches read ahead
 
+T = TypeVar("T")
 Step = Callable[[TrainState, Any], tuple[TrainState, dict[str, jax.Array]]]
 
 
@@ -129,7 +130,7 @@ class _Loop:
         if start:
             restored, values = checkpoints.restore(_flat(shapes), [FEED])
             self.start = checkpoints.latest or 0
-            self.state = TrainState(restored.step, with_arrays(shapes.model, restored.model), with_arrays(shapes.opt, restored.opt))
+            self.state = TrainState(restored.step, _with_arrays(shapes.model, restored.model), _with_arrays(shapes.opt, restored.opt))
             self.feed.set_state(values[FEED])
             print(f"resuming {out} at step {self.start:,}", file=sys.stderr)
         else:
@@ -202,7 +203,12 @@ class _Loop:
 
 def _flat(state: TrainState) -> TrainState:
     """The state with its arrays by name, as checkpoints hold them."""
-    return TrainState(state.step, named_arrays(state.model), named_arrays(state.opt))
+    return TrainState(state.step, arrays_by_name(state.model), arrays_by_name(state.opt))
+
+
+def _with_arrays(tree: T, arrays: dict[str, Any]) -> T:
+    """The tree with other leaves, by their names."""
+    return jax.tree.unflatten(jax.tree.structure(tree), [arrays[name] for name in arrays_by_name(tree)])
 
 
 def _means(figures: list[dict[str, jax.Array]]) -> dict[str, float]:

@@ -120,7 +120,7 @@ KINDS = {
 def save_part(folder: Path, network: Any) -> dict[str, Any]:
     """Writes a network's weights and returns what `load_part` needs beside them: {"kind", "sizes", "fingerprint"}."""
     name = _name_of(network)
-    ocp.save(str(folder.absolute()), _by_name(KINDS[name].tree(network)))
+    ocp.save(str(folder.absolute()), arrays_by_name(KINDS[name].tree(network)))
     return {"kind": name, "sizes": to_dict(KINDS[name].size(network)), "fingerprint": part_fingerprint(network)}
 
 
@@ -135,21 +135,21 @@ def load_part(folder: Path, about: dict[str, Any]) -> Any:
         lambda x: jax.ShapeDtypeStruct(x.shape, np.float32, sharding=place), jax.eval_shape(lambda: kind.build(sizes, Drawn(jax.random.key(0))))
     )
     try:
-        arrays = ocp.load(str(folder.absolute()), _by_name(shapes))
+        arrays = ocp.load(str(folder.absolute()), arrays_by_name(shapes))
     except (ValueError, KeyError, OSError) as error:
         raise UserError("codec weights", folder, f"don't load: {error}".splitlines()[0], "convert the checkpoints again") from error
-    return kind.join(sizes, jax.tree.unflatten(jax.tree.structure(shapes), [arrays[name] for name in _by_name(shapes)]))
+    return kind.join(sizes, jax.tree.unflatten(jax.tree.structure(shapes), [arrays[name] for name in arrays_by_name(shapes)]))
 
 
 def part_fingerprint(network: Any) -> str:
     """Names a network's sizes and weights."""
     kind = KINDS[_name_of(network)]
     parts = [json.dumps(to_dict(kind.size(network)), sort_keys=True).encode()]
-    parts += [np.ascontiguousarray(leaf).tobytes() for leaf in _by_name(kind.tree(network)).values()]
+    parts += [np.ascontiguousarray(leaf).tobytes() for leaf in arrays_by_name(kind.tree(network)).values()]
     return fingerprint(*parts)
 
 
-def _by_name(tree: Any) -> dict[str, Any]:
+def arrays_by_name(tree: Any) -> dict[str, Any]:
     """The leaves in order, by their path in the tree."""
     return {jax.tree_util.keystr(path) or "array": leaf for path, leaf in jax.tree_util.tree_flatten_with_path(nnx.as_pure(tree))[0]}
 

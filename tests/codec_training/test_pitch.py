@@ -46,10 +46,9 @@ def test_training_improves_held_out_pitch_and_makes_a_codec_expressive(tmp_path)
     assert made.variant is Variant.EXPRESSIVE, "the style encoder was there already"
 
 
-def test_a_codec_with_its_own_pitch_is_refused(tmp_path):
-    units, codec = write_corpus(tmp_path / "corpus", count=5)
+def test_a_codec_with_its_own_pitch_is_refused(embedded_corpus):
     with pytest.raises(UserError, match="pitch codes of its own"):
-        PitchPart(recipe(units, codec, 1))
+        PitchPart(recipe(*embedded_corpus, 1))
 
 
 def test_the_codebook_is_the_moving_mean_and_dead_codes_begin_anew():

@@ -15,12 +15,12 @@ from spirit_jax.codec_training.vocoder import VocoderPart
 from spirit_jax.config import MeshConfig
 from spirit_jax.errors import UserError
 from spirit_jax.speech.codec import load_codec
-from tests.codec_training.world import make_wav, rows_of, vocoder_run, write_corpus
+from tests.codec_training.world import make_wav, rows_of, vocoder_run
 
 
-@pytest.fixture(scope="module")
-def corpus(tmp_path_factory):
-    return write_corpus(tmp_path_factory.mktemp("corpus"))
+@pytest.fixture
+def corpus(embedded_corpus):
+    return embedded_corpus
 
 
 @pytest.mark.slow

@@ -10,12 +10,12 @@ from spirit_jax.codec_training.vocoder import generator_config
 from spirit_jax.errors import UserError
 from spirit_jax.files import read_json, write_jsonl
 from spirit_jax.speech.codec import load_codec
-from tests.codec_training.world import vocoder_run, write_corpus
+from tests.codec_training.world import vocoder_run
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory):
-    units, folder = write_corpus(tmp_path_factory.mktemp("corpus"))
+def world(embedded_corpus):
+    units, folder = embedded_corpus
     codec = load_codec(folder)
     corpus = read_corpus(CorpusConfig(str(units), str(folder), evaluated=3), codec.fingerprint)
     return units, corpus, generator_config(vocoder_run(units, folder, 1).generator, codec, len(corpus.voices))
