@@ -155,13 +155,13 @@ report: $(VENV)/runtime  ## a page of curves, figures and sound: CKPT=run SHARDS
 	$(call need,CKPT,a run folder)$(call need,SHARDS,a folder of shards)$(call need,EVAL,what make eval wrote)$(call need,OUT,a folder for the page)
 	$(PY) -m spirit_jax report --run $(CKPT) --shards $(SHARDS) --eval-after $(EVAL) $(if $(BEFORE),--eval-before $(BEFORE)) $(if $(SPLIT),--split $(SPLIT)) --out $(OUT)
 
-import-llama: $(VENV)/runtime  ## Llama weights in: SRC=folder OUT=dir [CODEC=dir]
+import-llama: $(VENV)/runtime  ## Llama weights in: SRC=folder OUT=dir [CODEC=dir] [ARGS="--init normal"]
 	$(call need,SRC,a Hugging Face or Meta Llama folder)$(call need,OUT,a folder for the weights)
-	$(PY) -m spirit_jax convert import $(SRC) $(OUT) $(if $(CODEC),--codec $(CODEC))
+	$(PY) -m spirit_jax convert import $(SRC) $(OUT) $(if $(CODEC),--codec $(CODEC)) $(ARGS)
 
-export-hf: $(VENV)/runtime  ## weights out to Hugging Face: CKPT=run OUT=dir
+export-hf: $(VENV)/runtime  ## weights out to Hugging Face: CKPT=run OUT=dir [ARGS="--dtype bfloat16"]
 	$(call need,CKPT,a run folder)$(call need,OUT,a folder for the model)
-	$(PY) -m spirit_jax convert export $(CKPT) $(OUT)
+	$(PY) -m spirit_jax convert export $(CKPT) $(OUT) $(ARGS)
 
 # ---- pods: recipes for them are checked without them ----------------------------------------------------------------
 POD_RECIPES = $(wildcard tpu_configs/spirit_*_7b_*.py tpu_configs/llama3_*.py)
