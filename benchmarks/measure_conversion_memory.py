@@ -26,24 +26,24 @@ from spirit_jax.model.safetensors_file import Entry, write
 from spirit_jax.progress import track
 
 GIB, SHARD_LAYERS, LOOK_EVERY_S = 2**30, 8, 0.02
-ROWS = 32_000
+ROWS, BLOCK = 32_000, 2**24 + 1  # numbers: more than a stored chunk, so that none is like another
 
 
-def draw(rng: np.random.Generator, shape: tuple[int, ...]) -> Iterator[np.ndarray]:
-    """One random tensor, when it is asked for."""
-    yield rng.random(shape, np.float32).astype(np.float16)
+def draw(block: np.ndarray, shape: tuple[int, ...]) -> Iterator[np.ndarray]:
+    """One tensor made of a block of random numbers, when it is asked for."""
+    yield np.resize(block, shape)
 
 
 def write_source(folder: Path, cfg: ModelConfig) -> None:
     """A Hugging Face folder in float16, in shards with an index."""
-    rng, weight_map, shards = np.random.default_rng(0), {}, {}
+    block, weight_map, shards = np.random.default_rng(0).standard_normal(BLOCK, np.float32).astype(np.float16), {}, {}
     for name, layer in rows_of(cfg):
         file = f"model-{0 if layer is None else 1 + layer // SHARD_LAYERS}.safetensors"
         weight_map[name.hugging_face.format(layer)] = file
         shards.setdefault(file, []).append((name.hugging_face.format(layer), their_shape(name, cfg)))
     folder.mkdir()
     for file, tensors in track(shards.items(), "make the source", unit="files"):
-        write(folder / file, [Entry(name, "float16", shape, draw(rng, shape)) for name, shape in tensors])
+        write(folder / file, [Entry(name, "float16", shape, draw(block, shape)) for name, shape in tensors])
     (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": weight_map}))
     (folder / "config.json").write_text(json.dumps(hf_config.write(cfg, {}, "float16", 2, 1)))
     words = {word: id for id, word in enumerate(["<unk>", "<s>", "</s>", *(f"w{i}" for i in range(3, ROWS))])}
