@@ -55,10 +55,13 @@ DATA = DataConfig(
 
 
 def recipe(model: ModelConfig, mesh: MeshConfig, remat: Remat, accumulate: int = 1, rows: int = ROWS) -> RunConfig:
-    """A run of the paper's length on this mesh, from the weights in `base` (`make import-llama`)."""
+    """A run of the paper's length on this mesh, from the weights in `base` (`make import-llama`).
+
+    A stream of records a row: any mesh, on any number of hosts, can read them and go on with the run.
+    """
     return RunConfig(
         model=dataclasses.replace(model, remat=remat),
-        data=DATA,
+        data=dataclasses.replace(DATA, streams=rows),
         train=TrainConfig(steps=100_000, batch_rows=rows, accumulate=accumulate, evaluate_every=5000),
         mesh=mesh,
         optim=OptimConfig(peak_lr=3e-5, warmup_steps=500),

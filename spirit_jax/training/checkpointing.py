@@ -108,6 +108,7 @@ class Checkpoints:
         Newer ones are set aside, in the folder `broken_checkpoints` beside; `latest` is then the step restored. Raises a UserError,
         and leaves all as it is, if none can be read.
         """
+        self._wait()
         reasons = {}
         for step in reversed(self.steps):
             files = _JsonFiles(dict.fromkeys(names))

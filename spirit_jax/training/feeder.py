@@ -96,7 +96,7 @@ def streams_here(mesh: Mesh, rows: int, streams: int) -> list[int]:
     if len(here) * part != len(held):
         count = jax.process_count()
         rule = f"must give each of the {count} processes whole streams: this one holds {len(held)} of {rows} rows"
-        raise UserError("data.streams", streams, rule, f"set data.streams={count}")
+        raise UserError("data.streams", streams, rule, f"set data.streams={mesh.shape['data'] * mesh.shape['fsdp']}")
     return here
 
 

@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import resource
 import shutil
 
 import jax
@@ -7,11 +8,14 @@ import numpy as np
 import pytest
 
 from spirit_jax.config import CheckpointConfig, MeshConfig, OptimConfig
+from spirit_jax.errors import UserError
 from spirit_jax.model.llama import abstract, init_sharded
 from spirit_jax.sharding import make_mesh
+from spirit_jax.training import checkpointing
 from spirit_jax.training.checkpointing import Checkpoints
 from spirit_jax.training.optimizer import make_optimizer
 from spirit_jax.training.step import abstract_state, make_state, shardings_of
+from spirit_jax.training.stopping import Halted
 from tests.training.tiny import MODEL
 
 OPTIMIZER = make_optimizer(OptimConfig(), 10)
@@ -100,3 +104,87 @@ def test_saves_begin_at_half_intervals_and_training_stays_within_one_of_a_finish
             assert step - max(finished, default=0) <= 3
             if checkpoints.is_due(step):
                 checkpoints.save(step, state, {}, {})
+
+
+def ruin_arrays(step):
+    for path in (step / "model").rglob("*"):
+        if path.is_file() and path.stat().st_size > 1000:
+            path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+RUINS = {
+    "arrays cut off": ruin_arrays,
+    "no optimizer": lambda step: shutil.rmtree(step / "optimizer"),
+    "no position": lambda step: (step / "data/place.json").unlink(),
+    "half a position": lambda step: (step / "data/place.json").write_text('{"at": [1'),
+}
+
+
+def saved(folder, state, *steps):
+    with Checkpoints(folder, CheckpointConfig()) as checkpoints:
+        for step in steps:
+            checkpoints.save(step, dataclasses.replace(state, step=state.step * 0 + step), {"place": {"at": step}}, {})
+
+
+@pytest.mark.parametrize("ruin", RUINS)
+def test_a_broken_checkpoint_is_set_aside_and_the_one_before_is_used(tmp_path, state, capsys, ruin):
+    saved(tmp_path / "run", state, 3, 6)
+    RUINS[ruin](tmp_path / "run/6")
+    with Checkpoints(tmp_path / "run", CheckpointConfig()) as checkpoints:
+        restored, data = checkpoints.restore(shapes_on(1, 1, 1)[0], ["place"])
+        assert (restored.step, data, checkpoints.latest) == (3, {"place": {"at": 3}}, 3)
+        told = capsys.readouterr().err
+        assert "step 6 can't be read" in told
+        assert "going on from step 3" in told
+        checkpoints.save(6, restored, data, {})
+    assert sorted(path.name for path in (tmp_path / "run").iterdir() if path.name.isdigit()) == ["3", "6"]
+    assert len(list((tmp_path / "broken_checkpoints").iterdir())) == 1
+
+
+def test_where_none_can_be_read_all_stays_as_it_is(tmp_path, state):
+    saved(tmp_path / "run", state, 3, 6)
+    for step in ("3", "6"):
+        RUINS["no optimizer"](tmp_path / "run" / step)
+    with Checkpoints(tmp_path / "run", CheckpointConfig()) as checkpoints, pytest.raises(UserError, match="none of 2 can be read"):
+        checkpoints.restore(shapes_on(1, 1, 1)[0], ["place"])
+    assert {"3", "6"} <= {path.name for path in (tmp_path / "run").iterdir()}
+
+
+@pytest.fixture
+def full_disk():
+    """Call with True: no file grows beyond a few bytes. Call with False: there is room again."""
+    hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
+    yield lambda full: resource.setrlimit(resource.RLIMIT_FSIZE, (2000 if full else hard, hard))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+
+
+def test_a_save_that_fails_is_tried_again(tmp_path, state, monkeypatch, capsys, full_disk):
+    pauses = []
+    monkeypatch.setattr(checkpointing.time, "sleep", lambda seconds: pauses.append(seconds) or full_disk(len(pauses) < 2))
+    with Checkpoints(tmp_path / "run", CheckpointConfig(every_steps=4)) as checkpoints:
+        checkpoints.save(2, state, {}, {})
+        full_disk(True)
+        checkpoints.save(4, state, {}, {})
+        assert not checkpoints.stay_near(7), "the save of step 4 failed in the background"
+        checkpoints.save(6, state, {}, {})
+        assert checkpoints.latest == 6
+    assert pauses == [1.0, 5.0]
+    assert "step 4 was not saved" in capsys.readouterr().err
+    with Checkpoints(tmp_path / "run", CheckpointConfig()) as checkpoints:
+        assert checkpoints.steps == [2, 6]
+        assert_equal(checkpoints.restore(shapes_on(1, 1, 1)[0], [])[0], state)
+
+
+def test_a_disk_that_stays_full_ends_it_with_the_last_good_state(tmp_path, state, monkeypatch, full_disk):
+    monkeypatch.setattr(checkpointing.time, "sleep", lambda seconds: None)
+    halted = pytest.raises(Halted, match=r"step 4 can't be written .*step 2 is the last one saved")
+    with halted, Checkpoints(tmp_path / "run", CheckpointConfig(every_steps=4)) as checkpoints:
+        checkpoints.save(2, state, {}, {})
+        checkpoints.stay_near(99)
+        full_disk(True)
+        checkpoints.save(3, state, {}, {})
+        checkpoints.save(4, state, {}, {})
+    full_disk(False)
+    with Checkpoints(tmp_path / "run", CheckpointConfig()) as checkpoints:
+        assert checkpoints.steps == [2]
+        assert_equal(checkpoints.restore(shapes_on(1, 1, 1)[0], [])[0], state)

@@ -14,6 +14,7 @@ from spirit_jax.training.feeder import Feeder
 from spirit_jax.training.loop import describe, prepare, train
 from spirit_jax.training.optimizer import make_optimizer
 from spirit_jax.training.step import abstract_state
+from spirit_jax.training.stopping import Halted
 from tests.training.tiny import make_config, make_records, make_sources
 
 ONE = {"data": 1, "fsdp": 1, "tensor": 1}
@@ -156,3 +157,39 @@ def test_describe_tells_parameters_mesh_mixture_and_tokens(whole):
     text = describe(whole)
     for part in ("parameters", "data 1 × fsdp 1", "0-interleaved 50% of tokens (30 records)", "4 rows × 64 = 256 tokens"):
         assert part in text
+
+
+def spoil(monkeypatch, steps) -> None:
+    """The batches of these steps have weights that are no numbers."""
+    take, taken = Feeder.take, []
+
+    def take_and_spoil(self):
+        taken.append(None)
+        batch = take(self)
+        return dataclasses.replace(batch, loss_weights=batch.loss_weights * np.float32(np.nan)) if len(taken) in steps else batch
+
+    monkeypatch.setattr(Feeder, "take", take_and_spoil)
+
+
+def test_a_bad_step_is_skipped_and_counted(tmp_path, monkeypatch):
+    run = prepare_run(tmp_path / "run")
+    spoil(monkeypatch, {3})
+    assert train(run) == 6
+    rows = rows_of(run.out)
+    assert [row["skipped_steps"] for row in rows] == [0, 1, 1]
+    assert rows[2]["loss"] < rows[0]["loss"]
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(final_state(run)[0]))
+
+
+def test_too_many_bad_steps_end_it_before_more_is_saved(tmp_path, monkeypatch):
+    run = prepare_run(tmp_path / "run", 40, checkpoint={"every_steps": 40})
+    spoil(monkeypatch, range(5, 40))
+    with pytest.raises(Halted, match=r"10 steps in a row were skipped, the last of them step 14: loss nan, gradient norm nan"):
+        train(run)
+    assert not list((run.out / "checkpoints").glob("[0-9]*"))
+
+
+def test_steps_are_traced(tmp_path):
+    run = prepare_run(tmp_path / "run", 3, checkpoint={"every_steps": 9})
+    assert train(run, (2, 2)) == 3
+    assert list((run.out / "profile").rglob("*.xplane.pb"))
