@@ -100,14 +100,14 @@ class SpeechCodec:
 
     @classmethod
     def load(cls, folder: str | Path, variant: Variant | str | None = None) -> "SpeechCodec":
-        """Reads what `save` wrote, without PyTorch; of the vocoders the variant's alone. `variant`: by default the folder's own."""
+        """Reads what `save` wrote, without PyTorch: all parts, as the folder's own variant, or of a named variant only those that it uses."""
         about = read_json(Path(folder) / "codec.json")
         if about.get("kind") != "speech" or not {"variant", "variants", "parts"} <= about.keys():
             raise UserError(
                 f"{folder}/codec.json kind", about.get("kind"), "must be speech, and whole", "python -m spirit_jax convert-speech makes one"
             )
         chosen = _choose([Variant(name) for name in about["variants"]], variant or about["variant"])
-        named = {name: part for name, part in about["parts"].items() if _belongs(name, chosen, about["parts"])}
+        named = {name: part for name, part in about["parts"].items() if variant is None or _belongs(name, chosen, about["parts"])}
         parts = Parts(**{name: load_part(Path(folder) / WEIGHTS / name, part) for name, part in named.items()})
         return cls(parts, chosen, _fingerprint_of({name: part["fingerprint"] for name, part in named.items()}, chosen))
 
