@@ -8,7 +8,7 @@ import pytest
 from spirit_jax.config import Dtype, MeshConfig, Remat, RopeScaling
 from spirit_jax.errors import UserError
 from spirit_jax.model import llama as llama_module
-from spirit_jax.model.llama import Llama, abstract, flops_per_token, frequencies, init_sharded, is_param, new_cache, rotate, rotation_of
+from spirit_jax.model.llama import abstract, flops_per_token, frequencies, init_sharded, is_param, new_cache, rotate, rotation_of
 from spirit_jax.model.loss import loss_terms
 from spirit_jax.model.stored import named_arrays
 from spirit_jax.sharding import make_mesh, place_batch
@@ -25,38 +25,14 @@ def rows_of(length: int = LENGTH, rows: int = 2) -> tuple[jax.Array, jax.Array]:
 forward = jax.jit(lambda llama, tokens_BT, positions_BT: llama(tokens_BT, positions_BT)[0])
 
 
-def sensitivity(llama: Llama, target: int, segments: jax.Array | None = None) -> np.ndarray:
-    """How much the output at `target` depends on each position's embedding: the norms of its gradient [T]."""
-    positions = jnp.arange(LENGTH)[None]
-    table = jax.random.normal(jax.random.key(2), (LENGTH, CONFIG.width))
-
-    def output(table):
-        embed = jnp.concatenate([table, jnp.zeros((CONFIG.rows - LENGTH, CONFIG.width))])
-        other = made_of({**named_arrays(llama), "embed_VD": embed})
-        return (other.hidden(positions, positions, segments)[0][0, target] * jnp.arange(1.0, CONFIG.width + 1)).sum()
-
-    return np.linalg.norm(np.asarray(jax.jit(jax.grad(output))(table)), axis=1)
-
-
-def test_no_gradient_from_the_future():
-    dependence = sensitivity(model(), target=9)
-    assert (dependence[:10] > 1e-6).all()
-    assert (dependence[10:] == 0).all()
-
-
-def test_no_gradient_across_segments_or_from_padding():
-    segments = jnp.array([[1] * 5 + [2] * 6 + [0] * 5])
-    dependence = sensitivity(model(), target=9, segments=segments)
-    assert (dependence[5:10] > 1e-6).all()
-    assert (np.delete(dependence, np.s_[5:10]) == 0).all()
-
-
 @pytest.mark.parametrize(
     ("remat", "tied"), [(Remat.SAVE_DOTS, True), (Remat.SAVE_NARROW, False), (Remat.OFFLOAD, True), (Remat.FULL, False), (Remat.FULL, True)]
 )
 def test_recomputation_changes_nothing(remat, tied):
     data = batch([[9, 7], [16]], LENGTH)
-    plain, recomputed = (jax.jit(jax.grad(lambda m: loss_terms(m, data, TEXT_SIZE)[0]))(model(remat=r, tied=tied)) for r in (Remat.NONE, remat))
+    slopes = jax.jit(jax.value_and_grad(lambda m: loss_terms(m, data, TEXT_SIZE)[0]))
+    (loss, plain), (same, recomputed) = (slopes(model(remat=r, tied=tied)) for r in (Remat.NONE, remat))
+    np.testing.assert_allclose(loss, same, rtol=1e-6)
     for a, b in zip(jax.tree.leaves(plain), jax.tree.leaves(recomputed)):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
 
@@ -137,15 +113,21 @@ def test_scaled_frequencies_keep_the_fast_and_slow_the_slow():
 
 
 def test_eight_devices_equal_one_in_loss_and_gradient():
+    """To 1e-5 of the loss, of each gradient's norm and of its largest element: float32 sums in another order."""
     cfg, data = CONFIG, batch([[9, 7], [16], [3, 4, 5], [12]], LENGTH)
     results = []
-    for mesh in (make_mesh(MeshConfig(1, 1, 1), jax.devices()[:1]), make_mesh(MeshConfig(2, 2, 2))):
+    for sizes in (MeshConfig(1, 1, 1), MeshConfig(data=2, fsdp=2, tensor=2), MeshConfig(data=2, fsdp=2, context=2)):
+        mesh = make_mesh(sizes, jax.devices()[: 8 if results else 1])
         llama, placed = init_sharded(cfg, jax.random.key(3), mesh), place_batch(data, mesh)
         with jax.set_mesh(mesh):
             loss, gradient = jax.jit(jax.value_and_grad(lambda m, b: loss_terms(m, b, TEXT_SIZE)[0]))(llama, placed)
-        results.append((loss, *jax.tree.leaves(gradient)))
-    for one, eight in zip(*results):
-        np.testing.assert_allclose(np.asarray(one), np.asarray(eight), rtol=0, atol=1e-5 * float(np.abs(one).max()))
+        results.append([np.asarray(x) for x in (loss, *jax.tree.leaves(gradient))])
+    one, *others = results
+    for eight in others:
+        np.testing.assert_allclose(eight[0], one[0], rtol=1e-5)
+        for a, b in zip(one, eight):
+            assert np.linalg.norm(a - b) <= 1e-5 * np.linalg.norm(a)
+            np.testing.assert_allclose(b, a, rtol=0, atol=1e-5 * float(np.abs(a).max()))
 
 
 def test_init_is_the_same_to_the_bit_on_any_mesh_and_lives_where_it_should():

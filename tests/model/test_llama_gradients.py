@@ -5,11 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from spirit_jax.config import MeshConfig, Remat
-from spirit_jax.model.llama import Llama, init_sharded
+from spirit_jax.model.llama import Llama
 from spirit_jax.model.loss import loss_terms
 from spirit_jax.model.stored import named_arrays
-from spirit_jax.sharding import make_mesh, place_batch
 from tests.model.tiny import CONFIG, TEXT_SIZE, batch, made_of, model
 
 LENGTH = 8
@@ -53,18 +51,8 @@ def test_a_row_of_padding_beside_others_changes_nothing():
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
 
 
-def test_recomputation_changes_neither_loss_nor_gradient():
-    data = batch([[5, 3], [8]], LENGTH)
-    (loss, slopes), *others = (value_and_slopes(model(remat=remat), data) for remat in (Remat.NONE, Remat.SAVE_DOTS, Remat.FULL))
-    for other, other_slopes in others:
-        np.testing.assert_allclose(loss, other, rtol=1e-6)
-        for a, b in zip(jax.tree.leaves(slopes), jax.tree.leaves(other_slopes)):
-            np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
-
-
-@pytest.mark.parametrize("kv_heads", [1, 2])
-def test_gradients_of_shared_heads_are_sums_of_those_of_repeated_heads(kv_heads):
-    few, repeats, data = model(kv_heads=kv_heads), CONFIG.heads // kv_heads, batch([[5, 3], [8]], LENGTH)
+def test_gradients_of_shared_heads_are_sums_of_those_of_repeated_heads():
+    few, repeats, data = model(), CONFIG.heads // CONFIG.kv_heads, batch([[5, 3], [8]], LENGTH)
     arrays, shared = named_arrays(few), ("layers.attention.k_DGK", "layers.attention.v_DGK")
     many = made_of({n: jnp.repeat(a, repeats, axis=2) if n in shared else a for n, a in arrays.items()}, kv_heads=CONFIG.heads)
     (loss, ours), (same, theirs) = value_and_slopes(few, data), value_and_slopes(many, data)
@@ -75,17 +63,3 @@ def test_gradients_of_shared_heads_are_sums_of_those_of_repeated_heads(kv_heads)
         if name in shared:
             other = other.reshape(*slope.shape[:3], repeats, -1).sum(3)
         np.testing.assert_allclose(slope, other, rtol=1e-4, atol=1e-5 * np.abs(other).max(), err_msg=name)
-
-
-def test_eight_devices_give_the_loss_and_gradients_of_one():
-    """1e-5 of the loss and of each gradient's norm: float32 sums in another order."""
-    data, results = batch([[8], [5, 3], [3, 4], [6]], LENGTH), []
-    for sizes, devices in (({"data": 1, "fsdp": 1, "tensor": 1}, jax.devices()[:1]), ({"data": 2, "fsdp": 2, "tensor": 2}, jax.devices())):
-        mesh = make_mesh(MeshConfig(**sizes), devices)
-        llama, placed = init_sharded(CONFIG, jax.random.key(3), mesh), place_batch(data, mesh)
-        with jax.set_mesh(mesh):
-            results.append(value_and_slopes(llama, placed))
-    (loss, slopes), (other, other_slopes) = results
-    np.testing.assert_allclose(loss, other, rtol=1e-5)
-    for a, b in zip(jax.tree.leaves(slopes), jax.tree.leaves(other_slopes)):
-        assert np.linalg.norm(np.asarray(a) - np.asarray(b)) <= 1e-5 * np.linalg.norm(np.asarray(a))
