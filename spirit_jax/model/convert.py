@@ -164,6 +164,8 @@ def _identity_files(place: Place, types: dict[str, str]) -> dict[str, bytes]:
     """Everything but the weights, by file name; made before they are written, since a tokenizer may not be exportable."""
     vocabulary, kinds = place.vocabulary, sorted(set(types.values()))
     config = hf_config.write(place.model, place.origin, kinds[0] if len(kinds) == 1 else "float32", vocabulary.eos, vocabulary.bos)
+    if not 0 <= config.get("pad_token_id", 0) < vocabulary.text_size:  # a token that gave its row to a speech token
+        del config["pad_token_id"]
     ends: dict[str, Any] = {key: config[key] for key in ("bos_token_id", "eos_token_id")}
     if place.model.rows > vocabulary.size:
         ends["suppress_tokens"] = list(range(vocabulary.size, place.model.rows))  # rows of padding are never to be sampled

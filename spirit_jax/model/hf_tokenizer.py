@@ -34,7 +34,9 @@ def tokenizer_files(source: Path, vocabulary: Vocabulary, longest: int) -> dict[
     if vocabulary.unk != vocabulary.eos:  # which stands for none
         roles["unk_token"] = names[vocabulary.unk]
     values["added_tokens"] = [*added, *(_added(vocabulary.text_size + i, piece, False) for i, piece in enumerate(vocabulary.pieces()))]
-    config |= roles | {"tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": longest, "clean_up_tokenization_spaces": False}
+    inputs = ["input_ids", "attention_mask"]
+    config |= roles | {"tokenizer_class": "PreTrainedTokenizerFast", "model_input_names": inputs, "model_max_length": longest}
+    config["clean_up_tokenization_spaces"] = False
     files[HUGGING_FACE_NAME] = json.dumps(values, ensure_ascii=False).encode()
     files[CONFIG_NAME] = (json.dumps(config, ensure_ascii=False, indent=2) + "\n").encode()
     return files

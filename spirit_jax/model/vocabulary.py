@@ -73,8 +73,8 @@ def plan(folder: Path, cfg: ModelConfig, request: Request | None = None) -> Plan
 def _find_speech_rows(folder: Path, cfg: ModelConfig, found: Found) -> Plan | None:
     """The plan to leave a model as it is that has speech rows already, by what our export, its tokenizer or its height says; or None."""
     tokenizer, told = found.tokenizer, _told(folder, cfg, found)
-    if told is not None and (told.has_speech or tokenizer is None):
-        return Plan(told, cfg.rows, True, tokenizer, "the folder says what its rows are")
+    if told is not None:
+        return Plan(told, cfg.rows, True, tokenizer, "the folder says what its rows are") if told.has_speech or tokenizer is None else None
     if tokenizer is None:
         return None
     if found.pieces:

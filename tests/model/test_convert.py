@@ -93,12 +93,15 @@ def test_a_table_larger_than_a_piece_is_copied_whole(tmp_path, source, monkeypat
 
 def test_an_export_tells_what_serving_needs(tmp_path, source):
     """vLLM wants exactly `vocab_size` rows; rows of padding have no token, and transformers is told not to sample them."""
+    write_json(source / "config.json", {**read_config(source), "pad_token_id": PIECES, "eos_token_id": [2, 5]})
     import_llama(source, tmp_path / "a", Options(SMALL))
     export_llama(tmp_path / "a", tmp_path / "b")
     config, generation = read_config(tmp_path / "b"), read_json(tmp_path / "b/generation_config.json")
     size = PIECES + 2 + 10 + 4 + 3
     for name in ("model.embed_tokens.weight", "lm_head.weight"):
         assert open_source(tmp_path / "b").tensors[name].shape == (config["vocab_size"], config["hidden_size"])
+    assert "pad_token_id" not in config, "its row is a speech token's now"
+    assert config["eos_token_id"] == generation["eos_token_id"] == [2, 5]
     assert generation["suppress_tokens"] == list(range(size, config["vocab_size"]))
     assert (config["architectures"], config["max_position_embeddings"]) == (["LlamaForCausalLM"], 128)
     assert (config["rope_theta"], config["rope_parameters"]["rope_theta"]) == (CONFIG.rope_theta,) * 2

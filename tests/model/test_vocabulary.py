@@ -148,6 +148,8 @@ def test_what_an_export_says_of_itself_must_fit(two):
     assert plan(two, rows(size + 12)).vocabulary == Vocabulary(size, 10)
     with pytest.raises(UserError, match=f"rows = {size + 11}: its config.json tells of {size} text ids and {size + 12} in all"):
         plan(two, rows(size + 11))
+    say(Vocabulary.text_only(size))
+    assert not plan(two, rows(Vocabulary.base(size).rows()), Request(as_is=True)).vocabulary.has_speech, "whatever its height"
     say(Vocabulary(size - 1, 10))
     with pytest.raises(UserError, match=f"tokenizer ids = {size}"):
         plan(two, rows(size + 12))

@@ -6,32 +6,31 @@ import numpy as np
 import pytest
 
 from spirit_jax.config import RopeScaling
+from spirit_jax.errors import UserError
 from spirit_jax.model.checkpoint import save_weights
 from spirit_jax.model.convert import Options, export_llama, import_llama
 from spirit_jax.model.verify import TOLERANCE, verify
 from spirit_jax.model.vocabulary import Request
 from spirit_jax.tokens.strings import parse_prompt, render
-from spirit_jax.tokens.text import train_tokenizer
 from spirit_jax.tokens.vocab import Vocabulary
 from spirit_jax.units import SpeechTokens
 from tests.model.folders import tensors, write_folder
+from tests.model.texts import WORDS, write_byte_level, write_sentencepiece
 from tests.model.tiny import CONFIG, model
 
 pytestmark = pytest.mark.parity
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
-WORDS = ["the", "quick", "brown", "fox", "jumps", "over", "lazy", "dogs", "naïve", "cafés", "open", "early", "on", "27", "grey", "Sundays"]
+SCALING = RopeScaling(original_max_position=16)
 
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory):
     """A model with speech tokens and its export."""
     room = tmp_path_factory.mktemp("exported")
-    rng = np.random.default_rng(0)
-    tokenizer = train_tokenizer((" ".join(rng.choice(WORDS, 7)) for _ in range(400)), 340, room / "text/tokenizer.model")
+    tokenizer = write_sentencepiece(room / "text")
     vocabulary = Vocabulary(tokenizer.size, 20, 5, 4)
-    scaling = RopeScaling(original_max_position=16)
-    save_weights(room / "ours", model(rows=vocabulary.rows(), rope_scaling=scaling), vocabulary, room / "text")
+    save_weights(room / "ours", model(rows=vocabulary.rows(), rope_scaling=SCALING), vocabulary, room / "text")
     export_llama(room / "ours", room / "theirs")
     return room, tokenizer, vocabulary
 
@@ -44,23 +43,62 @@ def test_an_export_computes_what_we_compute(exported):
     assert found.logits < TOLERANCE / 10
 
 
-def test_auto_tokenizer_gives_our_ids(exported):
-    room, tokenizer, vocabulary = exported
-    peer = transformers.AutoTokenizer.from_pretrained(room / "theirs")
+def check_ids(folder, tokenizer, vocabulary):
+    peer = transformers.AutoTokenizer.from_pretrained(folder)
     rng = np.random.default_rng(1)
     for _ in range(20):
         speech = render(SpeechTokens(rng.integers(0, 20, 60), rng.integers(0, 5, 30), rng.integers(0, 4, 3)))
         prompt = f"[Text]{' '.join(rng.choice(WORDS, 9))} [Speech]{speech}[Text]{' '.join(rng.choice(WORDS, 5))}"
         assert peer(prompt, add_special_tokens=False)["input_ids"] == parse_prompt(prompt, vocabulary, tokenizer.encode).tolist()
     assert peer("the")["input_ids"][0] == vocabulary.bos
-    assert peer.eos_token_id == vocabulary.eos
+    assert (peer.bos_token_id, peer.eos_token_id) == (vocabulary.bos, vocabulary.eos)
+    assert len(peer) == vocabulary.size
+    return peer
+
+
+def test_auto_tokenizer_gives_our_ids(exported):
+    room, tokenizer, vocabulary = exported
+    peer = check_ids(room / "theirs", tokenizer, vocabulary)
     said = peer.decode(parse_prompt("[Text]the quick[Speech][Hu3]", vocabulary, tokenizer.encode))
     assert said == "[Text] the quick[Speech][Hu3]", "SentencePiece's space before a word stays after an added token, as in every Llama tokenizer"
 
 
+def test_auto_tokenizer_gives_our_ids_of_a_byte_level_tokenizer_too(tmp_path):
+    tokenizer = write_byte_level(tmp_path / "source")
+    cfg = dataclasses.replace(CONFIG, rows=tokenizer.size)
+    write_folder(tmp_path / "source", tensors(cfg), cfg)
+    vocabulary = import_llama(tmp_path / "source", tmp_path / "ours", Options(Request(20, 5, 4))).vocabulary
+    export_llama(tmp_path / "ours", tmp_path / "theirs")
+    peer = check_ids(tmp_path / "theirs", tokenizer, vocabulary)
+    assert peer.decode(parse_prompt("[Text]the quick[Speech][Hu3]", vocabulary, tokenizer.encode)) == "[Text]the quick[Speech][Hu3]"
+
+
+def test_generation_samples_no_row_of_padding(exported):
+    room, _, vocabulary = exported
+    tokenizer, peer = transformers.AutoTokenizer.from_pretrained(room / "theirs"), transformers.AutoModelForCausalLM.from_pretrained(room / "theirs")
+    prompt = tokenizer("[Speech][Hu12][Hu7][Text]", return_tensors="pt")
+    torch.manual_seed(0)
+    rows = peer.generate(**prompt, max_new_tokens=40, do_sample=True, temperature=5.0, num_return_sequences=40)
+    assert rows.max() < vocabulary.size < peer.config.vocab_size
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_verify_knows_an_export_to_a_narrower_type(exported, tmp_path, dtype):
+    room, _, _ = exported
+    export_llama(room / "ours", tmp_path / "narrow", dtype)
+    assert verify(room / "ours", tmp_path / "narrow").agrees
+
+
+def test_verify_refuses_another_rotary_scaling(exported, tmp_path):
+    room, _, vocabulary = exported
+    save_weights(tmp_path / "other", model(rows=vocabulary.rows()), vocabulary)
+    with pytest.raises(UserError, match="model.rope_scaling = None: is RopeScaling"):
+        verify(tmp_path / "other", room / "theirs")
+
+
 def test_verify_sees_a_difference(exported, tmp_path):
     room, _, vocabulary = exported
-    save_weights(tmp_path / "other", model(seed=1, rows=vocabulary.rows()), vocabulary)
+    save_weights(tmp_path / "other", model(seed=1, rows=vocabulary.rows(), rope_scaling=SCALING), vocabulary)
     found = verify(tmp_path / "other", room / "theirs")
     assert found.tensors
     assert found.logits is not None
