@@ -93,5 +93,4 @@ def speech_of(ids: np.ndarray, vocabulary: Vocabulary) -> SpokenUnits:
     kind_N, code_N = vocabulary.decode_stream(ids)
     if not (kind_N == Kind.UNIT).any():
         return SpokenUnits(np.zeros(0, np.int32))
-    spoken = carry(kind_N, code_N)
-    return spoken if (kind_N == Kind.STYLE).any() else dataclasses.replace(spoken, style=None)
+    return carry(kind_N, code_N)

@@ -9,10 +9,11 @@ import numpy as np
 
 from spirit_jax.errors import UserError
 from spirit_jax.files import read_json
+from spirit_jax.speech.codes import Codes
 from spirit_jax.speech.embedded_codec import EmbeddedCodec
 from spirit_jax.speech.speech_codec import SpeechCodec
 from spirit_jax.speech.vocoded_codec import VocodedCodec
-from spirit_jax.units import SpeechTokens, SpokenUnits
+from spirit_jax.units import SpeechTokens
 
 
 class Codec(Protocol):
@@ -47,8 +48,8 @@ class Codec(Protocol):
         """Units of float32 wavs [samples] at 16 kHz."""
         ...
 
-    def decode(self, speech: SpeechTokens | SpokenUnits, speaker: int | None = None, style: int | None = None) -> np.ndarray:
-        """Sound of an utterance's codes, or of spoken units, whose durations the codec predicts: float32 [samples] at 16 kHz.
+    def decode(self, speech: Codes, speaker: int | None = None, style: int | None = None) -> np.ndarray:
+        """Sound of an utterance's codes, or of spoken units or a token string, whose durations the codec predicts: float32 [samples] at 16 kHz.
 
         speaker, style: of the codec's voices and manners, its own choice where None; UserError for one that it hasn't.
         """

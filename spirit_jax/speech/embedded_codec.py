@@ -15,7 +15,7 @@ from spirit_jax.errors import UserError
 from spirit_jax.files import fingerprint, read_json, require_file, write_atomically, write_json
 from spirit_jax.speech import audio, mfcc, pieces, pitch, quantizer, vocoder
 from spirit_jax.speech import style as styles
-from spirit_jax.speech.codes import check_codes
+from spirit_jax.speech.codes import Codes, read_codes
 from spirit_jax.units import PITCH_RATE, SAMPLE_RATE, STYLE_RATE, UNIT_RATE, SpeechTokens, SpokenUnits
 
 RECIPE = 2  # 1 had no unit_frames
@@ -77,8 +77,9 @@ class EmbeddedCodec:
         encoded = [speech for group in pieces.groups(cuts) for speech in self._encode_group(group)]
         return pieces.join(encoded, owners, len(wavs), expressive=self.pitch_count > 0)
 
-    def decode(self, speech: SpeechTokens | SpokenUnits, speaker: int | None = None, style: int | None = None) -> np.ndarray:
-        """Each unit's mean log-mel, smoothed over unit borders, as sound: float32 [640 units] at 16 kHz. A spoken unit lasts its mean.
+    def decode(self, speech: Codes, speaker: int | None = None, style: int | None = None) -> np.ndarray:
+        """Each unit's mean log-mel, smoothed over unit borders, as sound: float32 [640 units] at 16 kHz. A spoken unit, or one of a
+        token string, lasts its mean.
 
         The pitch is that of the pitch codes around the mean of the style codes', or even. UserError for a code that the codec hasn't, and for a
         speaker or style: it has one voice.
@@ -86,7 +87,7 @@ class EmbeddedCodec:
         for name, given in (("speaker", speaker), ("style", style)):
             if given is not None:
                 raise UserError(name, given, "this codec has one voice", "leave it out")
-        check_codes(speech, self.unit_count, self.pitch_count, self.style_count)
+        speech = read_codes(speech, self.unit_count, self.pitch_count, self.style_count)
         if isinstance(speech, SpokenUnits):
             speech = speech.last(_whole_frames(self.arrays["unit_frames"][speech.units]))
         if len(speech.units) == 0:

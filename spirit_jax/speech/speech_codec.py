@@ -18,7 +18,7 @@ from spirit_jax.files import fingerprint, read_json, write_atomically, write_jso
 from spirit_jax.speech import fcpe as fcpe_tracker
 from spirit_jax.speech import pieces, pitch_vqvae
 from spirit_jax.speech.audio import BadAudio
-from spirit_jax.speech.codes import check_codes
+from spirit_jax.speech.codes import Codes, read_codes
 from spirit_jax.speech.f0_contour import interpolate
 from spirit_jax.speech.hifigan import Generator, for_cpu
 from spirit_jax.speech.hubert import Hubert, extract_features
@@ -166,15 +166,15 @@ class SpeechCodec:
         encoded = [speech for group in pieces.groups(cuts) for speech in self._encode_group(group)]
         return pieces.join(encoded, owners, len(mono), self.variant is Variant.EXPRESSIVE)
 
-    def decode(self, speech: SpeechTokens | SpokenUnits, speaker: int | None = None, style: int | None = None) -> np.ndarray:
+    def decode(self, speech: Codes, speaker: int | None = None, style: int | None = None) -> np.ndarray:
         """The vocoder's sound, float32 [samples] at 16 kHz. speaker, style: of its voices and manners (2 and 8 where it has them [B]).
 
-        Each spoken unit lasts what the vocoder predicts. So does each unit of an utterance, repeated ones too, if the vocoder hears nothing but units
-        [B]: that is slower than what was encoded. With pitch and style each lasts one frame. Pitch that isn't said is level, style that isn't said
-        is 71. A vocoder without pitch and style embeddings leaves those codes out. UserError for codes out of range, and where the codec has no
-        vocoder.
+        Each spoken unit, and each of a token string, lasts what the vocoder predicts. So does each unit of an utterance, repeated ones too, if the
+        vocoder hears nothing but units [B]: that is slower than what was encoded. With pitch and style each lasts one frame. Pitch that isn't said is
+        level, style that isn't said is 71. A vocoder without pitch and style embeddings leaves those codes out. UserError for codes out of range,
+        and where the codec has no vocoder.
         """
-        check_codes(speech, self.unit_count, self.pitch_count, self.style_count)
+        speech = read_codes(speech, self.unit_count, self.pitch_count, self.style_count)
         units = self._speakable(speech.units)
         if not len(units):
             return np.zeros(len(speech.units) * self._vocoder.cfg.hop, np.float32)

@@ -13,7 +13,7 @@ import numpy as np
 
 from spirit_jax.errors import UserError
 from spirit_jax.files import read_json, write_atomically, write_json
-from spirit_jax.speech.codes import check_codes
+from spirit_jax.speech.codes import Codes, read_codes
 from spirit_jax.speech.embedded_codec import EmbeddedCodec
 from spirit_jax.speech.hifigan import Generator, for_cpu
 from spirit_jax.speech.stored_parts import load_part, save_part
@@ -68,12 +68,13 @@ class VocodedCodec:
         """The encoder's units of float32 wavs [samples] at 16 kHz."""
         return self.encoder.encode_batch(wavs)
 
-    def decode(self, speech: SpeechTokens | SpokenUnits, speaker: int | None = None, style: int | None = None) -> np.ndarray:
-        """The generator's sound, float32 [samples] at 16 kHz: a unit of an utterance lasts 40 ms, a spoken unit what the generator predicts.
+    def decode(self, speech: Codes, speaker: int | None = None, style: int | None = None) -> np.ndarray:
+        """The generator's sound, float32 [samples] at 16 kHz: a unit of an utterance lasts 40 ms, a spoken unit, or one
+        of a token string, what the generator predicts.
 
         speaker: one of `voices` by its place. UserError for codes out of range and for a `style`, of which it has none but the codes.
         """
-        check_codes(speech, self.unit_count, self.pitch_count, self.style_count)
+        speech = read_codes(speech, self.unit_count, self.pitch_count, self.style_count)
         if not len(speech.units):
             return np.zeros(0, np.float32)
         spoken = isinstance(speech, SpokenUnits)

@@ -51,7 +51,7 @@ def _token_bytes() -> np.ndarray:
     return table.view(np.uint64)
 
 
-def parse(string: str, repeat_units: bool = False, missing_style: int = MISSING_STYLES[0]) -> SpokenUnits:
+def parse(string: str, repeat_units: bool = False, missing_style: int | None = None) -> SpokenUnits:
     """The units in a string and, where it has pitch or style, one code of each for every unit. See `carry`."""
     return carry(*parse_stream(string), repeat_units, missing_style)
 
@@ -135,11 +135,11 @@ def _split(string: str) -> tuple[np.ndarray, list[str]]:
     return np.array([_KIND_OF[piece[:2]] for piece in pieces], np.int8), [piece[2:-1] for piece in pieces]
 
 
-def carry(kind_N: np.ndarray, code_N: np.ndarray, repeat_units: bool = False, missing_style: int = MISSING_STYLES[0]) -> SpokenUnits:
+def carry(kind_N: np.ndarray, code_N: np.ndarray, repeat_units: bool = False, missing_style: int | None = None) -> SpokenUnits:
     """A stream's units with pitch and style carried onto each.
 
     With `repeat_units` a unit is said once more for each further pitch that follows a pitch. Pitch without style gets
-    `missing_style`. Repeated pitches without any unit are a UserError. For ids: `carry(*vocabulary.decode_stream(ids))`.
+    `missing_style`, or none at all. Repeated pitches without any unit are a UserError. For ids: `carry(*vocabulary.decode_stream(ids))`.
     """
     style_U, pitch_U, unit_U = _carried(kind_N, repeat_units)
     if unit_U is None and pitch_U is not None and len(pitch_U):
@@ -147,7 +147,7 @@ def carry(kind_N: np.ndarray, code_N: np.ndarray, repeat_units: bool = False, mi
     units = code_N[:0] if unit_U is None else code_N[unit_U]
     pitch = None if pitch_U is None else code_N[pitch_U]
     style = None if style_U is None else code_N[style_U]
-    if pitch is not None and style is None:
+    if pitch is not None and style is None and missing_style is not None:
         style = np.full(len(units), missing_style, np.int32)
     return SpokenUnits(units, pitch, style)
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from spirit_jax.errors import UserError
 from spirit_jax.files import read_jsonl
 from spirit_jax.speech.codec import Codec, load_codec
-from spirit_jax.speech.codes import check_codes
+from spirit_jax.speech.codes import read_codes
 from spirit_jax.tokens.strings import parse
 from spirit_jax.units import SpeechTokens, SpokenUnits
 from spirit_jax.voice.files import print_line, wav_names, write_wav
@@ -58,6 +58,6 @@ def _read_row(row: dict, path: str) -> tuple[str, SpeechTokens]:
 def _check(codec: Codec, speeches: list[SpeechTokens | SpokenUnits]) -> None:
     """Before anything is written."""
     for speech in speeches:
-        check_codes(speech, codec.unit_count, codec.pitch_count, codec.style_count)
+        read_codes(speech, codec.unit_count, codec.pitch_count, codec.style_count)
         if not len(speech.units):
             raise UserError("utterance", "no units", "has nothing to be spoken", "give at least one [Hu..]")

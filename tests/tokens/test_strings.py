@@ -9,7 +9,7 @@ from spirit_jax.errors import UserError
 from spirit_jax.tokens import strings
 from spirit_jax.tokens.strings import carry, parse, parse_prompt, parse_stream, render, render_stream, string_to_units, units_to_string
 from spirit_jax.tokens.vocab import Kind, Vocabulary, merge
-from spirit_jax.units import SpeechTokens
+from spirit_jax.units import MISSING_STYLES, SpeechTokens
 
 VOCABULARY = Vocabulary.expressive(300)
 codes = st.lists(st.integers(0, 12) | st.integers(0, 20_000), max_size=40).map(lambda values: np.array(values, np.int32))
@@ -71,9 +71,9 @@ def agree(string, repeat):
         wanted = string_to_units(string, repeat)
     except TypeError:
         with pytest.raises(UserError, match="no unit"):
-            parse(string, repeat)
+            parse(string, repeat, MISSING_STYLES[0])
         return
-    found = parse(string, repeat)
+    found = parse(string, repeat, MISSING_STYLES[0])
     for name, code in (("hubert", found.units), ("pitch", found.pitch), ("style", found.style)):
         assert (code is None) == (name not in wanted)
         if code is not None:
@@ -95,7 +95,7 @@ def test_carrying_gives_each_unit_the_codes_in_force(stream, repeat):
     kind, code = np.array([k for k, _ in stream], np.int8), np.array([c for _, c in stream], np.int32)
     if repeat and Kind.UNIT not in kind:
         return
-    speech = carry(kind, code, repeat)
+    speech = carry(kind, code, repeat, MISSING_STYLES[0])
     first = {k: int(code[kind == k][0]) if (kind == k).any() else None for k in Kind}
     now, rows, last = dict(first), [], None
     for k, c in stream:
@@ -103,7 +103,7 @@ def test_carrying_gives_each_unit_the_codes_in_force(stream, repeat):
         if k is Kind.UNIT or (repeat and k is Kind.PITCH and last is Kind.PITCH):
             rows.append((now[Kind.UNIT], now[Kind.PITCH], now[Kind.STYLE]))
         last = last if k is Kind.STYLE else k
-    missing = strings.MISSING_STYLES[0]
+    missing = MISSING_STYLES[0]
     assert speech.units.tolist() == [unit for unit, _, _ in rows]
     assert (None if speech.pitch is None else speech.pitch.tolist()) == (None if first[Kind.PITCH] is None else [pitch for _, pitch, _ in rows])
     if first[Kind.STYLE] is not None or speech.pitch is not None:
@@ -119,6 +119,7 @@ def test_a_negative_code_is_refused():
 
 def test_a_style_for_pitch_without_style_can_be_chosen():
     assert parse("[Pi1][Hu2][Hu3]", missing_style=98).style.tolist() == [98, 98]
+    assert parse("[Pi1][Hu2][Hu3]").style is None
     assert string_to_units("[Pi1][Hu2][Hu3]", missing_style=68)["style"] == "68 68"
 
 
