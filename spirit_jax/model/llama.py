@@ -6,6 +6,7 @@ Parameters are float32; matrices are stored inputs first (D, F), the head like t
 rotation: component i of a head pairs with component i + K/2. With `tied` there is no head: the embedding is used twice.
 """
 
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -83,15 +84,16 @@ class Attention(nnx.Module):
 
     def __call__(self, x_BTD: jax.Array, place: Place, cache: Cache | None, layer: jax.Array):
         """Returns [B, T, D] and the cache with this layer's new keys and values written to the slots of their positions."""
-        q_BTHK = checkpoint_name(rotate(jnp.einsum("BTD,DHK->BTHK", x_BTD, cast(self.q_DHK, x_BTD)), place.rotation), "query")
-        k_BTGK = checkpoint_name(rotate(jnp.einsum("BTD,DGK->BTGK", x_BTD, cast(self.k_DGK, x_BTD)), place.rotation), "key")
-        v_BTGK = checkpoint_name(jnp.einsum("BTD,DGK->BTGK", x_BTD, cast(self.v_DGK, x_BTD)), "value")
+        q_BTHK = checkpoint_name(rotate(_to_heads(x_BTD, self.q_DHK), place.rotation), "query")
+        k_BTGK = checkpoint_name(rotate(_to_heads(x_BTD, self.k_DGK), place.rotation), "key")
+        v_BTGK = checkpoint_name(_to_heads(x_BTD, self.v_DGK), "value")
         if cache is None:
             y_BTHK = attend(q_BTHK, k_BTGK, v_BTGK, place.segment_ids_BT)
         else:
             cache = _write(cache[0], k_BTGK, layer, place.positions_BT), _write(cache[1], v_BTGK, layer, place.positions_BT)
             y_BTHK = attend_cache(q_BTHK, cache[0][layer], cache[1][layer], place.positions_BT)
-        return checkpoint_name(jnp.einsum("BTHK,HKD->BTD", y_BTHK, cast(self.o_HKD, x_BTD)), "out"), cache
+        y_BTE = y_BTHK.reshape(*y_BTHK.shape[:2], -1)
+        return checkpoint_name(y_BTE @ _gather_matrix(cast(self.o_HKD, x_BTD), 2, "heads", None), "out"), cache
 
 
 class Mlp(nnx.Module):
@@ -181,6 +183,21 @@ def lookup(table_VD: jax.Array, tokens_BT: jax.Array, cfg: ModelConfig) -> jax.A
 def cast(weight: nnx.Param, x: jax.Array) -> jax.Array:
     """The weight in the type of the activations."""
     return weight[...].astype(x.dtype)
+
+
+def _to_heads(x_BTD: jax.Array, weight_DHK: nnx.Param) -> jax.Array:
+    """[B, T, H, K]."""
+    weight_DE = _gather_matrix(cast(weight_DHK, x_BTD), 1, None, "heads")
+    return (x_BTD @ weight_DE).reshape(*x_BTD.shape[:2], *weight_DHK.shape[1:])
+
+
+def _gather_matrix(weight: jax.Array, inputs: int, *axes: str | None) -> jax.Array:
+    """The first `inputs` axes of a weight as one, the rest as another, with these names and gathered over fsdp.
+
+    As a matrix, since of three axes TPUs put D innermost, where they can't gather: they sum arrays that are 0 but for one part, at twice the cost.
+    """
+    rows = math.prod(weight.shape[:inputs])
+    return constrain(weight.reshape(rows, -1), *axes)
 
 
 def frequencies(cfg: ModelConfig) -> np.ndarray:

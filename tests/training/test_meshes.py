@@ -22,7 +22,7 @@ MODEL = ModelConfig(
 )
 OPTIMIZER = make_optimizer(OptimConfig(1e-2, 2), STEPS)
 ALL = [MeshConfig(*sizes) for sizes in itertools.product((1, 2, 4, 8), repeat=4) if math.prod(sizes) == 8]
-QUICK = [MeshConfig(2, 1, 2, 2), MeshConfig(1, 2, 1, 4)]
+QUICK = [MeshConfig(1, 2, 2, 2)]
 
 
 def spell(mesh: MeshConfig) -> str:
@@ -51,7 +51,7 @@ def one_device() -> np.ndarray:
 
 
 @pytest.mark.parametrize("mesh", QUICK, ids=spell)
-def test_two_meshes_give_the_curve_of_one_device(mesh, one_device):
+def test_a_mesh_of_three_axes_gives_the_curve_of_one_device(mesh, one_device):
     np.testing.assert_allclose(curve_on(mesh), one_device, atol=1e-5, rtol=0)
 
 

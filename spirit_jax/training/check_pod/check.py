@@ -26,13 +26,14 @@ from spirit_jax.training.step import abstract_state, make_train_step, shardings_
 TOO_LARGE = re.compile(r"Used ([\d.]+)([MG]) of")  # what the compiler says where a program doesn't fit
 
 
-def check(config: RunConfig, name: str) -> dict[str, Any]:
-    """A row of figures, JSON-able. GPU programs can't be compiled without a GPU: their memory is by analysis, which the row says.
+def check(config: RunConfig, name: str, by_analysis: bool = False) -> dict[str, Any]:
+    """A row of figures, JSON-able. GPU programs can't be compiled without a GPU: their memory is by analysis, as all is `by_analysis`;
+    the row says so.
 
     Raises a UserError where mesh, batch or topology don't go together.
     """
     pod = pod_of(config.mesh)
-    devices = _devices(config.mesh) if pod.chip.platform == "tpu" else None
+    devices = _devices(config.mesh) if pod.chip.platform == "tpu" and not by_analysis else None
     mesh = AbstractMesh(fill_sizes(config.mesh, pod.devices), MESH_AXES) if devices is None else make_mesh(config.mesh, devices)
     check_batch(config, mesh)
     found = {"memory_by": "analysis", "peak_bytes": memory_of(config, mesh)} if isinstance(mesh, AbstractMesh) else compile_step(config, mesh)
@@ -119,8 +120,8 @@ def _bounds(config: RunConfig, mesh: AnyMesh, pod: Pod, found: dict[str, Any]) -
     """What follows from arithmetic and from the collectives found."""
     work = work_of(config, mesh, pod.slices)
     kinds = found.get("collectives")
-    sent = sum(row["bytes"] * (2 if kind == "all-reduce" else 1) for kind, row in kinds.items()) if kinds else None
-    seconds = seconds_of(work, pod, sent)
+    sent, waited = (_sent(kinds, "bytes"), _sent(kinds, "waited")) if kinds else (None, 0.0)
+    seconds = seconds_of(work, pod, sent, waited)
     bound = max(seconds.values())
     return {
         "hbm_bytes": pod.chip.hbm,
@@ -130,3 +131,8 @@ def _bounds(config: RunConfig, mesh: AnyMesh, pod: Pod, found: dict[str, Any]) -
         "roofline_seconds": {name: round(value, 4) for name, value in seconds.items()},
         "mfu_ceiling": round(work.model_flops / pod.devices / pod.chip.flops / bound, 3),
     }
+
+
+def _sent(kinds: dict[str, dict[str, int]], what: str) -> float:
+    """Bytes that a device sends: of an all-reduce twice its array, to sum the parts and to spread the sums."""
+    return sum(row[what] * (2 if kind == "all-reduce" else 1) for kind, row in kinds.items())

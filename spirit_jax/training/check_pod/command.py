@@ -3,6 +3,7 @@
 requirements-pod.txt brings the compiler.
 
 python -m spirit_jax check-pod tpu_configs/spirit_base_7b_v5e_256.py --set model.remat=full
+python -m spirit_jax check-pod tpu_configs/spirit_base_7b_v5e_256.py --estimate
 python -m spirit_jax check-pod --tabulate docs/pods.jsonl
 """
 
@@ -33,6 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the command's options."""
     parser.add_argument("recipes", nargs="*", type=Path, help="recipes that name their mesh.topology")
     parser.add_argument("--set", nargs="*", action="extend", default=[], metavar="KEY=VALUE", help="changes to each: model.remat=full")
+    parser.add_argument("--estimate", action="store_true", help="by arithmetic alone: compile nothing")
     parser.add_argument("--record", type=Path, help="JSON-lines file to which the rows are added")
     parser.add_argument("--tabulate", type=Path, help="print such a file as a Markdown table, and check nothing")
 
@@ -50,8 +52,8 @@ def run(args: argparse.Namespace) -> int:
 
     fits = True
     for name, recipe in chosen:
-        print(f"{name}: compiling, a few minutes", file=sys.stderr, flush=True)
-        row = check(recipe, name)
+        print(f"{name}: {'estimating' if args.estimate else 'compiling, a few minutes'}", file=sys.stderr, flush=True)
+        row = check(recipe, name, args.estimate)
         print("\n".join(f"  {what:26s} {value}" for what, value in describe(row)))
         print(json.dumps(row), flush=True)
         if args.record:
@@ -74,11 +76,14 @@ def describe(row: dict[str, Any]) -> list[tuple[str, str]]:
         if f"{kind}_bytes" in row:
             lines.append((f"  {name}", f"{row[f'{kind}_bytes'] / GIB:.2f} GiB"))
     for kind, found in row.get("collectives", {}).items():
-        lines.append((kind, f"{found['count']:,} a step, {found['bytes'] / GIB:.2f} GiB a device"))
+        lines.append((kind, f"{found['count']:,} a step, {found['bytes'] / GIB:.2f} GiB a device, {found['waited'] / GIB:.2f} waited for"))
     lines += [
         ("model work", f"{row['model_flops']:.4g} operations a step"),
         ("hardware work", f"{row['hardware_flops']:.4g} operations a step, an estimate"),
-        ("roofline", ", ".join(f"{name} {value:.3f} s" for name, value in row["roofline_seconds"].items()) + f" (network by {row['network_by']})"),
+        (
+            "roofline, an estimate",
+            ", ".join(f"{name} {value:.3f} s" for name, value in row["roofline_seconds"].items()) + f" (network by {row['network_by']})",
+        ),
         ("MFU ceiling", f"{row['mfu_ceiling']:.1%}, an estimate"),
     ]
     if "compile_seconds" in row:

@@ -56,13 +56,14 @@ def work_of(config: RunConfig, mesh: AnyMesh, slices: int) -> Work:
     return Work(tokens, ours * tokens, (ours + again) * tokens, gathered, reduced, crossed, touched)
 
 
-def seconds_of(work: Work, pod: Pod, sent: float | None = None) -> dict[str, float]:
+def seconds_of(work: Work, pod: Pod, sent: float | None = None, waited: float = 0.0) -> dict[str, float]:
     """Lower bounds of a step's seconds by what limits it. `sent`: bytes that a device sends within its slice, where a compiled program told
-    them; else an all-gather is reckoned as its bytes and a sum of gradients as twice its bytes.
+    them; else an all-gather is reckoned as its bytes and a sum of gradients as twice its bytes. `waited`: those of them that are sent while
+    the device does nothing else; their time adds to that of the work.
     """
     sent = work.gathered + 2 * work.reduced if sent is None else sent
     return {
-        "compute": work.hardware_flops / pod.devices / pod.chip.flops,
+        "compute": work.hardware_flops / pod.devices / pod.chip.flops + waited / pod.chip.links,
         "memory": work.touched / pod.chip.hbm_rate,
         "network": sent / pod.chip.links,
         "slices": work.crossed / pod.chip.network,

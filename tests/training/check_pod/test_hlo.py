@@ -35,10 +35,23 @@ ENTRY %main (x: f32[8]) -> f32[8] {
 
 def test_loops_multiply_and_fused_slices_are_reduce_scatters():
     assert collectives(PROGRAM) == {
-        "all-reduce": {"count": 1, "bytes": 8 * 4},
-        "all-gather": {"count": 32, "bytes": 32 * 64 * 128 * 2},
-        "reduce-scatter": {"count": 33, "bytes": 32 * 64 * 128 * 2 + 8 * 4},
+        "all-reduce": {"count": 1, "bytes": 8 * 4, "waited": 8 * 4},
+        "all-gather": {"count": 32, "bytes": 32 * 64 * 128 * 2, "waited": 0},
+        "reduce-scatter": {"count": 33, "bytes": 32 * 64 * 128 * 2 + 8 * 4, "waited": 32 * 64 * 128 * 2 + 8 * 4},
     }
+
+
+def test_the_steps_of_an_asynchronous_collective_are_one_and_a_loops_condition_tells_its_turns():
+    program = PROGRAM.replace(', backend_config={"known_trip_count":{"n":"32"}}', "").replace(
+        "%less = pred", "%n = s32[] constant(7)\n  ROOT %less = pred"
+    )
+    program = program.replace(", dimensions={0}\n", ", channel_id=3, dimensions={0}\n  %more = bf16[64,128] all-gather(%gathered), channel_id=3\n", 1)
+    assert collectives(program)["all-gather"] == {"count": 7, "bytes": 7 * 64 * 128 * 2, "waited": 0}
+
+
+def test_groups_of_a_named_mesh():
+    line = "ENTRY %main (x: f32[8]) -> f32[8] {\n ROOT %r = f32[2]{0} reduce-scatter(%x), replica_groups=mesh['a'=16,'b'=4] {'b'}\n}"
+    assert collectives(line)["reduce-scatter"]["bytes"] == 4 * 2 * 4
 
 
 def test_a_program_without_text_has_none():
