@@ -5,7 +5,7 @@ import importlib
 import logging
 import sys
 
-from spirit_jax.errors import UserError
+from spirit_jax.errors import Halted, UserError
 
 
 class Parser(argparse.ArgumentParser):
@@ -18,8 +18,8 @@ class Parser(argparse.ArgumentParser):
 
 
 def run(prog: str, description: str, commands: dict[str, tuple[str, str]], argv: list[str]) -> int:
-    """Parses `argv` for one of `commands` (name -> module, help) and runs it. UserErrors become one line and exit code 2."""
-    logging.getLogger("absl").setLevel(logging.ERROR)  # Orbax warns of its own temporary folders
+    """Parses `argv` for one of `commands` (name -> module, help) and runs it. UserErrors become one line and exit code 2, Halted one and 1."""
+    logging.getLogger("absl").setLevel(logging.CRITICAL)  # Orbax warns of its own temporary folders; what fails is raised, and told in a line
     parser = Parser(prog=prog, description=description)
     rooms = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=Parser)
     chosen = next((word for word in argv if not word.startswith("-")), None)
@@ -34,3 +34,6 @@ def run(prog: str, description: str, commands: dict[str, tuple[str, str]], argv:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except Halted as halted:
+        print(f"error: {halted}", file=sys.stderr)
+        return 1

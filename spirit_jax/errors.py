@@ -1,4 +1,4 @@
-"""The one error that a user is meant to read."""
+"""The errors that a user is meant to read."""
 
 
 class UserError(ValueError):
@@ -14,3 +14,10 @@ class UserError(ValueError):
     def __init__(self, what: str, value: object, rule: str, fix: str):
         super().__init__(f"{what} = {value}: {rule}; {fix}")
         self.what, self.value, self.rule, self.fix = what, value, rule, fix
+
+
+class Halted(RuntimeError):
+    """Long work that can't go on by itself, though nothing was wrong when it began. Says why, in one line, and from where it goes on.
+
+    Command lines print it after `error:` and exit with 1.
+    """

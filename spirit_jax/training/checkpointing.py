@@ -11,10 +11,11 @@ finished checkpoint as it is. A checkpoint that can't be read is set aside and t
 
 import asyncio
 import json
+import shutil
 import sys
-import time
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
+from time import sleep, time_ns
 from typing import Any
 
 import jax
@@ -24,9 +25,8 @@ from jax.experimental import multihost_utils
 from orbax.checkpoint import v1 as ocp
 
 from spirit_jax.config import CheckpointConfig
-from spirit_jax.errors import UserError
+from spirit_jax.errors import Halted, UserError
 from spirit_jax.training.step import TrainState
-from spirit_jax.training.stopping import Halted
 
 RETRY_AFTER_S = (1.0, 5.0, 25.0, 60.0)  # pauses before a save is tried again: a choice
 FAILURES = (OSError, ValueError, KeyError, RuntimeError)  # what Orbax, tensorstore and JAX raise where files are missing, broken or can't be written
@@ -36,7 +36,7 @@ class Checkpoints:
     """The checkpoints in one folder. Use as a context manager, so that a save under way is finished."""
 
     def __init__(self, folder: str | Path, config: CheckpointConfig):
-        self._folder, self._config, self._writing = Path(folder).absolute(), config, None
+        self._folder, self._config, self._writing, self._failed = Path(folder).absolute(), config, None, False
         self._checkpointer = self._open()
         self._begun = self._finished = self.latest or 0
 
@@ -52,7 +52,7 @@ class Checkpoints:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if not self._wait() and kind is None:
+        if not self.wait() and kind is None:
             raise self._halted(self._begun)
         self._checkpointer.close()
 
@@ -77,7 +77,14 @@ class Checkpoints:
 
         False if that save failed, so that the state must be saved now.
         """
-        return step - self._finished <= self._config.every_steps or self._wait()
+        return step - self._finished <= self._config.every_steps or self.wait()
+
+    def wait(self) -> bool:
+        """Waits for the save under way; False if the last one failed, so that the state must be saved now."""
+        writing, self._writing = self._writing, None
+        if writing is not None and self._succeeds(writing.result, self._begun):
+            self._finished = self._begun
+        return not self._failed
 
     def save(self, step: int, state: TrainState, data: dict[str, Any], config: dict) -> None:
         """Saves in the background. Returns when the arrays are copied: `state` may then be donated. Waits for a save under way.
@@ -91,14 +98,15 @@ class Checkpoints:
         def begin() -> None:
             self._writing = self._checkpointer.save_checkpointables_async(step, parts, force=True)
 
-        if self._wait() and self._succeeds(begin, step):
+        if self.wait() and self._succeeds(begin, step):
             self._begun = step
             return
         for pause in RETRY_AFTER_S:
             print(f"trying again in {pause:.0f} s", file=sys.stderr, flush=True)
-            time.sleep(pause)
-            self._begun = step
-            if self._succeeds(begin, step) and self._wait():
+            sleep(pause)
+            self._clear(step)
+            self._failed, self._begun = False, step
+            if self._succeeds(begin, step) and self.wait():
                 return
         raise self._halted(step)
 
@@ -108,7 +116,7 @@ class Checkpoints:
         Newer ones are set aside, in the folder `broken_checkpoints` beside; `latest` is then the step restored. Raises a UserError,
         and leaves all as it is, if none can be read.
         """
-        self._wait()
+        self.wait()
         reasons = {}
         for step in reversed(self.steps):
             files = _JsonFiles(dict.fromkeys(names))
@@ -128,16 +136,6 @@ class Checkpoints:
         told = "; ".join(f"step {step}: {reason}" for step, reason in reasons.items())
         raise UserError("checkpoints", self._folder, f"none of {len(reasons)} can be read ({told})", "bring one back, or use another --out")
 
-    def _wait(self) -> bool:
-        """Waits for the save under way; whether it is whole, in all processes."""
-        writing, self._writing = self._writing, None
-        if writing is None:
-            return True
-        whole = self._succeeds(writing.result, self._begun)
-        if whole:
-            self._finished = self._begun
-        return whole
-
     def _succeeds(self, act: Callable[[], Any], step: int) -> bool:
         """Does a part of saving `step`; False, told loudly, if it fails in any process. The folder is then opened anew."""
         reason = None
@@ -148,15 +146,22 @@ class Checkpoints:
         if _agreed(reason is None):
             return True
         print(f"warning: the checkpoint of step {step:,} was not saved: {reason or 'another process failed'}", file=sys.stderr, flush=True)
-        self._writing, self._checkpointer = None, self._open()
+        self._failed, self._writing, self._checkpointer = True, None, self._open()
         return False
+
+    def _clear(self, step: int) -> None:
+        """Removes what a failed save of `step` left, also what threads of it wrote after the folder was opened anew."""
+        if jax.process_index() == 0:
+            for place in self._folder.glob(f"{step}.*"):
+                shutil.rmtree(place, ignore_errors=True)
+        _agreed(True)
 
     def _set_aside(self, steps: Sequence[int], used: int) -> None:
         place = self._folder.with_name("broken_checkpoints")
         if jax.process_index() == 0:
             place.mkdir(exist_ok=True)
             for step in steps:
-                (self._folder / str(step)).rename(place / f"{step}.{time.time_ns()}")
+                (self._folder / str(step)).rename(place / f"{step}.{time_ns()}")
         _agreed(True)
         print(f"warning: going on from step {used:,}; what can't be read was moved to {place}", file=sys.stderr, flush=True)
         self._checkpointer = self._open()

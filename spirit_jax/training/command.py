@@ -16,7 +16,6 @@ from spirit_jax import config
 from spirit_jax.training.loop import describe, prepare, train
 from spirit_jax.training.processes import join_processes
 from spirit_jax.training.profiling import parse_steps
-from spirit_jax.training.stopping import Halted
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -39,11 +38,7 @@ def run(args: argparse.Namespace) -> int:
     run = prepare(chosen, args.out)
     if jax.process_index() == 0:
         print(describe(run), flush=True)
-    try:
-        reached = train(run, profile)
-    except Halted as halted:
-        print(f"error: {halted}", file=sys.stderr)
-        return 1
+    reached = train(run, profile)
     stopped = reached < run.config.train.steps
     said = "stopped at step {}; the same command goes on" if stopped else "done at step {}"
     print(f"{said.format(f'{reached:,} of {run.config.train.steps:,}')}: {args.out}", file=sys.stderr)

@@ -144,7 +144,7 @@ class _Loop:
             self._advance(done)
             self._pause(done)
             self.progress.advance(1, self.note)
-        if self.saved != done:
+        if self.saved != done or not self.checkpoints.wait():
             self._save(done)
         return done
 

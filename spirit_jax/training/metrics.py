@@ -27,11 +27,11 @@ import jax
 import numpy as np
 from tensorboardX import SummaryWriter
 
+from spirit_jax.errors import Halted
 from spirit_jax.files import read_jsonl, write_jsonl
 from spirit_jax.model.loss import MODALITIES
 from spirit_jax.training.guard import LIMIT
 from spirit_jax.training.step import StepMetrics
-from spirit_jax.training.stopping import Halted
 
 SECTIONS = ("data", "step", "compile", "checkpoint", "evaluate")
 COUNTED = ("data", "step")  # for tokens a second

@@ -1,4 +1,4 @@
-"""Ways to leave a training: asked to by SIGTERM or the platform, with everything saved; or because it can't go on."""
+"""SIGTERM, or the platform's notice of preemption, asks a training to save and leave; it doesn't kill it."""
 
 import contextlib
 import signal
@@ -6,10 +6,6 @@ from collections.abc import Iterator
 
 import jax
 from jax.experimental import multihost_utils
-
-
-class Halted(RuntimeError):
-    """Training can't go on by itself; says why, and from where it goes on once that is mended. Commands print it and exit with 1."""
 
 
 class Stop:

@@ -2,20 +2,20 @@ import dataclasses
 import json
 import resource
 import shutil
+import time
 
 import jax
 import numpy as np
 import pytest
 
 from spirit_jax.config import CheckpointConfig, MeshConfig, OptimConfig
-from spirit_jax.errors import UserError
+from spirit_jax.errors import Halted, UserError
 from spirit_jax.model.llama import abstract, init_sharded
 from spirit_jax.sharding import make_mesh
 from spirit_jax.training import checkpointing
 from spirit_jax.training.checkpointing import Checkpoints
 from spirit_jax.training.optimizer import make_optimizer
 from spirit_jax.training.step import abstract_state, make_state, shardings_of
-from spirit_jax.training.stopping import Halted
 from tests.training.tiny import MODEL
 
 OPTIMIZER = make_optimizer(OptimConfig(), 10)
@@ -154,15 +154,22 @@ def test_where_none_can_be_read_all_stays_as_it_is(tmp_path, state):
 def full_disk():
     """Call with True: no file grows beyond a few bytes. Call with False: there is room again."""
     hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
-    yield lambda full: resource.setrlimit(resource.RLIMIT_FSIZE, (2000 if full else hard, hard))
+    yield lambda full: resource.setrlimit(resource.RLIMIT_FSIZE, (4000 if full else hard, hard))
     resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
 
 
 def test_a_save_that_fails_is_tried_again(tmp_path, state, monkeypatch, capsys, full_disk):
     pauses = []
-    monkeypatch.setattr(checkpointing.time, "sleep", lambda seconds: pauses.append(seconds) or full_disk(len(pauses) < 2))
+
+    def pause(seconds):
+        pauses.append(seconds)
+        full_disk(len(pauses) < 2)
+        time.sleep(0.5)
+
+    monkeypatch.setattr(checkpointing, "sleep", pause)
     with Checkpoints(tmp_path / "run", CheckpointConfig(every_steps=4)) as checkpoints:
         checkpoints.save(2, state, {}, {})
+        assert checkpoints.wait()
         full_disk(True)
         checkpoints.save(4, state, {}, {})
         assert not checkpoints.stay_near(7), "the save of step 4 failed in the background"
@@ -175,16 +182,17 @@ def test_a_save_that_fails_is_tried_again(tmp_path, state, monkeypatch, capsys, 
         assert_equal(checkpoints.restore(shapes_on(1, 1, 1)[0], [])[0], state)
 
 
-def test_a_disk_that_stays_full_ends_it_with_the_last_good_state(tmp_path, state, monkeypatch, full_disk):
-    monkeypatch.setattr(checkpointing.time, "sleep", lambda seconds: None)
+def test_a_disk_that_stays_full_ends_it_with_the_last_good_state(tmp_path, state, monkeypatch, capsys, full_disk):
+    monkeypatch.setattr(checkpointing, "sleep", lambda seconds: time.sleep(0.2))
     halted = pytest.raises(Halted, match=r"step 4 can't be written .*step 2 is the last one saved")
     with halted, Checkpoints(tmp_path / "run", CheckpointConfig(every_steps=4)) as checkpoints:
         checkpoints.save(2, state, {}, {})
-        checkpoints.stay_near(99)
+        assert checkpoints.wait()
         full_disk(True)
         checkpoints.save(3, state, {}, {})
         checkpoints.save(4, state, {}, {})
     full_disk(False)
+    assert capsys.readouterr().err.count("was not saved") >= len(checkpointing.RETRY_AFTER_S)
     with Checkpoints(tmp_path / "run", CheckpointConfig()) as checkpoints:
         assert checkpoints.steps == [2]
         assert_equal(checkpoints.restore(shapes_on(1, 1, 1)[0], [])[0], state)

@@ -1,14 +1,17 @@
 import dataclasses
 import json
+from types import SimpleNamespace
 
 import pytest
 
 from spirit_jax import commands
 from spirit_jax.cli import COMMANDS
 from spirit_jax.config import Arrangement, DataConfig, Source, to_dict
+from spirit_jax.errors import Halted
 from spirit_jax.model.checkpoint import load_model
 from spirit_jax.tokens.text import TextTokenizer
 from spirit_jax.tokens.vocab import Vocabulary
+from spirit_jax.training import command
 from tests.training.tiny import make_config
 
 
@@ -58,3 +61,32 @@ def test_mistakes_are_one_line_exit_2_and_leave_nothing(at, tmp_path, capsys, se
     assert line.startswith("error: ")
     assert message in line
     assert not (tmp_path / "run").exists()
+
+
+def settings_of(tmp_path, *more) -> list[str]:
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(to_dict(make_config(6))))
+    return ["train", "--config", str(path), "--out", str(tmp_path / "run"), *more]
+
+
+@pytest.mark.parametrize(
+    ("more", "reached", "code", "said"),
+    [
+        ([], 6, 0, "done at step 6 of 6"),
+        ([], 4, 0, "stopped at step 4 of 6; the same command goes on"),
+        (["--stopped-exit-code", "75"], 4, 75, "stopped at step 4 of 6; the same command goes on"),
+        (["--stopped-exit-code", "75"], 6, 0, "done at step 6 of 6"),
+        ([], Halted("step 5: the loss is nan"), 1, "error: step 5: the loss is nan"),
+    ],
+)
+def test_exit_codes_tell_a_launcher_what_to_do(tmp_path, monkeypatch, capsys, more, reached, code, said):
+    def train(run, profile):
+        if isinstance(reached, Halted):
+            raise reached
+        return reached
+
+    monkeypatch.setattr(command, "prepare", lambda config, out: SimpleNamespace(config=config))
+    monkeypatch.setattr(command, "describe", lambda run: "")
+    monkeypatch.setattr(command, "train", train)
+    assert commands.run("python -m spirit_jax", "", COMMANDS, settings_of(tmp_path, *more)) == code
+    assert said in capsys.readouterr().err

@@ -7,14 +7,13 @@ import jax
 import numpy as np
 import pytest
 
-from spirit_jax.errors import UserError
+from spirit_jax.errors import Halted, UserError
 from spirit_jax.training import loop
 from spirit_jax.training.checkpointing import Checkpoints
 from spirit_jax.training.feeder import Feeder
 from spirit_jax.training.loop import describe, prepare, train
 from spirit_jax.training.optimizer import make_optimizer
 from spirit_jax.training.step import abstract_state
-from spirit_jax.training.stopping import Halted
 from tests.training.tiny import make_config, make_records, make_sources
 
 ONE = {"data": 1, "fsdp": 1, "tensor": 1}

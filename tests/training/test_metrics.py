@@ -7,11 +7,11 @@ from types import ModuleType, SimpleNamespace
 import numpy as np
 import pytest
 
+from spirit_jax.errors import Halted
 from spirit_jax.model.loss import MODALITIES
 from spirit_jax.training.guard import LIMIT, Guard
 from spirit_jax.training.metrics import Clock, Meter, Speed, Writer, losses, memory, summarize
 from spirit_jax.training.step import StepMetrics
-from spirit_jax.training.stopping import Halted
 
 SPEED = Speed(chips=4, flops_per_token=6.0, peak=1e3)
 TEXT, SPEECH, TAG = (MODALITIES.index(kind) for kind in ("text", "speech", "tag"))
