@@ -40,3 +40,19 @@ def test_an_unknown_variant_is_one_line():
     done = subprocess.run(["make", "demo", "VARIANT=loud"], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert "must be base or expressive" in done.stderr
+
+
+@pytest.mark.parametrize(("code", "left"), [(0, ["finished"]), (75, [])])
+def test_a_demo_whose_training_was_stopped_is_not_finished(tmp_path, code, left):
+    """With a Python that only tells how training ended: 75 after SIGTERM."""
+    python = tmp_path / "venv/bin/python"
+    python.parent.mkdir(parents=True)
+    python.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/called\nexit {code}\n')
+    python.chmod(0o755)
+    run = tmp_path / "base/run"
+    run.mkdir(parents=True)
+    command = ["make", f"DEMO={tmp_path}", f"VENV={tmp_path}/venv", "-o", f"{tmp_path}/base/eval_before.json", str(run / "finished")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode == 0) == (code == 0), done.stderr
+    assert "--stopped-exit-code 75" in (tmp_path / "called").read_text()
+    assert [path.name for path in run.iterdir()] == left

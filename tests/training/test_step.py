@@ -9,6 +9,7 @@ import pytest
 from spirit_jax.batch import Batch
 from spirit_jax.config import MeshConfig, OptimConfig
 from spirit_jax.model.llama import abstract, init_sharded
+from spirit_jax.model.loss import loss_terms
 from spirit_jax.sharding import make_mesh, place_batch
 from spirit_jax.training.data import training_batches
 from spirit_jax.training.optimizer import make_optimizer
@@ -94,3 +95,26 @@ def test_evaluation_gives_the_sums_of_training(one_device):
     terms = make_eval_step(VOCABULARY.text_size)(model, some_batches(1)[0])
     np.testing.assert_allclose(terms["nll"], one_device[1][0].nll_M, rtol=1e-5)
     np.testing.assert_allclose(terms["weight"], one_device[1][0].weight_M)
+
+
+def test_a_bad_batch_changes_nothing_and_is_counted():
+    first, second = some_batches(2)
+    bad = dataclasses.replace(first, loss_weights=first.loss_weights * np.float32(np.nan))
+    state, history = run_steps(MeshConfig(1, 1, 1), [first, bad, second])
+    expected, _ = run_steps(MeshConfig(1, 1, 1), [first, second])
+    assert_same((state.model, state.opt), (expected.model, expected.opt), 0.0)
+    assert (state.step, state.guard.skipped, state.guard.in_a_row, expected.guard.skipped) == (3, 1, 0, 0)
+    assert [int(h.guard.in_a_row) for h in history] == [0, 1, 0]
+
+
+def test_losses_by_source_are_those_of_its_tokens_alone():
+    model = init_sharded(MODEL, jax.random.key(0), make_mesh(MeshConfig(1, 1, 1), jax.devices()[:1]))
+    batch = some_batches(1)[0]
+    terms_of = jax.jit(loss_terms, static_argnums=(2, 3))
+    terms = terms_of(model, batch, VOCABULARY.text_size, 3)[1]
+    assert (np.asarray(terms["source_weight"]) > 0).all()
+    for source in range(3):
+        alone = dataclasses.replace(batch, loss_weights=batch.loss_weights * (batch.source_ids == source))
+        nll, weight = (terms_of(model, alone, VOCABULARY.text_size, 3)[1][name].sum() for name in ("nll", "weight"))
+        np.testing.assert_allclose(terms["source_nll"][source], nll, rtol=1e-5)
+        assert terms["source_weight"][source] == weight
