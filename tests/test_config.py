@@ -10,7 +10,8 @@ from spirit_jax.codec_training.recipes import PitchRun, StyleRun, VocoderRun
 from spirit_jax.errors import UserError
 
 RUN = c.RunConfig(c.ModelConfig(rows=512), c.DataConfig("tok", (c.Source("a", c.Arrangement.ASR, 2.0),)), c.TrainConfig(steps=10, batch_rows=4))
-RECIPES = sorted(path for path in (Path(__file__).parent.parent / "tpu_configs").glob("*.py") if path.name != "__init__.py")
+SHARED = {"__init__", "spirit"}  # what recipes are made of
+RECIPES = sorted(path for path in (Path(__file__).parent.parent / "tpu_configs").glob("*.py") if path.stem not in SHARED)
 
 CODEC_RECIPES = {"vocoder": VocoderRun, "vocoder_cpu": VocoderRun, "pitch_vqvae": PitchRun, "style": StyleRun}
 
