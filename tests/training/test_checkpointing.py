@@ -175,7 +175,8 @@ def test_a_save_that_fails_is_tried_again(tmp_path, state, monkeypatch, capsys, 
         assert not checkpoints.stay_near(7), "the save of step 4 failed in the background"
         checkpoints.save(6, state, {}, {})
         assert checkpoints.latest == 6
-    assert pauses == [1.0, 5.0]
+    assert len(pauses) >= 2, "the remains of a failed attempt may spoil one more"
+    assert pauses == list(checkpointing.RETRY_AFTER_S[: len(pauses)])
     assert "step 4 was not saved" in capsys.readouterr().err
     with Checkpoints(tmp_path / "run", CheckpointConfig()) as checkpoints:
         assert checkpoints.steps == [2, 6]
