@@ -15,10 +15,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from spirit_jax.codec_training import losses, vocoder_data
-from spirit_jax.codec_training.corpus import Corpus, Recording, read_corpus
+from spirit_jax.codec_training.corpus import Corpus, Recording, at_level, read_corpus
 from spirit_jax.codec_training.discriminators import Discriminators
 from spirit_jax.codec_training.optimizer import adam, update
-from spirit_jax.codec_training.recipes import GeneratorSizes, VocoderRun
+from spirit_jax.codec_training.recipes import GeneratorSizes, MelConfig, VocoderRun
 from spirit_jax.errors import UserError
 from spirit_jax.files import write_json
 from spirit_jax.speech import mfcc
@@ -91,7 +91,8 @@ class VocoderPart:
         if isinstance(self.codec, SpeechCodec):
             return {}
         spoken = [self.codec.decode(recording.speech) for recording in self.corpus.held_out]
-        return {"mel_of_codec": mean_mel_distance(spoken, self.corpus.held_out)}
+        distances = mel_distances([at_level(wav) for wav in spoken], self.corpus.held_out, self.config.mel)
+        return {f"{name}_of_codec": value for name, value in distances.items()}
 
     def evaluate(self, model: Any) -> dict[str, float]:
         """Mel distances of held-out recordings to what the generator makes, and the codec's own decoder, of their codes; the error of durations in
@@ -102,7 +103,7 @@ class VocoderPart:
         utterances = [
             Utterance(r.speech.units, r.speech.pitch, r.speech.style, voices.index(r.voice) if self.cfg.speakers else None) for r in held_out
         ]
-        figures = {"mel": mean_mel_distance(generate_batch(generator, utterances), held_out), **self.comparison}
+        figures = mel_distances(generate_batch(generator, utterances), held_out, self.config.mel) | self.comparison
         if generator.duration is None:
             return figures
         units, frames = zip(*(vocoder_data.runs_of(recording.speech.units) for recording in held_out))
@@ -190,11 +191,15 @@ def generator_config(sizes: GeneratorSizes, codec: Codec, voices: int) -> Genera
     return cfg
 
 
-def mean_mel_distance(spoken: list[np.ndarray], recordings: list[Recording]) -> float:
-    """Mean absolute difference of log-mels (`mfcc.log_mel`: 64 bands, 100 frames a second, each sound's level taken out), in nats."""
-    made = mfcc.log_mel(spoken)
-    true = mfcc.log_mel([recording.load()[: len(wav)] for recording, wav in zip(recordings, spoken)])
-    return float(np.mean(np.abs(np.concatenate([a_FM[: len(b_FM)] - b_FM[: len(a_FM)] for a_FM, b_FM in zip(made, true)]))))
+def mel_distances(spoken: list[np.ndarray], recordings: list[Recording], cfg: MelConfig) -> dict[str, float]:
+    """Of sounds to the recordings, in nats: `mel`, the mean absolute difference of the loss's log-mels (of amplitude) over all laid end to end, and
+    `mel_without_level`, that of `mfcc.log_mel` (of power, 100 frames a second, each sound's own level taken out).
+    """
+    true = [recording.load()[: len(wav)] for recording, wav in zip(recordings, spoken)]
+    made = [wav[: len(wav_S)] for wav, wav_S in zip(spoken, true)]
+    distance = losses.mel_distance(jnp.concatenate(made)[None], jnp.concatenate(true)[None], cfg)
+    shapes = [np.abs(a_FM - b_FM) for a_FM, b_FM in zip(mfcc.log_mel(made), mfcc.log_mel(true))]
+    return {"mel": float(distance), "mel_without_level": float(np.concatenate(shapes).mean())}
 
 
 def _commonest(streams: list[np.ndarray | None]) -> int:

@@ -19,14 +19,14 @@ from tests.speech.tiny_codec import AT_50_HZ, tiny_parts
 
 def recipe(units, codec, steps, **changes):
     return StyleRun(
-        train=StepsConfig(steps, batch_rows=4, log_every=10, evaluate_every=0),
+        train=StepsConfig(steps, batch_rows=8, log_every=10, evaluate_every=0),
         teacher="teacher",
         student="student",
-        corpus=CorpusConfig(str(units), str(codec), evaluated=8),
+        corpus=CorpusConfig(str(units), str(codec), evaluated=16),
         codes=3,
         projected=8,
         seconds=1,
-        optim=AdamConfig(rate=1e-2),
+        optim=AdamConfig(rate=5e-3),
         mesh=ONE,
         **changes,
     )
@@ -35,13 +35,13 @@ def recipe(units, codec, steps, **changes):
 @pytest.fixture
 def corpus(tmp_path):
     codec = SpeechCodec.assemble(dataclasses.replace(tiny_parts(), style=None), Variant.BASE)
-    return write_corpus(tmp_path / "corpus", codec)
+    return write_corpus(tmp_path / "corpus", codec, count=40)
 
 
 @pytest.mark.slow
 def test_the_student_tells_held_out_codes(corpus, tmp_path, monkeypatch):
-    encoders = {"teacher": random_encoder(AT_50_HZ, 1), "student": random_encoder(AT_50_HZ, 2)}
-    monkeypatch.setattr(style, "load_hubert", lambda path, layer=None: Hubert(encoders[path], 1))
+    encoder = random_encoder(AT_50_HZ, 1)  # the student begins as the teacher: what is left to learn holds on other sound too
+    monkeypatch.setattr(style, "load_hubert", lambda path, layer=None: Hubert(encoder, 1))
     assert train(StylePart(recipe(*corpus, 150)), tmp_path / "run") == 150
     before, after = rows_of(tmp_path / "run")[0], rows_of(tmp_path / "run")[-1]
     assert after["held_out_accuracy"] > before["held_out_accuracy"]
