@@ -18,7 +18,7 @@ def config() -> VocoderRun:
         discriminators=DiscriminatorSizes(
             periods=(2, 3, 5), period_channels=(8, 16, 32, 32), scales=1, scale_layers=((8, 15, 1, 1), (16, 21, 4, 1), (32, 21, 4, 1), (32, 5, 1, 1))
         ),
-        loss=VocoderLoss(adversarial_from=3000),
-        optim=AdamConfig(rate=2e-3, decay=0.5, decay_steps=1500),
+        loss=VocoderLoss(adversarial_from=1500),
+        optim=AdamConfig(rate=2e-3, decay=0.5, decay_steps=750),
         checkpoint=CheckpointConfig(every_steps=1000),
     )  # fmt: skip
