@@ -88,7 +88,9 @@ def _text(compiled: jax.stages.Compiled) -> str:
 
 def _devices(mesh: MeshConfig) -> list[Any]:
     """Devices of an absent pod, from libtpu."""
-    more = {"num_slices": mesh.slices} if mesh.slices > 1 else {}
+    more: dict[str, Any] = {"num_slices": mesh.slices} if mesh.slices > 1 else {}
+    if str(mesh.topology).startswith("v4:"):
+        more["chip_config_name"] = "megacore"  # a device a chip, as on Cloud TPU; the compiler's default for v4 is two
     try:
         return list(topologies.get_topology_desc(mesh.topology, "tpu", **more).devices)
     except (jax.errors.JaxRuntimeError, ImportError, RuntimeError, NotImplementedError) as error:
@@ -118,9 +120,11 @@ def _describe(config: RunConfig, mesh: AnyMesh, pod: Pod) -> dict[str, Any]:
 
 def _bounds(config: RunConfig, mesh: AnyMesh, pod: Pod, found: dict[str, Any]) -> dict[str, Any]:
     """What follows from arithmetic and from the collectives found."""
-    work = work_of(config, mesh, pod.slices)
-    kinds = found.get("collectives")
-    sent, waited = (_sent(kinds, "bytes"), _sent(kinds, "waited")) if kinds else (None, 0.0)
+    work, kinds = work_of(config, mesh, pod.slices), found.get("collectives")
+    if kinds:
+        work = dataclasses.replace(work, crossed=kinds.get("send", {}).get("bytes", 0))
+    sums = 2 * work.reduced if pod.chip.platform == "tpu" else 0.0  # waited for in every TPU program that could be read
+    sent, waited = (_sent(kinds, "bytes"), _sent(kinds, "waited")) if kinds else (None, sums)
     seconds = seconds_of(work, pod, sent, waited)
     bound = max(seconds.values())
     return {
@@ -134,5 +138,5 @@ def _bounds(config: RunConfig, mesh: AnyMesh, pod: Pod, found: dict[str, Any]) -
 
 
 def _sent(kinds: dict[str, dict[str, int]], what: str) -> float:
-    """Bytes that a device sends: of an all-reduce twice its array, to sum the parts and to spread the sums."""
-    return sum(row[what] * (2 if kind == "all-reduce" else 1) for kind, row in kinds.items())
+    """Bytes that a device sends within its slice: of an all-reduce twice its array, to sum the parts and to spread the sums."""
+    return sum(row[what] * (2 if kind == "all-reduce" else 1) for kind, row in kinds.items() if kind != "send")

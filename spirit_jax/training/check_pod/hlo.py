@@ -1,15 +1,15 @@
 """Collectives of a compiled program, by kind: how often they run and how many bytes they give, from the text of its HLO.
 
 A collective in a loop's body counts as often as the loop turns. TPU programs write a reduce-scatter as an all-reduce and a slice inside one
-fusion named all-reduce-scatter, and asynchronous collectives as several fusions, the steps of one collective with one channel: both are counted
-as what they do. A gather that is written as an all-reduce of zeros and one part counts as the all-reduce that it is.
+fusion named all-reduce-scatter, and an asynchronous collective as several fusions, its steps, with one channel: both are counted as what they
+do. Slices send to each other ("send"). A gather that is written as an all-reduce of zeros and one part counts as the all-reduce that it is.
 """
 
 import collections
 import math
 import re
 
-KINDS = ("all-reduce", "all-gather", "reduce-scatter", "all-to-all", "collective-permute")
+KINDS = ("all-reduce", "all-gather", "reduce-scatter", "all-to-all", "collective-permute", "send")
 WIDTHS = {"pred": 1, "s8": 1, "u8": 1, "bf16": 2, "f16": 2, "s16": 2, "u16": 2, "s32": 4, "u32": 4, "f32": 4, "s64": 8, "u64": 8, "f64": 8}
 HEADER = re.compile(r"^(?:ENTRY )?%?([\w.-]+) \(.*\{$")
 INSTRUCTION = re.compile(r"^(?:ROOT )?%?([\w.-]+) = (.*?) ([a-z][\w-]*)\((.*)$")
@@ -28,26 +28,30 @@ def collectives(text: str) -> dict[str, dict[str, int]]:
     totals: dict[str, dict[str, int]] = collections.defaultdict(lambda: {"count": 0, "bytes": 0, "waited": 0})
     seen = set()
 
-    def visit(name: str, times: int, scattered: bool = False, fused: bool = False) -> None:
+    def visit(name: str, times: int, home: str, scattered: bool = False) -> None:
+        """`home`: the computation that runs it, where `name` is a fusion in it."""
+        fused = name != home
         for shape, operation, rest in computations.get(name, []):
             if kind := next((kind for kind in KINDS if operation in (kind, f"{kind}-start")), None):
                 channel = CHANNEL.search(rest)
-                if channel and channel.group(1) in seen:
-                    continue
-                seen.add(channel and channel.group(1))
+                if fused and not scattered and channel:
+                    if (home, channel.group(1)) in seen:
+                        continue
+                    seen.add((home, channel.group(1)))
                 parts = _group(rest) if kind == "reduce-scatter" else 1
                 row = totals["reduce-scatter" if scattered else kind]
                 size = times * parts * _bytes(shape, operation)
                 row["count"] += times
                 row["bytes"] += size
-                row["waited"] += 0 if operation.endswith("-start") or fused and not scattered else size
+                row["waited"] += 0 if kind == "send" or operation.endswith("-start") or fused and not scattered else size
                 continue
             turns = _turns(rest, computations) if operation == "while" else 1
             for group in CALLED.findall(rest):
                 for called in group.split(", "):
-                    visit(called[1:], times * turns, called.startswith("%all-reduce-scatter"), operation == "fusion")
+                    inner = home if operation == "fusion" else called[1:]
+                    visit(called[1:], times * turns, inner, called.startswith("%all-reduce-scatter"))
 
-    visit(entry, 1)
+    visit(entry, 1, entry)
     return {kind: totals[kind] for kind in KINDS if kind in totals}
 
 
@@ -92,6 +96,8 @@ def _computations(text: str) -> tuple[dict[str, list[tuple[str, str, str]]], str
 def _bytes(shape: str, operation: str) -> int:
     """Bytes of a result. The start of an asynchronous collective carries its operands too: the larger half is the result."""
     sizes = [WIDTHS.get(kind, 4) * math.prod(map(int, filter(None, sides.split(",")))) for kind, sides in ARRAY.findall(shape)]
+    if operation == "send":
+        return sizes[0]  # beside it an integer and a token
     if not operation.endswith("-start"):
         return sum(sizes)
     return max(sum(sizes[: len(sizes) // 2]), sum(sizes[len(sizes) // 2 :])) if len(sizes) > 1 else sum(sizes)

@@ -43,7 +43,7 @@ def test_what_names_no_hardware_is_refused(topology):
 
 def test_7b_needs_12_bytes_and_6_operations_a_parameter():
     recipe = config.load(RECIPES[0])
-    assert state_bytes(recipe, mesh_of(fsdp=256)) / 256 == pytest.approx(12 * 6.74e9 / 256**2, rel=0.01)
+    assert state_bytes(recipe, mesh_of(fsdp=256)) / 256 == pytest.approx(12 * 6.74e9 / 256**2, rel=0.02)  # norms are on every device
     work = work_of(recipe, mesh_of(fsdp=256), 1)
     row = 6 * 6.61e9 * 4096 + 6 * 32 * 4096 * 4096**2  # its matrices and head, and causal attention
     assert work.model_flops / recipe.train.batch_rows == pytest.approx(row, rel=0.01)

@@ -41,11 +41,9 @@ def test_loops_multiply_and_fused_slices_are_reduce_scatters():
     }
 
 
-def test_the_steps_of_an_asynchronous_collective_are_one_and_a_loops_condition_tells_its_turns():
-    program = PROGRAM.replace(', backend_config={"known_trip_count":{"n":"32"}}', "").replace(
-        "%less = pred", "%n = s32[] constant(7)\n  ROOT %less = pred"
-    )
-    program = program.replace(", dimensions={0}\n", ", channel_id=3, dimensions={0}\n  %more = bf16[64,128] all-gather(%gathered), channel_id=3\n", 1)
+def test_a_loops_condition_tells_its_turns():
+    program = PROGRAM.replace(', backend_config={"known_trip_count":{"n":"32"}}', "")
+    program = program.replace("ROOT %less", "%n = s32[] constant(7)\n  ROOT %less")
     assert collectives(program)["all-gather"] == {"count": 7, "bytes": 7 * 64 * 128 * 2, "waited": 0}
 
 
@@ -56,3 +54,18 @@ def test_groups_of_a_named_mesh():
 
 def test_a_program_without_text_has_none():
     assert collectives("") == {}
+
+
+def test_the_steps_of_an_asynchronous_collective_are_one_in_each_place_and_what_slices_send_counts():
+    turn = """  %start.{0} = (bf16[4,128], bf16[64,128]) fusion(%w), kind=kCustom, calls=%first
+  %done.{0} = bf16[64,128] fusion(%start.{0}), kind=kCustom, calls=%second
+"""
+    step = "  ROOT %g = bf16[64,128] all-gather(%p), channel_id=3, dimensions={0}\n}\n"
+    program = "%first (p: bf16[4,128]) -> bf16[64,128] {\n" + step + "%second (p: bf16[4,128]) -> bf16[64,128] {\n" + step
+    program += "%body (t: (s32[])) -> (s32[]) {\n" + turn.format(0) + "}\n"
+    program += "ENTRY %main (x: f32[8]) -> f32[8] {\n" + turn.format(1)
+    program += '  %loop = (s32[]) while(%x), condition=%c, body=%body, backend_config={"known_trip_count":{"n":"5"}}\n'
+    program += "  %send.1 = (f32[8]{0}, u32[], token[]) send(%x, %after), channel_id=9, is_host_transfer=true\n}\n"
+    found = collectives(program)
+    assert found["all-gather"] == {"count": 6, "bytes": 6 * 64 * 128 * 2, "waited": 0}
+    assert found["send"] == {"count": 1, "bytes": 8 * 4, "waited": 0}
