@@ -181,8 +181,10 @@ check-pods: $(VENV)/pod  ## the same for all recipes for pods (an hour); fails i
 	mkdir -p runs
 	$(PY) -m spirit_jax check-pod $(POD_RECIPES) --record runs/pods.jsonl
 
-train-pod: check-pod  ## check a recipe, then ask Cloud TPU for its slice and train: CONFIG=recipe BUCKET=name RUN=name, see tpu_configs/launch.sh
-	$(call need,BUCKET,a Cloud Storage bucket)$(call need,RUN,a name for the run)
+train-pod: $(VENV)/pod  ## print what it asks Cloud TPU for, check the recipe, ask: CONFIG=recipe BUCKET=name RUN=name, see tpu_configs/launch.sh
+	$(call need,CONFIG,a recipe for a TPU pod)$(call need,BUCKET,a Cloud Storage bucket)$(call need,RUN,a name for the run)
+	DRY=1 tpu_configs/launch.sh $(CONFIG) $(BUCKET) $(RUN)
+	$(PY) -m spirit_jax check-pod $(CONFIG)
 	tpu_configs/launch.sh $(CONFIG) $(BUCKET) $(RUN)
 
 # ---- your own codec: each writes the codec it was given, with one more part, to OUT or OUT/codec; the same command again goes on -------------------
