@@ -1,4 +1,4 @@
-"""A small HiFi-GAN for the demo's codec and voices: ten minutes on two CPU cores (`make train-vocoder`). Its sizes are choices.
+"""A small HiFi-GAN for the demo's codec and voices, sized for two CPU cores (`make train-vocoder`). Its sizes are choices.
 
 Mel distance alone comes first, since the discriminators' steps take longer and teach little while the sound is still noise.
 """
