@@ -210,15 +210,16 @@ train-style: $(VENV)/runtime  ## style codes, distilled: UNITS_DIR=dir CODEC=dir
 	  --set corpus.units=$(UNITS_DIR) corpus.codec=$(CODEC) teacher=$(TEACHER) student=$(STUDENT) $(SET)
 
 # ---- the house ------------------------------------------------------------------------------------------------------
+TWO = -n 2 --dist loadfile  # two processes; the tests of a file share what they set up
 .PHONY: test test-slow parity lint bench bench-train bench-speech help
 test: $(VENV)/test  ## the quick tests, under 8 minutes on 2 cores
-	$(PY) -m pytest -m "not slow" --ignore tests/parity
+	$(PY) -m pytest $(TWO) -m "not slow" --ignore tests/parity
 
 test-slow: $(VENV)/test  ## kill and resume, a shortened demo
-	$(PY) -m pytest -m slow --ignore tests/parity
+	$(PY) -m pytest $(TWO) -m slow --ignore tests/parity
 
 parity: $(VENV)/parity  ## golden tests against the published behaviour: SPIRIT_GOLDEN=dir
-	$(PY) -m pytest tests/parity -rs
+	$(PY) -m pytest $(TWO) tests/parity -rs
 
 lint: $(VENV)/test  ## ruff (lint and format) and pyright
 	$(VENV)/bin/ruff check .
