@@ -17,7 +17,7 @@ def config() -> RunConfig:
     """Spans are as short as the sentences, and more begin with text, since continuing text in speech is harder than the reverse.
 
     Measured in Expressive: less reading aloud (ASR 2.5, TTS 2) gave a word error rate of .35 instead of .20 of what it reads,
-    less transcription (1.5) .42 instead of .06 of its transcripts.
+    less transcription (1.5) .42 instead of .06 to .17 of its transcripts.
     """
     base = demo_text_cpu.config()
     sources = (
