@@ -5,8 +5,12 @@ Legend: S samples.
 
 import dataclasses
 import zlib
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
+import grain
+import jax
 import numpy as np
 
 from spirit_jax.codec_training.recipes import CorpusConfig
@@ -49,6 +53,12 @@ class Corpus:
     def voices(self) -> list[str]:
         """The names of the training voices, in order."""
         return sorted({recording.voice for recording in self.train})
+
+
+def draw_batches(items: Sequence[Any], cut: Callable[[Any, np.random.Generator], Any], rows: int, seed: int) -> grain.MapDataset:
+    """Endless batches of this process' share of `rows` rows: what `cut` makes of each of its items, once an epoch."""
+    own = items[jax.process_index() :: jax.process_count()]
+    return grain.MapDataset.source(own).seed(seed).shuffle().repeat().random_map(cut).batch(rows // jax.process_count())
 
 
 def at_level(wav_S: np.ndarray) -> np.ndarray:

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from spirit_jax.codec_training.corpus import Recording, read_corpus
+from spirit_jax.codec_training.corpus import Recording, draw_batches, read_corpus
 from spirit_jax.codec_training.optimizer import adam, update
 from spirit_jax.codec_training.recipes import PitchRun
 from spirit_jax.errors import UserError
@@ -77,8 +77,7 @@ class PitchPart:
             start = int(rng.integers(max(1, len(track_FC) - frames + 1)))
             return track_FC[(start + np.arange(frames)) % len(track_FC)]
 
-        own = self.tracks[jax.process_index() :: jax.process_count()]
-        return grain.MapDataset.source(own).seed(train.seed).shuffle().repeat().random_map(cut).batch(train.batch_rows // jax.process_count())
+        return draw_batches(self.tracks, cut, train.batch_rows, train.seed)
 
     def step(self, number: int) -> Any:
         """The same for all."""

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from spirit_jax.codec_training.corpus import Recording, read_corpus
+from spirit_jax.codec_training.corpus import Recording, draw_batches, read_corpus
 from spirit_jax.codec_training.optimizer import adam, update
 from spirit_jax.codec_training.recipes import StyleRun
 from spirit_jax.errors import UserError
@@ -86,8 +86,7 @@ class StylePart:
             padded = {"wav": np.pad(wav_S, (0, room - len(wav_S))), "codes": np.pad(codes_N, (0, seconds - len(codes_N)), constant_values=UNKNOWN)}
             return {**padded, "samples": np.array(len(wav_S), np.int32)}
 
-        own = self.lessons[jax.process_index() :: jax.process_count()]
-        return grain.MapDataset.source(own).seed(train.seed).shuffle().repeat().random_map(cut).batch(train.batch_rows // jax.process_count())
+        return draw_batches(self.lessons, cut, train.batch_rows, train.seed)
 
     def step(self, number: int) -> Any:
         """The same for all."""

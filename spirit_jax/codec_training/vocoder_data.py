@@ -6,10 +6,9 @@ Legend: B rows, T frames of 25 Hz, S samples, N deduplicated units.
 from collections.abc import Sequence
 
 import grain
-import jax
 import numpy as np
 
-from spirit_jax.codec_training.corpus import Recording
+from spirit_jax.codec_training.corpus import Recording, draw_batches
 from spirit_jax.speech.hifigan import GeneratorConfig
 from spirit_jax.speech.synthesis import line_up
 
@@ -18,9 +17,7 @@ RUNS = 64  # deduplicated units a row of the duration predictor, about 4 s: a ch
 
 def batches(recordings: Sequence[Recording], voices: Sequence[str], cfg: GeneratorConfig, frames: int, rows: int, seed: int) -> grain.MapDataset:
     """Endless batches of `rows` rows of this process, each recording once an epoch: see `cut`."""
-    own = recordings[jax.process_index() :: jax.process_count()]
-    data = grain.MapDataset.source(own).seed(seed).shuffle().repeat()
-    return data.random_map(lambda recording, rng: cut(recording, voices, cfg, frames, rng)).batch(rows // jax.process_count())
+    return draw_batches(recordings, lambda recording, rng: cut(recording, voices, cfg, frames, rng), rows, seed)
 
 
 def frame_codes(recording: Recording, voices: Sequence[str], cfg: GeneratorConfig) -> dict[str, np.ndarray]:
