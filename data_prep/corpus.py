@@ -5,10 +5,13 @@ text alone. text: transcript or null. words: [[word, start s, end s], ...] or nu
 but one of audio and text may be left out. Other keys are kept.
 
 A folder needs none: recordings (wav, flac, mp3, ogg, searched below it) with a `.txt` or `.lab` beside each, LibriSpeech's `*.trans.txt`
-(ID TEXT a line), or Sphinx' `transcription` (`<s> text </s> (ID)` a line). Rows that can't be used carry a "problem": [reason, detail].
+(ID TEXT a line), or Sphinx' `transcription` (`<s> text </s> (ID)` a line). A recording's id is its path without the suffix, or with it where two
+differ in nothing else. Rows that can't be used carry a "problem": [reason, detail].
 """
 
+import collections
 import math
+import os
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -35,8 +38,10 @@ def read_corpus(path: Path) -> list[dict]:
 def read_manifest(path: Path) -> list[dict]:
     """Checked rows of a JSON-lines manifest, or of a `.txt` file with a text a line. A row that breaks the rules is a UserError naming its line."""
     require_file(path, "manifest")
+    if path.suffix.lower() in AUDIO_SUFFIXES:
+        raise UserError("manifest", path, "is a recording", "give its folder, or a manifest that names it")
     if path.suffix == ".txt":
-        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+        lines = path.read_text(encoding="utf-8-sig", errors="replace").splitlines()
         given = ({"id": f"{path.stem}-{number:06d}", "text": line} for number, line in enumerate(lines) if line.strip())
     else:
         given = read_jsonl(path)
@@ -50,12 +55,17 @@ def find_corpus(folder: Path) -> list[dict]:
     manifests = [folder / "manifest.jsonl"] if (folder / "manifest.jsonl").is_file() else sorted(folder.glob("*.jsonl"))
     if len(manifests) == 1:
         return read_manifest(manifests[0])
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
+    files = _files_below(folder)
     recordings = [path for path in files if path.suffix.lower() in AUDIO_SUFFIXES]
     if not recordings and manifests:
         raise UserError("manifests", len(manifests), f"{folder} has several .jsonl files and no recordings", "name the manifest")
     collected = _collected_transcripts(files)
-    rows = [_recording_row(folder, path, collected) for path in recordings]
+    beside = {(path.with_suffix(""), path.suffix.lower()): path for path in files if path.suffix.lower() in TRANSCRIPT_SUFFIXES}
+    rows = [_recording_row(folder, path, collected, beside) for path in recordings]
+    times = collections.Counter(row["id"] for row in rows)
+    for row in rows:
+        if times[row["id"]] > 1:
+            row["id"] += Path(row["audio"]).suffix
     _refuse_duplicates((row["id"], row["audio"]) for row in rows)
     return rows
 
@@ -118,6 +128,23 @@ def _refuse_duplicates(named: Iterable[tuple[str, str]]) -> None:
         seen[id] = place
 
 
+def _files_below(folder: Path) -> list[Path]:
+    """Files in a folder and below it, sorted; through links to folders too, but into none twice. Hidden files and folders are left out."""
+    files, seen = [], set()
+    for place, folders, names in os.walk(folder, followlinks=True):
+        real = os.path.realpath(place)
+        folders[:] = sorted(name for name in folders if not name.startswith(".")) if real not in seen else []
+        if real not in seen:
+            files += [Path(place) / name for name in names if not name.startswith(".")]
+        seen.add(real)
+    return sorted(files)
+
+
+def _read_transcript(path: Path) -> str:
+    """UTF-8 text, with or without a byte-order mark; other bytes become lone surrogates, which `_recording_row` tells of."""
+    return path.read_text(encoding="utf-8-sig", errors="surrogateescape")
+
+
 def _collected_transcripts(files: Iterable[Path]) -> dict[tuple[Path, str], str]:
     """Transcripts of files that hold many, by (folder, recording's stem)."""
     found = {}
@@ -125,35 +152,31 @@ def _collected_transcripts(files: Iterable[Path]) -> dict[tuple[Path, str], str]
         librispeech, sphinx = path.name.endswith(".trans.txt"), path.name.endswith("transcription")
         if not librispeech and not sphinx:
             continue
-        for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        for line in _read_transcript(path).splitlines():
             if sphinx and (match := SPHINX_LINE.match(line)):
                 found[path.parent, match[2]] = match[1]
             elif librispeech and line.strip():
-                stem, _, text = line.strip().partition(" ")
-                found[path.parent, stem] = text
+                stem, *text = line.split(maxsplit=1)
+                found[path.parent, stem] = "".join(text)
     return found
 
 
-def _recording_row(folder: Path, path: Path, collected: dict[tuple[Path, str], str]) -> dict:
+def _recording_row(folder: Path, path: Path, collected: dict[tuple[Path, str], str], beside: dict[tuple[Path, str], Path]) -> dict:
     """The row of one recording; a LibriSpeech name (speaker-chapter-number) tells the voice."""
-    text, problem = collected.get((path.parent, path.stem)), None
-    for suffix in TRANSCRIPT_SUFFIXES if text is None else ():
-        beside = path.with_suffix(suffix)
-        if beside.is_file():
-            try:
-                text = beside.read_text(encoding="utf-8-sig")
-            except UnicodeDecodeError as error:
-                problem = ["transcript_not_utf8", f"{beside.name}: {error.reason} at byte {error.start}"]
-            break
-    text = " ".join((text or "").split()) or None
+    text = collected.get((path.parent, path.stem), "")
+    for suffix in TRANSCRIPT_SUFFIXES:
+        if not text.strip() and (transcript := beside.get((path.with_suffix(""), suffix))):
+            text = _read_transcript(transcript)
+    foreign = next((ord(c) - 0xDC00 for c in text if "\udc80" <= c <= "\udcff"), None)
+    text = " ".join(text.split()) if foreign is None else ""
     parts = path.stem.split("-")
     return {
         "id": path.relative_to(folder).with_suffix("").as_posix(),
         "audio": str(path.absolute()),
-        "text": text,
+        "text": text or None,
         "words": None,
         "voice": parts[0] if len(parts) == 3 and all(part.isdigit() for part in parts) else "",
         "source": folder.absolute().name,
         "split": _default_split(str(path), text),
-        **({"problem": problem} if problem else {}),
+        **({} if foreign is None else {"problem": ["transcript_not_utf8", f"its transcript holds the byte {foreign:#04x}, which is no UTF-8"]}),
     }

@@ -44,11 +44,14 @@ def write_json(path: str | Path, value: object) -> None:
 
 def read_json(path: str | Path) -> dict:
     """Reads a JSON object; a file that is none is a UserError."""
-    text = require_file(path, "JSON file").read_text(encoding="utf-8")
+    content = require_file(path, "JSON file").read_bytes()
     try:
-        return json.loads(text)
-    except json.JSONDecodeError as error:
+        values = json.loads(content.decode("utf-8-sig"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise UserError("JSON file", path, f"must parse ({error})", "mend or regenerate it") from error
+    if not isinstance(values, dict):
+        raise UserError("JSON file", path, f"must hold an object, not a {type(values).__name__}", "mend or regenerate it")
+    return values
 
 
 def write_jsonl(path: str | Path, rows: Iterable[dict]) -> int:
@@ -63,14 +66,15 @@ def write_jsonl(path: str | Path, rows: Iterable[dict]) -> int:
 
 def read_jsonl(path: str | Path) -> Iterator[dict]:
     """Yields the objects of a JSON-lines file; a broken line is a UserError naming its number."""
-    with open(require_file(path, "JSON-lines file"), encoding="utf-8") as file:
+    with open(require_file(path, "JSON-lines file"), "rb") as file:
         for number, line in enumerate(file, 1):
             if not line.strip():
                 continue
             try:
-                yield json.loads(line)
-            except json.JSONDecodeError as error:
-                raise UserError(f"{path} line {number}", line[:40], f"must be JSON ({error})", "mend the line") from error
+                value = json.loads(line.decode("utf-8-sig"))
+            except (json.JSONDecodeError, UnicodeDecodeError) as error:
+                raise UserError(f"{path} line {number}", repr(line[:40]), f"must be JSON in UTF-8 ({error})", "mend the line") from error
+            yield value
 
 
 def require_file(path: str | Path, what: str) -> Path:

@@ -100,12 +100,45 @@ def test_a_bad_row_is_told_by_its_number(tmp_path, row, told):
 
 
 def test_double_ids_name_both(tmp_path):
-    put_audio(tmp_path / "a.wav")
-    put_audio(tmp_path / "a.flac")
-    with pytest.raises(UserError, match=r"a\.flac and .*a\.wav"):
-        read_corpus(tmp_path)
     with pytest.raises(UserError, match="row 1 and row 3"):
         read_manifest(put_manifest(tmp_path / "m.jsonl", *({"id": id, "text": "x"} for id in "aba")))
+
+
+def test_recordings_that_differ_in_their_suffix_alone(tmp_path):
+    for name in ("a.wav", "a.flac", "b.wav"):
+        put_audio(tmp_path / name)
+    (tmp_path / "a.txt").write_text("both")
+    assert [(row["id"], row["text"]) for row in read_corpus(tmp_path)] == [("a.flac", "both"), ("a.wav", "both"), ("b", None)]
+
+
+def test_byte_order_marks_line_ends_and_upper_case(tmp_path):
+    put_audio(tmp_path / "UP.WAV")
+    (tmp_path / "UP.TXT").write_bytes("\ufeffone\r\ntwo\r\n".encode())
+    put_audio(tmp_path / "lab.wav").with_suffix(".txt").write_text(" \n")
+    (tmp_path / "lab.lab").write_text("from the lab")
+    put_audio(tmp_path / "1-2-3.wav")
+    put_audio(tmp_path / "1-2-4.wav")
+    (tmp_path / "1-2.trans.txt").write_bytes("\ufeff1-2-3\tTHREE\r\n\r\n1-2-4 caf".encode() + b"\xe9\r\n")
+    rows = {row["id"]: row for row in read_corpus(tmp_path)}
+    assert {id: row["text"] for id, row in rows.items()} == {"UP": "one two", "lab": "from the lab", "1-2-3": "THREE", "1-2-4": None}
+    assert [id for id, row in rows.items() if "problem" in row] == ["1-2-4"]
+    (tmp_path / "m.jsonl").write_bytes("\ufeff".encode() + b'{"id": "t", "text": "x"}\r\n')
+    assert [row["id"] for row in read_manifest(tmp_path / "m.jsonl")] == ["t"]
+    (tmp_path / "m.jsonl").write_bytes(b'{"text": "caf\xe9"}\n')
+    with pytest.raises(UserError, match="line 1"):
+        read_manifest(tmp_path / "m.jsonl")
+    with pytest.raises(UserError, match="is a recording"):
+        read_corpus(tmp_path / "UP.WAV")
+
+
+def test_links_are_followed_and_circles_left(tmp_path):
+    put_audio(tmp_path / "elsewhere" / "x.wav")
+    folder = tmp_path / "folder"
+    put_audio(folder / ".hidden" / "y.wav")
+    (folder / "link").symlink_to(tmp_path / "elsewhere")
+    (folder / "circle").symlink_to(folder)
+    (folder / "broken.wav").symlink_to(tmp_path / "nothing")
+    assert [row["id"] for row in read_corpus(folder)] == ["broken", "link/x"]
 
 
 def test_missing_and_empty_places(tmp_path):
