@@ -165,6 +165,10 @@ export-hf: $(VENV)/runtime  ## weights out to Hugging Face: CKPT=run OUT=dir [AR
 
 # ---- pods: recipes for them are checked without them ----------------------------------------------------------------
 POD_RECIPES = $(wildcard tpu_configs/spirit_*_7b_*.py tpu_configs/llama3_*.py)
+# A row a recipe; it is found anew when anything changes that a step is made of.
+POD_ROWS = $(POD_RECIPES:tpu_configs/%.py=runs/pods/%.jsonl)
+POD_CODE = tpu_configs/spirit.py requirements.txt requirements-pod.txt $(wildcard spirit_jax/model/*.py spirit_jax/training/check_pod/*.py) \
+  $(addprefix spirit_jax/,batch.py config.py sharding.py) $(addprefix spirit_jax/training/,chips.py guard.py optimizer.py step.py)
 BUCKET ?=
 RUN ?=
 
@@ -177,9 +181,13 @@ check-pod: $(VENV)/pod  ## does a recipe's step fit its pod, and what bounds it 
 	$(call need,CONFIG,a recipe of tpu_configs that names its topology)
 	$(PY) -m spirit_jax check-pod $(CONFIG) --set $(SET)
 
-check-pods: $(VENV)/pod  ## the same for all recipes for pods (an hour); fails if one doesn't fit
-	mkdir -p runs
-	$(PY) -m spirit_jax check-pod $(POD_RECIPES) --record runs/pods.jsonl
+check-pods: $(VENV)/pod  ## the same for all recipes for pods (an hour or two; goes on where it stopped); fails if one doesn't fit
+	$(MAKE) --keep-going $(POD_ROWS)
+	cat $(POD_ROWS) > runs/pods.jsonl
+
+runs/pods/%.jsonl: tpu_configs/%.py $(POD_CODE) | $(VENV)/pod
+	mkdir -p runs/pods
+	$(PY) -m spirit_jax check-pod $< --record $@
 
 train-pod: $(VENV)/pod  ## print what it asks Cloud TPU for, check the recipe, ask: CONFIG=recipe BUCKET=name RUN=name, see tpu_configs/launch.sh
 	$(call need,CONFIG,a recipe for a TPU pod)$(call need,BUCKET,a Cloud Storage bucket)$(call need,RUN,a name for the run)
