@@ -23,21 +23,39 @@ from spirit_jax.training.chips import GIB
 from spirit_jax.training.optimizer import make_optimizer
 from spirit_jax.training.step import abstract_state, make_train_step, shardings_of
 
-TOO_LARGE = re.compile(r"Used ([\d.]+)([MG]) of")  # what the compiler says where a program doesn't fit
+TOO_LARGE = re.compile(r"(?:Used |temporaries \()([\d.]+)([MG])")  # what the compiler says where a program doesn't fit
+OF_PROGRAM = (
+    "date",
+    "memory_by",
+    "peak_bytes",
+    "argument_bytes",
+    "temporary_bytes",
+    "compile_seconds",
+    "collectives",
+)  # what a compiled program tells
 
 
-def check(config: RunConfig, name: str, by_analysis: bool = False) -> dict[str, Any]:
+def check(config: RunConfig, name: str, by_analysis: bool = False, given: dict[str, Any] | None = None) -> dict[str, Any]:
     """A row of figures, JSON-able. GPU programs can't be compiled without a GPU: their memory is by analysis, as all is `by_analysis`;
-    the row says so.
+    the row says so. given: an earlier row of the same recipe, whose program is not compiled again: what follows by arithmetic is made anew.
 
-    Raises a UserError where mesh, batch or topology don't go together.
+    Raises a UserError where mesh, batch or topology don't go together, or `given` tells of another mesh, batch or policy.
     """
     pod = pod_of(config.mesh)
-    devices = _devices(config.mesh) if pod.chip.platform == "tpu" and not by_analysis else None
-    mesh = AbstractMesh(fill_sizes(config.mesh, pod.devices), MESH_AXES) if devices is None else make_mesh(config.mesh, devices)
+    analysis = pod.chip.platform != "tpu" or by_analysis or given is not None
+    mesh = AbstractMesh(fill_sizes(config.mesh, pod.devices), MESH_AXES) if analysis else make_mesh(config.mesh, _devices(config.mesh))
     check_batch(config, mesh)
-    found = {"memory_by": "analysis", "peak_bytes": memory_of(config, mesh)} if isinstance(mesh, AbstractMesh) else compile_step(config, mesh)
-    return {"recipe": name, "date": datetime.date.today().isoformat(), **_describe(config, mesh, pod), **found, **_bounds(config, mesh, pod, found)}
+    told, today = _describe(config, mesh, pod), datetime.date.today().isoformat()
+    if given is not None and given["memory_by"] != "analysis":
+        differing = [key for key in told if told[key] != given[key]]
+        if differing:
+            raise UserError("given", name, f"its row differs in {', '.join(differing)}", "compile it anew")
+        found = {key: given[key] for key in OF_PROGRAM if key in given}
+    elif isinstance(mesh, AbstractMesh):
+        found = {"date": today, "memory_by": "analysis", "peak_bytes": memory_of(config, mesh)}
+    else:
+        found = {"date": today, **compile_step(config, mesh)}
+    return {"recipe": name, **told, **found, **_bounds(config, mesh, pod, found)}
 
 
 def check_batch(config: RunConfig, mesh: AnyMesh) -> None:

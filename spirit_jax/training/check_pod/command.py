@@ -4,6 +4,7 @@ requirements-pod.txt brings the compiler.
 
 python -m spirit_jax check-pod tpu_configs/spirit_base_7b_v5e_256.py --set model.remat=full
 python -m spirit_jax check-pod tpu_configs/spirit_base_7b_v5e_256.py --estimate
+python -m spirit_jax check-pod tpu_configs/*_7b_*.py --given docs/pods.jsonl --record new.jsonl
 python -m spirit_jax check-pod --tabulate docs/pods.jsonl
 """
 
@@ -35,6 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("recipes", nargs="*", type=Path, help="recipes that name their mesh.topology")
     parser.add_argument("--set", nargs="*", action="extend", default=[], metavar="KEY=VALUE", help="changes to each: model.remat=full")
     parser.add_argument("--estimate", action="store_true", help="by arithmetic alone: compile nothing")
+    parser.add_argument("--given", type=Path, help="JSON-lines file with rows of these recipes: make anew what follows from them by arithmetic")
     parser.add_argument("--record", type=Path, help="JSON-lines file to which the rows are added")
     parser.add_argument("--tabulate", type=Path, help="print such a file as a Markdown table, and check nothing")
 
@@ -47,13 +49,16 @@ def run(args: argparse.Namespace) -> int:
     if not args.recipes:
         raise UserError("recipes", "none", "at least one is needed", "name files of tpu_configs/")
     chosen = [(path.stem, config.override(config.load(path), args.set)) for path in args.recipes]
+    given = {} if args.given is None else {row["recipe"]: row for row in read_jsonl(args.given)}
+    if args.given and not {name for name, _ in chosen} <= given.keys():
+        raise UserError("given", args.given, f"must have rows of {', '.join(name for name, _ in chosen)}", "compile those that it hasn't")
     os.environ.update(ABSENT)
     from spirit_jax.training.check_pod.check import check  # imports jax, which reads the environment
 
     fits = True
     for name, recipe in chosen:
-        print(f"{name}: {'estimating' if args.estimate else 'compiling, a few minutes'}", file=sys.stderr, flush=True)
-        row = check(recipe, name, args.estimate)
+        print(f"{name}: {'reckoning' if args.estimate or given else 'compiling, a few minutes'}", file=sys.stderr, flush=True)
+        row = check(recipe, name, args.estimate, given.get(name))
         print("\n".join(f"  {what:26s} {value}" for what, value in describe(row)))
         print(json.dumps(row), flush=True)
         if args.record:
