@@ -1,5 +1,6 @@
 """Sound files to mono 16 kHz float32 and back; what can't be used says why."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +12,15 @@ MIN_SAMPLES = 1280  # 80 ms: a shorter piece is dropped by the published release
 MIN_RATE = 8_000  # a choice: below it the upper formants are gone
 MAX_CHANNELS = 2  # a choice: more is a microphone array or a surround mix, not one voice
 SILENCE_PEAK = 1e-4  # a choice: -80 dB of full scale
+LOUDEST = 2.0**32  # float files may hold integers of 32 bits; what is beyond them is no sound, and its squares overflow
+WAV_CUT = re.compile(r"^data : (\d+) \(should be (\d+)\)$", re.MULTILINE)  # libsndfile's log: bytes that the header claims, bytes there
+UNKNOWN_LENGTH = 0x7FFF0000  # bytes from here on are claimed by writers to a pipe, which can't know the length
 
 
 class BadAudio(ValueError):
     """A recording that can't become units. `reason` is a short slug for counting, `detail` a sentence for people.
 
-    Reasons: missing, unreadable, empty, too_many_channels, low_rate, not_finite, too_short, silent.
+    Reasons: missing, unreadable, empty, truncated, too_many_channels, low_rate, not_finite, too_loud, too_short, silent.
     """
 
     def __init__(self, reason: str, detail: str):
@@ -41,13 +45,15 @@ def load(path: str | Path, max_seconds: float | None = None) -> np.ndarray:
 
 
 def check(wav: np.ndarray) -> None:
-    """Raises BadAudio if mono 16 kHz samples [N] are not finite, shorter than 80 ms or silent."""
+    """Raises BadAudio if mono 16 kHz samples [N] are not finite, shorter than 80 ms, silent or beyond 32-bit integers."""
     if not np.isfinite(wav).all():
         raise BadAudio("not_finite", f"{np.count_nonzero(~np.isfinite(wav))} of {len(wav)} samples are NaN or infinite")
     if len(wav) < MIN_SAMPLES:
         raise BadAudio("too_short", f"{len(wav)} samples at 16 kHz, the least is {MIN_SAMPLES}")
     if (peak := float(np.abs(wav).max())) < SILENCE_PEAK:
         raise BadAudio("silent", f"the loudest sample is {peak:.1e} of full scale")
+    if peak > LOUDEST:
+        raise BadAudio("too_loud", f"the loudest sample is {peak:.1e} times full scale")
 
 
 def save(path: str | Path, wav: np.ndarray, rate: int = SAMPLE_RATE) -> None:
@@ -72,10 +78,18 @@ def _read(path: Path, max_seconds: float | None) -> tuple[np.ndarray, int]:
                 raise BadAudio("too_many_channels", f"{file.channels} channels, at most {MAX_CHANNELS}")
             if file.samplerate < MIN_RATE:
                 raise BadAudio("low_rate", f"{file.samplerate} Hz, at least {MIN_RATE}")
-            frames = -1 if max_seconds is None else round(max_seconds * file.samplerate)
+            if cut := _bytes_missing(file.extra_info):
+                raise BadAudio("truncated", cut)
+            frames = file.frames if max_seconds is None else min(file.frames, round(max_seconds * file.samplerate))
             samples_NC, rate = file.read(frames, dtype="float32", always_2d=True), file.samplerate
-    except soundfile.SoundFileError as error:
+    except (soundfile.SoundFileError, OSError, MemoryError) as error:  # damaged; no permission; or a broken header that claims terabytes
         raise BadAudio("unreadable", str(error)) from error
     if not len(samples_NC):
         raise BadAudio("empty", "the file has no samples")
     return samples_NC, rate
+
+
+def _bytes_missing(log: str) -> str:
+    """What libsndfile's log says of a wav that ends before its header says it does, or nothing."""
+    claimed, there = map(int, match.groups()) if (match := WAV_CUT.search(log)) else (0, 0)
+    return f"{there} of {claimed} bytes are there" if 0 < there < claimed < UNKNOWN_LENGTH else ""

@@ -209,10 +209,11 @@ def test_no_damage_stops_the_job(stages, codec, tmp_path):
 
 
 def test_a_header_that_claims_terabytes_is_unreadable(stages, tmp_path, monkeypatch):
-    def claim(path):
+    def claim(*_, **__):
         raise MemoryError("7.73 TiB")
 
-    monkeypatch.setattr(audio, "load", claim)
+    soundfile.write(tmp_path / "huge.flac", voiced(0.5), 16_000)
+    monkeypatch.setattr(soundfile.SoundFile, "read", claim)
     extract([{"id": "huge", "audio": str(tmp_path / "huge.flac"), "split": "speech"}], load_codec(stages.codec), tmp_path / "out", shard_size=1)
     (row,) = read_jsonl(tmp_path / "out" / "quarantine.jsonl")
     assert (row["reason"], row["detail"]) == ("unreadable", "7.73 TiB")

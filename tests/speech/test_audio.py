@@ -58,15 +58,38 @@ def write_bad(path, kind):
         soundfile.write(path, np.stack([good] * 8, 1), 16_000)
     elif kind == "low_rate":
         soundfile.write(path, good, 1_000)
+    elif kind == "too_loud":
+        soundfile.write(path, 1e30 * good, 16_000, subtype="FLOAT")
+    elif kind == "truncated":
+        soundfile.write(path, good, 16_000)
+        path.write_bytes(path.read_bytes()[:20_000])
 
 
-@pytest.mark.parametrize("reason", ["missing", "empty", "unreadable", "silent", "too_short", "not_finite", "too_many_channels", "low_rate"])
+BAD = ["missing", "empty", "unreadable", "truncated", "silent", "too_short", "not_finite", "too_loud", "too_many_channels", "low_rate"]
+
+
+@pytest.mark.parametrize("reason", BAD)
 def test_bad_audio_is_told_by_its_reason(tmp_path, reason):
     write_bad(tmp_path / "a.wav", reason)
     with pytest.raises(BadAudio) as caught:
         audio.load(tmp_path / "a.wav")
     assert caught.value.reason == reason
     assert caught.value.detail
+
+
+@pytest.mark.parametrize("subtype", ["PCM_U8", "PCM_24", "PCM_32", "DOUBLE", "ULAW", "IMA_ADPCM", "GSM610"])
+def test_any_depth_of_wav(tmp_path, subtype):
+    soundfile.write(tmp_path / "a.wav", soxr.resample(tone(220, 1.0), 16_000, 8_000), 8_000, subtype=subtype)
+    assert len(audio.load(tmp_path / "a.wav")) == pytest.approx(16_000, abs=1200)  # compressed ones fill their last block
+    assert len(audio.load(tmp_path / "a.wav", max_seconds=0.5)) == 8_000
+
+
+def test_a_wav_written_to_a_pipe_is_whole(tmp_path):
+    soundfile.write(tmp_path / "a.wav", tone(220, 1.0), 16_000)
+    piped = bytearray((tmp_path / "a.wav").read_bytes())
+    piped[4:8] = piped[40:44] = b"\xff" * 4  # as ffmpeg does
+    (tmp_path / "a.wav").write_bytes(piped)
+    assert len(audio.load(tmp_path / "a.wav")) == 16_000
 
 
 def test_a_header_without_samples_is_empty(tmp_path):
