@@ -67,5 +67,7 @@ def summarize(result: dict) -> str:
     """A result in a line."""
     if "value" in result:
         extent = f"of {result['pairs']} pairs, {result['n']} items" if "pairs" in result else f"of {result['n']} utterances"
+        if result["value"] is None:
+            return f"nothing to measure, {extent}"
         return f"{result['value']:.3f} [{result['low']:.3f}, {result['high']:.3f}] {extent}"
     return ", ".join(f"{name} " + " ".join(f"{kind} {nll:.3f}" for kind, nll in part["nll"].items()) for name, part in result.items())

@@ -9,11 +9,11 @@ DRAWS = 2000
 
 @dataclasses.dataclass(frozen=True)
 class Estimate:
-    """A ratio of sums over items, with its bootstrap 95 % interval."""
+    """A ratio of sums over items, with its bootstrap 95 % interval; None where there was nothing to measure."""
 
-    value: float
-    low: float
-    high: float
+    value: float | None
+    low: float | None
+    high: float | None
     n: int
 
     def to_dict(self) -> dict:
@@ -24,11 +24,11 @@ class Estimate:
 def estimate_ratio(numerators: np.ndarray, denominators: np.ndarray, seed: int = 0) -> Estimate:
     """sum(numerators) / sum(denominators) over items [N], such as errors per word or wins per pair.
 
-    The interval is the 2.5th to the 97.5th percentile over 2,000 resamplings of the items; the same for the same seed. No items: NaN.
+    The interval is the 2.5th to the 97.5th percentile over 2,000 resamplings of the items; the same for the same seed.
     """
     numerators, denominators = np.asarray(numerators, np.float64), np.asarray(denominators, np.float64)
     if not denominators.sum():
-        return Estimate(float("nan"), float("nan"), float("nan"), len(denominators))
+        return Estimate(None, None, None, len(denominators))
     picks = np.random.default_rng(seed).integers(len(numerators), size=(DRAWS, len(numerators)))
     totals = denominators[picks].sum(axis=1)
     draws = numerators[picks].sum(axis=1)[totals > 0] / totals[totals > 0]

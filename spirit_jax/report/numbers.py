@@ -37,7 +37,7 @@ def report_numbers(rows: Sequence[dict], before: dict, after: dict) -> dict:
         result, earlier = after.get(name), before.get(name)
         key = f"{name}_accuracy" if name.startswith("choice") else name
         numbers[key] = result and result["value"]
-        numbers[f"{key}_interval"] = result and [result["low"], result["high"]]
+        numbers[f"{key}_interval"] = [result["low"], result["high"]] if result and result["value"] is not None else None
         numbers[f"{key}_before"] = earlier and earlier["value"]
     pairs = [after[name]["pairs"] for name in ("choice_s2t", "choice_t2s") if name in after]
     numbers["n_pairs"] = min(pairs, default=0)

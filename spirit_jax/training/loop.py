@@ -117,7 +117,7 @@ class _Loop:
         self.eval_step = make_eval_step(text_size)
         devices, schedule = run.mesh.devices.flat, make_schedule(config.optim, config.train.steps)
         speed = Speed(len(devices), flops_per_token(config.model, config.data.sequence_length), peak_flops(devices[0]))
-        self.meter = Meter(self.clock, config.train.log_every, schedule, names, self.feeder.epochs, speed)
+        self.meter = Meter(self.clock, config.train.log_every, config.train.steps, schedule, names, self.feeder.epochs, speed)
         self.writer = Writer(run.out, self.start) if jax.process_index() == 0 else None
         self.note, self.progress = "", Progress("train", config.train.steps - self.start, "step")
 

@@ -135,7 +135,7 @@ class Window:
 
 
 class Meter:
-    """Collects the steps' figures, one step late, and gives a row every `log_every` steps.
+    """Collects the steps' figures, one step late, and gives a row every `log_every` steps and at step `last`.
 
     rate: learning rate by number of updates made. sources: their names. epochs: passes over each source by position in the data.
     """
@@ -144,12 +144,13 @@ class Meter:
         self,
         clock: Clock,
         log_every: int,
+        last: int,
         rate: Callable[[int], float],
         sources: Sequence[str],
         epochs: Callable[[Any], dict[str, float]],
         speed: Speed,
     ):
-        self._clock, self._log_every, self._rate, self._epochs, self._speed = clock, log_every, rate, epochs, speed
+        self._clock, self._log_every, self._last, self._rate, self._epochs, self._speed = clock, log_every, last, rate, epochs, speed
         self._sources, self._window, self._pending = sources, Window(len(sources)), None
 
     def add(self, step: int, metrics: StepMetrics, position: Any) -> dict[str, float] | None:
@@ -171,7 +172,7 @@ class Meter:
             self._window.add(host)
         elif host.guard.in_a_row >= LIMIT:
             raise Halted(_diverged(step, host))
-        return self._row(step, position, int(host.guard.skipped)) if step % self._log_every == 0 else None
+        return self._row(step, position, int(host.guard.skipped)) if step % self._log_every == 0 or step == self._last else None
 
     def _row(self, step: int, position: Any, skipped: int) -> dict[str, float]:
         window, seconds = self._window, self._clock.seconds

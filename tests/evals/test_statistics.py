@@ -27,5 +27,5 @@ def test_items_that_all_agree_leave_no_doubt():
     assert (estimate.low, estimate.value, estimate.high, estimate.n) == (1, 1, 1, 5)
 
 
-def test_nothing_measured_is_not_a_number():
-    assert np.isnan(estimate_ratio(np.zeros(0), np.zeros(0)).value)
+def test_nothing_measured_has_no_value():
+    assert estimate_ratio(np.zeros(0), np.zeros(0)).to_dict() == {"value": None, "low": None, "high": None, "n": 0}

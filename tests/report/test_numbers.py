@@ -50,6 +50,13 @@ def test_nothing_measured_is_none_and_has_no_tile():
     assert all(not rows for _, _, rows in transcripts({}))
 
 
+def test_a_task_that_found_nothing_to_measure_is_none_too():
+    nothing = {"value": None, "low": None, "high": None, "n": 0, "pairs": 0}
+    numbers = report_numbers(ROWS, {}, {"choice_s2t": nothing})
+    assert numbers["choice_s2t_accuracy"] is numbers["choice_s2t_accuracy_interval"] is None
+    assert tiles(numbers) == []
+
+
 def test_tiles_show_where_it_came_from():
     shown = tiles(report_numbers(ROWS, BEFORE, AFTER))
     assert [(tile["value"], tile["note"]) for tile in shown] == [

@@ -30,7 +30,7 @@ def figures(text: float, speech: float, tokens: tuple[float, float], state: Guar
 
 def make_meter(log_every: int) -> tuple[Meter, Clock]:
     clock = Clock()
-    return Meter(clock, log_every, lambda step: 0.1 * step, ["a", "b"], lambda position: {"a": position}, SPEED), clock
+    return Meter(clock, log_every, 5, lambda step: 0.1 * step, ["a", "b"], lambda position: {"a": position}, SPEED), clock
 
 
 def test_rows_are_means_over_the_tokens_of_their_steps_and_come_one_step_late():
@@ -49,6 +49,8 @@ def test_rows_are_means_over_the_tokens_of_their_steps_and_come_one_step_late():
     assert meter.add(4, figures(1.0, 1.0, (10, 10)), 0.4) is None
     assert meter.flush()["loss"] == pytest.approx((180 + 20) / 40)
     assert meter.flush() is None
+    meter.add(5, figures(1.0, 1.0, (10, 10)), 0.5)
+    assert meter.flush()["step"] == 5, "the last step has a row"
 
 
 def test_throughput_does_not_count_checkpoints_and_evaluations():
