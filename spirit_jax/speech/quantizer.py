@@ -88,8 +88,8 @@ def _to_blocks(x_ND: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _distances(x_SD: jax.Array, c_KD: jax.Array) -> jax.Array:
-    """Squared distances less each point's own square: [S, K]."""
-    return jnp.square(c_KD).sum(1)[None] - 2.0 * (x_SD @ c_KD.T)
+    """Squared distances less each point's own square: [S, K]; in full float32, or near codes change places on an accelerator."""
+    return jnp.square(c_KD).sum(1)[None] - 2.0 * jnp.matmul(x_SD, c_KD.T, precision=jax.lax.Precision.HIGHEST)
 
 
 @functools.partial(jax.jit, static_argnums=1)

@@ -6,7 +6,7 @@ import pytest
 from spirit_jax.speech.hubert import extract_features, load_hubert
 from spirit_jax.speech.unit_quantizers import load_quantizer
 from tests.parity import golden
-from tests.parity.close import assert_close
+from tests.parity.close import assert_close, assert_row
 from tests.parity.encoder_stages import trace
 
 pytestmark = pytest.mark.parity
@@ -77,8 +77,11 @@ def test_two_channels_are_averaged(hubert, quantizer):
 
 def test_batch(hubert, quantizer):
     rows = [AUDIO["chirp"][:24000], AUDIO["speech"][8000:32000]]
-    units = quantizer.quantize(extract_features(hubert, rows))
-    assert np.array_equal(np.stack(units)[:, None], GOLDEN["batch2|codes"])
+    features = extract_features(hubert, rows)
+    units, released = quantizer.quantize(features), GOLDEN["batch2|codes"]
+    assert released.shape == (len(rows), 1, len(units[0]))
+    for unit_T, (released_T,), features_TD in zip(units, released, features):
+        assert_row(unit_T, released_T, np.argmax(quantizer(features_TD), axis=-1), quantizer.unit_count - 1)
 
 
 @pytest.mark.parametrize("name", [name for name in GOLDEN.files if name.startswith("chunk")])
