@@ -13,6 +13,7 @@ import numpy as np
 
 from data_prep.corpus import TRAINING_SPLITS, read_corpus
 from spirit_jax.errors import UserError
+from spirit_jax.files import require_place
 from spirit_jax.progress import Progress
 from spirit_jax.speech import audio
 from spirit_jax.speech.embedded_codec import EmbeddedCodec
@@ -34,6 +35,7 @@ def run(args: argparse.Namespace) -> int:
     """Trains and writes the codec, and prints its sizes and fingerprint."""
     if args.units < 2 or args.max_hours <= 0:
         raise UserError("--units, --max-hours", (args.units, args.max_hours), "need at least 2 codes and some audio", "for example --units 100")
+    require_place(args.out, "--out", "codec.json")
     rows = [row for row in read_corpus(args.audio) if row["audio"] and row["split"] in TRAINING_SPLITS]
     if not rows:
         raise UserError("corpus", args.audio, f"has no recordings in the splits {', '.join(TRAINING_SPLITS)}", "give training audio")
@@ -44,10 +46,10 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def draw_audio(rows: list[dict], seconds: float) -> Iterator[np.ndarray]:
+def draw_audio(rows: list[dict], seconds: float, what: str = "fit-codec") -> Iterator[np.ndarray]:
     """Wavs of `rows` in order until there are `seconds` of them, each cut at the codec's piece length; bad ones are told and passed over."""
     heard = 0.0
-    with Progress("fit-codec", round(seconds), "s") as progress:
+    with Progress(what, len(rows), "recordings") as progress:
         for row in rows:
             if heard >= seconds:
                 return
@@ -57,5 +59,5 @@ def draw_audio(rows: list[dict], seconds: float) -> Iterator[np.ndarray]:
                 print(f"warning: {row['audio']} is left out: {error}", file=sys.stderr)
                 continue
             heard += len(wav) / SAMPLE_RATE
-            progress.advance(round(len(wav) / SAMPLE_RATE))
+            progress.advance(1, f"{heard:.0f} s of sound")
             yield wav

@@ -5,7 +5,6 @@ python -m data_prep fit-units --audio corpus/manifest.jsonl --hubert mhubert-bas
 
 import argparse
 import random
-import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -14,6 +13,8 @@ import numpy as np
 from data_prep.corpus import TRAINING_SPLITS, read_corpus
 from data_prep.fit_codec import draw_audio
 from spirit_jax.errors import UserError
+from spirit_jax.files import require_place
+from spirit_jax.held_out import set_apart
 from spirit_jax.speech.hubert import Hubert, extract_features, load_hubert
 from spirit_jax.speech.quantizer import nearest
 from spirit_jax.speech.speech_codec import Parts, SpeechCodec
@@ -23,7 +24,6 @@ from spirit_jax.units import SAMPLE_RATE, UNIT_RATE
 
 GROUP_SECONDS = 120  # audio encoded at a time
 HELD_OUT_SECONDS = 300.0  # audio that the centres are judged by: a choice
-SET_APART = 50  # one recording in so many is held out where no row is of another split
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -38,37 +38,36 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Trains, prints the held-out distance after the first batch and at the end, and writes a codec of these units."""
+    """Trains, writes a codec of these units, and prints the held-out distance to the training mean, to the first centres and to the last."""
     if args.units < 2 or args.max_hours <= 0:
         raise UserError("--units, --max-hours", (args.units, args.max_hours), "need at least 2 codes and some audio", "for example --units 500")
+    require_place(args.out, "--out", "codec.json")
     train, held_out = split(read_corpus(args.audio))
     hubert = load_hubert(args.hubert, args.layer)
     if hubert.frame_rate != UNIT_RATE:
         raise UserError("--hubert frames a second", hubert.frame_rate, f"must be {UNIT_RATE}", "use a HuBERT whose strides multiply to 640")
     random.Random(args.seed).shuffle(train)
-    judges_ND = np.concatenate([*features(hubert, draw_audio(held_out, HELD_OUT_SECONDS))])
-    kmeans, first = StreamingKmeans(args.units, args.seed), None
-    for x_ND in features(hubert, draw_audio(train, args.max_hours * 3600)):
+    judges_ND = _judges(hubert, held_out)
+    kmeans, sum_D = StreamingKmeans(args.units, args.seed), np.zeros(hubert.encoder.cfg.width)
+    for x_ND in features(hubert, draw_audio(train, args.max_hours * 3600, "train")):
         kmeans.add(x_ND)
-        if first is None and kmeans.points:
-            first = distance(judges_ND, kmeans.centers_KD)
+        sum_D += x_ND.sum(axis=0, dtype=np.float64)
     centers_KD = kmeans.finish()
-    last = distance(judges_ND, centers_KD)
     codec = SpeechCodec.assemble(Parts(hubert, KmeansQuantizer(centers_KD)))
     codec.save(args.out)
-    print(f"held-out mean squared distance {last if first is None else first:.4f} after the first batch, {last:.4f} after {kmeans.points:,} frames")
+    mean, first, last = (distance(judges_ND, c_KD) for c_KD in ((sum_D / kmeans.points)[None].astype(np.float32), kmeans.first_KD, centers_KD))
+    print(f"held-out distance {mean:.4f} to the mean, {first:.4f} to the first centres, {last:.4f} to the last, after {kmeans.points:,} frames")
     print(f"{args.out}: {codec.unit_count} units, {kmeans.restarts} begun anew, fingerprint {codec.fingerprint}")
     return 0
 
 
 def split(rows: list[dict]) -> tuple[list[dict], list[dict]]:
-    """Rows to train on and rows to judge by: those of other splits, or one training row in `SET_APART`. UserError if either is empty."""
+    """Rows to train on and rows to judge by: those of other splits, or some training rows set apart. UserError if either is empty."""
     spoken = [row for row in rows if row["audio"]]
     train = [row for row in spoken if row["split"] in TRAINING_SPLITS]
     held_out = [row for row in spoken if row["split"] not in TRAINING_SPLITS]
     if not held_out:
-        held_out = [row for row in train if zlib.crc32(row["id"].encode()) % SET_APART == 0] or train[:1]
-        train = [row for row in train if row not in held_out]
+        train, held_out = set_apart(train)
     if not train or not held_out:
         raise UserError("corpus", f"{len(train)} recordings", f"to train on and {len(held_out)} to judge by are too few", "give more recordings")
     return train, held_out
@@ -89,3 +88,11 @@ def features(hubert: Hubert, wavs: Iterable[np.ndarray]) -> Iterator[np.ndarray]
 def distance(x_ND: np.ndarray, centers_KD: np.ndarray) -> float:
     """Mean squared distance of points to their nearest centres."""
     return float(nearest(x_ND, centers_KD)[1].mean(dtype=np.float64))
+
+
+def _judges(hubert: Hubert, held_out: list[dict]) -> np.ndarray:
+    """Features [N, D] of held-out sound; a UserError if none of it can be used."""
+    parts = [*features(hubert, draw_audio(held_out, HELD_OUT_SECONDS, "held out"))]
+    if not sum(map(len, parts)):
+        raise UserError("corpus", f"{len(held_out)} held-out recordings", "of which none can be used", "give more recordings")
+    return np.concatenate(parts)

@@ -91,6 +91,22 @@ def require_folder(path: str | Path, what: str) -> Path:
     return Path(path)
 
 
+def require_place(path: str | Path, what: str, mark: str | None = None) -> Path:
+    """The path, or a UserError if nothing can be written there: a file is in the way, or a folder that may not be written to.
+
+    mark: a file that is in every folder of this kind; what is there already is replaced only if it is empty or has it.
+    """
+    path = Path(path)
+    if mark is not None and path.is_dir() and not (path / mark).is_file() and any(path.iterdir()):
+        raise UserError(what, path, f"is a folder of other things, without a {mark}", "name an empty or a new folder")
+    there = next(place for place in (path, *path.absolute().parents) if place.exists())
+    if not there.is_dir():
+        raise UserError(what, path, f"{there} is a file", "name a folder")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise UserError(what, path, f"{there} may not be written to", "name another folder, or change its permissions")
+    return path
+
+
 def fingerprint(*parts: bytes) -> str:
     """A short name for content: the first 16 hex digits of SHA-256 over length-prefixed parts."""
     digest = hashlib.sha256()

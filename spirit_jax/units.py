@@ -61,12 +61,20 @@ class SpokenUnits:
 
 
 def _to_codes(speech: SpeechTokens | SpokenUnits) -> None:
-    """Makes each stream an int32 array, or raises a UserError where it is no sequence."""
+    """Makes each stream an int32 array, or raises a UserError where it is no sequence of whole numbers."""
     for name in ("units", "pitch", "style"):
         codes = getattr(speech, name)
         if codes is None:
             continue
-        codes = np.asarray(codes, np.int32)
+        what = f"{type(speech).__name__}.{name}"
+        try:
+            given = np.asarray(codes)
+            with np.errstate(invalid="ignore"):
+                codes = given.astype(np.int32)
+        except (ValueError, TypeError, OverflowError) as error:
+            raise UserError(what, str(codes)[:40], "must be whole numbers", "pass a 1-D array for one utterance") from error
         if codes.ndim != 1:
-            raise UserError(f"{type(speech).__name__}.{name}", codes.shape, "must be one sequence", "pass a 1-D array for one utterance")
+            raise UserError(what, codes.shape, "must be one sequence", "pass a 1-D array for one utterance")
+        if given.dtype.kind in "iuf" and len(other := given[codes != given]):
+            raise UserError(f"{what} code", other[0].item(), "must be a whole number of 32 bits", "mend the codes")
         object.__setattr__(speech, name, codes)

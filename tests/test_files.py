@@ -35,5 +35,18 @@ def test_jsonl_round_trip_and_broken_line(tmp_path):
         list(files.read_jsonl(tmp_path / "y.jsonl"))
 
 
+def test_a_place_for_output(tmp_path):
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full/mine.wav").write_text("precious")
+    for name in ("full", "new/deeper"):
+        assert files.require_place(tmp_path / name, "--out") == tmp_path / name
+    for name, mark, says in (("full", "codec.json", "other things"), ("full/mine.wav", None, "is a file"), ("full/mine.wav/x", None, "is a file")):
+        with pytest.raises(UserError, match=says):
+            files.require_place(tmp_path / name, "--out", mark)
+    (tmp_path / "full/codec.json").write_text("{}")
+    files.require_place(tmp_path / "full", "--out", "codec.json")
+    assert not (tmp_path / "new").exists()
+
+
 def test_fingerprint_keeps_parts_apart():
     assert files.fingerprint(b"ab", b"c") != files.fingerprint(b"a", b"bc")

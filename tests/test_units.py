@@ -25,3 +25,11 @@ def test_each_spoken_unit_has_its_codes():
     for kind in (SpeechTokens, SpokenUnits):
         with pytest.raises(UserError, match=f"{kind.__name__}.units"):
             kind(np.zeros((2, 3)))
+
+
+@pytest.mark.parametrize(("codes", "says"), [([1.5, 2], "1.5"), ([2**40], str(2**40)), ([10**30], "whole"), (["x"], "x"), ([[1], [2, 3]], "whole"),
+                                             ([float("nan")], "nan"), (7, "one sequence")])  # fmt: skip
+def test_codes_are_whole_numbers(codes, says):
+    with pytest.raises(UserError, match=says):
+        SpeechTokens(codes)
+    np.testing.assert_array_equal(SpeechTokens([3.0, 4.0]).units, [3, 4])

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from spirit_jax import config
-from spirit_jax.codec_training.loop import train
+from spirit_jax.codec_training.loop import check, train
 from spirit_jax.codec_training.pitch import PitchPart
 from spirit_jax.codec_training.recipes import PitchRun, StyleRun, VocoderRun
 from spirit_jax.codec_training.style import StylePart
@@ -29,6 +29,7 @@ def run(args: argparse.Namespace) -> int:
     """Checks, tells, trains. Returns 0 also when SIGTERM stopped it: its checkpoint is written."""
     kind, part = PARTS[args.part]
     chosen = config.override(config.load(args.config, kind), args.set)
+    check(chosen, args.out)
     reached = train(part(chosen), args.out)
     if reached < chosen.train.steps:
         print(f"stopped at step {reached:,} of {chosen.train.steps:,}; the same command goes on: {args.out}", file=sys.stderr)

@@ -4,7 +4,6 @@ Legend: S samples.
 """
 
 import dataclasses
-import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,11 +15,11 @@ import numpy as np
 from spirit_jax.codec_training.recipes import CorpusConfig
 from spirit_jax.errors import UserError
 from spirit_jax.files import read_json, read_jsonl
+from spirit_jax.held_out import set_apart
 from spirit_jax.speech import audio
 from spirit_jax.units import SpeechTokens
 
 TRAINING = ("train", "speech")
-SET_APART = 50  # one in so many where the corpus names no held-out split
 LEVEL, PEAK = 0.08, 0.95  # root mean square that recordings are brought to, and their highest peak: units don't tell the level; a choice
 
 
@@ -80,22 +79,17 @@ def read_corpus(cfg: CorpusConfig, fingerprint: str) -> Corpus:
     known = [row for row in rows if row["split"] in TRAINING]
     held_out = [row for row in rows if row["split"] == cfg.held_out]
     if not held_out:
-        held_out = [row for row in known if _is_set_apart(row)]
-        known = [row for row in known if not _is_set_apart(row)]
+        known, held_out = set_apart(known)
     voices = {row["voice"] for row in known}
     chosen = [row for row in held_out if row["voice"] in voices]
     if not known or not chosen:
         rule = f"has {len(known)} recordings to train on and {len(chosen)} of their voices to hold out"
-        raise UserError("corpus.units", folder, rule, f"give recordings, some of the split {cfg.held_out}")
+        raise UserError("corpus.units", folder, rule, f"give more, or a manifest with some of the split {cfg.held_out}")
     return Corpus([*map(_recording, known)], [_recording(row) for row in _spread(chosen, cfg.evaluated)])
 
 
 def _recording(row: dict) -> Recording:
     return Recording(row["id"], row["audio"], row["voice"], SpeechTokens(row["units"], row["pitch"], row["style"]))
-
-
-def _is_set_apart(row: dict) -> bool:
-    return zlib.crc32(row["id"].encode()) % SET_APART == 0
 
 
 def _spread(rows: list[dict], count: int) -> list[dict]:

@@ -18,7 +18,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from spirit_jax.codec_training.recipes import StepsConfig
 from spirit_jax.config import CheckpointConfig, MeshConfig, to_dict
 from spirit_jax.errors import UserError
-from spirit_jax.files import write_json
+from spirit_jax.files import require_place, write_json
 from spirit_jax.progress import Progress
 from spirit_jax.sharding import make_mesh, place_batch
 from spirit_jax.speech.stored_parts import arrays_by_name
@@ -100,19 +100,24 @@ def place(tree: Any, mesh: Mesh) -> Any:
     return jax.tree.map(shape_of, tree)
 
 
-def train(part: Part, out: Path) -> int:
-    """Trains to `train.steps` from the newest checkpoint in `out`, or from the start, and finishes; returns the step reached.
-
-    SIGTERM stops it after the step under way, with a checkpoint. UserErrors before anything is written: a mesh that doesn't fit the rows or
-    the devices, and a folder that holds another run.
-    """
-    config: Config = part.config
+def check(config: Config, out: Path) -> Mesh:
+    """The mesh. UserErrors for one that doesn't fit the rows or the devices, and for a folder that holds another run or can't be written to."""
     mesh = make_mesh(config.mesh)
     parts = mesh.shape["data"] * mesh.shape["fsdp"]
     if config.train.batch_rows % parts:
         fix = f"set it to a multiple of {parts}"
         raise UserError("train.batch_rows", config.train.batch_rows, f"must be divisible by data × fsdp = {parts}", fix)
-    refuse_other(out, config, FREE)
+    refuse_other(require_place(out, "run folder"), config, FREE)
+    return mesh
+
+
+def train(part: Part, out: Path) -> int:
+    """Trains to `train.steps` from the newest checkpoint in `out`, or from the start, and finishes; returns the step reached.
+
+    SIGTERM stops it after the step under way, with a checkpoint. UserErrors, as of `check`, before anything is written.
+    """
+    config: Config = part.config
+    mesh = check(config, out)
     print(part.describe(), flush=True)
     with Checkpoints(out / CHECKPOINTS, config.checkpoint) as checkpoints, stop_on_sigterm() as stop:
         start = checkpoints.latest or 0

@@ -2,9 +2,18 @@
 neighbours. The defaults of sizes and rates are those of the open recipes nearest to the published models; choices say so.
 """
 
+from collections.abc import Sequence
+
 from spirit_jax.config import CheckpointConfig, MeshConfig, part, require_positive
 from spirit_jax.errors import UserError
 from spirit_jax.speech.pitch_vqvae import PitchConfig, StackConfig
+
+
+def _require_counts(prefix: str, **fields: Sequence[int]) -> None:
+    """Raises a UserError for the first field that is empty or holds a number below 1."""
+    for name, values in fields.items():
+        if not values or min(values) < 1:
+            raise UserError(f"{prefix}.{name}", list(values), "must be one or more numbers above 0", "see the defaults in recipes.py")
 
 
 @part
@@ -13,7 +22,7 @@ class CorpusConfig:
 
     units: str = "units"
     codec: str = "codec"
-    held_out: str = "heldout"  # the split that is evaluated; where no row is of it, one recording in 50 is set apart: a choice
+    held_out: str = "heldout"  # the split that is evaluated; where no row is of it, see `held_out.set_apart`
     evaluated: int = 24  # held-out recordings of an evaluation: a choice
 
     def __post_init__(self):
@@ -62,6 +71,11 @@ class GeneratorSizes:
     duration_width: int = 256
     speakers: bool = True  # an embedding for each voice that the corpus names
 
+    def __post_init__(self):
+        require_positive(self, "generator", "channels", "width")
+        _require_counts("generator", rates=self.rates, rate_kernels=self.rate_kernels, block_kernels=self.block_kernels)
+        _require_counts("generator", block_dilations=[step for steps in self.block_dilations for step in steps])
+
 
 @part
 class DiscriminatorSizes:
@@ -77,6 +91,16 @@ class DiscriminatorSizes:
         (128, 15, 1, 1), (128, 41, 2, 4), (256, 41, 2, 16), (512, 41, 4, 16), (1024, 41, 4, 16), (1024, 41, 1, 16), (1024, 5, 1, 1),
     )  # fmt: skip
 
+    def __post_init__(self):
+        require_positive(self, "discriminators", "scales")
+        _require_counts("discriminators", periods=self.periods, period_channels=self.period_channels)
+        _require_counts("discriminators", scale_layers=[size for layer in self.scale_layers for size in layer])
+        inputs = [1, *(layer[0] for layer in self.scale_layers)]
+        for before, (channels, _, _, groups) in zip(inputs, self.scale_layers):
+            if before % groups or channels % groups:
+                rule = f"groups must divide the {before} channels in and the {channels} out"
+                raise UserError("discriminators.scale_layers groups", groups, rule, "set a divisor of both")
+
 
 @part
 class MelConfig:
@@ -85,6 +109,11 @@ class MelConfig:
     bands: int = 80
     window: int = 1024
     hop: int = 256
+
+    def __post_init__(self):
+        require_positive(self, "mel", "bands", "window", "hop")
+        if self.hop > self.window:
+            raise UserError("mel.hop", self.hop, f"must be at most mel.window = {self.window}", "set mel.hop=256")
 
 
 @part

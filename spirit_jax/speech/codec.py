@@ -55,8 +55,12 @@ class Codec(Protocol):
         """
         ...
 
+    def check_voice(self, speaker: int | None, style: int | None) -> None:
+        """Raises the UserErrors that `decode` would, for lack of a vocoder, or of this speaker or style."""
+        ...
+
     def save(self, folder: str | Path) -> None:
-        """Writes the codec's folder whole or not at all."""
+        """Writes the codec's folder whole or not at all. UserError where other things lie in it."""
         ...
 
 

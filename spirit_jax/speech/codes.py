@@ -13,5 +13,8 @@ def read_codes(speech: Codes, units: int, pitches: int, styles: int) -> SpeechTo
     for name, count in (("units", units), ("pitch", pitches), ("style", styles)):
         codes = getattr(read, name)
         if codes is not None and len(unknown := codes[(codes < 0) | (codes >= count)]):
-            raise UserError(f"{name} code", int(unknown[0]), f"must be one of the codec's {count}", "decode with the codec that encoded")
+            rule, fix = f"must be one of the codec's {count}, from 0", "decode with the codec that encoded"
+            if not count:
+                rule, fix = f"this codec has no {name} codes", "leave them out, or decode with the codec that encoded"
+            raise UserError(f"{name} code", int(unknown[0]), rule, fix)
     return read

@@ -12,7 +12,7 @@ import dataclasses
 from pathlib import Path
 
 from spirit_jax.errors import UserError
-from spirit_jax.files import require_folder
+from spirit_jax.files import require_folder, require_place
 from spirit_jax.progress import track
 from spirit_jax.speech.fcpe import load_fcpe
 from spirit_jax.speech.hifigan import read_generator
@@ -58,6 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Reads all parts, writes the codec whole or not at all, and prints its sizes and parts."""
+    require_place(args.out, "codec folder", "codec.json")
     sources = find_sources(args.checkpoints, args.hubert, args.quantizer, args.layer)
     codec = SpeechCodec.assemble(read_parts(sources), Variant(args.variant) if args.variant else None)
     if codec.rates["units"] != UNIT_RATE:

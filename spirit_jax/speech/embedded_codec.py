@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from spirit_jax.errors import UserError
-from spirit_jax.files import fingerprint, read_json, require_file, write_atomically, write_json
+from spirit_jax.files import fingerprint, read_json, require_file, require_place, write_atomically, write_json
 from spirit_jax.speech import audio, mfcc, pieces, pitch, quantizer, vocoder
 from spirit_jax.speech import style as styles
 from spirit_jax.speech.codes import Codes, read_codes
@@ -84,9 +84,7 @@ class EmbeddedCodec:
         The pitch is that of the pitch codes around the mean of the style codes', or even. UserError for a code that the codec hasn't, and for a
         speaker or style: it has one voice.
         """
-        for name, given in (("speaker", speaker), ("style", style)):
-            if given is not None:
-                raise UserError(name, given, "this codec has one voice", "leave it out")
+        self.check_voice(speaker, style)
         speech = read_codes(speech, self.unit_count, self.pitch_count, self.style_count)
         if isinstance(speech, SpokenUnits):
             speech = speech.last(_whole_frames(self.arrays["unit_frames"][speech.units]))
@@ -96,6 +94,12 @@ class EmbeddedCodec:
         ends_FM = np.pad(frames_FM, ((1, 1), (0, 0)), mode="edge")
         smooth_FM = 0.25 * ends_FM[:-2] + 0.5 * frames_FM + 0.25 * ends_FM[2:]
         return vocoder.synthesize(smooth_FM + self.arrays["mel_mean"], self._pitch_of(speech))
+
+    def check_voice(self, speaker: int | None, style: int | None) -> None:
+        """UserError for any: it has one voice."""
+        for name, given in (("speaker", speaker), ("style", style)):
+            if given is not None:
+                raise UserError(name, given, "this codec has one voice", "leave it out")
 
     def _pitch_of(self, speech: SpeechTokens) -> np.ndarray:
         """F0 in Hz of each frame, 0 where the unit is mostly unvoiced: [4 units]."""
@@ -112,6 +116,7 @@ class EmbeddedCodec:
 
     def save(self, folder: str | Path) -> None:
         """Writes codec.json and arrays.npz, whole or not at all."""
+        require_place(folder, "codec folder", "codec.json")
         with write_atomically(folder) as partial:
             partial.mkdir()
             np.savez(partial / "arrays.npz", allow_pickle=False, **self.arrays)

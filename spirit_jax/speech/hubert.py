@@ -47,7 +47,7 @@ def load_hubert(path: str | Path, layer: int | None = None) -> Hubert:
     are missing, surplus or misshapen.
     """
     encoder, eps = _load_folder(path) if Path(path).is_dir() else _load_fairseq(path)
-    return Hubert(encoder, encoder.cfg.layers - 1 if layer is None else layer, eps)
+    return Hubert(encoder, max(1, encoder.cfg.layers - 1) if layer is None else layer, eps)
 
 
 def extract_features(hubert: Hubert, wavs: Sequence[np.ndarray], max_piece: int = MAX_PIECE) -> list[np.ndarray]:

@@ -14,7 +14,7 @@ import jax
 import numpy as np
 
 from spirit_jax.errors import UserError
-from spirit_jax.files import fingerprint, read_json, write_atomically, write_json
+from spirit_jax.files import fingerprint, read_json, require_place, write_atomically, write_json
 from spirit_jax.speech import fcpe as fcpe_tracker
 from spirit_jax.speech import pieces, pitch_vqvae
 from spirit_jax.speech.audio import BadAudio
@@ -26,7 +26,7 @@ from spirit_jax.speech.pitch import HOP, track_f0
 from spirit_jax.speech.pitch_vqvae import PitchVqVae
 from spirit_jax.speech.stored_parts import load_part, part_fingerprint, save_part
 from spirit_jax.speech.style_encoder import StyleEncoder, encode_style
-from spirit_jax.speech.synthesis import Utterance, generate
+from spirit_jax.speech.synthesis import Utterance, generate, voice_of
 from spirit_jax.speech.unit_quantizers import UnitQuantizer, fill_blanks
 from spirit_jax.speech.wav2vec2_rows import mix_down
 from spirit_jax.units import MISSING_STYLES, SAMPLE_RATE, STYLE_RATE, SpeechTokens, SpokenUnits
@@ -113,6 +113,7 @@ class SpeechCodec:
 
     def save(self, folder: str | Path) -> None:
         """Writes codec.json and the weights of all parts, whole or not at all."""
+        require_place(folder, "codec folder", "codec.json")
         with write_atomically(folder) as partial:
             (partial / WEIGHTS).mkdir(parents=True)
             parts = {name: save_part(partial / WEIGHTS / name, part) for name, part in _named(self.parts).items()}
@@ -183,6 +184,10 @@ class SpeechCodec:
         utterance = Utterance(units, streams.get("pitch"), streams.get("style"), speaker, style)
         return generate(self._vocoder, utterance, predict_durations=predict, deduplicate=False)
 
+    def check_voice(self, speaker: int | None, style: int | None) -> None:
+        """UserError where the codec has no vocoder, or that one no such speaker or manner."""
+        voice_of(self._vocoder.cfg, speaker, style)
+
     def f0_tracks(self, wavs: Sequence[np.ndarray]) -> list[tuple[np.ndarray, np.ndarray]]:
         """F0 in Hz and voicing (0 or 1) at 200 Hz of each wav, as the pitch codes' encoder wants them: filled, or 0 where unvoiced."""
         fill = self._pitch.cfg.interpolated
@@ -236,7 +241,7 @@ class SpeechCodec:
         if self.variant is Variant.EXPRESSIVE:
             generator = self.parts.vocoder_expressive or generator
         if generator is None:
-            raise UserError("codec vocoder", None, f"this codec has none for {self.variant.value}", "convert the HiFi-GAN folder with it")
+            raise UserError("codec vocoder", None, f"this codec has none for {self.variant.value}", "convert a HiFi-GAN with it, or train one")
         return for_cpu(generator) if jax.default_backend() == "cpu" else generator
 
     @property

@@ -15,12 +15,13 @@ DEAD = 0.02  # a code with less than so much of the mean share begins anew; a ch
 class StreamingKmeans:
     """Centres that each new batch moves: a centre is the mean of all points that were nearest to it when they came.
 
-    The same for the same points in the same order and the same seed.
+    first_KD: where they began, as k-means++ drew them from the first batch. The same for the same points in the same order and the same seed.
     """
 
     def __init__(self, codes: int, seed: int):
         self.codes, self.rng, self.seed = codes, np.random.default_rng(seed), seed
-        self.centers_KD, self.points, self.restarts = np.zeros((0, 0), np.float32), 0, 0
+        self.first_KD = self.centers_KD = np.zeros((0, 0), np.float32)
+        self.points = self.restarts = 0
         self._waiting: list[np.ndarray] = []
 
     @property
@@ -65,7 +66,7 @@ class StreamingKmeans:
         """K-means++ on the first batch."""
         if len(x_ND) < self.codes:
             raise UserError("k-means points", len(x_ND), f"must be at least the number of codes, {self.codes}", "give more audio")
-        self.centers_KD = train_kmeans(x_ND, self.codes, self.seed, iterations=0)
+        self.first_KD = self.centers_KD = train_kmeans(x_ND, self.codes, self.seed, iterations=0)
         self.count_K = np.zeros(self.codes)
         self.share_K = np.full(self.codes, 1 / self.codes)
 

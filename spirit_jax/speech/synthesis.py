@@ -15,6 +15,7 @@ from spirit_jax.errors import UserError
 from spirit_jax.speech.hifigan import Generator, GeneratorConfig
 from spirit_jax.speech.rows import calls, lengths_of, stack
 
+CALLED = {"dict": "unit codes", "f0_dict": "pitch codes", "style_dict": "style codes", "spkr": "speaker", "style": "style id"}  # by table
 DEFAULTS = {"spkr": 2, "style": 8}  # the published release's speaker and style id where none is given [B]
 SHORTEST, LONGEST = 32, 1024  # frames of a compiled call; more are made in pieces that overlap by all that a sample depends on
 Codes = str | Sequence[int] | Sequence[str] | np.ndarray  # "3 4 5", [3, 4, 5] or ["3", "4", "5"]
@@ -87,22 +88,29 @@ def _check(cfg: GeneratorConfig, utterance: Utterance, deduplicate: bool) -> dic
     if not len(units_N):
         raise UserError("unit codes", utterance.units, "nothing is to be spoken", "pass at least one unit")
     codes = {"dict": units_N}
-    for name, what, given in (("f0_dict", "pitch codes", utterance.pitch), ("style_dict", "style codes", utterance.style)):
+    for name, given in (("f0_dict", utterance.pitch), ("style_dict", utterance.style)):
         if (given is not None) != (name in cfg.tables):
             rule = "this generator needs them" if name in cfg.tables else "this generator has no embedding for them"
-            raise UserError(what, given, rule, "pass the codes that belong to this checkpoint")
+            raise UserError(CALLED[name], given, rule, "pass the codes that belong to this checkpoint")
         if given is not None:
-            codes[name] = parse_codes(given, what)
-    for name, what, given in (("spkr", "speaker", utterance.speaker), ("style", "style id", utterance.style_id)):
-        if name in cfg.tables:
-            codes[name] = np.array(min(DEFAULTS[name], cfg.tables[name] - 1) if given is None else given, np.int32)
-        elif given is not None:
-            raise UserError(what, given, "this generator has no such embedding", "leave it out")
+            codes[name] = parse_codes(given, CALLED[name])
     for name, values in codes.items():
-        if np.any((values < 0) | (values >= cfg.tables[name])):
-            raise UserError(
-                f"generator codes for {name}", [*values.reshape(-1)[:8]], f"must be 0 to {cfg.tables[name] - 1}", "use this checkpoint's codes"
-            )
+        if len(unknown := values[(values < 0) | (values >= cfg.tables[name])]):
+            raise UserError(CALLED[name], int(unknown[0]), f"must be 0 to {cfg.tables[name] - 1}", "use this checkpoint's codes")
+    return codes | voice_of(cfg, utterance.speaker, utterance.style_id)
+
+
+def voice_of(cfg: GeneratorConfig, speaker: int | None, style_id: int | None) -> dict[str, np.ndarray]:
+    """Speaker and style id by their tables, where the generator has those, as arrays of no axis. UserError for one that it hasn't."""
+    codes = {}
+    for name, given in (("spkr", speaker), ("style", style_id)):
+        if name in cfg.tables:
+            number = min(DEFAULTS[name], cfg.tables[name] - 1) if given is None else given
+            if not 0 <= number < cfg.tables[name]:
+                raise UserError(CALLED[name], number, f"must be 0 to {cfg.tables[name] - 1}", "name one that this vocoder has")
+            codes[name] = np.array(number, np.int32)
+        elif given is not None:
+            raise UserError(CALLED[name], given, "this vocoder has none to choose from", "leave it out")
     return codes
 
 
@@ -111,7 +119,7 @@ def _repeat(codes: dict[str, np.ndarray], durations_N: np.ndarray) -> dict[str, 
     for name, values in codes.items():
         if values.ndim and len(values) != len(durations_N):
             rule = f"with predicted durations there must be one for each of the {len(durations_N)} units (after deduplication, if that is asked for)"
-            raise UserError(f"generator codes for {name}", f"{len(values)} of them", rule, "pass one for each unit, or deduplicate=False")
+            raise UserError(CALLED[name], f"{len(values)} of them", rule, "pass one for each unit, or deduplicate=False")
     return {name: np.repeat(values, durations_N) if values.ndim else values for name, values in codes.items()}
 
 
@@ -124,7 +132,7 @@ def line_up(cfg: GeneratorConfig, codes: dict[str, np.ndarray]) -> dict[str, np.
             values = codes[name]
             if abs(frames * cfg.hop - len(values) * hop) > hop:
                 rule = f"at {hop} samples each they must fit {frames} units of {cfg.hop} samples to within one code"
-                raise UserError(f"generator codes for {name}", f"{len(values)} of them", rule, "pass the streams of one utterance")
+                raise UserError(CALLED[name], f"{len(values)} of them", rule, "pass the streams of one utterance")
             lined_up[name] = values[np.minimum(np.arange(frames) * cfg.hop // hop, len(values) - 1)]
     return lined_up
 

@@ -12,12 +12,12 @@ import jax
 import numpy as np
 
 from spirit_jax.errors import UserError
-from spirit_jax.files import read_json, write_atomically, write_json
+from spirit_jax.files import read_json, require_place, write_atomically, write_json
 from spirit_jax.speech.codes import Codes, read_codes
 from spirit_jax.speech.embedded_codec import EmbeddedCodec
 from spirit_jax.speech.hifigan import Generator, for_cpu
 from spirit_jax.speech.stored_parts import load_part, save_part
-from spirit_jax.speech.synthesis import Utterance, generate
+from spirit_jax.speech.synthesis import Utterance, generate, voice_of
 from spirit_jax.units import SpeechTokens, SpokenUnits
 
 ENCODER, WEIGHTS = "encoder", "weights"
@@ -83,12 +83,18 @@ class VocodedCodec:
         utterance = Utterance(speech.units, pitches, styles, speaker, style)
         return generate(self._fastest, utterance, predict_durations=spoken, deduplicate=False)
 
+    def check_voice(self, speaker: int | None, style: int | None) -> None:
+        """UserError for a speaker that isn't one of `voices`, and for a style."""
+        voice_of(self.generator.cfg, speaker, style)
+
     def save(self, folder: str | Path) -> None:
         """Writes the folder, whole or not at all."""
+        require_place(folder, "codec folder", "codec.json")
         with write_atomically(folder) as partial:
             partial.mkdir()
             self.encoder.save(partial / ENCODER)
             about = {"kind": "vocoded", "fingerprint": self.fingerprint, "voices": self.voices}
+            about |= {"unit_count": self.unit_count, "pitch_count": self.pitch_count, "style_count": self.style_count}
             about |= {"usual_pitch": self.usual_pitch, "usual_style": self.usual_style}
             write_json(partial / "codec.json", about | {"vocoder": save_part(partial / WEIGHTS, self.generator)})
 

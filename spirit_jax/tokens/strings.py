@@ -67,7 +67,8 @@ def parse_stream(string: str) -> tuple[np.ndarray, np.ndarray]:
     kind_N, values = _split(string)
     for kind, value in zip(kind_N, values):
         if not (value.isascii() and value.isdecimal() and len(value) < 10):
-            raise UserError("speech token", f"[{MARKS[kind]}{value}]", "must hold a number", "mend the string")
+            rule = "must hold a number, and text behind it begin with [Text]"
+            raise UserError("speech token", f"[{MARKS[kind]}{value[:20]}]", rule, "mend the string")
     return kind_N, np.array([int(value) for value in values], np.int32)
 
 

@@ -34,7 +34,11 @@ def refuse_other(out: Path, config: Any, free: tuple[str, ...]) -> None:
         if has_steps(out):
             raise UserError("run folder", out, "has checkpoints but no config.json", "use another --out")
         return
-    there, here = (_flat(to_dict(c)) for c in (from_dict(read_json(out / "config.json"), type(config)), config))
+    try:
+        there = _flat(to_dict(from_dict(read_json(out / "config.json"), type(config))))
+    except UserError as error:
+        raise UserError("run folder", out, f"holds something else than such a run ({error})", "use another --out") from error
+    here = _flat(to_dict(config))
     differing = [key for key in sorted(there.keys() | here.keys()) if there.get(key) != here.get(key) and not key.startswith(free)]
     if differing:
         shown = ", ".join(f"{key} {json.dumps(there.get(key))} there, {json.dumps(here.get(key))} here" for key in differing)

@@ -11,7 +11,7 @@ import argparse
 from pathlib import Path
 
 from spirit_jax.errors import UserError
-from spirit_jax.files import read_jsonl
+from spirit_jax.files import read_jsonl, require_place
 from spirit_jax.speech.codec import Codec, load_codec
 from spirit_jax.speech.codes import read_codes
 from spirit_jax.tokens.strings import parse
@@ -36,11 +36,13 @@ def add_voice(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Prints a JSON line an utterance: {"wav", "seconds"}. Lines that say why a file has no codes are passed over."""
-    if not args.files and not args.tokens:
-        raise UserError("utterances", "none", "need at least one", 'give a FILE that encode printed, or --tokens "[Hu3]..."')
-    named = [("tokens", parse(string)) for string in args.tokens]
+    named = [("tokens", parse(string.strip())) for string in args.tokens]
     named += [_read_row(row, path) for path in args.files for row in read_jsonl(path) if "error" not in row]
+    if not named:
+        raise UserError("utterances", "none", "need at least one", 'give a FILE with codes that encode printed, or --tokens "[Hu3]..."')
+    require_place(args.out, "--out")
     codec = load_codec(args.codec)
+    codec.check_voice(args.speaker, args.style)
     _check(codec, [speech for _, speech in named])
     for name, (_, speech) in zip(wav_names([stem for stem, _ in named]), named):
         print_line(write_wav(args.out, name, codec.decode(speech, args.speaker, args.style)))

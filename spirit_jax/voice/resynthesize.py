@@ -6,6 +6,7 @@ python -m spirit_jax resynthesize a.wav b.flac --codec codec --out resynthesized
 import argparse
 from pathlib import Path
 
+from spirit_jax.files import require_place
 from spirit_jax.speech.codec import load_codec
 from spirit_jax.voice import encode
 from spirit_jax.voice.decode import add_voice
@@ -21,7 +22,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Prints a JSON line a file: {"audio", "wav", "seconds"}, or {"audio", "error", "detail"} and goes on."""
+    require_place(args.out, "--out")
     codec = load_codec(args.codec)
+    codec.check_voice(args.speaker, args.style)
     for name, heard in zip(wav_names([Path(path).stem for path in args.files]), hear(codec, args.files)):
         if heard.speech is None:
             print_line(heard.about)

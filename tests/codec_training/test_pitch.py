@@ -7,15 +7,17 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from spirit_jax.codec_training.loop import train
 from spirit_jax.codec_training.pitch import PitchPart, update_codebook
 from spirit_jax.codec_training.recipes import AdamConfig, CorpusConfig, PitchRun, StepsConfig
+from spirit_jax.config import to_dict
 from spirit_jax.errors import UserError
+from spirit_jax.files import write_json
 from spirit_jax.speech.codec import load_codec
 from spirit_jax.speech.pitch_vqvae import PitchConfig, StackConfig
 from spirit_jax.speech.speech_codec import SpeechCodec, Variant
 from tests.codec_training.world import ONE, rows_of, write_corpus
 from tests.speech.tiny_codec import tiny_parts
+from tests.verbs import run_verb
 
 STACK = StackConfig(inner_width=16, width=8, downs=4, stride=2, depth=1, hidden_width=16, dilation_growth=3)
 
@@ -35,7 +37,8 @@ def recipe(units, codec, steps):
 def test_training_improves_held_out_pitch_and_makes_a_codec_expressive(tmp_path):
     codec = SpeechCodec.assemble(dataclasses.replace(tiny_parts(), pitch=None), Variant.BASE)
     units, folder = write_corpus(tmp_path / "corpus", codec)
-    assert train(PitchPart(recipe(units, folder, 200)), tmp_path / "run") == 200
+    write_json(tmp_path / "recipe.json", to_dict(recipe(units, folder, 200)))
+    assert run_verb("train-pitch", UNITS_DIR=units, CODEC=folder, CONFIG=tmp_path / "recipe.json", OUT=tmp_path / "run") == 0
     rows = rows_of(tmp_path / "run")
     assert rows[-1]["held_out_f0_error_hz"] < 0.85 * rows[-1]["held_out_f0_error_hz_of_mean"]
     assert rows[-1]["held_out_f0_error_hz"] < 0.85 * rows[0]["held_out_f0_error_hz"]

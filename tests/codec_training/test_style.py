@@ -5,16 +5,18 @@ import dataclasses
 import pytest
 
 from spirit_jax.codec_training import style
-from spirit_jax.codec_training.loop import train
 from spirit_jax.codec_training.recipes import AdamConfig, CorpusConfig, StepsConfig, StyleRun
 from spirit_jax.codec_training.style import StylePart
+from spirit_jax.config import to_dict
 from spirit_jax.errors import UserError
+from spirit_jax.files import write_json
 from spirit_jax.speech.codec import load_codec
 from spirit_jax.speech.hubert import Hubert
 from spirit_jax.speech.speech_codec import SpeechCodec, Variant
 from tests.codec_training.world import ONE, make_wav, rows_of, write_corpus
-from tests.speech.encoders import AT_25_HZ, random_encoder
+from tests.speech.encoders import AT_25_HZ, random_encoder, store_encoder
 from tests.speech.tiny_codec import AT_50_HZ, tiny_parts
+from tests.verbs import run_verb
 
 
 def recipe(units, codec, steps, **changes):
@@ -39,10 +41,12 @@ def corpus(tmp_path):
 
 
 @pytest.mark.slow
-def test_the_student_tells_held_out_codes(corpus, tmp_path, monkeypatch):
-    encoder = random_encoder(AT_50_HZ, 1)  # the student begins as the teacher: what is left to learn holds on other sound too
-    monkeypatch.setattr(style, "load_hubert", lambda path, layer=None: Hubert(encoder, 1))
-    assert train(StylePart(recipe(*corpus, 150)), tmp_path / "run") == 150
+def test_the_student_tells_held_out_codes(corpus, tmp_path):
+    encoder = store_encoder(tmp_path / "encoder", AT_50_HZ, 1)
+    write_json(tmp_path / "recipe.json", to_dict(recipe(*corpus, 150)))
+    both = {"TEACHER": encoder, "STUDENT": encoder}  # the student begins as the teacher: what is left to learn holds on other sound too
+    words = {"UNITS_DIR": corpus[0], "CODEC": corpus[1], "CONFIG": tmp_path / "recipe.json", "OUT": tmp_path / "run"}
+    assert run_verb("train-style", **words, **both) == 0
     before, after = rows_of(tmp_path / "run")[0], rows_of(tmp_path / "run")[-1]
     assert after["held_out_accuracy"] > before["held_out_accuracy"]
     assert after["held_out_accuracy"] > after["held_out_accuracy_of_commonest"] + 0.1

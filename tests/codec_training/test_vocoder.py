@@ -12,10 +12,12 @@ import pytest
 from spirit_jax.codec_training.loop import train
 from spirit_jax.codec_training.recipes import GeneratorSizes
 from spirit_jax.codec_training.vocoder import VocoderPart
-from spirit_jax.config import MeshConfig
+from spirit_jax.config import MeshConfig, to_dict
 from spirit_jax.errors import UserError
+from spirit_jax.files import write_json
 from spirit_jax.speech.codec import load_codec
 from tests.codec_training.world import make_wav, rows_of, vocoder_run
+from tests.verbs import run_verb
 
 
 @pytest.fixture
@@ -26,7 +28,8 @@ def corpus(embedded_corpus):
 @pytest.mark.slow
 def test_training_improves_held_out_figures_and_makes_a_codec(corpus, tmp_path):
     out = tmp_path / "run"
-    assert train(VocoderPart(vocoder_run(*corpus, 110, adversarial_from=90)), out) == 110
+    write_json(tmp_path / "recipe.json", to_dict(vocoder_run(*corpus, 110, adversarial_from=90)))
+    assert run_verb("train-vocoder", UNITS_DIR=corpus[0], CODEC=corpus[1], CONFIG=tmp_path / "recipe.json", OUT=out) == 0
     rows = rows_of(out)
     before, after = rows[0], rows[-1]
     assert after["held_out_mel"] < 0.8 * before["held_out_mel"]

@@ -1,11 +1,14 @@
 """Small encoders with random weights."""
 
 import dataclasses
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from safetensors.numpy import save_file
 
+from spirit_jax.files import write_json
 from spirit_jax.speech.wav2vec2 import Wav2Vec2
 from spirit_jax.speech.wav2vec2_config import ConvNorm, ConvShape, Wav2Vec2Config
 
@@ -35,6 +38,20 @@ class Varied:
 
 def random_encoder(cfg: Wav2Vec2Config = TINY, seed: int = 0) -> Wav2Vec2:
     return Wav2Vec2(Varied(seed), cfg)
+
+
+def store_encoder(folder: Path, cfg: Wav2Vec2Config, seed: int = 0) -> Path:
+    """A Hugging Face folder of `random_encoder(cfg, seed)`, its weights by fairseq's names."""
+    given = Varied(seed)
+    Wav2Vec2(given, cfg)
+    folder.mkdir()
+    save_file({**given.arrays, **{f"{name}.weight": kernel for name, kernel in given.kernels.items()}}, folder / "model.safetensors")
+    sizes = {"hidden_size": cfg.width, "intermediate_size": cfg.mlp_width, "num_attention_heads": cfg.heads, "num_hidden_layers": cfg.layers}
+    positions = {"num_conv_pos_embeddings": cfg.position_taps, "num_conv_pos_embedding_groups": cfg.position_groups}
+    channels, taps, strides = zip(*((conv.channels, conv.taps, conv.stride) for conv in cfg.convs))
+    write_json(folder / "config.json", {**sizes, **positions, "conv_dim": channels, "conv_kernel": taps, "conv_stride": strides})
+    write_json(folder / "preprocessor_config.json", {"do_normalize": False})
+    return folder
 
 
 def random_wavs(*lengths: int, seed: int = 0) -> list[np.ndarray]:

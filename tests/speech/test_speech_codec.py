@@ -97,7 +97,7 @@ def test_speaker_and_style():
     np.testing.assert_array_equal(usual, base.decode(units, speaker=2, style=MANNERS - 1))
     assert not np.array_equal(usual, base.decode(units, speaker=0))
     assert not np.array_equal(usual, base.decode(units, style=0))
-    with pytest.raises(UserError, match="spkr"):
+    with pytest.raises(UserError, match="speaker = 3: must be 0 to 2"):
         base.decode(units, speaker=SPEAKERS)
     with pytest.raises(UserError, match="style id = 1"):
         tiny_codec().decode(units, style=1)
@@ -126,7 +126,7 @@ def test_codes_out_of_range_are_named():
     for codes, says in (((np.array([UNITS + 1]),), "units code = 21"), ((np.array([1]), np.array([PITCHES])), "pitch code = 12")):
         with pytest.raises(UserError, match=says):
             tiny_codec().decode(SpokenUnits(*codes))
-    with pytest.raises(UserError, match="pitch code = 1"):
+    with pytest.raises(UserError, match="pitch code = 1: this codec has no pitch codes"):
         tiny_codec(Variant.BASE).decode(SpokenUnits(np.array([1]), np.array([1])))
 
 
@@ -135,8 +135,9 @@ def test_a_vocoder_of_units_stands_in():
     units = np.array([3, 3, 7])
     np.testing.assert_array_equal(codec.decode(SpokenUnits(units, units, units)), tiny_codec(Variant.BASE).decode(SpokenUnits(units)))
     mute = SpeechCodec.assemble(dataclasses.replace(tiny_parts(), vocoder_expressive=None, vocoder_base=None))
-    with pytest.raises(UserError, match="vocoder"):
-        mute.decode(SpokenUnits(units))
+    for speak in (lambda: mute.decode(SpokenUnits(units)), lambda: mute.check_voice(None, None)):
+        with pytest.raises(UserError, match="codec vocoder = None"):
+            speak()
     assert mute.fingerprint == codec.fingerprint == tiny_codec().fingerprint
 
 
@@ -173,6 +174,13 @@ def test_parts_that_do_not_belong_together():
             dataclasses.replace(parts, **changes)
     with pytest.raises(UserError, match="variant = expressive"):
         SpeechCodec.assemble(Parts(parts.hubert, parts.quantizer), Variant.EXPRESSIVE)
+
+
+def test_a_folder_of_other_things_is_left_alone(tmp_path):
+    (tmp_path / "recording.wav").write_text("precious")
+    with pytest.raises(UserError, match="other things"):
+        tiny_codec().save(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["recording.wav"]
 
 
 def test_a_spoilt_folder_is_told(stored, tmp_path):

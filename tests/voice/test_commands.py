@@ -68,17 +68,39 @@ def test_resynthesize(room, tmp_path, monkeypatch, capsys):
         ([], "utterances"),
         (["--tokens", "[Hu900]"], "units code = 900"),
         (["--tokens", "hello"], "no units"),
-        (["--tokens", "[Hu3]", "--speaker", "7"], "spkr"),
+        (["--tokens", "[Hu3]", "--speaker", "7"], "speaker = 7"),
         (["CODES"], "audio and units"),
+        (["ERRORS"], "need at least one"),
+        (["--tokens", "[Hu3] and text"], "begin with [Text]"),
+        (["--tokens", "[Hu3]", "--style", "1"], "style id = 1"),
     ],
 )
 def test_mistakes_write_nothing(room, tmp_path, monkeypatch, capsys, words, says):
     (tmp_path / "codes.jsonl").write_text('{"audio": "a.wav"}\n')
-    words = [str(tmp_path / "codes.jsonl") if word == "CODES" else word for word in words]
+    (tmp_path / "errors.jsonl").write_text('{"audio": "a.wav", "error": "empty", "detail": ""}\n')
+    places = {"CODES": "codes.jsonl", "ERRORS": "errors.jsonl"}
+    words = [str(tmp_path / places[word]) if word in places else word for word in words]
     code, _, err = command(monkeypatch, capsys, "decode", *words, "--codec", room / "codec", "--out", tmp_path / "out")
     assert code == 2
     assert says in err
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(("words", "says"), [(["--speaker", "3"], "speaker = 3"), (["--out", "FILE"], "is a file")])
+def test_resynthesis_refuses_before_it_encodes(room, tmp_path, monkeypatch, capsys, words, says):
+    words = [str(room / "a.wav") if word == "FILE" else word for word in words]
+    args = ["resynthesize", room / "a.wav", "--codec", room / "codec", "--out", tmp_path / "out", *words]
+    code, lines, err = command(monkeypatch, capsys, *args)
+    assert (code, lines) == (2, [])
+    assert says in err
+    assert not (tmp_path / "out").exists()
+
+
+def test_text_between_tokens_is_passed_over(room, tmp_path, monkeypatch, capsys):
+    strings = ["[Speech][Hu3][Hu5][Text] and on [Speech][Hu5]\n", "[Hu3][Hu5][Hu5]"]
+    code, lines, _ = command(monkeypatch, capsys, "decode", "--tokens", *strings, "--codec", room / "codec", "--out", tmp_path)
+    assert code == 0
+    np.testing.assert_array_equal(*(audio.load(line["wav"]) for line in lines))
 
 
 def test_names_do_not_collide():
