@@ -6,6 +6,9 @@ import logging
 import sys
 
 from spirit_jax.errors import Halted, UserError
+from spirit_jax.files import require_writable
+
+MISPLACED = (NotADirectoryError, FileExistsError, IsADirectoryError, PermissionError)
 
 
 class Parser(argparse.ArgumentParser):
@@ -18,7 +21,11 @@ class Parser(argparse.ArgumentParser):
 
 
 def run(prog: str, description: str, commands: dict[str, tuple[str, str]], argv: list[str]) -> int:
-    """Parses `argv` for one of `commands` (name -> module, help) and runs it. UserErrors become one line and exit code 2, Halted one and 1."""
+    """Parses `argv` for one of `commands` (name -> module, help) and runs it. UserErrors become one line and exit code 2, Halted one and 1.
+
+    So do errors of the system: 2 for a place that can't be what the command needs, 1 for the others, such as a full disk. What is to be written is
+    checked before the command begins.
+    """
     logging.getLogger("absl").setLevel(logging.CRITICAL)  # Orbax warns of its own temporary folders; what fails is raised, and told in a line
     parser = Parser(prog=prog, description=description)
     rooms = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=Parser)
@@ -30,6 +37,8 @@ def run(prog: str, description: str, commands: dict[str, tuple[str, str]], argv:
             module.add_arguments(room)
     args = parser.parse_args(argv)
     try:
+        if getattr(args, "out", None) is not None:
+            require_writable(args.out)
         return module.run(args) or 0
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -37,3 +46,6 @@ def run(prog: str, description: str, commands: dict[str, tuple[str, str]], argv:
     except Halted as halted:
         print(f"error: {halted}", file=sys.stderr)
         return 1
+    except OSError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2 if isinstance(error, MISPLACED) else 1

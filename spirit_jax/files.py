@@ -107,6 +107,16 @@ def require_place(path: str | Path, what: str, mark: str | None = None) -> Path:
     return path
 
 
+def require_writable(path: str | Path) -> Path:
+    """The path, or a UserError if neither it nor a file or folder below it could be made: a file is in its way, or no permission."""
+    nearest = next(place for place in (Path(path).absolute(), *Path(path).absolute().parents) if place.exists())
+    if nearest != Path(path).absolute() and not nearest.is_dir():
+        raise UserError("output", path, f"{nearest} is no folder", "choose another place")
+    if not os.access(nearest, os.W_OK):
+        raise UserError("output", path, f"{nearest} can't be written", "choose another place, or change its permissions")
+    return Path(path)
+
+
 def fingerprint(*parts: bytes) -> str:
     """A short name for content: the first 16 hex digits of SHA-256 over length-prefixed parts."""
     digest = hashlib.sha256()

@@ -1,10 +1,12 @@
 """A file is written whole or not at all."""
 
 import contextlib
+import sys
+from types import SimpleNamespace
 
 import pytest
 
-from spirit_jax import files
+from spirit_jax import commands, files
 from spirit_jax.errors import UserError
 
 
@@ -50,3 +52,22 @@ def test_a_place_for_output(tmp_path):
 
 def test_fingerprint_keeps_parts_apart():
     assert files.fingerprint(b"ab", b"c") != files.fingerprint(b"a", b"bc")
+
+
+def test_a_place_that_can_hold_no_output_is_told_first(tmp_path):
+    (tmp_path / "file").write_text("")
+    assert files.require_writable(tmp_path / "a/b/c") == tmp_path / "a/b/c"
+    assert files.require_writable(tmp_path / "file") == tmp_path / "file"
+    with pytest.raises(UserError, match="is no folder"):
+        files.require_writable(tmp_path / "file/sub")
+
+
+@pytest.mark.parametrize(("error", "code"), [(NotADirectoryError, 2), (OSError, 1)])
+def test_errors_of_the_system_are_one_line(monkeypatch, capsys, error, code):
+    def fail(args):
+        raise error(28, "No space left", "there")
+
+    module = SimpleNamespace(add_arguments=lambda parser: None, run=fail)
+    monkeypatch.setitem(sys.modules, "failing", module)
+    assert commands.run("x", "", {"fail": ("failing", "fails")}, ["fail"]) == code
+    assert capsys.readouterr().err == f"error: {error(28, 'No space left', 'there')}\n"
