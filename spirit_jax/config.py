@@ -31,8 +31,9 @@ def part(cls: type[T]) -> type[T]:
 def require_positive(values: Any, prefix: str, *names: str) -> None:
     """Raises a UserError for the first named field that is not above 0."""
     for name in names:
-        if not getattr(values, name) > 0:
-            raise UserError(f"{prefix}.{name}", getattr(values, name), "must be above 0", f"set {prefix}.{name} to a positive number")
+        value = getattr(values, name)
+        if not isinstance(value, (int, float)) or not value > 0:
+            raise UserError(f"{prefix}.{name}", value, "must be a number above 0", f"set {prefix}.{name} to a positive number")
 
 
 class Dtype(enum.Enum):

@@ -222,6 +222,8 @@ def _f0(model: Fcpe, wav_BS: jax.Array, samples_B: jax.Array, frames_B: jax.Arra
 def _read(path: Path) -> Any:
     """The checkpoint's content."""
     if path.suffix in (".whl", ".zip") and path.is_file():
+        if not zipfile.is_zipfile(path):
+            raise UserError("FCPE wheel", path, "is no zip file", "pip download torchfcpe==0.0.4 --no-deps")
         with zipfile.ZipFile(path) as wheel, tempfile.TemporaryDirectory() as folder:
             names = [name for name in wheel.namelist() if name.startswith(ASSETS) and name.endswith(".pt")]
             if len(names) != 1:

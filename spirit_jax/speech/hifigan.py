@@ -219,6 +219,7 @@ def read_generator(folder: str | Path) -> Generator:
     cfg = GeneratorConfig.from_json(read_json(folder / CONFIG))
     content = read_pickle(folder / WEIGHTS)
     require_keys(content, folder / WEIGHTS, ["generator"])
+    require_keys(content["generator"], f"{folder / WEIGHTS} generator")
     tensors = Tensors(folder / WEIGHTS, content["generator"])
     generator = Generator(cfg, Stored(tensors))
     tensors.finish()

@@ -73,6 +73,8 @@ def extract_features(hubert: Hubert, wavs: Sequence[np.ndarray], max_piece: int 
 def _load_fairseq(path: str | Path) -> tuple[Wav2Vec2, float | None]:
     content = read_pickle(path)
     require_keys(content, path, ("model_cfg", "task_cfg", "model_weight"))
+    for key in ("model_cfg", "task_cfg", "model_weight"):
+        require_keys(content[key], f"{path} {key}")
     rate = content["task_cfg"].get("sample_rate", SAMPLE_RATE)
     if rate != SAMPLE_RATE:
         raise UserError(f"{path} task_cfg sample_rate", rate, f"must be {SAMPLE_RATE}", "use a checkpoint for 16 kHz speech")

@@ -14,6 +14,7 @@ import numpy as np
 import yaml
 from flax import nnx
 
+from spirit_jax.config import require_positive
 from spirit_jax.errors import UserError
 from spirit_jax.files import require_file, require_folder
 from spirit_jax.speech.convolution import TransposedConv, param
@@ -39,6 +40,9 @@ class StackConfig:
     depth: int
     hidden_width: int  # inside a residual block
     dilation_growth: int
+
+    def __post_init__(self):
+        require_positive(self, "pitch stack", *(field.name for field in dataclasses.fields(self)))
 
     @classmethod
     def from_yaml(cls, values: Mapping[str, Any], where: str) -> "StackConfig":
@@ -185,6 +189,7 @@ def load_pitch_vqvae(folder: str | Path) -> PitchVqVae:
     cfg = PitchConfig.from_yaml(_read_yaml(folder / CONFIG))
     content = read_pickle(folder / WEIGHTS)
     require_keys(content, folder / WEIGHTS, ["model"])
+    require_keys(content["model"], f"{folder / WEIGHTS} model")
     tensors = Tensors(folder / WEIGHTS, content["model"])
     model = PitchVqVae(cfg, Stored(tensors))
     tensors.finish()

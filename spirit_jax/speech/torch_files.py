@@ -5,6 +5,7 @@ PyTorch is imported only when a pickle is read (requirements-parity.txt); safete
 
 import contextlib
 import pickle
+import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -32,8 +33,12 @@ class Tensors:
         if name not in self.arrays:
             raise UserError(f"{self.where} weight {name}", "absent", f"is needed, with shape {shape}", "use a complete checkpoint")
         array = self.arrays[name]
+        if not isinstance(array, np.ndarray):
+            raise UserError(f"{self.where} weight {name}", type(array).__name__, "must be an array", "use a checkpoint of the published kind")
         if array.shape != shape:
             raise UserError(f"{self.where} weight {name}", array.shape, f"must have shape {shape} by its configuration", "use the matching pair")
+        if not np.isfinite(array).all():
+            raise UserError(f"{self.where} weight {name}", np.count_nonzero(~np.isfinite(array)), "numbers are NaN or infinite", "fetch it again")
         self.left.discard(name)
         return np.asarray(array, np.float32)
 
@@ -59,13 +64,14 @@ def read_pickle(path: str | Path, numpy_arrays: bool = False) -> Any:
     except ImportError as error:
         raise UserError("weight file", path, "a torch file needs PyTorch to be read", "pip install -r requirements-parity.txt") from error
     try:
-        with _numpy_allowed(torch) if numpy_arrays else contextlib.nullcontext():
+        with warnings.catch_warnings(), _numpy_allowed(torch) if numpy_arrays else contextlib.nullcontext():
+            warnings.simplefilter("ignore")  # of odd files, which are errors or read whole
             content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         rule = f"must hold only tensors and plain containers ({_asked_for(str(error))})"
         raise UserError("weight file", path, rule, "don't open it otherwise: such a file can run any code; save its state dict alone") from error
     except UNREADABLE as error:
-        raise UserError("weight file", path, f"is no whole torch file ({type(error).__name__})", "fetch it again") from error
+        raise UserError("weight file", path, f"is no whole torch file: {_first_line(error)}", "fetch it again, or save its state dict") from error
     return _to_numpy(content, torch)
 
 
@@ -77,24 +83,30 @@ def read_folder(folder: str | Path) -> tuple[dict, dict[str, np.ndarray]]:
         if files:
             arrays = {}
             for file in files:
-                arrays |= _read_safetensors(file) if name == SAFETENSORS else read_pickle(file)
+                content = _read_safetensors(file) if name == SAFETENSORS else read_pickle(file)
+                require_keys(content, file)
+                arrays |= content
             return config, arrays
     raise UserError("model folder", folder, f"has neither {SAFETENSORS} nor {PICKLE} (nor an index of shards)", "check the path")
 
 
-def require_keys(content: Any, path: str | Path, keys: Iterable[str]) -> None:
+def require_keys(content: Any, path: str | Path, keys: Iterable[str] = ()) -> None:
     """Raises a UserError if a file's content is no dictionary with these keys."""
     missing = [key for key in keys if not isinstance(content, Mapping) or key not in content]
-    if missing:
+    if missing or not isinstance(content, Mapping):
         found = ", ".join(sorted(map(str, content))[:5]) if isinstance(content, Mapping) else type(content).__name__
-        raise UserError(f"weight file {path}", found, f"must be a dictionary with {', '.join(missing)}", "pass the published file")
+        raise UserError(f"weight file {path}", found, f"must be a dictionary with {', '.join(missing) or 'weights'}", "pass the published file")
 
 
 def _files(folder: Path, name: str) -> list[Path]:
     if (folder / name).is_file():
         return [folder / name]
     index = folder / f"{name}.index.json"
-    return [folder / file for file in sorted(set(read_json(index)["weight_map"].values()))] if index.is_file() else []
+    if not index.is_file():
+        return []
+    require_keys(content := read_json(index), index, ["weight_map"])
+    require_keys(content["weight_map"], index)
+    return [folder / file for file in sorted(set(content["weight_map"].values()))]
 
 
 def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
@@ -119,10 +131,13 @@ def _numpy_allowed(torch) -> Iterator[None]:
 
 
 def _asked_for(message: str) -> str:
-    """The line of PyTorch's long message that names what the pickle wanted."""
-    lines = [line.strip() for line in message.splitlines() if "GLOBAL" in line]
-    asked = (lines[0] if lines else message.splitlines()[0]).partition("GLOBAL ")
-    return "it asks for " + asked[2].split()[0] if asked[2] else asked[0]
+    """What PyTorch's long message says the pickle wanted."""
+    asked = [line.partition("GLOBAL ")[2].split()[0] for line in message.splitlines() if "GLOBAL " in line]
+    return f"it asks for {asked[0]}" if asked else "it is a pickle of another kind"
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0].partition(" In PyTorch 2.6")[0]
 
 
 def _to_numpy(value: Any, torch) -> Any:

@@ -91,6 +91,7 @@ def load_quantizer(path: str | Path) -> UnitQuantizer:
         return KmeansQuantizer(centers_VD)
     require_keys(content, path, ("model_cfg", "model_weight"))
     require_keys(content["model_cfg"], f"{path} model_cfg", ("vocab_size", "dim", "upstream_dim"))
+    require_keys(content["model_weight"], f"{path} model_weight")
     return _linear(Tensors(path, content["model_weight"]), content["model_cfg"])
 
 
@@ -130,7 +131,10 @@ def _classify(quantizer: LinearQuantizer, x_TD: jax.Array) -> jax.Array:
 
 
 def _linear(tensors: Tensors, model_cfg: dict) -> LinearQuantizer:
-    widths = linear_widths(*(int(model_cfg[key]) for key in ("vocab_size", "dim", "upstream_dim")))
+    sizes = [model_cfg[key] for key in ("vocab_size", "dim", "upstream_dim")]
+    if not all(type(size) is int and size > 0 for size in sizes):
+        raise UserError(f"{tensors.where} vocab_size, dim, upstream_dim", sizes, "must be whole numbers above 0", "use the published file")
+    widths = linear_widths(*sizes)
     layers = []
     for name, inputs, outputs in zip((0, 2, 4), widths, widths[1:]):
         layers.append((tensors.take(f"{name}.weight", (outputs, inputs)).T, tensors.take(f"{name}.bias", (outputs,))))

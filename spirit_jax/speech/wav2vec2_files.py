@@ -94,6 +94,8 @@ def parse_convs(expression: str) -> tuple[ConvShape, ...]:
     8
     """
     try:
+        if not isinstance(expression, str):
+            raise TypeError("no string")
         shapes = _list_of(ast.parse(expression.strip(), mode="eval").body)
         return tuple(ConvShape(*shape) for shape in shapes)
     except (SyntaxError, ValueError, TypeError, RecursionError) as error:

@@ -1,5 +1,6 @@
 import json
 import os
+import pickle
 
 import ml_dtypes
 import numpy as np
@@ -48,6 +49,10 @@ def test_shards(tmp_path):
     (tmp_path / "two.safetensors").unlink()
     with pytest.raises(UserError, match=r"two\.safetensors"):
         read_folder(tmp_path)
+    for content in ("{}", '{"weight_map": 3}'):
+        (tmp_path / "model.safetensors.index.json").write_text(content)
+        with pytest.raises(UserError, match="weight_map|must be a dictionary"):
+            read_folder(tmp_path)
 
 
 def test_a_folder_without_weights(tmp_path):
@@ -70,6 +75,18 @@ def test_a_pickle_that_wants_more_is_refused(torch, tmp_path):
     for numpy_arrays in (False, True):
         with pytest.raises(UserError, match=r"only tensors and plain containers .*posix\.system"):
             read_pickle(tmp_path / "evil.pt", numpy_arrays)
+    assert not os.path.exists("/tmp/malice")
+
+
+def test_other_pickles_are_refused_in_one_line(torch, tmp_path, recwarn):
+    (tmp_path / "raw.pt").write_bytes(pickle.dumps(Malice()))
+    torch.jit.script(torch.nn.Linear(2, 2)).save(tmp_path / "script.pt")
+    recwarn.clear()
+    for name, told in (("raw", "a pickle of another kind"), ("script", "TorchScript archives")):
+        with pytest.raises(UserError, match=told) as error:
+            read_pickle(tmp_path / f"{name}.pt")
+        assert len(str(error.value).splitlines()) == 1
+    assert not len(recwarn)
     assert not os.path.exists("/tmp/malice")
 
 
@@ -98,6 +115,9 @@ def test_every_tensor_is_accounted_for():
         tensors.take("c", (1,))
     with pytest.raises(UserError, match=r"must have shape \(3, 2\)"):
         tensors.take("a", (3, 2))
+    for value, told in ((3, "must be an array"), (np.array([0, np.nan]), "NaN or infinite")):
+        with pytest.raises(UserError, match=told):
+            Tensors("file", {"a": value}).take("a", (2,))
     tensors.ignore("b.")
     with pytest.raises(UserError, match="file weight = bb"):
         tensors.finish()
