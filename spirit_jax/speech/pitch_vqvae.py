@@ -25,7 +25,8 @@ from spirit_jax.speech.weight_source import Drawn, Source, Stored, read_conv
 
 CONFIG, WEIGHTS = "config.yaml", "model.pt"
 F0_FEATURES = ("f0", "f0_interp", "norm_f0", "norm_f0_interp")
-SHORTEST = 256  # frames or codes of a compiled call
+SHORTEST = 256  # codes of a compiled call
+FRAMES = (1024, 4096)  # of a compiled call, above it multiples of the last: padding costs this network less than compiling
 STACK_KEYS = {"input_emb_width", "output_emb_width", "levels", "downs_t", "strides_t", "width", "depth", "m_conv", "dilation_growth_rate"}
 
 
@@ -219,7 +220,7 @@ def encode_f0(model: PitchVqVae, f0: np.ndarray, vuv: np.ndarray, speaker_mean: 
 def encode_batch(model: PitchVqVae, features_FC: Sequence[np.ndarray]) -> list[np.ndarray]:
     """int32 [F // frames_per_code] for each array of features. Too few frames for a code give none."""
     codes = [np.zeros(0, np.int32)] * len(features_FC)
-    for size, indices in calls([len(x_FC) for x_FC in features_FC], SHORTEST):
+    for size, indices in calls([len(x_FC) for x_FC in features_FC], FRAMES[0], _round_up):
         rows = [features_FC[i] for i in indices]
         for i, row_N in zip(indices, np.asarray(_encode(model, stack(rows, size), lengths_of(rows)))):
             codes[i] = row_N[: len(features_FC[i]) // model.cfg.frames_per_code]
@@ -247,6 +248,10 @@ def _encode(model: PitchVqVae, x_BFC: jax.Array, count_B: jax.Array) -> jax.Arra
 @jax.jit
 def _decode(model: PitchVqVae, codes_BN: jax.Array, count_B: jax.Array) -> jax.Array:
     return model.decoder(model.codebook_KD[...][codes_BN], count_B)
+
+
+def _round_up(frames: int) -> int:
+    return next((length for length in FRAMES if length >= frames), -(-frames // FRAMES[-1]) * FRAMES[-1])
 
 
 def _keeper(count_B: jax.Array):

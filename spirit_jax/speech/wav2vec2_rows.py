@@ -10,7 +10,6 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from spirit_jax.errors import UserError
@@ -39,7 +38,7 @@ def encode(encoder: Wav2Vec2, wavs: Sequence[np.ndarray], last: int | None = Non
         indices = [filled[place] for place in places]
         rows = [wavs[index] for index in indices]
         wav_BS = stack(rows, cfg.most_samples(tiles * cfg.tile))
-        pending.append((indices, last_state(encoder, jnp.asarray(wav_BS), jnp.asarray(lengths_of(rows)), last)))
+        pending.append((indices, last_state(encoder, wav_BS, lengths_of(rows), last)))
         if len(pending) > IN_FLIGHT:
             collect()
     while pending:
