@@ -30,8 +30,6 @@ case $(basename "$CONFIG" .py) in
 esac
 RUNTIME=${RUNTIME:-$IMAGE}
 
-say() { printf '+ %s\n' "$*" >&2; if [ -z "${DRY:-}" ]; then "$@"; fi; }
-
 GCLOUD=(gcloud compute tpus queued-resources)
 WHERE=(--project "$PROJECT" --zone "$ZONE")
 NODES=(--node-id "$NAME")
@@ -71,7 +69,7 @@ while [ -n "${WATCH:-}" ] && [ -z "${DRY:-}" ]; do
   if gcloud storage ls "gs://$BUCKET/runs/$RUN/finished" > /dev/null 2>&1; then exit 0; fi
   case $(state) in
     FAILED | SUSPENDED) say "${GCLOUD[@]}" delete "$NAME" --quiet --force "${WHERE[@]}" ;;
-    ABSENT) ask ;;
+    ABSENT) ask || echo "asking failed; again in a minute" >&2 ;;
   esac
   sleep 60
 done

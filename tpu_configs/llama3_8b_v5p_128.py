@@ -5,5 +5,5 @@ from tpu_configs.spirit import LLAMA3_8B, recipe
 
 
 def config() -> RunConfig:
-    """Four rows a chip."""
-    return recipe(LLAMA3_8B, MeshConfig(fsdp=64, topology="v5p:4x4x4"), Remat.SAVE_DOTS)
+    """Four rows a chip; split over 16 chips and not over 64, so that weights are gathered by all-gathers (docs/pods.md)."""
+    return recipe(LLAMA3_8B, MeshConfig(data=4, fsdp=16, topology="v5p:4x4x4"), Remat.SAVE_DOTS)

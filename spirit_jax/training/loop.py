@@ -86,13 +86,13 @@ def train(run: Run, profile: tuple[int, int] | None = None) -> int:
     config, steps = run.config, run.config.train.steps
     with Checkpoints(run.out / CHECKPOINTS, config.checkpoint) as checkpoints, stop_on_sigterm() as stop:
         start = checkpoints.latest or 0
-        if start >= steps:
-            print(f"{run.out} is finished: step {start:,} of {steps:,}", file=sys.stderr)
-            return start
-        if jax.process_index() == 0:
+        if jax.process_index() == 0 and start < steps:
             write_identity(run.out, config, None if start else run.sources)
         loop = _Loop(run, checkpoints, stop, Profile(run.out, profile))
         try:
+            if loop.start >= steps:  # known only now: a last checkpoint that can't be read is set aside, and training goes on from the one before
+                print(f"{run.out} is finished: step {loop.start:,} of {steps:,}", file=sys.stderr)
+                return loop.start
             with jax.set_mesh(run.mesh):
                 return loop.run()
         finally:
@@ -118,8 +118,8 @@ class _Loop:
         devices, schedule = run.mesh.devices.flat, make_schedule(config.optim, config.train.steps)
         speed = Speed(len(devices), flops_per_token(config.model, config.data.sequence_length), peak_flops(devices[0]))
         self.meter = Meter(self.clock, config.train.log_every, config.train.steps, schedule, names, self.feeder.epochs, speed)
-        self.writer = Writer(run.out, self.start) if jax.process_index() == 0 else None
-        self.note, self.progress = "", Progress("train", config.train.steps - self.start, "step")
+        self.writer = Writer(run.out, self.start) if jax.process_index() == 0 and self.start < config.train.steps else None
+        self.note, self.progress = "", Progress("train", max(config.train.steps - self.start, 0), "step")
 
     def _begin(self, optimizer: Any, shapes: TrainState) -> TrainState:
         model = start_model(self.config, self.run_.mesh)

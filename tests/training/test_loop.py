@@ -1,6 +1,7 @@
 import dataclasses
 import json
 import os
+import shutil
 import signal
 
 import jax
@@ -192,3 +193,17 @@ def test_steps_are_traced(tmp_path):
     run = prepare_run(tmp_path / "run", 3, checkpoint={"every_steps": 9})
     assert train(run, (2, 2)) == 3
     assert list((run.out / "profile").rglob("*.xplane.pb"))
+
+
+def test_a_finished_run_whose_last_checkpoint_is_broken_trains_on_from_the_one_before(whole, tmp_path, capsys):
+    out = tmp_path / "run"
+    shutil.copytree(whole.out, out)
+    shutil.rmtree(out / "checkpoints/6/optimizer")
+    run = prepare_run(out, validation=True)
+    assert train(run) == 6
+    told = capsys.readouterr().err
+    assert "going on from step 4" in told
+    assert "is finished" not in told
+    assert_same_end(run, whole)
+    assert train(run) == 6
+    assert "is finished" in capsys.readouterr().err
