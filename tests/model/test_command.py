@@ -65,7 +65,7 @@ MISTAKES = {
     "init": ("import text OUT --init best", "argument --init"),
     "scale": ("import text OUT --init normal --init-scale -1", "init scale = -1.0: must be 0 or above"),
     "seed": ("import text OUT --seed -1", "init seed = -1"),
-    "theta": ("import text OUT --rope-theta 0", "rope_theta = 0.0: must be above 0"),
+    "theta": ("import text OUT --rope-theta 0", "rope_theta = 0.0: must be a number above 0"),
     "no checkpoint": ("export plain OUT", "holds no model"),
     "export onto the model": ("export ours ours", "holds what is to be converted"),
     "export onto another model": ("export ours/../ours OUT/../ours", "holds what is to be converted"),

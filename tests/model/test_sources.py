@@ -57,7 +57,7 @@ def test_what_older_files_leave_out(tmp_path):
     [
         ({"hidden_size": "wide"}, "width = wide: input should be a valid integer"),
         ({"hidden_size": "wide", "head_dim": None}, "sizes must be numbers above 0"),
-        ({"num_attention_heads": 0}, "model.heads = 0: must be above 0"),
+        ({"num_attention_heads": 0}, "model.heads = 0: must be a number above 0"),
         ({"num_key_value_heads": 3}, "must divide model.heads"),
         ({"num_hidden_layers": 2.5}, "layers = 2.5: input should be a valid integer"),
         ({"rms_norm_eps": None}, "'rms_norm_eps': is missing"),
