@@ -19,10 +19,11 @@ from jax.sharding import Mesh
 
 from spirit_jax.config import Dtype, ModelConfig, Remat
 from spirit_jax.model.attention import SAVED, attend, attend_cache
+from spirit_jax.model.product import product
 from spirit_jax.sharding import RULES, constrain, place_axes
 
 Cache = tuple[jax.Array, jax.Array]  # keys and values, each [L, B, G, S, K]
-UNROLL = 4  # models of up to so many layers are compiled without a loop: measured 1.15 to 1.2 times as fast a step on CPU
+UNROLL = 8  # models of up to so many layers are compiled without a loop: measured 1.15 to 1.2 times as fast a step on CPU
 DTYPES = {Dtype.FLOAT32: jnp.float32, Dtype.BFLOAT16: jnp.bfloat16}
 NARROW, WIDE = (SAVED, "query", "key", "value", "out"), ("gate", "up")  # names of products that remat policies keep
 POLICIES = {
@@ -93,7 +94,7 @@ class Attention(nnx.Module):
             cache = _write(cache[0], k_BTGK, layer, place.positions_BT), _write(cache[1], v_BTGK, layer, place.positions_BT)
             y_BTHK = attend_cache(q_BTHK, cache[0][layer], cache[1][layer], place.positions_BT)
         y_BTE = y_BTHK.reshape(*y_BTHK.shape[:2], -1)
-        return checkpoint_name(y_BTE @ _gather_matrix(cast(self.o_HKD, x_BTD), 2, "heads", None), "out"), cache
+        return checkpoint_name(product(y_BTE, _gather_matrix(cast(self.o_HKD, x_BTD), 2, "heads", None)), "out"), cache
 
 
 class Mlp(nnx.Module):
@@ -107,9 +108,9 @@ class Mlp(nnx.Module):
 
     def __call__(self, x_BTD: jax.Array) -> jax.Array:
         """[B, T, D] -> [B, T, D]."""
-        gate_BTF = checkpoint_name(x_BTD @ cast(self.gate_DF, x_BTD), "gate")
-        up_BTF = checkpoint_name(x_BTD @ cast(self.up_DF, x_BTD), "up")
-        return (jax.nn.silu(gate_BTF) * up_BTF) @ cast(self.down_FD, x_BTD)
+        gate_BTF = checkpoint_name(product(x_BTD, cast(self.gate_DF, x_BTD)), "gate")
+        up_BTF = checkpoint_name(product(x_BTD, cast(self.up_DF, x_BTD)), "up")
+        return product(jax.nn.silu(gate_BTF) * up_BTF, cast(self.down_FD, x_BTD))
 
 
 class Block(nnx.Module):
@@ -188,7 +189,7 @@ def cast(weight: nnx.Param, x: jax.Array) -> jax.Array:
 def _to_heads(x_BTD: jax.Array, weight_DHK: nnx.Param) -> jax.Array:
     """[B, T, H, K]."""
     weight_DE = _gather_matrix(cast(weight_DHK, x_BTD), 1, None, "heads")
-    return (x_BTD @ weight_DE).reshape(*x_BTD.shape[:2], *weight_DHK.shape[1:])
+    return product(x_BTD, weight_DE).reshape(*x_BTD.shape[:2], *weight_DHK.shape[1:])
 
 
 def _gather_matrix(weight: jax.Array, inputs: int, *axes: str | None) -> jax.Array:

@@ -54,6 +54,10 @@ def test_bfloat16_stays_near_float32():
     low = attend(*(x.astype(jnp.bfloat16) for x in (q, k, v)), ones)
     assert low.dtype == jnp.bfloat16
     np.testing.assert_allclose(low.astype(jnp.float32), attend(q, k, v, ones), atol=0.05)
+    slopes = jax.grad(lambda *qkv: (attend(*qkv, ones).astype(jnp.float32) ** 2).sum(), argnums=(0, 1, 2))
+    for narrow, wide in zip(slopes(*(x.astype(jnp.bfloat16) for x in (q, k, v))), slopes(q, k, v)):
+        assert narrow.dtype == jnp.bfloat16
+        np.testing.assert_allclose(narrow.astype(jnp.float32), wide, atol=0.02 * float(abs(wide).max()))
 
 
 def compare_with_definition(kernel, q, k, v, segments, tolerance=2e-5):
