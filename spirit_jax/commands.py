@@ -34,6 +34,10 @@ def run(prog: str, description: str, commands: dict[str, tuple[str, str]], argv:
         room = rooms.add_parser(name, help=text, description=text, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
         if name == chosen:
             module = importlib.import_module(commands[name][0])
+            if "jax" in sys.modules:
+                from spirit_jax.backends import leave_out_idle_libtpu  # here, since it imports JAX, which some commands do without
+
+                leave_out_idle_libtpu()
             module.add_arguments(room)
     args = parser.parse_args(argv)
     try:

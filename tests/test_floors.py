@@ -7,7 +7,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 FLOORS = {
-    "errors": 0, "files": 0, "progress": 0, "commands": 0,
+    "errors": 0, "files": 0, "progress": 0, "commands": 0, "backends": 0,
     "config": 1, "held_out": 1, "units": 1, "batch": 1, "tokens": 1,
     "sharding": 2, "shards": 2, "speech": 2,
     "model": 3, "voice": 3, "data_prep": 3,

@@ -13,6 +13,7 @@ from pathlib import Path
 import jax
 
 from spirit_jax import config
+from spirit_jax.backends import check_profiler
 from spirit_jax.training.loop import describe, prepare, train
 from spirit_jax.training.processes import join_processes
 from spirit_jax.training.profiling import parse_steps
@@ -31,7 +32,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Checks, tells, trains; returns the exit code."""
-    profile = None if args.profile is None else parse_steps(args.profile)
+    profile = None
+    if args.profile is not None:
+        profile = parse_steps(args.profile)
+        check_profiler()
     if args.distributed:
         join_processes()
     chosen = config.resolve_paths(config.override(config.load(args.config), args.set), args.root)
