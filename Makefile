@@ -93,9 +93,11 @@ $(WORK)/eval_after.json: $(WORK)/run/finished
 	$(PY) -m spirit_jax eval --checkpoint $(WORK)/run --shards $(WORK)/shards --max-records $(RECORDS) --out $@
 
 $(WORK)/generated/done: $(WORK)/eval_after.json
-	$(PY) -m spirit_jax generate --checkpoint $(WORK)/run --prompt-text "the brave sailor reached the harbor," --output-modality speech --out $(WORK)/generated
-	$(PY) -m spirit_jax generate --checkpoint $(WORK)/run --prompt-audio $(CORPUS)/wav/heldout-000000.wav --output-modality text --out $(WORK)/generated
-	$(PY) -m spirit_jax generate --checkpoint $(WORK)/run --prompt-audio $(CORPUS)/wav/heldout-000000.wav --output-modality speech --out $(WORK)/generated
+	$(PY) -m spirit_jax generate --checkpoint $(WORK)/run --prompt-text "the brave sailor reached the harbor," --output-modality speech \
+	  --out $(WORK)/generated/text_to_speech
+	$(PY) -m spirit_jax generate --checkpoint $(WORK)/run --prompt-audio $(CORPUS)/wav/heldout-000000.wav --prompt-seconds 1.6 --output-modality text
+	$(PY) -m spirit_jax generate --checkpoint $(WORK)/run --prompt-audio $(CORPUS)/wav/heldout-000000.wav --prompt-seconds 1.6 --output-modality speech \
+	  --out $(WORK)/generated/speech_to_speech
 	touch $@
 
 $(WORK)/report/report.html: $(WORK)/generated/done

@@ -21,6 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--checkpoint", required=True, help="run folder, one of its step folders, or a folder of converted weights")
     parser.add_argument("--prompt-text", nargs="+", default=[], metavar="TEXT", help="texts, each a prompt")
     parser.add_argument("--prompt-audio", nargs="+", default=[], metavar="FILE", help="sound files, each a prompt")
+    parser.add_argument("--prompt-seconds", type=float, metavar="S", help="hear only the first so many seconds of each sound file")
     parser.add_argument("--task", choices=[task.value for task in Task], default=Task.CONTINUE.value, help="go on, write down speech, or read aloud")
     parser.add_argument("--output-modality", choices=[modality.value for modality in Modality], default=Modality.TEXT.value, help="for continue")
     parser.add_argument("--max-new-tokens", type=int, help="default: 50 for text, 200 for speech after text, 300 after speech")
@@ -39,11 +40,13 @@ def run(args: argparse.Namespace) -> int:
         raise UserError("prompts", "none", "need at least one", 'give --prompt-text "..." or --prompt-audio FILE')
     if args.max_new_tokens is not None and args.max_new_tokens < 1:
         raise UserError("--max-new-tokens", args.max_new_tokens, "must be at least 1", "the paper uses 50 for text")
+    if args.prompt_seconds is not None and not args.prompt_seconds > 0:
+        raise UserError("--prompt-seconds", args.prompt_seconds, "must be above 0", "leave it out to hear the files whole")
     for path in args.prompt_audio:
         require_file(path, "--prompt-audio")
     lm = SpiritLM.load(args.checkpoint)
     prompts: list[list[Part]] = [[text] for text in args.prompt_text]
-    prompts.extend([speech] for speech in (lm.listen(args.prompt_audio) if args.prompt_audio else []))
+    prompts.extend([speech] for speech in (lm.listen(args.prompt_audio, args.prompt_seconds) if args.prompt_audio else []))
     outputs = lm.generate(prompts, Modality(args.output_modality), task, args.max_new_tokens, sampling, args.seed)
     for number, (name, output) in enumerate(zip([*args.prompt_text, *args.prompt_audio], outputs)):
         files = save_speech(lm, output, args.out, f"{number:03d}")

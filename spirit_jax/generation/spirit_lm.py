@@ -76,12 +76,12 @@ class SpiritLM:
             raise UserError("checkpoint codec", None, "this checkpoint has no codec/ folder", "train with data.codec set, or prompt with text")
         return load_codec(self.codec_path)
 
-    def listen(self, paths: Sequence[str | Path]) -> list[SpeechTokens]:
-        """Units of audio files; a file that is no usable audio is a UserError."""
+    def listen(self, paths: Sequence[str | Path], max_seconds: float | None = None) -> list[SpeechTokens]:
+        """Units of audio files, of at most `max_seconds` of each; a file that is no usable audio is a UserError."""
         wavs = []
         for path in paths:
             try:
-                wavs.append(audio.load(path))
+                wavs.append(audio.load(path, max_seconds))
             except audio.BadAudio as error:
                 raise UserError("audio", path, str(error), "give a sound of at least 0.08 s") from error
         return self.codec.encode_batch(wavs)

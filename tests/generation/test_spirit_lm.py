@@ -90,6 +90,7 @@ def test_sound_is_heard_and_what_is_none_is_refused(tmp_path):
     lm = tiny_lm()
     audio.save(tmp_path / "a.wav", Tones().decode(SPEECH))
     np.testing.assert_array_equal(lm.listen([tmp_path / "a.wav"])[0].units, SPEECH.units)
+    np.testing.assert_array_equal(lm.listen([tmp_path / "a.wav"], max_seconds=0.12)[0].units, SPEECH.units[:3])
     (tmp_path / "bad.wav").write_bytes(b"not sound")
     with pytest.raises(UserError, match=r"bad\.wav"):
         lm.listen([tmp_path / "bad.wav"])
@@ -139,6 +140,7 @@ def test_the_command_transcribes_greedily(monkeypatch, capsys, tmp_path):
         (["--prompt-text", "a", "--max-new-tokens", 0], "max-new-tokens"),
         (["--prompt-text", "a", "--temperature", -1], "temperature"),
         (["--prompt-audio", "nowhere.wav"], "nowhere.wav"),
+        (["--prompt-audio", "a.wav", "--prompt-seconds", 0], "prompt-seconds"),
     ],
 )
 def test_mistakes_are_named_before_anything_is_loaded(monkeypatch, capsys, words, complaint):
