@@ -191,8 +191,10 @@ runs/pods/%.jsonl: tpu_configs/%.py $(POD_CODE) | $(VENV)/pod
 	mkdir -p runs/pods
 	$(PY) -m spirit_jax check-pod $< --record $@
 
-train-pod: $(VENV)/pod  ## print what it asks Cloud TPU for, check the recipe, ask: CONFIG=recipe BUCKET=name RUN=name, see tpu_configs/launch.sh
+train-pod: $(VENV)/pod  ## print what it asks Cloud TPU for, check the recipe, ask: CONFIG=recipe BUCKET=name RUN=name PROJECT=.. ZONE=.. REPO=.., see tpu_configs/launch.sh
 	$(call need,CONFIG,a recipe for a TPU pod)$(call need,BUCKET,a Cloud Storage bucket)$(call need,RUN,a name for the run)
+	$(call need,PROJECT,a Google Cloud project)$(call need,ZONE,a zone that has the slice)$(call need,REPO,a git address that the TPU VMs can clone)
+	@command -v gcloud > /dev/null || { echo "error: gcloud is not on the PATH; install the Google Cloud CLI" >&2; exit 2; }
 	DRY=1 tpu_configs/launch.sh $(CONFIG) $(BUCKET) $(RUN)
 	$(PY) -m spirit_jax check-pod $(CONFIG)
 	tpu_configs/launch.sh $(CONFIG) $(BUCKET) $(RUN)

@@ -10,10 +10,17 @@
 # The machines start training at each boot, so a restart of theirs needs nothing; the run goes on from its newest checkpoint.
 set -euo pipefail
 
-CONFIG=${1:?a recipe of tpu_configs/}
-BUCKET=${2:?a Cloud Storage bucket, without gs://}
-RUN=${3:?a name for the run}
-: "${PROJECT:?a Google Cloud project}" "${ZONE:?a zone that has the slice}" "${REPO:?a git address that the TPU VMs can clone}"
+tell() { printf 'error: %s\n' "$(tr -s '[:space:]' ' ' <<< "$1" | sed 's/ $//')" >&2; }  # what was said, in one line
+fail() { tell "$1"; exit "${2:-1}"; }
+need() { if [ -z "${!1:-}" ]; then fail "$1 is not set: $2" 2; fi; }
+
+CONFIG=${1:-} BUCKET=${2:-} RUN=${3:-}
+need CONFIG "a recipe of tpu_configs/"
+need BUCKET "a Cloud Storage bucket, without gs://"
+need RUN "a name for the run"
+need PROJECT "a Google Cloud project"
+need ZONE "a zone that has the slice"
+need REPO "a git address that the TPU VMs can clone"
 NAME=${NAME:-$(basename "$CONFIG" .py | tr _ -)}
 REV=${REV:-$(git rev-parse HEAD)}
 ROOT=/mnt/data/${FOLDER:-}
@@ -26,8 +33,10 @@ case $(basename "$CONFIG" .py) in
   *_v5p_64) ACCELERATOR=v5p-64 IMAGE=v2-alpha-tpuv5 SLICES=1 ;;
   *_v5p_128) ACCELERATOR=v5p-128 IMAGE=v2-alpha-tpuv5 SLICES=1 ;;
   *_v6e_64) ACCELERATOR=v6e-64 IMAGE=v2-alpha-tpuv6e SLICES=1 ;;
-  *) echo "error: $CONFIG is no recipe for a TPU pod; choose one of tpu_configs/*_v*.py" >&2; exit 2 ;;
+  *) fail "$CONFIG is no recipe for a TPU pod; choose one of tpu_configs/*_v*.py" 2 ;;
 esac
+if [ ! -f "$CONFIG" ]; then fail "$CONFIG is no file; choose one of tpu_configs/*_v*.py" 2; fi
+if [ -z "${DRY:-}" ] && ! command -v gcloud > /dev/null; then fail "gcloud is not on the PATH; install the Google Cloud CLI" 2; fi
 RUNTIME=${RUNTIME:-$IMAGE}
 
 GCLOUD=(gcloud compute tpus queued-resources)
@@ -35,18 +44,29 @@ WHERE=(--project "$PROJECT" --zone "$ZONE")
 NODES=(--node-id "$NAME")
 if [ "$SLICES" -gt 1 ]; then NODES=(--node-count "$SLICES" --node-prefix "$NAME"); fi
 
-BOOT=$(mktemp)
-trap 'rm -f "$BOOT"' EXIT
+TEMPORARY=$(mktemp -d)
+trap 'rm -rf "$TEMPORARY"' EXIT
+BOOT=$TEMPORARY/boot
 cat > "$BOOT" <<END
 #!/usr/bin/env bash
 # Runs as root at each boot of each machine of the slice; its output is in: sudo journalctl -u google-startup-scripts
 set -e
-command -v gcsfuse || { apt-get update -q && apt-get install -qy gcsfuse; }
+if ! command -v gcsfuse; then
+  curl -fsS https://packages.cloud.google.com/apt/doc/apt-key.gpg -o /usr/share/keyrings/cloud.google.asc
+  echo "deb [signed-by=/usr/share/keyrings/cloud.google.asc] https://packages.cloud.google.com/apt gcsfuse-\$(lsb_release -cs) main" \
+    > /etc/apt/sources.list.d/gcsfuse.list
+  apt-get update -q && apt-get install -qy gcsfuse
+fi
+PYTHON=python3
+if ! python3 -c 'import sys, ensurepip; assert sys.version_info >= (3, 11)'; then  # Ubuntu 22.04 has 3.10
+  PYTHON=python3.11
+  command -v python3.11 || { apt-get update -q && apt-get install -qy python3.11 python3.11-venv; }
+fi
 mkdir -p /mnt/data && { mountpoint -q /mnt/data || gcsfuse --implicit-dirs $BUCKET /mnt/data; }
 cd /root
 test -d spirit_jax/.git || git clone -q $REPO spirit_jax
 cd spirit_jax && git fetch -q && git checkout -q $REV
-test -x .venv/bin/python || python3 -m venv .venv
+test -x .venv/bin/python || \$PYTHON -m venv .venv
 .venv/bin/pip install -q -r requirements.txt 'jax[tpu]==0.10.2'
 until .venv/bin/python -m spirit_jax train --distributed --stopped-exit-code 75 --config $CONFIG --root $ROOT --out /mnt/data/runs/$RUN; do
   case \$? in 1 | 2) exit 1 ;; esac  # a diverged run or a mistake: starting again would not help
@@ -54,21 +74,37 @@ done
 touch /mnt/data/runs/$RUN/finished
 END
 
-say() { printf '+ %s\n' "$*" >&2; if [ -z "${DRY:-}" ]; then "$@"; fi; }
-state() { "${GCLOUD[@]}" describe "$NAME" "${WHERE[@]}" --format 'value(state.state)' 2> /dev/null || echo ABSENT; }
+# Runs a gcloud command, printed first; prompts are answered by their defaults. An error is told in one line.
+act() {
+  printf '+ %s\n' "$*" >&2
+  if [ -n "${DRY:-}" ]; then return; fi
+  "$@" > "$TEMPORARY/said" 2>&1 || { tell "$(cat "$TEMPORARY/said")"; return 1; }
+}
+# The queued resource's, ABSENT if there is none. Fails where that can't be known.
+state() {
+  if ! "${GCLOUD[@]}" describe "$NAME" --quiet "${WHERE[@]}" --format 'value(state.state)' 2> "$TEMPORARY/said"; then
+    grep -q NOT_FOUND "$TEMPORARY/said" || fail "$(cat "$TEMPORARY/said")"
+    echo ABSENT
+  fi
+}
 ask() {
-  say "${GCLOUD[@]}" create "$NAME" "${NODES[@]}" --accelerator-type "$ACCELERATOR" --runtime-version "$RUNTIME" ${SPOT:+--spot} \
-    --metadata-from-file "startup-script=$BOOT" "${WHERE[@]}"
+  act "${GCLOUD[@]}" create "$NAME" "${NODES[@]}" --accelerator-type "$ACCELERATOR" --runtime-version "$RUNTIME" ${SPOT:+--spot} \
+    --metadata-from-file "startup-script=$BOOT" --quiet "${WHERE[@]}"
 }
 
-if [ -n "${DRY:-}" ]; then cat "$BOOT"; fi
-if [ -n "${DRY:-}" ] || [ "$(state)" = ABSENT ]; then ask; fi
-echo "asked for $ACCELERATOR × $SLICES as $NAME; see ${GCLOUD[*]} describe $NAME ${WHERE[*]}, and gs://$BUCKET/runs/$RUN" >&2
+there=ABSENT
+if [ -n "${DRY:-}" ]; then cat "$BOOT"; else there=$(state); fi
+if [ "$there" = ABSENT ]; then
+  ask
+  echo "asked for $ACCELERATOR × $SLICES as $NAME; see ${GCLOUD[*]} describe $NAME ${WHERE[*]}, and gs://$BUCKET/runs/$RUN" >&2
+elif [ -z "${WATCH:-}" ]; then
+  fail "$NAME is there already, $there: watch it with WATCH=1, choose another NAME, or delete it: ${GCLOUD[*]} delete $NAME --force ${WHERE[*]}"
+fi
 
 while [ -n "${WATCH:-}" ] && [ -z "${DRY:-}" ]; do
   if gcloud storage ls "gs://$BUCKET/runs/$RUN/finished" > /dev/null 2>&1; then exit 0; fi
   case $(state) in
-    FAILED | SUSPENDED) say "${GCLOUD[@]}" delete "$NAME" --quiet --force "${WHERE[@]}" ;;
+    FAILED | SUSPENDED) act "${GCLOUD[@]}" delete "$NAME" --quiet --force "${WHERE[@]}" || true ;;
     ABSENT) ask || echo "asking failed; again in a minute" >&2 ;;
   esac
   sleep 60

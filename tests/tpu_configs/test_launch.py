@@ -10,15 +10,22 @@ ROOT = Path(__file__).parent.parent.parent
 GCLOUD = """#!/usr/bin/env bash
 echo "$*" >> "$STUB/asked"
 case "$*" in
-  *describe*) state=$(head -1 "$STUB/states"); sed -i 1d "$STUB/states"; test "$state" != ABSENT && echo "$state" ;;
+  *describe*) state=$(head -1 "$STUB/states"); sed -i 1d "$STUB/states"; 
+    case $state in
+      ABSENT) echo "ERROR: NOT_FOUND: Resource was not found." >&2; exit 1 ;;
+      DENIED) printf 'ERROR: (gcloud) no account is active.\n\n  gcloud auth login\n' >&2; exit 1 ;;
+    esac
+    echo "$state" ;;
   "storage ls"*) test ! -s "$STUB/states" ;;
-  *create*) for word in "$@"; do case $word in startup-script=*) cp "${word#*=}" "$STUB/boot" ;; esac; done ;;
+  *create*)
+    if [ -n "${REFUSAL:-}" ]; then printf "ERROR: (gcloud.create) $REFUSAL\nSee the docs.\n" >&2; exit 1; fi
+    for word in "$@"; do case $word in startup-script=*) cp "${word#*=}" "$STUB/boot" ;; esac; done ;;
 esac
 """
 
 
-def launch(folder: Path, recipe: str, states: str = "ABSENT", **settings: str) -> tuple[list[str], subprocess.CompletedProcess]:
-    """What gcloud was asked, a line a call, and how the script ended. Naps are skipped."""
+def run(folder: Path, command: list[str], states: str = "ABSENT", **settings: str) -> tuple[list[str], subprocess.CompletedProcess]:
+    """What gcloud was asked, a line a call, and how the command ended. Naps are skipped."""
     for name, text in (("gcloud", GCLOUD), ("sleep", "#!/bin/sh\n")):
         (folder / name).write_text(text)
         (folder / name).chmod(0o755)
@@ -26,9 +33,13 @@ def launch(folder: Path, recipe: str, states: str = "ABSENT", **settings: str) -
     (folder / "asked").touch()
     given = {"PROJECT": "ours", "ZONE": "us-x1-a", "REPO": "https://example.org/r.git", "REV": "abc", "STUB": str(folder), **settings}
     environment = {**os.environ, **given, "PATH": f"{folder}:{os.environ['PATH']}"}
-    command = ["tpu_configs/launch.sh", f"tpu_configs/{recipe}.py", "shelf", "first"]
     ended = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False)
     return (folder / "asked").read_text().splitlines(), ended
+
+
+def launch(folder: Path, recipe: str, states: str = "ABSENT", **settings: str) -> tuple[list[str], subprocess.CompletedProcess]:
+    """The same of launch.sh."""
+    return run(folder, ["tpu_configs/launch.sh", f"tpu_configs/{recipe}.py", "shelf", "first"], states, **settings)
 
 
 def test_a_dry_run_prints_and_asks_nothing(tmp_path):
@@ -62,8 +73,60 @@ def test_the_slice_is_asked_for_once_with_what_the_machines_do(tmp_path, recipe,
 
 def test_one_that_is_there_is_not_asked_for_again(tmp_path):
     asked, ended = launch(tmp_path, "spirit_base_7b_v4_128", states="WAITING_FOR_RESOURCES")
-    assert ended.returncode == 0
+    assert ended.returncode == 1
+    (line,) = ended.stderr.splitlines()
+    assert line.startswith("error: spirit-base-7b-v4-128 is there already, WAITING_FOR_RESOURCES: watch it with WATCH=1")
     assert not [line for line in asked if " create " in line]
+
+
+@pytest.mark.parametrize("refusal", ["RESOURCE_EXHAUSTED: Quota limit exceeded.", "ALREADY_EXISTS: Resource already exists."])
+def test_a_refusal_is_one_line_and_an_exit_code(tmp_path, refusal):
+    asked, ended = launch(tmp_path, "spirit_base_7b_v4_128", REFUSAL=refusal)
+    assert ended.returncode == 1
+    command, line = ended.stderr.splitlines()
+    assert command.startswith("+ gcloud compute tpus queued-resources create ")
+    assert line == f"error: ERROR: (gcloud.create) {refusal} See the docs."
+    assert len(asked) == 2
+
+
+def test_nothing_is_asked_for_where_the_state_cannot_be_known(tmp_path):
+    asked, ended = launch(tmp_path, "spirit_base_7b_v4_128", states="DENIED")
+    assert (len(asked), ended.returncode) == (1, 1)
+    assert ended.stderr == "error: ERROR: (gcloud) no account is active. gcloud auth login\n"
+
+
+@pytest.mark.parametrize("name", ["PROJECT", "ZONE", "REPO"])
+def test_a_missing_setting_is_named_in_one_line(tmp_path, name):
+    asked, ended = launch(tmp_path, "spirit_base_7b_v4_128", **{name: ""})
+    (line,) = ended.stderr.splitlines()
+    assert (asked, ended.returncode) == ([], 2)
+    assert line.startswith(f"error: {name} is not set: ")
+
+
+@pytest.mark.parametrize(("settings", "code", "acts"), [({}, 0, 3), ({"CHECK": "1"}, 2, 1), ({"REFUSAL": "ALREADY_EXISTS"}, 2, 3)])
+def test_make_prints_checks_and_asks_in_this_order(tmp_path, settings, code, acts):
+    """`make train-pod` whole, with a python that only writes down what it is asked: a recipe that doesn't fit ends it."""
+    (tmp_path / "venv/bin").mkdir(parents=True)
+    (tmp_path / "venv/bin/python").write_text('#!/bin/sh\necho "python $*" >> "$STUB/asked"\nexit ${CHECK:-0}\n')
+    (tmp_path / "venv/bin/python").chmod(0o755)
+    for stage in ("runtime", "pod"):
+        (tmp_path / "venv" / stage).touch()
+    recipe = "tpu_configs/spirit_base_7b_v4_128.py"
+    command = ["make", "train-pod", f"VENV={tmp_path / 'venv'}", f"CONFIG={recipe}", "BUCKET=shelf", "RUN=first"]
+    asked, ended = run(tmp_path, command, **settings)
+    assert ended.returncode == code
+    expected = [f"python -m spirit_jax check-pod {recipe}", "compute tpus queued-resources describe", "compute tpus queued-resources create"]
+    assert [line[: len(start)] for line, start in zip(asked, expected, strict=False)] == expected[:acts]
+    assert len(asked) == acts
+    assert "spirit_jax train --distributed" in ended.stdout, "what the machines will do is printed"
+    assert ended.stderr.startswith("+ gcloud compute tpus queued-resources create spirit-base-7b-v4-128 ")
+
+
+def test_make_names_what_is_missing(tmp_path):
+    command = ["make", "--assume-old", f"{tmp_path}/pod", "train-pod", f"VENV={tmp_path}", "CONFIG=a", "BUCKET=b", "RUN=c"]
+    asked, ended = run(tmp_path, command, ZONE="")
+    assert (asked, ended.returncode) == ([], 2)
+    assert "ZONE is not set: a zone that has the slice" in ended.stderr
 
 
 def test_watching_asks_anew_for_a_slice_that_was_taken_away_until_the_run_is_finished(tmp_path):
