@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import shutil
 import signal
 
 import jax
@@ -57,6 +58,23 @@ def test_a_stopped_run_goes_on_to_the_same_end(corpus, tmp_path, monkeypatch):
     assert rows_of(part)[-1] == rows_of(whole)[-1]
     generators = [load_codec(out / "codec").generator for out in (whole, part)]
     for a, b in zip(*map(jax.tree.leaves, generators), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.slow
+def test_a_finished_run_whose_last_checkpoint_is_broken_trains_on_from_the_one_before(corpus, tmp_path, capsys):
+    whole, out = tmp_path / "whole", tmp_path / "run"
+    part = VocoderPart(vocoder_run(*corpus, 4, adversarial_from=2, every=4))
+    assert train(part, whole) == 4
+    shutil.copytree(whole, out)
+    shutil.rmtree(out / "checkpoints/4/optimizer")
+    shutil.rmtree(out / "codec")
+    assert train(part, out) == 4
+    told = capsys.readouterr().err
+    for said in ("checkpoint of step 4 can't be read", "going on from step 2", f"resuming {out} at step 2"):
+        assert said in told
+    assert rows_of(out)[-1] == rows_of(whole)[-1]
+    for a, b in zip(*(jax.tree.leaves(load_codec(folder / "codec").generator) for folder in (whole, out)), strict=True):
         np.testing.assert_array_equal(a, b)
 
 
