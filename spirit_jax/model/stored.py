@@ -7,6 +7,7 @@ wrote (one OCDBT store) is read the same way.
 import math
 import shutil
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -25,7 +26,13 @@ ROOM = "state"  # Orbax's name for the only tree of a checkpoint
 def tree_paths(tree: object) -> dict[str, jax.Array]:
     """Leaves by dotted path, which is also the name that Orbax stores them under."""
     leaves = jax.tree_util.tree_flatten_with_path(tree)[0]
-    return {".".join(str(getattr(key, "name", getattr(key, "key", key))) for key in path): leaf for path, leaf in leaves}
+    return {_dotted(path): leaf for path, leaf in leaves}
+
+
+def by_layer(key: tuple[Any, ...], value: Any) -> ocp.options.ArrayOptions.Saving.StorageOptions | None:
+    """For Orbax, how an array of a tree is cut where it is saved whole: a model's layers apart, so that one can be read without the others."""
+    stacked = value.ndim and _dotted(key).startswith("layers.")
+    return ocp.options.ArrayOptions.Saving.StorageOptions(shard_axes=(0,)) if stacked else None
 
 
 def named_arrays(llama: Llama) -> dict[str, jax.Array]:
@@ -77,6 +84,10 @@ def open_array(folder: Path, name: str) -> tensorstore.TensorStore:
         return tensorstore.open({"driver": "zarr3", "kvstore": kvstore}, read=True).result()
     except ValueError as error:
         raise UserError("weights", room / name, "hold no such array", "use a folder that convert or train wrote") from error
+
+
+def _dotted(path: tuple[Any, ...]) -> str:
+    return ".".join(str(getattr(key, "name", getattr(key, "key", key))) for key in path)
 
 
 def _chunk(name: str, shape: tuple[int, ...], itemsize: int) -> list[int]:

@@ -3,7 +3,7 @@
 A step's folder is written beside its place and moved there when whole, and an older one is deleted only after that: killing the
 run at any moment leaves the last finished checkpoint. At most `every_steps` steps are lost then: a save begins at every half of that
 interval and is written while training goes on, and training waits for it rather than run more than an interval ahead of a finished one.
-Layout: STEP/{model,optimizer,data,config}; `model` is the plain tree of the weights.
+Layout: STEP/{model,optimizer,data,config}; `model` is the plain tree of the weights, layer by layer, so that an export reads one at a time.
 
 A save that fails (a full disk, storage that can't be reached) is repeated, later and later, and at last ends the run, which leaves the last
 finished checkpoint as it is. A checkpoint that can't be read is set aside and the one before is used.
@@ -26,6 +26,7 @@ from orbax.checkpoint import v1 as ocp
 
 from spirit_jax.config import CheckpointConfig
 from spirit_jax.errors import Halted, UserError
+from spirit_jax.model.stored import by_layer
 from spirit_jax.training.step import TrainState
 
 RETRY_AFTER_S = (1.0, 5.0, 25.0, 60.0)  # pauses before a save is tried again: a choice
@@ -45,8 +46,9 @@ class Checkpoints:
         policies: list = [keep.LatestN(self._config.keep_last)]
         if self._config.keep_every is not None:
             policies.append(keep.EveryNSteps(self._config.keep_every))
-        policy = keep.AnyPreservationPolicy(policies)
-        return ocp.training.Checkpointer(self._folder, preservation_policy=policy, cleanup_tmp_directories=True)
+        policy, context = keep.AnyPreservationPolicy(policies), ocp.Context()
+        context.array.saving.scoped_storage_options_creator = by_layer  # of the weights; moments are read whole
+        return ocp.training.Checkpointer(self._folder, preservation_policy=policy, context=context, cleanup_tmp_directories=True)
 
     def __enter__(self) -> "Checkpoints":
         return self

@@ -11,6 +11,7 @@ import pytest
 from spirit_jax.config import CheckpointConfig, MeshConfig, OptimConfig
 from spirit_jax.errors import Halted, UserError
 from spirit_jax.model.llama import abstract, init_sharded
+from spirit_jax.model.stored import named_arrays, open_array
 from spirit_jax.sharding import make_mesh
 from spirit_jax.training import checkpointing
 from spirit_jax.training.checkpointing import Checkpoints
@@ -55,6 +56,20 @@ def test_a_state_comes_back_to_the_bit_on_any_mesh(tmp_path_factory, state, size
     assert_equal(restored, state)
     assert jax.tree.all(jax.tree.map(lambda x, s: x.sharding.is_equivalent_to(s.sharding, x.ndim), restored, shapes))
     assert json.loads((folder / "5/config/config.json").read_text()) == {"x": 1}
+
+
+def test_weights_are_stored_layer_by_layer_by_each_device(tmp_path, state):
+    """So that one layer of a run saved by many devices is read without the others."""
+    with Checkpoints(tmp_path, CheckpointConfig()) as checkpoints:
+        checkpoints.save(5, state, {}, {})
+    for name, leaf in named_arrays(state.model).items():
+        stored = open_array(tmp_path / "5/model", name)
+        if name.startswith("layers."):
+            chunk = stored.chunk_layout.read_chunk.shape
+            assert chunk is not None
+            assert chunk[0] == 1, name
+            assert all(part <= whole for part, whole in zip(chunk, leaf.sharding.shard_shape(leaf.shape), strict=True))
+        np.testing.assert_array_equal(stored[1].read().result(), np.asarray(leaf)[1])
 
 
 def test_the_last_and_every_nth_are_kept(tmp_path, state):
