@@ -189,6 +189,7 @@ check-pods: $(VENV)/pod  ## the same for all recipes for pods (an hour or two; g
 
 runs/pods/%.jsonl: tpu_configs/%.py $(POD_CODE) | $(VENV)/pod
 	mkdir -p runs/pods
+	rm -f $@
 	$(PY) -m spirit_jax check-pod $< --record $@
 
 train-pod: $(VENV)/pod  ## print what it asks Cloud TPU for, check the recipe, ask: CONFIG=recipe BUCKET=name RUN=name PROJECT=.. ZONE=.. REPO=.., see tpu_configs/launch.sh

@@ -6,4 +6,4 @@ from tpu_configs.spirit import LLAMA2_7B, recipe
 
 def config() -> RunConfig:
     """One row a chip."""
-    return recipe(LLAMA2_7B, MeshConfig(fsdp=256, topology="v5e:16x16"), Remat.SAVE_DOTS)
+    return recipe(LLAMA2_7B, MeshConfig(fsdp=256, topology="v5e:16x16"), Remat.SAVE_NARROW)

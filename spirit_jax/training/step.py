@@ -18,6 +18,16 @@ from spirit_jax.model.loss import loss_terms
 from spirit_jax.sharding import place_axes
 from spirit_jax.training.guard import Guard, judge
 
+COMPILER_OPTIONS = {  # by platform. On TPUs weights are gathered beside other work: without these v6e waits for each of them (docs/pods.md)
+    "tpu": {
+        "xla_enable_async_all_gather": "true",
+        "xla_tpu_enable_async_collective_fusion": "true",
+        "xla_tpu_enable_async_collective_fusion_fuse_all_gather": "true",
+        "xla_tpu_enable_async_collective_fusion_multiple_steps": "true",
+        "xla_tpu_overlap_compute_collective_tc": "true",
+    }
+}
+
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
@@ -96,7 +106,8 @@ def make_train_step(
         metrics = StepMetrics(terms["nll"], terms["weight"], terms["source_nll"], terms["source_weight"], norm, guard)
         return TrainState(state.step + 1, model, opt, guard), metrics
 
-    return jax.jit(train_step, donate_argnums=0, out_shardings=(shardings, shardings.step))
+    options = COMPILER_OPTIONS.get(jax.tree.leaves(shardings)[0].mesh.devices.flat[0].platform)
+    return jax.jit(train_step, donate_argnums=0, out_shardings=(shardings, shardings.step), compiler_options=options)
 
 
 def make_eval_step(text_size: int) -> Callable[[Llama, Batch], dict[str, jax.Array]]:
