@@ -4,10 +4,12 @@ python -m spirit_jax train --config tpu_configs/tiny_cpu.py --out runs/tiny --se
 
 Exit codes: 0 when the last step is done; 0, or what `--stopped-exit-code` says, when SIGTERM or a preemption stopped it with all saved;
 1 when training can't go on by itself (it diverged, or checkpoints can't be written): one line says why; 2 for a mistake found before it began.
+What `--stopped-exit-code` says also stands for other machines that were lost on the way: the traceback is printed, and the last checkpoint is there.
 """
 
 import argparse
 import sys
+import traceback
 from pathlib import Path
 
 import jax
@@ -18,6 +20,8 @@ from spirit_jax.training.loop import describe, prepare, train
 from spirit_jax.training.processes import join_processes
 from spirit_jax.training.profiling import parse_steps
 
+LOST = ("ABORTED", "CANCELLED", "DEADLINE_EXCEEDED", "UNAVAILABLE")  # statuses of a runtime whose peers or network are gone
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the command's options."""
@@ -27,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--set", nargs="*", action="extend", default=[], metavar="KEY=VALUE", help="changes to the config: optim.peak_lr=3e-5")
     parser.add_argument("--profile", metavar="FIRST:LAST", help="trace these steps into the run folder's profile/")
     parser.add_argument("--distributed", action="store_true", help="one of several processes: see README")
-    parser.add_argument("--stopped-exit-code", default=0, type=int, help="when SIGTERM stopped it; not 0 for a launcher that starts it again then")
+    parser.add_argument("--stopped-exit-code", default=0, type=int, help="when SIGTERM or lost peers stopped it; for launchers that start it again")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -42,7 +46,13 @@ def run(args: argparse.Namespace) -> int:
     run = prepare(chosen, args.out)
     if jax.process_index() == 0:
         print(describe(run), flush=True)
-    reached = train(run, profile)
+    try:
+        reached = train(run, profile)
+    except jax.errors.JaxRuntimeError as error:
+        if not args.stopped_exit_code or not str(error).startswith(LOST):
+            raise
+        traceback.print_exc()
+        return args.stopped_exit_code
     stopped = reached < run.config.train.steps
     said = "stopped at step {}; the same command goes on" if stopped else "done at step {}"
     print(f"{said.format(f'{reached:,} of {run.config.train.steps:,}')}: {args.out}", file=sys.stderr)

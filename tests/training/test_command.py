@@ -3,6 +3,7 @@ import json
 from types import SimpleNamespace
 
 import pytest
+from jax.errors import JaxRuntimeError
 
 from spirit_jax import commands
 from spirit_jax.cli import COMMANDS
@@ -77,11 +78,12 @@ def settings_of(tmp_path, *more) -> list[str]:
         (["--stopped-exit-code", "75"], 4, 75, "stopped at step 4 of 6; the same command goes on"),
         (["--stopped-exit-code", "75"], 6, 0, "done at step 6 of 6"),
         ([], Halted("step 5: the loss is nan"), 1, "error: step 5: the loss is nan"),
+        (["--stopped-exit-code", "75"], JaxRuntimeError("UNAVAILABLE: a host is gone"), 75, "UNAVAILABLE: a host is gone"),
     ],
 )
 def test_exit_codes_tell_a_launcher_what_to_do(tmp_path, monkeypatch, capsys, more, reached, code, said):
     def train(run, profile):
-        if isinstance(reached, Halted):
+        if isinstance(reached, Exception):
             raise reached
         return reached
 
@@ -90,3 +92,15 @@ def test_exit_codes_tell_a_launcher_what_to_do(tmp_path, monkeypatch, capsys, mo
     monkeypatch.setattr(command, "train", train)
     assert commands.run("python -m spirit_jax", "", COMMANDS, settings_of(tmp_path, *more)) == code
     assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("more", "status"), [(["--stopped-exit-code", "75"], "RESOURCE_EXHAUSTED"), ([], "UNAVAILABLE")])
+def test_a_failure_that_would_come_again_or_that_no_launcher_awaits_is_not_hidden(tmp_path, monkeypatch, more, status):
+    def train(run, profile):
+        raise JaxRuntimeError(f"{status}: it failed")
+
+    monkeypatch.setattr(command, "prepare", lambda config, out: SimpleNamespace(config=config))
+    monkeypatch.setattr(command, "describe", lambda run: "")
+    monkeypatch.setattr(command, "train", train)
+    with pytest.raises(JaxRuntimeError, match=status):
+        commands.run("python -m spirit_jax", "", COMMANDS, settings_of(tmp_path, *more))
