@@ -183,7 +183,7 @@ check-pod: $(VENV)/pod  ## does a recipe's step fit its pod, and what bounds it 
 	$(call need,CONFIG,a recipe of tpu_configs that names its topology)
 	$(PY) -m spirit_jax check-pod $(CONFIG) --set $(SET)
 
-check-pods: $(VENV)/pod  ## the same for all recipes for pods (an hour or two; goes on where it stopped); fails if one doesn't fit
+check-pods: $(VENV)/pod  ## the same for all recipes for pods (a quarter of an hour; goes on where it stopped); fails if one doesn't fit
 	$(MAKE) --keep-going $(POD_ROWS)
 	cat $(POD_ROWS) > runs/pods.jsonl
 
@@ -194,7 +194,6 @@ runs/pods/%.jsonl: tpu_configs/%.py $(POD_CODE) | $(VENV)/pod
 
 train-pod: $(VENV)/pod  ## print what it asks Cloud TPU for, check the recipe, ask: CONFIG=recipe BUCKET=name RUN=name PROJECT=.. ZONE=.. REPO=.., see tpu_configs/launch.sh
 	$(call need,CONFIG,a recipe for a TPU pod)$(call need,BUCKET,a Cloud Storage bucket)$(call need,RUN,a name for the run)
-	$(call need,PROJECT,a Google Cloud project)$(call need,ZONE,a zone that has the slice)$(call need,REPO,a git address that the TPU VMs can clone)
 	@command -v gcloud > /dev/null || { echo "error: gcloud is not on the PATH; install the Google Cloud CLI" >&2; exit 2; }
 	DRY=1 tpu_configs/launch.sh $(CONFIG) $(BUCKET) $(RUN)
 	$(PY) -m spirit_jax check-pod $(CONFIG)

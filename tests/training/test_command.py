@@ -70,6 +70,20 @@ def settings_of(tmp_path, *more) -> list[str]:
     return ["train", "--config", str(path), "--out", str(tmp_path / "run"), *more]
 
 
+def train_pretending(tmp_path, monkeypatch, reached: int | Exception, more: list[str]) -> int:
+    """The command's exit code where training reaches this step, or fails so."""
+
+    def train(run, profile):
+        if isinstance(reached, Exception):
+            raise reached
+        return reached
+
+    monkeypatch.setattr(command, "prepare", lambda config, out: SimpleNamespace(config=config))
+    monkeypatch.setattr(command, "describe", lambda run: "")
+    monkeypatch.setattr(command, "train", train)
+    return commands.run("python -m spirit_jax", "", COMMANDS, settings_of(tmp_path, *more))
+
+
 @pytest.mark.parametrize(
     ("more", "reached", "code", "said"),
     [
@@ -82,25 +96,11 @@ def settings_of(tmp_path, *more) -> list[str]:
     ],
 )
 def test_exit_codes_tell_a_launcher_what_to_do(tmp_path, monkeypatch, capsys, more, reached, code, said):
-    def train(run, profile):
-        if isinstance(reached, Exception):
-            raise reached
-        return reached
-
-    monkeypatch.setattr(command, "prepare", lambda config, out: SimpleNamespace(config=config))
-    monkeypatch.setattr(command, "describe", lambda run: "")
-    monkeypatch.setattr(command, "train", train)
-    assert commands.run("python -m spirit_jax", "", COMMANDS, settings_of(tmp_path, *more)) == code
+    assert train_pretending(tmp_path, monkeypatch, reached, more) == code
     assert said in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("more", "status"), [(["--stopped-exit-code", "75"], "RESOURCE_EXHAUSTED"), ([], "UNAVAILABLE")])
 def test_a_failure_that_would_come_again_or_that_no_launcher_awaits_is_not_hidden(tmp_path, monkeypatch, more, status):
-    def train(run, profile):
-        raise JaxRuntimeError(f"{status}: it failed")
-
-    monkeypatch.setattr(command, "prepare", lambda config, out: SimpleNamespace(config=config))
-    monkeypatch.setattr(command, "describe", lambda run: "")
-    monkeypatch.setattr(command, "train", train)
     with pytest.raises(JaxRuntimeError, match=status):
-        commands.run("python -m spirit_jax", "", COMMANDS, settings_of(tmp_path, *more))
+        train_pretending(tmp_path, monkeypatch, JaxRuntimeError(f"{status}: it failed"), more)
