@@ -1,8 +1,9 @@
-"""Speech encoders and the vocoder beside PyTorch on the same random weights, in turn in one process: times real time, and the ratio; and F0.
+"""Speech encoders and the vocoder beside PyTorch on the same random weights: times real time, and the ratio; and F0.
 
     python -m benchmarks.bench_speech [NAME ...] [--rounds 5] [--seconds 30] [--utterances 64]
 
-Each side's best round counts, so that another process on the machine hurts both alike. The last line is JSON. Needs requirements-parity.txt.
+The sides take turns, each in a process of its own (benchmarks/sides.py). Each one's best round counts, so that another process on the machine hurts
+all alike. The last line is JSON. Needs requirements-parity.txt.
 """
 
 import argparse
@@ -10,12 +11,14 @@ import json
 import os
 import time
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax
 import numpy as np
 import torch
 import transformers
 
+from benchmarks import sides
 from benchmarks.torch_hifigan import PUBLISHED, Lively, torch_generator
 from spirit_jax.speech.hifigan import Generator, for_cpu
 from spirit_jax.speech.pitch import track_f0
@@ -31,87 +34,111 @@ HUBERT_25HZ = {
     "conv_dim": (512,) * 8, "conv_kernel": (10, 3, 3, 3, 3, 2, 2, 2), "conv_stride": (5, 2, 2, 2, 2, 2, 2, 2), "num_hidden_layers": LAYERS,
 }  # fmt: skip
 VOCODER_SECONDS, F0_SECONDS = 10, 60
+Figures = dict[str, float | int | str]
 GROUP = 8  # utterances that PyTorch pads together
 
 
-def bench_hubert(args: argparse.Namespace) -> dict[str, float]:
+def bench_hubert(args: argparse.Namespace) -> Figures:
     """HuBERT base at 25 Hz, up to layer 11, on one long utterance."""
-    model, encoder = make_hubert()
-    wavs = make_wavs([args.seconds])
-    (ours, theirs), outputs = race([lambda: encode(encoder, wavs), lambda: run_one_by_one(model, wavs)], args.rounds)
-    return {
-        "jax_times_real_time": args.seconds / ours,
-        "pytorch_times_real_time": args.seconds / theirs,
-        "ratio": theirs / ours,
-        "largest_difference": largest_difference(*outputs),
-    }
+    return compare([args.seconds], our_hubert, their_hubert, args.rounds)
 
 
-def bench_batch(args: argparse.Namespace) -> dict[str, float]:
+def bench_batch(args: argparse.Namespace) -> Figures:
     """The same on utterances of 2 to 20 s, against PyTorch one by one, as the published release runs, and padded in batches of `GROUP`:
     as the utterances come, which is the obvious way, and sorted by length first.
     """
-    model, encoder = make_hubert()
-    seconds = np.random.default_rng(0).uniform(2, 20, args.utterances)
-    wavs = make_wavs(seconds)
-    last_state.clear_cache()
-    runs = [
-        lambda: encode(encoder, wavs),
-        lambda: run_one_by_one(model, wavs),
-        lambda: run_padded(model, wavs),
-        lambda: run_padded(model, sorted(wavs, key=len)),
-    ]
-    (ours, singly, padded, by_length), outputs = race(runs, max(1, args.rounds // 3))
+    seconds = np.random.default_rng(0).uniform(2, 20, args.utterances).tolist()
+    return compare(seconds, our_hubert, their_batch, rounds=1, turns=1)
+
+
+def bench_hifigan(args: argparse.Namespace) -> Figures:
+    """The vocoder of the published size on 10 s of units."""
+    return compare([VOCODER_SECONDS], our_hifigan, their_hifigan, args.rounds)
+
+
+def bench_f0(args: argparse.Namespace) -> Figures:
+    """The F0 tracker that needs no weights, on a minute of a gliding harmonic sound."""
+    spent, _ = sides.race([sides.ours(our_f0)], args.rounds, turns=1)
+    return {"ours_times_real_time": F0_SECONDS / min(spent["ours"])}
+
+
+BENCHES = {"hubert": bench_hubert, "batch": bench_batch, "hifigan": bench_hifigan, "f0": bench_f0}
+
+
+def compare(seconds: Sequence[float], our_side: Callable, their_side: Callable, rounds: int, turns: int = 2) -> Figures:
+    """Times real time of both on sounds of these lengths, our ratio to each of theirs, and how far apart the outputs of the first are."""
+    entrants = [sides.ours(our_side, (seconds,)), *sides.peers("pytorch", their_side, (seconds,))]
+    spent, outputs = sides.race(entrants, rounds, turns)
+    best = {name: min(times) for name, times in spent.items()}
+    figures = {f"{name}_times_real_time": sum(seconds) / time_s for name, time_s in best.items()}
+    figures |= {f"ratio_to_{name}": time_s / best["ours"] for name, time_s in best.items() if name != "ours"}
+    features, device, compilations = outputs["ours"]
+    theirs = next(value for name, value in outputs.items() if name != "ours")
+    return figures | {"device": device, "compilations": compilations, "largest_difference": largest_difference(features, theirs)}
+
+
+def warmed(run: Callable[[], Any]) -> sides.Runs:
+    """One function, called once."""
+    run()
+    return {"": run}
+
+
+def our_hubert(seconds: Sequence[float]) -> sides.Runs:
+    """`encode`: the features, on which device, and how many programs it has compiled."""
+    (_, encoder), wavs = make_hubert(), make_wavs(seconds)
+    return warmed(lambda: (encode(encoder, wavs), jax.default_backend(), last_state._cache_size()))
+
+
+def their_hubert(seconds: Sequence[float]) -> sides.Runs:
+    """transformers' HubertModel."""
+    (model, _), wavs = make_hubert(), make_wavs(seconds)
+    return warmed(lambda: run_one_by_one(model, wavs))
+
+
+def their_batch(seconds: Sequence[float]) -> sides.Runs:
+    """The same on many, in three ways."""
+    (model, _), wavs = make_hubert(), make_wavs(seconds)
+    run_padded(model, wavs[:GROUP])
     return {
-        "jax_times_real_time": seconds.sum() / ours,
-        "pytorch_one_by_one_times_real_time": seconds.sum() / singly,
-        "pytorch_padded_times_real_time": seconds.sum() / padded,
-        "pytorch_padded_by_length_times_real_time": seconds.sum() / by_length,
-        "ratio_to_padded": padded / ours,
-        "ratio_to_padded_by_length": by_length / ours,
-        "ratio_to_one_by_one": singly / ours,
-        "compilations": last_state._cache_size(),
-        "largest_difference": largest_difference(*outputs[:2]),
+        "one_by_one": lambda: run_one_by_one(model, wavs),
+        "padded": lambda: run_padded(model, wavs),
+        "padded_by_length": lambda: run_padded(model, sorted(wavs, key=len)),
     }
 
 
-def bench_hifigan(args: argparse.Namespace) -> dict[str, float]:
-    """The vocoder of the published size on 10 s of units."""
-    generator = Generator(PUBLISHED, Lively())
-    fast, reference = for_cpu(generator) if jax.default_backend() == "cpu" else generator, torch_generator(generator)
-    frames = round(VOCODER_SECONDS * PUBLISHED.sample_rate / PUBLISHED.hop)
-    utterance = Utterance(np.random.default_rng(0).integers(0, PUBLISHED.units, frames), speaker=1, style_id=3)
-    codes = {"dict": utterance.units[None].astype(np.int32), "spkr": np.array([1]), "style": np.array([3])}
-    condition = torch.from_numpy(np.array(generator.condition(codes)).transpose(0, 2, 1).copy())
+def make_hifigan(seconds: Sequence[float]) -> tuple[Generator, Utterance]:
+    """The random vocoder, and units that last so long."""
+    frames = round(seconds[0] * PUBLISHED.sample_rate / PUBLISHED.hop)
+    return Generator(PUBLISHED, Lively()), Utterance(np.random.default_rng(0).integers(0, PUBLISHED.units, frames), speaker=1, style_id=3)
 
-    def run_torch() -> list[np.ndarray]:
+
+def our_hifigan(seconds: Sequence[float]) -> sides.Runs:
+    """`generate`."""
+    generator, utterance = make_hifigan(seconds)
+    fast = for_cpu(generator) if jax.default_backend() == "cpu" else generator
+    return warmed(lambda: ([generate(fast, utterance)], jax.default_backend(), 1))
+
+
+def their_hifigan(seconds: Sequence[float]) -> sides.Runs:
+    """The same generator in PyTorch."""
+    generator, utterance = make_hifigan(seconds)
+    codes = {"dict": utterance.units[None].astype(np.int32), "spkr": np.array([utterance.speaker]), "style": np.array([utterance.style_id])}
+    condition = torch.from_numpy(np.array(generator.condition(codes)).transpose(0, 2, 1).copy())
+    reference = torch_generator(generator)
+
+    def run() -> list[np.ndarray]:
         with torch.inference_mode():
             return [reference(condition)[0].numpy()]
 
-    (ours, theirs), outputs = race([lambda: [generate(fast, utterance)], run_torch], args.rounds)
-    return {
-        "jax_times_real_time": VOCODER_SECONDS / ours,
-        "pytorch_times_real_time": VOCODER_SECONDS / theirs,
-        "ratio": theirs / ours,
-        "largest_difference": largest_difference(*outputs),
-    }
+    return warmed(run)
 
 
-def bench_f0(args: argparse.Namespace) -> dict[str, float]:
-    """The F0 tracker that needs no weights, on a minute of a gliding harmonic sound."""
+def our_f0() -> sides.Runs:
+    """`track_f0` on a minute."""
     samples = F0_SECONDS * SAMPLE_RATE
     turns = np.cumsum(120 * 2 ** (0.5 * np.sin(np.arange(samples) / SAMPLE_RATE)) / SAMPLE_RATE)
     wav = sum(np.sin(2 * np.pi * n * turns) / n for n in range(1, 11)).astype(np.float32)
-    (spent,), _ = race([lambda: track_f0([wav])], args.rounds)
-    return {"jax_times_real_time": F0_SECONDS / spent}
-
-
-BENCHES: dict[str, Callable[[argparse.Namespace], dict[str, float]]] = {
-    "hubert": bench_hubert,
-    "batch": bench_batch,
-    "hifigan": bench_hifigan,
-    "f0": bench_f0,
-}
+    return warmed(lambda: track_f0([wav]))
 
 
 def make_hubert() -> tuple[transformers.HubertModel, Wav2Vec2]:
@@ -148,18 +175,6 @@ def run_padded(model: transformers.HubertModel, wavs: Sequence[np.ndarray]) -> l
     return outputs
 
 
-def race(runs: Sequence[Callable[[], list[np.ndarray]]], rounds: int) -> tuple[list[float], list[list[np.ndarray]]]:
-    """Best wall seconds of each run, taken in turn after a first one that isn't timed; and what each returned."""
-    outputs = [run() for run in runs]
-    spent: list[list[float]] = [[] for _ in runs]
-    for _ in range(rounds):
-        for run, times in zip(runs, spent):
-            start = time.perf_counter()
-            run()
-            times.append(time.perf_counter() - start)
-    return [min(times) for times in spent], outputs
-
-
 def largest_difference(ours: Sequence[np.ndarray], theirs: Sequence[np.ndarray]) -> float:
     """As a share of the largest value."""
     return max(float(np.abs(a - b).max() / np.abs(b).max()) for a, b in zip(ours, theirs, strict=True))
@@ -173,11 +188,16 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=30.0, help="of the long utterance")
     parser.add_argument("--utterances", type=int, default=64, help="of the mixed batch")
     args = parser.parse_args()
-    results = {"date": time.strftime("%Y-%m-%d"), "device": jax.devices()[0].device_kind, "threads": torch.get_num_threads()}
+    results = {"date": time.strftime("%Y-%m-%d"), "threads": sides.THREADS}
     results["load_average"] = round(os.getloadavg()[0], 1)
     for name in args.names or BENCHES:
-        results[name] = {key: round(value, 9) for key, value in BENCHES[name](args).items()}
-        print(name, *(f"{key} {value:.4g}" for key, value in results[name].items()), sep="  ", flush=True)
+        results[name] = BENCHES[name](args)
+        print(
+            name,
+            *(f"{key} {value:.4g}" if isinstance(value, float) else f"{key} {value}" for key, value in results[name].items()),
+            sep="  ",
+            flush=True,
+        )
     print(json.dumps(results))
 
 

@@ -35,9 +35,9 @@ def run(prog: str, description: str, commands: dict[str, tuple[str, str]], argv:
         if name == chosen:
             module = importlib.import_module(commands[name][0])
             if "jax" in sys.modules:
-                from spirit_jax.backends import leave_out_idle_libtpu  # here, since it imports JAX, which some commands do without
+                from spirit_jax import backends  # here, since it imports JAX, which some commands do without
 
-                leave_out_idle_libtpu()
+                backends.set_up()
             module.add_arguments(room)
     args = parser.parse_args(argv)
     try:

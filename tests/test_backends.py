@@ -1,5 +1,6 @@
 """The front door and an installed libtpu, on a machine without a TPU. In processes of their own: a crash there is the failure."""
 
+import ctypes
 import importlib.util
 import os
 import subprocess
@@ -32,6 +33,29 @@ def test_a_trace_is_written_and_nothing_is_said_though_libtpu_is_installed(tmp_p
     environment = {name: value for name, value in os.environ.items() if name != "JAX_PLATFORMS"}
     ended = subprocess.run([sys.executable, "-c", TRACE, tmp_path], env=environment, capture_output=True, text=True, timeout=120, check=False)
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
+
+
+FREED = """
+import resource, sys
+import numpy as np
+from spirit_jax import backends
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    np.empty(64 << 20, np.uint8).fill(1)  # freed at once
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+if sys.argv[1] == "kept":
+    backends.set_up()
+faults()
+print(faults())
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux" or not hasattr(ctypes.CDLL(None), "gnu_get_libc_version"), reason="a setting of glibc")
+@pytest.mark.parametrize(("setting", "handed_back"), [("kept", False), ("default", True)])
+def test_a_command_keeps_what_it_frees(setting, handed_back):
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("MALLOC_", "GLIBC_"))} | {"JAX_PLATFORMS": "cpu"}
+    ended = subprocess.run([sys.executable, "-c", FREED, setting], env=environment, capture_output=True, text=True, timeout=120, check=True)
+    assert (int(ended.stdout) > 16) == handed_back  # pages filled anew: 16,384, or 32 where they are huge
 
 
 @pytest.fixture

@@ -1,0 +1,80 @@
+"""The sides of a benchmark, each in a process of its own, as those run it who use it; they take turns of several rounds.
+
+Within a turn nothing comes between: after another side's work a peer that hands its memory back to the kernel waits up to three times as long for
+it, which would be no fair sight of it.
+Ours is set up as by our commands (`spirit_jax.backends`: glibc keeps what is freed). A peer runs as it comes; and once more with that setting,
+which is no part of it, so that the reader sees how much of a ratio is the allocator's.
+"""
+
+import multiprocessing
+import os
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from typing import Any, NamedTuple
+
+from spirit_jax import backends
+
+THREADS = 2
+Runs = dict[str, Callable[[], Any]]
+
+_runs: Runs = {}  # of this process, if it is a side's
+
+
+class Side(NamedTuple):
+    """Whose it is, what prepares its process, and what makes its functions there, each called once by its maker, so that it is warm."""
+
+    name: str
+    prepare: Callable[[], None]
+    make: Callable[..., Runs]
+    args: Sequence[Any] = ()
+
+
+def peers(name: str, make: Callable[..., Runs], args: Sequence[Any] = ()) -> list[Side]:
+    """A peer as it comes and with our allocator's setting."""
+    return [Side(name, as_it_comes, make, args), Side(f"{name}_tuned", backends.keep_freed_memory, make, args)]
+
+
+def ours(make: Callable[..., Runs], args: Sequence[Any] = ()) -> Side:
+    """Our side, set up as by our commands."""
+    return Side("ours", backends.set_up, make, args)
+
+
+def as_it_comes() -> None:
+    """Sets nothing."""
+
+
+def race(sides: Sequence[Side], rounds: int, turns: int = 2) -> tuple[dict[str, list[float]], dict[str, Any]]:
+    """Wall seconds of every function in so many turns of so many rounds, and what it returned first; names are `side` or `side_function`."""
+    spent: dict[str, list[float]] = {}
+    returned: dict[str, Any] = {}
+    spawn = multiprocessing.get_context("spawn")
+    pools = [ProcessPoolExecutor(1, spawn, _begin, (side.prepare, side.make, side.args)) for side in sides]
+    names = [pool.submit(_names).result() for pool in pools]
+    for side, pool, function in turns * [(side, pool, name) for side, pool, own in zip(sides, pools, names) for name in own]:
+        name = f"{side.name}_{function}" if function else side.name
+        seconds, value = pool.submit(_time, function, rounds).result()
+        spent.setdefault(name, []).extend(seconds)
+        returned.setdefault(name, value)
+    for pool in pools:
+        pool.shutdown()
+    return spent, returned
+
+
+def _begin(prepare: Callable[[], None], make: Callable[..., Runs], args: Sequence[Any]) -> None:
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:THREADS])
+    prepare()
+    _runs.update(make(*args))
+
+
+def _names() -> list[str]:
+    return list(_runs)
+
+
+def _time(name: str, rounds: int) -> tuple[list[float], Any]:
+    spent, values = [], []
+    for _ in range(rounds):
+        start = time.perf_counter()
+        values.append(_runs[name]())
+        spent.append(time.perf_counter() - start)
+    return spent, values[0]
