@@ -1,9 +1,8 @@
-"""The sides of a benchmark, each in a process of its own, as those run it who use it; they take turns of several rounds.
+"""The sides of a benchmark in turn, each in a process of its own with the machine to itself, as those run it who use it.
 
-Within a turn nothing comes between: after another side's work a peer that hands its memory back to the kernel waits up to three times as long for
-it, which would be no fair sight of it.
 Ours is set up as by our commands (`spirit_jax.backends`: glibc keeps what is freed). A peer runs as it comes; and once more with that setting,
-which is no part of it, so that the reader sees how much of a ratio is the allocator's.
+which is no part of it, so that the reader sees how much of a ratio is the allocator's. One process for both sides would share its threads and its
+heap; another that merely lives beside it, holding memory, makes a peer wait up to three times as long for pages of the kernel.
 """
 
 import multiprocessing
@@ -49,15 +48,13 @@ def race(sides: Sequence[Side], rounds: int, turns: int = 2) -> tuple[dict[str, 
     spent: dict[str, list[float]] = {}
     returned: dict[str, Any] = {}
     spawn = multiprocessing.get_context("spawn")
-    pools = [ProcessPoolExecutor(1, spawn, _begin, (side.prepare, side.make, side.args)) for side in sides]
-    names = [pool.submit(_names).result() for pool in pools]
-    for side, pool, function in turns * [(side, pool, name) for side, pool, own in zip(sides, pools, names) for name in own]:
-        name = f"{side.name}_{function}" if function else side.name
-        seconds, value = pool.submit(_time, function, rounds).result()
-        spent.setdefault(name, []).extend(seconds)
-        returned.setdefault(name, value)
-    for pool in pools:
-        pool.shutdown()
+    for side in turns * list(sides):
+        with ProcessPoolExecutor(1, spawn, _begin, (side.prepare, side.make, side.args)) as process:
+            for function in process.submit(_names).result():
+                name = f"{side.name}_{function}" if function else side.name
+                seconds, value = process.submit(_time, function, rounds).result()
+                spent.setdefault(name, []).extend(seconds)
+                returned.setdefault(name, value)
     return spent, returned
 
 
