@@ -12,7 +12,7 @@ from flax import nnx
 
 from spirit_jax.speech.conv_stack import ConvStack, Norm, gelu
 from spirit_jax.speech.convolution import param
-from spirit_jax.speech.wav2vec2_config import NORM_EPS, Wav2Vec2Config
+from spirit_jax.speech.wav2vec2_config import Wav2Vec2Config
 from spirit_jax.speech.weight_source import Drawn, Source
 
 POSITION_CONV = "encoder.pos_conv.0"
@@ -93,7 +93,7 @@ class Wav2Vec2(nnx.Module):
     def __init__(self, source: Source, cfg: Wav2Vec2Config):
         self.cfg = cfg
         self.convs = ConvStack(source, cfg)
-        self.conv_norm = Norm(source, "layer_norm", cfg.convs[-1].channels, NORM_EPS)
+        self.conv_norm = Norm(source, "layer_norm", cfg.convs[-1].channels, cfg.norm_eps)
         self.project = Linear(source, ("post_extract_proj",), cfg.convs[-1].channels, cfg.width) if cfg.project else None
         self.positions = PositionConv(source, cfg)
         self.norm = Norm(source, "encoder.layer_norm", cfg.width, cfg.norm_eps)

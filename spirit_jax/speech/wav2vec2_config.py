@@ -6,7 +6,7 @@ from spirit_jax.config import part, require_positive
 from spirit_jax.errors import UserError
 from spirit_jax.units import SAMPLE_RATE
 
-NORM_EPS = 1e-5  # of the normalisations in front of the transformer, which no configuration changes
+NORM_EPS = 1e-5  # of the norms of the convolutions, which no configuration changes, and by default of the others
 
 
 class ConvNorm(enum.Enum):

@@ -21,7 +21,7 @@ SMALL = {
 LARGER = {
     "hidden_size": 96, "intermediate_size": 160, "num_hidden_layers": 4, "num_attention_heads": 8, "conv_dim": (64,) * 8,
     "conv_kernel": (10, 3, 3, 3, 3, 2, 2, 2), "conv_stride": (5, 2, 2, 2, 2, 2, 2, 2), "num_conv_pos_embeddings": 128,
-    "num_conv_pos_embedding_groups": 16, "layer_norm_eps": 1e-6,
+    "num_conv_pos_embedding_groups": 16, "layer_norm_eps": 1e-3,
 }  # fmt: skip
 PRE_NORM = {"feat_extract_norm": "layer", "do_stable_layer_norm": True, "conv_bias": True}
 SIZES = list(itertools.product((SMALL, LARGER), ({}, PRE_NORM)))
