@@ -63,7 +63,7 @@ def load_style_encoder(folder: str | Path) -> StyleEncoder:
 
 def head_widths(config: dict, cfg: Wav2Vec2Config) -> tuple[int, int, int]:
     """Width, projected width and labels that a Hugging Face configuration asks for."""
-    labels = config["id2label"] if "id2label" in config else range(config.get("num_labels", 2))
+    labels = config.get("id2label") or range(config.get("num_labels", 2))
     return cfg.width, config.get("classifier_proj_size", 256), len(labels)
 
 

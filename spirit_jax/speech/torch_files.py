@@ -91,9 +91,9 @@ def read_folder(folder: str | Path) -> tuple[dict, dict[str, np.ndarray]]:
 
 
 def require_keys(content: Any, path: str | Path, keys: Iterable[str] = ()) -> None:
-    """Raises a UserError if a file's content is no dictionary with these keys."""
+    """Raises a UserError if a file's content is no dictionary with these keys, or not all of its keys are names."""
     missing = [key for key in keys if not isinstance(content, Mapping) or key not in content]
-    if missing or not isinstance(content, Mapping):
+    if missing or not isinstance(content, Mapping) or not all(isinstance(key, str) for key in content):
         found = ", ".join(sorted(map(str, content))[:5]) if isinstance(content, Mapping) else type(content).__name__
         raise UserError(f"weight file {path}", found, f"must be a dictionary with {', '.join(missing) or 'weights'}", "pass the published file")
 
@@ -106,7 +106,7 @@ def _files(folder: Path, name: str) -> list[Path]:
         return []
     require_keys(content := read_json(index), index, ["weight_map"])
     require_keys(content["weight_map"], index)
-    return [folder / file for file in sorted(set(content["weight_map"].values()))]
+    return [folder / file for file in sorted({str(file) for file in content["weight_map"].values()})]
 
 
 def _read_safetensors(path: Path) -> dict[str, np.ndarray]:

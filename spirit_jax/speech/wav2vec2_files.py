@@ -29,6 +29,7 @@ HF_NAMES = (  # what a Hugging Face name contains -> what fairseq calls it; in t
 )
 PRETRAINING_ONLY = ("mask_emb", "final_proj.", "label_embs_concat", "quantizer.", "project_q.", "project_hid.")  # weights of the training objective
 FAIRSEQ_CONVS = "[(512,10,5)] + [(512,3,2)] * 4 + [(512,2,2)] * 2"
+MOST_CONVS = 100  # that a repetition may give: what a file says is not to fill the memory
 FAIRSEQ_FIXED = {  # keys whose other values are other architectures; absent means the value here
     "activation_fn": ("gelu",),
     "layer_type": ("transformer",),
@@ -70,8 +71,8 @@ def config_from_hf(config: Mapping) -> Wav2Vec2Config:
     """From the `config.json` of a Hugging Face HuBERT or wav2vec 2.0 folder; keys that are absent have the defaults of transformers."""
     _require_fixed("config.json", config, HF_FIXED)
     shapes = (config.get("conv_dim", (512,) * 7), config.get("conv_kernel", (10, 3, 3, 3, 3, 2, 2)), config.get("conv_stride", (5, 2, 2, 2, 2, 2, 2)))
-    if len({len(sizes) for sizes in shapes}) != 1:
-        raise UserError("config.json conv_dim, conv_kernel, conv_stride", shapes, "must be equally long", "use the published config.json")
+    if not all(isinstance(sizes, list | tuple) and len(sizes) == len(shapes[0]) for sizes in shapes):
+        raise UserError("config.json conv_dim, conv_kernel, conv_stride", shapes, "must be equally long lists", "use the published config.json")
     return Wav2Vec2Config(
         convs=tuple(ConvShape(*sizes) for sizes in zip(*shapes)),
         conv_norm=ConvNorm(config.get("feat_extract_norm", "group")),
@@ -97,6 +98,8 @@ def parse_convs(expression: str) -> tuple[ConvShape, ...]:
         if not isinstance(expression, str):
             raise TypeError("no string")
         shapes = _list_of(ast.parse(expression.strip(), mode="eval").body)
+        if not shapes:
+            raise ValueError("no convolution")
         return tuple(ConvShape(*shape) for shape in shapes)
     except (SyntaxError, ValueError, TypeError, RecursionError) as error:
         rule = "must be lists of (channels, taps, stride) joined by + and repeated by *"
@@ -104,13 +107,15 @@ def parse_convs(expression: str) -> tuple[ConvShape, ...]:
 
 
 def canonical(arrays: Mapping[str, np.ndarray], cfg: Wav2Vec2Config) -> dict[str, np.ndarray]:
-    """The arrays of a Hugging Face or fairseq checkpoint by fairseq's names."""
+    """The arrays of a Hugging Face or fairseq checkpoint by fairseq's names. UserError where two names are one."""
     norm = r"\1.2.1." if cfg.conv_norm is ConvNorm.LAYER else r"\1.2."
     rules = (*HF_NAMES, (r"^(feature_extractor\.conv_layers\.\d+)\.layer_norm\.", norm))
     renamed = {}
     for name, array in arrays.items():
         for pattern, replacement in rules:
             name = re.sub(pattern, replacement, name)
+        if name in renamed:
+            raise UserError("checkpoint weight", name, "is there twice, by fairseq's name and another", "use a checkpoint of the published kind")
         renamed[name] = array
     return renamed
 
@@ -127,9 +132,10 @@ def _list_of(node: ast.expr) -> list[tuple[int, int, int]]:
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult):
         listed, count = (node.right, node.left) if isinstance(node.left, ast.Constant) else (node.left, node.right)
         times = ast.literal_eval(count)
-        if type(times) is not int or not 0 <= times <= 100:
-            raise ValueError("a repetition is a whole number up to 100")
-        return _list_of(listed) * times
+        shapes = _list_of(listed)
+        if type(times) is not int or not 0 <= times * len(shapes) <= MOST_CONVS:
+            raise ValueError(f"a repetition gives up to {MOST_CONVS} convolutions")
+        return shapes * times
     shapes = ast.literal_eval(node)
     if not isinstance(shapes, list) or not all(len(shape) == 3 and all(type(size) is int for size in shape) for shape in shapes):
         raise ValueError("no list of three whole numbers each")

@@ -130,3 +130,5 @@ def test_keys_of_a_file():
     for content in ({"b": 1}, [1]):
         with pytest.raises(UserError, match="must be a dictionary with a"):
             require_keys(content, "file", ("a",))
+    with pytest.raises(UserError, match="must be a dictionary with weights"):
+        require_keys({"a": 1, 3: 2}, "file")

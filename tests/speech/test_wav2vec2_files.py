@@ -36,7 +36,8 @@ def test_convolutions_are_parsed():
     "expression",
     [
         "__import__('os').system('true')", "[(32,10,5)] * 10**9", "[(32,10)]", "(32,10,5)", "[(32,10,5)] - [(1,1,1)]", "[(32,10,'5')]", "[(0,1,1)]",
-        "", "[", "[(x,10,5)]", "[(32,10,5)] * True", "+".join(["[(1,1,1)]"] * 5000), "[1]",
+        "", "[", "[(x,10,5)]", "[(32,10,5)] * True", "+".join(["[(1,1,1)]"] * 5000), "[1]", "[]", "[(1,1,1)] * 0",
+        "[(1,1,1)]" + " * 100" * 6,
     ],
 )  # fmt: skip
 def test_anything_else_is_refused(expression):
@@ -67,6 +68,8 @@ def test_hugging_face_configuration():
     assert cfg == TINY
     with pytest.raises(UserError, match="equally long"):
         config_from_hf({"conv_dim": [8]})
+    with pytest.raises(UserError, match="equally long"):
+        config_from_hf({"conv_dim": 8})
 
 
 def test_other_architectures_are_refused():
@@ -114,3 +117,8 @@ def test_hugging_face_names():
         "classifier.weight": "classifier.weight",
     }
     assert list(canonical(dict.fromkeys(names, np.zeros(1)), TINY)) == list(names.values())
+
+
+def test_a_weight_by_two_names_is_refused():
+    with pytest.raises(UserError, match=r"layer_norm\.weight: is there twice"):
+        canonical(stored_weights() | {"feature_projection.layer_norm.weight": np.zeros(1)}, TINY)
