@@ -108,56 +108,58 @@ STRICT ?=
 CONFIG ?=
 SET ?=
 need = $(if $($(1)),,$(error $(1) is not set: $(2)))
+# A path for the shell: quoted, for names with spaces, unless a ~ is left for it to expand.
+path = $(if $(filter ~%,$($(1))),$($(1)),"$($(1))")
 
 .PHONY: codec units tokenizer shards stats train eval generate report import-llama export-hf convert-speech
 codec: $(VENV)/runtime  ## fit the weight-free codec: AUDIO=dir OUT=dir [UNITS=100] [EXPRESSIVE=--expressive]
 	$(call need,AUDIO,a folder of recordings or a manifest)$(call need,OUT,a folder for the codec)
-	$(PY) -m data_prep fit-codec --audio $(AUDIO) --out $(OUT) --units $(UNITS) $(EXPRESSIVE)
+	$(PY) -m data_prep fit-codec --audio $(call path,AUDIO) --out $(call path,OUT) --units $(UNITS) $(EXPRESSIVE)
 
 units: $(VENV)/runtime  ## recordings to units: AUDIO=dir OUT=dir [CODEC=dir] [STRICT=--strict]; without CODEC one is fitted in OUT/codec
 	$(call need,AUDIO,a folder of recordings or a manifest)$(call need,OUT,a folder for the units)
-	$(if $(CODEC),,test -f $(OUT)/codec/codec.json || $(PY) -m data_prep fit-codec --audio $(AUDIO) --out $(OUT)/codec --units $(UNITS) $(EXPRESSIVE))
-	$(PY) -m data_prep units --audio $(AUDIO) --codec $(or $(CODEC),$(OUT)/codec) --out $(OUT) $(STRICT)
+	$(if $(CODEC),,test -f $(call path,OUT)/codec/codec.json || $(PY) -m data_prep fit-codec --audio $(call path,AUDIO) --out $(call path,OUT)/codec --units $(UNITS) $(EXPRESSIVE))
+	$(PY) -m data_prep units --audio $(call path,AUDIO) --codec $(if $(CODEC),$(call path,CODEC),$(call path,OUT)/codec) --out $(call path,OUT) $(STRICT)
 
 convert-speech: $(VENV)/parity  ## speech checkpoints to a codec: CHECKPOINTS=dir OUT=dir [HUBERT=path LAYER=n QUANTIZER=path SPEECH=base]
 	$(call need,CHECKPOINTS,a folder of speech checkpoints)$(call need,OUT,a folder for the codec)
-	$(PY) -m spirit_jax convert-speech $(CHECKPOINTS) $(OUT) $(if $(HUBERT),--hubert $(HUBERT)) $(if $(LAYER),--layer $(LAYER)) $(if $(QUANTIZER),--quantizer $(QUANTIZER)) $(if $(SPEECH),--variant $(SPEECH))
+	$(PY) -m spirit_jax convert-speech $(call path,CHECKPOINTS) $(call path,OUT) $(if $(HUBERT),--hubert $(call path,HUBERT)) $(if $(LAYER),--layer $(LAYER)) $(if $(QUANTIZER),--quantizer $(call path,QUANTIZER)) $(if $(SPEECH),--variant $(SPEECH))
 
 tokenizer: $(VENV)/runtime  ## train a SentencePiece model: TEXTS=manifest OUT=dir [PIECES=700]
 	$(call need,TEXTS,a manifest or a text file)$(call need,OUT,a folder for tokenizer.model)
-	$(PY) -m data_prep tokenizer --texts $(TEXTS) --size $(PIECES) --out $(OUT)
+	$(PY) -m data_prep tokenizer --texts $(call path,TEXTS) --size $(PIECES) --out $(call path,OUT)
 
 shards: $(VENV)/runtime  ## units and texts to TFDS shards: UNITS_DIR=dir TOKENIZER=path CODEC=dir OUT=dir [TEXTS=manifest] [LAYOUT=aligned]
 	$(call need,UNITS_DIR,what make units wrote)$(call need,TOKENIZER,a tokenizer.model)$(call need,CODEC,the codec folder)$(call need,OUT,a folder for the shards)
-	$(PY) -m data_prep shards --units $(UNITS_DIR) $(if $(TEXTS),--texts $(TEXTS)) --tokenizer $(TOKENIZER) --codec $(CODEC) --out $(OUT) --config $(or $(LAYOUT),aligned)
+	$(PY) -m data_prep shards --units $(call path,UNITS_DIR) $(if $(TEXTS),--texts $(call path,TEXTS)) --tokenizer $(call path,TOKENIZER) --codec $(call path,CODEC) --out $(call path,OUT) --config $(or $(LAYOUT),aligned)
 
 stats: $(VENV)/runtime  ## what shards hold: SHARDS=dir
 	$(call need,SHARDS,a folder of shards)
-	$(PY) -m data_prep stats --shards $(SHARDS)
+	$(PY) -m data_prep stats --shards $(call path,SHARDS)
 
 train: $(VENV)/runtime  ## train: CONFIG=recipe OUT=run [ROOT=dir that the recipe's paths start from] [SET="optim.peak_lr=1e-4 ..."]
 	$(call need,CONFIG,a recipe of tpu_configs)$(call need,OUT,a run folder)
-	$(PY) -m spirit_jax train --config $(CONFIG) $(if $(ROOT),--root $(ROOT)) --out $(OUT) $(if $(SET),--set $(SET))
+	$(PY) -m spirit_jax train --config $(call path,CONFIG) $(if $(ROOT),--root $(call path,ROOT)) --out $(call path,OUT) $(if $(SET),--set $(SET))
 
 eval: $(VENV)/runtime  ## evaluate: CKPT=run SHARDS=dir OUT=eval.json [SPLIT=heldout]
 	$(call need,CKPT,a run folder)$(call need,SHARDS,a folder of shards)$(call need,OUT,a JSON file)
-	$(PY) -m spirit_jax eval --checkpoint $(CKPT) --shards $(SHARDS) $(if $(SPLIT),--split $(SPLIT)) --out $(OUT)
+	$(PY) -m spirit_jax eval --checkpoint $(call path,CKPT) --shards $(call path,SHARDS) $(if $(SPLIT),--split $(SPLIT)) --out $(call path,OUT)
 
 generate: $(VENV)/runtime  ## continue a prompt: CKPT=run TEXT="..." or AUDIO=file [MODALITY=text]
 	$(call need,CKPT,a run folder)$(if $(TEXT)$(AUDIO),,$(error TEXT or AUDIO is not set: a prompt))
-	$(PY) -m spirit_jax generate --checkpoint $(CKPT) $(if $(TEXT),--prompt-text "$(TEXT)",--prompt-audio $(AUDIO)) --output-modality $(or $(MODALITY),text)
+	$(PY) -m spirit_jax generate --checkpoint $(call path,CKPT) $(if $(TEXT),--prompt-text "$(TEXT)",--prompt-audio $(call path,AUDIO)) --output-modality $(or $(MODALITY),text)
 
 report: $(VENV)/runtime  ## a page of curves, figures and sound: CKPT=run SHARDS=dir EVAL=eval.json OUT=dir [BEFORE=eval.json SPLIT=heldout]
 	$(call need,CKPT,a run folder)$(call need,SHARDS,a folder of shards)$(call need,EVAL,what make eval wrote)$(call need,OUT,a folder for the page)
-	$(PY) -m spirit_jax report --run $(CKPT) --shards $(SHARDS) --eval-after $(EVAL) $(if $(BEFORE),--eval-before $(BEFORE)) $(if $(SPLIT),--split $(SPLIT)) --out $(OUT)
+	$(PY) -m spirit_jax report --run $(call path,CKPT) --shards $(call path,SHARDS) --eval-after $(call path,EVAL) $(if $(BEFORE),--eval-before $(call path,BEFORE)) $(if $(SPLIT),--split $(SPLIT)) --out $(call path,OUT)
 
 import-llama: $(VENV)/runtime  ## Llama weights in: SRC=folder OUT=dir [CODEC=dir] [ARGS="--init normal"]
 	$(call need,SRC,a Hugging Face or Meta Llama folder)$(call need,OUT,a folder for the weights)
-	$(PY) -m spirit_jax convert import $(SRC) $(OUT) $(if $(CODEC),--codec $(CODEC)) $(ARGS)
+	$(PY) -m spirit_jax convert import $(call path,SRC) $(call path,OUT) $(if $(CODEC),--codec $(call path,CODEC)) $(ARGS)
 
 export-hf: $(VENV)/runtime  ## weights out to Hugging Face: CKPT=run OUT=dir [ARGS="--dtype bfloat16"]
 	$(call need,CKPT,a run folder)$(call need,OUT,a folder for the model)
-	$(PY) -m spirit_jax convert export $(CKPT) $(OUT) $(ARGS)
+	$(PY) -m spirit_jax convert export $(call path,CKPT) $(call path,OUT) $(ARGS)
 
 # ---- pods: recipes for them are checked without them ----------------------------------------------------------------
 POD_RECIPES = $(wildcard tpu_configs/spirit_*_7b_*.py tpu_configs/llama3_*.py)
@@ -199,21 +201,21 @@ TRAIN_CODEC = $(PY) -m spirit_jax train-codec
 .PHONY: train-units train-vocoder train-pitch train-style
 train-units: $(VENV)/runtime  ## phonetic units by k-means over HuBERT: AUDIO=dir HUBERT=dir OUT=dir [UNITS=100] [LAYER=n]
 	$(call need,AUDIO,a folder of recordings or a manifest)$(call need,HUBERT,a Hugging Face HuBERT folder)$(call need,OUT,a folder for the codec)
-	$(PY) -m data_prep fit-units --audio $(AUDIO) --hubert $(HUBERT) --units $(UNITS) $(if $(LAYER),--layer $(LAYER)) --out $(OUT)
+	$(PY) -m data_prep fit-units --audio $(call path,AUDIO) --hubert $(call path,HUBERT) --units $(UNITS) $(if $(LAYER),--layer $(LAYER)) --out $(call path,OUT)
 
 train-vocoder: $(VENV)/runtime  ## a HiFi-GAN for a codec's units: UNITS_DIR=dir CODEC=dir OUT=run [CONFIG=tpu_configs/vocoder_cpu.py] [SET=...]
 	$(call need,UNITS_DIR,what make units wrote)$(call need,CODEC,the codec folder)$(call need,OUT,a run folder)
-	$(TRAIN_CODEC) vocoder --config $(or $(CONFIG),tpu_configs/vocoder_cpu.py) --out $(OUT) --set corpus.units=$(UNITS_DIR) corpus.codec=$(CODEC) $(SET)
+	$(TRAIN_CODEC) vocoder --config $(or $(CONFIG),tpu_configs/vocoder_cpu.py) --out $(call path,OUT) --set corpus.units=$(call path,UNITS_DIR) corpus.codec=$(call path,CODEC) $(SET)
 
 train-pitch: $(VENV)/runtime  ## pitch codes by a VQ-VAE: UNITS_DIR=dir CODEC=dir OUT=run [CONFIG=tpu_configs/pitch_vqvae.py] [SET=...]
 	$(call need,UNITS_DIR,what make units wrote)$(call need,CODEC,the codec folder)$(call need,OUT,a run folder)
-	$(TRAIN_CODEC) pitch --config $(or $(CONFIG),tpu_configs/pitch_vqvae.py) --out $(OUT) --set corpus.units=$(UNITS_DIR) corpus.codec=$(CODEC) $(SET)
+	$(TRAIN_CODEC) pitch --config $(or $(CONFIG),tpu_configs/pitch_vqvae.py) --out $(call path,OUT) --set corpus.units=$(call path,UNITS_DIR) corpus.codec=$(call path,CODEC) $(SET)
 
 train-style: $(VENV)/runtime  ## style codes, distilled: UNITS_DIR=dir CODEC=dir TEACHER=dir STUDENT=dir OUT=run [CONFIG=tpu_configs/style.py] [SET=...]
 	$(call need,UNITS_DIR,what make units wrote)$(call need,CODEC,the codec folder)$(call need,OUT,a run folder)
 	$(call need,TEACHER,a Hugging Face wav2vec 2.0 or HuBERT folder)$(call need,STUDENT,a Hugging Face wav2vec 2.0 folder)
-	$(TRAIN_CODEC) style --config $(or $(CONFIG),tpu_configs/style.py) --out $(OUT) \
-	  --set corpus.units=$(UNITS_DIR) corpus.codec=$(CODEC) teacher=$(TEACHER) student=$(STUDENT) $(SET)
+	$(TRAIN_CODEC) style --config $(or $(CONFIG),tpu_configs/style.py) --out $(call path,OUT) \
+	  --set corpus.units=$(call path,UNITS_DIR) corpus.codec=$(call path,CODEC) teacher=$(call path,TEACHER) student=$(call path,STUDENT) $(SET)
 
 # ---- the house ------------------------------------------------------------------------------------------------------
 TWO = -n 2 --dist loadfile  # two processes; the tests of a file share what they set up

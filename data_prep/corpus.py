@@ -24,6 +24,7 @@ AUDIO_SUFFIXES = (".wav", ".flac", ".mp3", ".ogg")
 TRANSCRIPT_SUFFIXES = (".txt", ".lab")
 TRAINING_SPLITS = ("train", "speech", "text")
 SPHINX_LINE = re.compile(r"^\s*(?:<s>)?\s*(.*?)\s*(?:</s>)?\s*\(([^()\s]+)\)\s*$")
+SPLIT_NAME = re.compile(r"(?!all$)\w[\w-]*")
 TEXT_KEYS = ("id", "text", "voice", "source", "split")
 
 
@@ -96,6 +97,8 @@ def _complete_row(row: object, path: Path, number: int) -> dict:
     words = _check_words(row.get("words"), where)
     id = row.get("id") or (str(Path(audio).with_suffix("")) if audio else f"{path.stem}-{number:06d}")
     split = row.get("split") or _default_split(audio, text)
+    if not SPLIT_NAME.fullmatch(split):
+        raise UserError(f"{where} split", split, "must be letters, digits, - and _, and not all: TFDS reads the rest as ranges", "rename the split")
     named = {"voice": row.get("voice") or "", "source": row.get("source") or path.stem, "split": split}
     return {**row, "id": id, "audio": str(path.parent.absolute() / audio) if audio else None, "text": text, "words": words, **named}
 
@@ -167,16 +170,27 @@ def _recording_row(folder: Path, path: Path, collected: dict[tuple[Path, str], s
     for suffix in TRANSCRIPT_SUFFIXES:
         if not text.strip() and (transcript := beside.get((path.with_suffix(""), suffix))):
             text = _read_transcript(transcript)
-    foreign = next((ord(c) - 0xDC00 for c in text if "\udc80" <= c <= "\udcff"), None)
-    text = " ".join(text.split()) if foreign is None else ""
+    problem = _find_foreign(str(path.absolute()), "name") or _find_foreign(text, "transcript")
+    text = " ".join(text.split()) if problem is None else ""
     parts = path.stem.split("-")
     return {
-        "id": path.relative_to(folder).with_suffix("").as_posix(),
-        "audio": str(path.absolute()),
+        "id": _printable(path.relative_to(folder).with_suffix("").as_posix()),
+        "audio": _printable(str(path.absolute())),
         "text": text or None,
         "words": None,
         "voice": parts[0] if len(parts) == 3 and all(part.isdigit() for part in parts) else "",
-        "source": folder.absolute().name,
+        "source": _printable(folder.absolute().name),
         "split": _default_split(str(path), text),
-        **({} if foreign is None else {"problem": ["transcript_not_utf8", f"its transcript holds the byte {foreign:#04x}, which is no UTF-8"]}),
+        **({} if problem is None else {"problem": problem}),
     }
+
+
+def _find_foreign(text: str, what: str) -> list[str] | None:
+    """The problem of a text, or a path, that was read from bytes which are no UTF-8: a lone surrogate stands for each of them."""
+    foreign = next((ord(c) - 0xDC00 for c in text if "\udc80" <= c <= "\udcff"), None)
+    return None if foreign is None else [f"{what}_not_utf8", f"its {what} holds the byte {foreign:#04x}, which is no UTF-8"]
+
+
+def _printable(path: str) -> str:
+    """A path as UTF-8 can hold it: what is no UTF-8 in it is written `\\xe9`."""
+    return os.fsencode(path).decode(errors="backslashreplace")

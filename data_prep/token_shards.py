@@ -65,9 +65,24 @@ class Contents:
 
     def rows(self) -> Iterator[dict]:
         """All rows: speech with its units, then texts that are not spoken."""
-        spoken = read_units(self.units)[1] if self.units else iter(())
-        texts = (row for row in read_corpus(self.texts) if row["audio"] is None) if self.texts else iter(())
-        return itertools.chain(spoken, texts)
+        return itertools.chain(self.spoken(), self.written())
+
+    def spoken(self) -> Iterator[dict]:
+        """Rows of units."""
+        return read_units(self.units)[1] if self.units else iter(())
+
+    def written(self) -> Iterator[dict]:
+        """Rows of texts that are not spoken."""
+        return (row for row in read_corpus(self.texts) if row["audio"] is None) if self.texts else iter(())
+
+    def check(self) -> None:
+        """Raises a UserError if there are no rows, or two with one id in a split; within the units and within the texts ids differ already."""
+        if next(self.rows(), None) is None:
+            raise UserError("shards", self.units or self.texts, "would hold no rows", "give units or texts with rows")
+        written = {(row["split"], row["id"]) for row in self.written()}
+        for row in self.spoken() if written else ():
+            if (row["split"], row["id"]) in written:
+                raise UserError("id", row["id"], f"names a row of {self.units} and one of {self.texts}, both of split {row['split']}", "rename one")
 
 
 class SpiritTokens(tfds.core.GeneratorBasedBuilder):
@@ -132,8 +147,7 @@ def run(args: argparse.Namespace) -> int:
 
 def write_shards(contents: Contents, out: Path) -> Path:
     """Writes OUT/spirit_tokens/CONFIG/VERSION, replacing what was there once the new is whole; returns that folder."""
-    if next(contents.rows(), None) is None:
-        raise UserError("shards", out, "would hold no rows", "give units or texts with rows")
+    contents.check()
     config = out / DATASET / contents.metadata.layout.value
     with write_atomically(config) as partial:
         tfds.disable_progress_bar()

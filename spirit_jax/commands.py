@@ -5,7 +5,7 @@ import importlib
 import logging
 import sys
 
-from spirit_jax.errors import Halted, UserError
+from spirit_jax.errors import Halted, UserError, require_seed
 from spirit_jax.files import require_writable
 
 MISPLACED = (NotADirectoryError, FileExistsError, IsADirectoryError, PermissionError)
@@ -43,6 +43,8 @@ def run(prog: str, description: str, commands: dict[str, tuple[str, str]], argv:
     try:
         if getattr(args, "out", None) is not None:
             require_writable(args.out)
+        if getattr(args, "seed", None) is not None:
+            require_seed("--seed", args.seed)
         return module.run(args) or 0
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -9,12 +9,13 @@ import difflib
 import enum
 import importlib.util
 import sys
+import traceback
 from pathlib import Path
 from typing import Any, TypeVar, dataclass_transform
 
 import pydantic
 
-from spirit_jax.errors import UserError
+from spirit_jax.errors import UserError, require_at_least, require_fraction, require_positive, require_seed
 from spirit_jax.files import read_json, require_file
 
 T = TypeVar("T")
@@ -26,14 +27,6 @@ def part(cls: type[T]) -> type[T]:
     made = dataclasses.dataclass(frozen=True)(cls)
     setattr(made, "__pydantic_config__", pydantic.ConfigDict(extra="forbid"))  # noqa: B010
     return made
-
-
-def require_positive(values: Any, prefix: str, *names: str) -> None:
-    """Raises a UserError for the first named field that is not above 0."""
-    for name in names:
-        value = getattr(values, name)
-        if not isinstance(value, (int, float)) or not value > 0:
-            raise UserError(f"{prefix}.{name}", value, "must be a number above 0", f"set {prefix}.{name} to a positive number")
 
 
 class Dtype(enum.Enum):
@@ -163,7 +156,9 @@ class DataConfig:
     streams: int = 1  # disjoint parts of the records, each packed apart; each process reads whole ones: at least one a process
 
     def __post_init__(self):
-        require_positive(self, "data", "sequence_length", "streams")
+        require_positive(self, "data", "streams")
+        require_at_least(2, self, "data", "sequence_length")  # a token and the one after it
+        require_at_least(0, self, "data", "workers")
         for name in ("text_span_words", "speech_span_words"):
             low, high = getattr(self, name)
             if not 1 <= low <= high:
@@ -190,6 +185,10 @@ class OptimConfig:
 
     def __post_init__(self):
         require_positive(self, "optim", "peak_lr", "eps", "clip_norm")
+        require_at_least(0, self, "optim", "warmup_steps", "weight_decay")
+        require_fraction(self, "optim", "b1", "b2")
+        if not 0 <= self.final_lr_fraction <= 1:
+            raise UserError("optim.final_lr_fraction", self.final_lr_fraction, "is a part of optim.peak_lr", "set it between 0 and 1")
 
 
 @part
@@ -205,6 +204,8 @@ class TrainConfig:
 
     def __post_init__(self):
         require_positive(self, "train", "steps", "batch_rows", "accumulate", "log_every")
+        require_at_least(0, self, "train", "evaluate_every")
+        require_seed("train.seed", self.seed)
         if self.batch_rows % self.accumulate:
             raise UserError("train.accumulate", self.accumulate, f"must divide train.batch_rows = {self.batch_rows}", "set a divisor")
 
@@ -220,6 +221,8 @@ class CheckpointConfig:
 
     def __post_init__(self):
         require_positive(self, "checkpoint", "every_steps", "keep_last")
+        if self.keep_every is not None:
+            require_positive(self, "checkpoint", "keep_every")
 
 
 @part
@@ -266,14 +269,25 @@ def load(path: str | Path, kind: type[T] = RunConfig) -> T:
     sys.path.insert(0, str(Path(path).resolve().parent.parent))  # a recipe may build on its neighbours: `from tpu_configs import ...`
     try:
         spec.loader.exec_module(module)
+        if not callable(getattr(module, "config", None)):
+            raise UserError("config", path, "has no function config()", "see tpu_configs/ for examples")
+        made = module.config()
+    except UserError:
+        raise
+    except Exception as error:  # whatever the recipe's own code raises
+        raise _broken_recipe(path, error) from error
     finally:
         sys.path.pop(0)
-    if not callable(getattr(module, "config", None)):
-        raise UserError("config", path, "has no function config()", "see tpu_configs/ for examples")
-    made = module.config()
     if not isinstance(made, kind):
         raise UserError("config", path, f"makes a {type(made).__name__}; this command needs a {kind.__name__}", "see tpu_configs/ for one")
     return made
+
+
+def _broken_recipe(path: str | Path, error: Exception) -> UserError:
+    """Names the recipe's line, where the error is not one of syntax, which names its own."""
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename) == Path(path).absolute()]
+    where = f" in line {lines[-1]}" if lines else ""
+    return UserError("config", path, f"fails{where} with {type(error).__name__}: {' '.join(str(error).split())}", "mend the recipe")
 
 
 def resolve_paths(config: RunConfig, root: str | Path) -> RunConfig:

@@ -1,4 +1,9 @@
-"""The errors that a user is meant to read."""
+"""The errors that a user is meant to read, and the rules that many settings share."""
+
+import math
+from typing import Any
+
+SEEDS = 2**32  # what JAX, NumPy and Grain all take
 
 
 class UserError(ValueError):
@@ -21,3 +26,31 @@ class Halted(RuntimeError):
 
     Command lines print it after `error:` and exit with 1.
     """
+
+
+def require_positive(values: Any, prefix: str, *names: str) -> None:
+    """Raises a UserError for the first named field that is not a finite number above 0."""
+    for name in names:
+        value = getattr(values, name)
+        if not isinstance(value, (int, float)) or not 0 < value < math.inf:
+            raise UserError(f"{prefix}.{name}", value, "must be a number above 0", f"set {prefix}.{name} to a positive number")
+
+
+def require_at_least(least: int, values: Any, prefix: str, *names: str) -> None:
+    """Raises a UserError for the first named field that is not a finite number of `least` or more."""
+    for name in names:
+        if not least <= getattr(values, name) < math.inf:
+            raise UserError(f"{prefix}.{name}", getattr(values, name), f"must be at least {least}", f"set {prefix}.{name}={least} or more")
+
+
+def require_fraction(values: Any, prefix: str, *names: str) -> None:
+    """Raises a UserError for the first named field that is not in [0, 1), as what a mean keeps of its past."""
+    for name in names:
+        if not 0 <= getattr(values, name) < 1:
+            raise UserError(f"{prefix}.{name}", getattr(values, name), "must be at least 0 and below 1", f"for example {prefix}.{name}=0.9")
+
+
+def require_seed(name: str, seed: int) -> None:
+    """Raises a UserError for a seed that is not in [0, 2^32)."""
+    if not 0 <= seed < SEEDS:
+        raise UserError(name, seed, "must be at least 0 and below 2^32", "give such a number")

@@ -72,7 +72,9 @@ def read_jsonl(path: str | Path) -> Iterator[dict]:
                 continue
             try:
                 value = json.loads(line.decode("utf-8-sig"))
-            except (json.JSONDecodeError, UnicodeDecodeError) as error:
+                if b"\\u" in line:  # an escape may be half of a character
+                    json.dumps(value, ensure_ascii=False).encode()
+            except (json.JSONDecodeError, UnicodeError) as error:
                 raise UserError(f"{path} line {number}", repr(line[:40]), f"must be JSON in UTF-8 ({error})", "mend the line") from error
             yield value
 

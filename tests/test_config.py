@@ -40,6 +40,17 @@ def test_override_is_typed():
         ("model.heads.deep=1", "model.heads"),
         ('data.sources=[{"shrd": 1}]', "shards"),
         ("train.accumulate=3", "must divide"),
+        ("train.seed=-1", "at least 0"),
+        ("train.seed=4294967296", "at least 0 and below"),
+        ("train.evaluate_every=-1", "at least 0"),
+        ("checkpoint.keep_every=0", "above 0"),
+        ("data.workers=-1", "at least 0"),
+        ("data.sequence_length=1", "at least 2"),
+        ("optim.peak_lr=Infinity", "above 0"),
+        ("optim.warmup_steps=-5", "at least 0"),
+        ("optim.weight_decay=NaN", "at least 0"),
+        ("optim.b2=1", "below 1"),
+        ("optim.final_lr_fraction=2", "between 0 and 1"),
     ],
 )
 def test_mistakes_are_one_useful_line(setting, says):
@@ -62,6 +73,23 @@ def test_every_recipe_loads(path):
     if kind is not c.RunConfig:
         with pytest.raises(UserError, match="this command needs a RunConfig"):
             c.load(path)
+
+
+@pytest.mark.parametrize(
+    ("code", "says"),
+    [
+        ("import json\ndef config():\n    return json.loads('{\\n')\n", "in line 3 with JSONDecodeError"),
+        ("def config(:\n", "SyntaxError"),
+        ("import nowhere_to_be_found\n", "in line 1 with ModuleNotFoundError"),
+        ("config = 3\n", r"no function config\(\)"),
+    ],
+)
+def test_a_broken_recipe_is_one_line(tmp_path, monkeypatch, code, says):
+    (tmp_path / "recipe.py").write_text(code)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=says) as told:
+        c.load("recipe.py")
+    assert "\n" not in str(told.value)
 
 
 def test_a_missing_recipe_is_a_user_error(tmp_path):

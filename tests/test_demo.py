@@ -42,6 +42,14 @@ def test_an_unknown_variant_is_one_line():
     assert "must be base or expressive" in done.stderr
 
 
+@pytest.mark.parametrize(("given", "heard"), [("my recordings", "my recordings"), ("~/recordings", str(Path.home() / "recordings"))])
+def test_verbs_take_paths_with_spaces_and_of_home(given, heard):
+    told = subprocess.run(["make", "-n", "units", f"AUDIO={given}", "OUT=an out"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    script = told[told.index("test -f") :].replace("test -f", "").replace(".venv/bin/python -m data_prep", "printf '%s\\n'").replace("||", ";")
+    words = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False).stdout.splitlines()
+    assert [words[words.index(option) + 1] for option in ("--audio", "--codec")] == [heard, "an out/codec"]
+
+
 @pytest.mark.parametrize(("code", "left"), [(0, ["finished"]), (75, [])])
 def test_a_demo_whose_training_was_stopped_is_not_finished(tmp_path, code, left):
     """With a Python that only tells how training ended: 75 after SIGTERM."""

@@ -4,8 +4,8 @@ neighbours. The defaults of sizes and rates are those of the open recipes neares
 
 from collections.abc import Sequence
 
-from spirit_jax.config import CheckpointConfig, MeshConfig, part, require_positive
-from spirit_jax.errors import UserError
+from spirit_jax.config import CheckpointConfig, MeshConfig, part
+from spirit_jax.errors import UserError, require_at_least, require_fraction, require_positive, require_seed
 from spirit_jax.speech.pitch_vqvae import PitchConfig, StackConfig
 
 
@@ -41,6 +41,8 @@ class StepsConfig:
 
     def __post_init__(self):
         require_positive(self, "train", "steps", "batch_rows", "log_every")
+        require_at_least(0, self, "train", "evaluate_every")
+        require_seed("train.seed", self.seed)
 
 
 @part
@@ -55,6 +57,7 @@ class AdamConfig:
 
     def __post_init__(self):
         require_positive(self, "optim", "rate", "decay", "decay_steps")
+        require_fraction(self, "optim", "b1", "b2")
 
 
 @part

@@ -1,4 +1,6 @@
 import json
+import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -77,6 +79,13 @@ def test_a_transcript_that_is_no_text_is_a_problem_of_its_row(tmp_path):
     assert row["problem"][0] == "transcript_not_utf8"
 
 
+def test_a_name_that_is_no_text_is_a_problem_of_its_row(tmp_path):
+    put_audio(tmp_path / "a.wav").rename(Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.wav")))
+    (row,) = read_corpus(tmp_path)
+    assert (row["id"], row["audio"], row["text"]) == (r"caf\xe9", rf"{tmp_path}/caf\xe9.wav", None)
+    assert row["problem"] == ["name_not_utf8", "its name holds the byte 0xe9, which is no UTF-8"]
+
+
 BAD_ROWS = [
     ({"id": "x"}, "neither audio nor text"),
     ([1], "JSON object"),
@@ -88,6 +97,7 @@ BAD_ROWS = [
     ({"text": "x", "words": [["x", 0.0, float("nan")]]}, "start s, end s"),
     ({"text": "x y", "words": [["x", 0.5, 0.6], ["y", 0.1, 0.2]]}, "in order"),
     ({"text": "x", "words": "x 0 1"}, "start s, end s"),
+    *(({"text": "x", "split": split}, "letters, digits") for split in ("../up", "train[:5]", "a+b", "two words", "all")),
 ]
 
 

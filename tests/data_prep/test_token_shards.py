@@ -1,3 +1,4 @@
+import json
 import shutil
 import subprocess
 import sys
@@ -161,8 +162,20 @@ def test_shards_are_whole_or_as_before(stages, tmp_path, monkeypatch):
     assert len(open_shards(tmp_path / "out")) == COUNTS["train"]
 
 
+def test_one_id_for_an_utterance_and_a_text_of_one_split_is_refused(stages, tmp_path, capsys):
+    id = next(row["id"] for row in read_units(stages.units)[1] if row["split"] == "speech")
+    texts = tmp_path / "texts.jsonl"
+    options = ("--units", stages.units, "--codec", stages.codec, "--tokenizer", stages.tokenizer, "--texts", texts)
+    texts.write_text(json.dumps({"id": id, "text": "the cat", "split": "speech"}))
+    assert prepare("shards", *options, "--out", tmp_path / "out") == 2
+    assert f"error: id = {id}" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+    texts.write_text(json.dumps({"id": id, "text": "the cat"}))
+    assert prepare("shards", *options, "--out", tmp_path / "out") == 0, "in another split it may be"
+
+
 @pytest.mark.parametrize(
-    "options", [("--draws", 0), ("--text-span", 3, 2), ("--units", "nowhere"), ("--tokenizer", "nowhere"), ("--codec", "nowhere")]
+    "options", [("--draws", 0), ("--seed", -1), ("--text-span", 3, 2), ("--units", "nowhere"), ("--tokenizer", "nowhere"), ("--codec", "nowhere")]
 )
 def test_wrong_options_are_one_line_and_write_nothing(stages, tmp_path, capsys, options):
     assert prepare("shards", *stages.shard_options, "--out", tmp_path / "out", *options) == 2
