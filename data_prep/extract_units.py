@@ -20,7 +20,7 @@ import numpy as np
 
 from data_prep.corpus import read_corpus
 from spirit_jax.errors import UserError
-from spirit_jax.files import fingerprint, read_json, write_json, write_jsonl
+from spirit_jax.files import fingerprint, read_json, require_place, write_json, write_jsonl
 from spirit_jax.progress import Progress
 from spirit_jax.speech import audio
 from spirit_jax.speech.codec import Codec, load_codec
@@ -46,6 +46,7 @@ def run(args: argparse.Namespace) -> int:
     """Extracts, prints the summary; 1 if `--strict` and something was set aside, else 0."""
     if args.shard_size < 1:
         raise UserError("--shard-size", args.shard_size, "counts rows", "give 1 or more")
+    require_place(args.out, "--out")
     rows = [row for row in read_corpus(args.audio) if row["audio"]]
     if not rows:
         raise UserError("corpus", args.audio, "has no recordings", "give rows with audio")

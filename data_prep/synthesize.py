@@ -21,7 +21,7 @@ import soxr
 from data_prep.espeak import Voice, speak
 from data_prep.grammar import draw_distinct
 from spirit_jax.errors import UserError
-from spirit_jax.files import write_jsonl
+from spirit_jax.files import require_place, write_jsonl
 from spirit_jax.progress import track
 from spirit_jax.units import SAMPLE_RATE
 
@@ -47,6 +47,7 @@ def run(args: argparse.Namespace) -> int:
     for name, least in (("utterances", 0), ("text_only", 0), ("heldout", 0), ("heldout_voice", 0), ("processes", 1)):
         if getattr(args, name) < least:
             raise UserError(f"--{name.replace('_', '-')}", getattr(args, name), f"must be at least {least}", f"give {least} or more")
+    require_place(args.out, "--out")
     counts = {"heldout": args.heldout, "heldout_voice": args.heldout_voice, **_split_utterances(args.utterances), "text": args.text_only}
     rows = synthesize(args.out, counts, args.seed, args.processes)
     spoken = [row for row in rows if row["audio"]]

@@ -22,7 +22,7 @@ from data_prep.corpus import read_corpus, split_words
 from data_prep.extract_units import read_units
 from spirit_jax.config import Arrangement
 from spirit_jax.errors import UserError
-from spirit_jax.files import write_atomically
+from spirit_jax.files import require_place, write_atomically
 from spirit_jax.progress import track
 from spirit_jax.shards import DATASET, Layout, Metadata, row_from_record, splits
 from spirit_jax.speech.codec import read_identity
@@ -75,10 +75,8 @@ class Contents:
         """Rows of texts that are not spoken."""
         return (row for row in read_corpus(self.texts) if row["audio"] is None) if self.texts else iter(())
 
-    def check(self) -> None:
-        """Raises a UserError if there are no rows, or two with one id in a split; within the units and within the texts ids differ already."""
-        if next(self.rows(), None) is None:
-            raise UserError("shards", self.units or self.texts, "would hold no rows", "give units or texts with rows")
+    def check_ids(self) -> None:
+        """Raises a UserError if an utterance and a text of one split have the same id; those of either kind differ already."""
         written = {(row["split"], row["id"]) for row in self.written()}
         for row in self.spoken() if written else ():
             if (row["split"], row["id"]) in written:
@@ -136,10 +134,12 @@ def run(args: argparse.Namespace) -> int:
             raise UserError(name, (low, high), "needs 1 <= LOW <= HIGH", f"for example {name} 5 15")
     if args.draws < 1:
         raise UserError("--draws", args.draws, "counts documents", "give 1 or more")
+    require_place(args.out, "--out")
     tokenizer = TextTokenizer.load(args.tokenizer)
     metadata = _metadata(Layout(args.config), tokenizer, args.codec, args.units)
     spans = Spans(tuple(args.text_span), tuple(args.speech_span))
     contents = Contents(metadata, tokenizer, args.units, args.texts, Draws(args.draws, args.seed, spans))
+    contents.check_ids()
     version = write_shards(contents, args.out)
     print(f"{version}: " + ", ".join(f"{count} {name}" for name, count in splits(version).items()))
     return 0
@@ -147,7 +147,8 @@ def run(args: argparse.Namespace) -> int:
 
 def write_shards(contents: Contents, out: Path) -> Path:
     """Writes OUT/spirit_tokens/CONFIG/VERSION, replacing what was there once the new is whole; returns that folder."""
-    contents.check()
+    if next(contents.rows(), None) is None:
+        raise UserError("shards", out, "would hold no rows", "give units or texts with rows")
     config = out / DATASET / contents.metadata.layout.value
     with write_atomically(config) as partial:
         tfds.disable_progress_bar()

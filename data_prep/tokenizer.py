@@ -8,6 +8,7 @@ from pathlib import Path
 
 from data_prep.corpus import read_corpus, training_texts
 from spirit_jax.errors import UserError
+from spirit_jax.files import require_place
 from spirit_jax.tokens.text import SENTENCEPIECE_NAME, train_tokenizer
 
 
@@ -20,6 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Trains, writes and prints size and fingerprint."""
+    require_place(args.out, "--out")
     texts = list(training_texts(read_corpus(args.texts)))
     if not texts:
         raise UserError("texts", args.texts, "have no row with text outside held-out splits", "give transcripts or texts")

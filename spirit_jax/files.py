@@ -1,6 +1,7 @@
 """Files that are whole or absent, and JSON lines."""
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -16,7 +17,7 @@ from spirit_jax.errors import UserError
 def write_atomically(path: str | Path) -> Iterator[Path]:
     """Yields a temporary path beside `path`, a file or folder for the caller to make; moves it into place on success.
 
-    An exception leaves the old `path` as it was. An existing folder is replaced.
+    An exception leaves the old `path` as it was. An existing folder is replaced by a folder; a file in its place is an IsADirectoryError.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -25,6 +26,8 @@ def write_atomically(path: str | Path) -> Iterator[Path]:
         partial = room / path.name
         yield partial
         if path.is_dir() and not path.is_symlink():
+            if not partial.is_dir():
+                raise IsADirectoryError(errno.EISDIR, "a folder is where a file is to be written", str(path))
             path.rename(room / "replaced")
         os.replace(partial, path)
     finally:
@@ -107,6 +110,13 @@ def require_place(path: str | Path, what: str, mark: str | None = None) -> Path:
     if not os.access(there, os.W_OK | os.X_OK):
         raise UserError(what, path, f"{there} may not be written to", "name another folder, or change its permissions")
     return path
+
+
+def require_file_place(path: str | Path, what: str) -> Path:
+    """The path, or a UserError if a folder is there already."""
+    if Path(path).is_dir():
+        raise UserError(what, path, "is a folder", f"name a file, for example {Path(path) / 'new'}")
+    return Path(path)
 
 
 def require_writable(path: str | Path) -> Path:

@@ -28,6 +28,17 @@ def test_a_folder_is_replaced_whole(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["d"]
 
 
+def test_a_file_never_replaces_a_folder(tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run/precious").write_text("")
+    with pytest.raises(IsADirectoryError, match="a folder is where"):
+        files.write_json(tmp_path / "run", {})
+    assert [path.name for path in tmp_path.rglob("*")] == ["run", "precious"]
+    with pytest.raises(UserError, match="name a file, for example"):
+        files.require_file_place(tmp_path / "run", "--out")
+    assert files.require_file_place(tmp_path / "new.json", "--out") == tmp_path / "new.json"
+
+
 def test_jsonl_round_trip_and_broken_line(tmp_path):
     rows = [{"a": 1}, {"b": "ü"}]
     assert files.write_jsonl(tmp_path / "x.jsonl", iter(rows)) == 2

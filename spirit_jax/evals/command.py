@@ -11,7 +11,7 @@ from pathlib import Path
 from spirit_jax.errors import UserError
 from spirit_jax.evals.evaluation import Evaluation
 from spirit_jax.evals.tasks import GROUPS, TASKS, expand
-from spirit_jax.files import write_json
+from spirit_jax.files import require_file_place, write_json
 from spirit_jax.generation.spirit_lm import SpiritLM
 from spirit_jax.progress import Progress
 from spirit_jax.shards import Layout, check_compatible, open_shards
@@ -34,6 +34,7 @@ def run(args: argparse.Namespace) -> int:
     tasks = expand(args.tasks.split(","))
     if args.max_records < 1:
         raise UserError("--max-records", args.max_records, "must be at least 1", "300 gives intervals of about 0.05")
+    require_file_place(args.out, "--out")
     started = time.monotonic()
     lm = SpiritLM.load(args.checkpoint)
     records = read_records(lm, args.shards, args.split, args.max_records)

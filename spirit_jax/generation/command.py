@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 
 from spirit_jax.errors import UserError
-from spirit_jax.files import require_file
+from spirit_jax.files import require_file, require_place
 from spirit_jax.generation.prompt import Part, Task
 from spirit_jax.generation.sampling import GREEDY, Sampling
 from spirit_jax.generation.spirit_lm import Output, SpiritLM
@@ -42,6 +42,7 @@ def run(args: argparse.Namespace) -> int:
         raise UserError("--max-new-tokens", args.max_new_tokens, "must be at least 1", "the paper uses 50 for text")
     if args.prompt_seconds is not None and not args.prompt_seconds > 0:
         raise UserError("--prompt-seconds", args.prompt_seconds, "must be above 0", "leave it out to hear the files whole")
+    require_place(args.out, "--out")
     for path in args.prompt_audio:
         require_file(path, "--prompt-audio")
     lm = SpiritLM.load(args.checkpoint)

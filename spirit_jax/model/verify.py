@@ -11,7 +11,7 @@ import numpy as np
 
 from spirit_jax.config import Dtype, ModelConfig
 from spirit_jax.errors import UserError
-from spirit_jax.files import require_file, require_folder, write_atomically
+from spirit_jax.files import require_file, require_file_place, require_folder, write_atomically
 from spirit_jax.model.checkpoint import Place, find_model, load_model
 from spirit_jax.model.llama import Llama
 from spirit_jax.model.names import EMBED, HEAD, our_shape, rows_of, to_theirs
@@ -42,6 +42,7 @@ class Difference:
 def write_logits(checkpoint: str | Path, ids: str | Path, out: str | Path) -> np.ndarray:
     """Logits in float32 [B, T, V] of int ids [B, T] or [T] in a .npy file, written to another; padding rows included."""
     ids_BT = _read_ids(require_file(ids, "ids"), find_model(checkpoint).model.rows)
+    require_file_place(out, "--out")
     loaded = load_model(checkpoint, dtype=Dtype.FLOAT32)
     logits_BTV = our_logits(loaded.llama, ids_BT)
     with write_atomically(out) as partial, open(partial, "wb") as file:

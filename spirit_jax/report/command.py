@@ -11,7 +11,7 @@ import jax
 
 from spirit_jax.errors import UserError
 from spirit_jax.evals.command import read_records
-from spirit_jax.files import read_json, read_jsonl, require_file, require_folder, write_json, write_text
+from spirit_jax.files import read_json, read_jsonl, require_file, require_folder, require_place, write_json, write_text
 from spirit_jax.generation.spirit_lm import SpiritLM
 from spirit_jax.report import figures, page
 from spirit_jax.report.examples import make_examples, show_utterance
@@ -36,6 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Writes the two files and prints where they are."""
+    require_place(args.out, "--out")
     run_folder = require_folder(args.run, "--run")
     rows = list(read_jsonl(run_folder / "metrics.jsonl"))
     config = read_json(run_folder / "config.json")

@@ -15,6 +15,7 @@ from jax.sharding import Mesh
 
 from spirit_jax.config import RunConfig, to_dict
 from spirit_jax.errors import UserError
+from spirit_jax.files import require_place
 from spirit_jax.model.llama import Llama, abstract, flops_per_token
 from spirit_jax.progress import Progress
 from spirit_jax.sharding import make_mesh
@@ -51,7 +52,7 @@ def prepare(config: RunConfig, out: str | Path, sources: Sources | None = None) 
         rule = f"batch_rows / accumulate = {part} must be divisible by data × fsdp = {parts}"
         raise UserError("train.batch_rows", config.train.batch_rows, rule, f"set it to a multiple of {parts * config.train.accumulate}")
     streams_here(mesh, config.train.batch_rows, config.data.streams)
-    check_owner(Path(out), config)
+    check_owner(require_place(out, "run folder"), config)
     sources = sources or open_sources(config.data)
     if sources.vocabulary.size > config.model.rows:
         fix = f"set model.rows={sources.vocabulary.rows()}"

@@ -8,9 +8,11 @@ from typing import Any
 from spirit_jax.config import RunConfig, Schedule, from_dict, to_dict
 from spirit_jax.errors import UserError
 from spirit_jax.files import read_json, write_atomically, write_json
+from spirit_jax.speech.codec import read_identity
 from spirit_jax.training.sources import Sources
 
 CHECKPOINTS = "checkpoints"
+CODEC = "codec"
 FREE = ("mesh.", "train.log_every", "train.evaluate_every", "checkpoint.every_steps", "checkpoint.keep_last", "checkpoint.keep_every")
 
 
@@ -20,12 +22,16 @@ def has_steps(out: Path) -> bool:
 
 
 def check_owner(out: Path, config: RunConfig) -> None:
-    """Raises a UserError, showing the difference, if the folder holds a run of another configuration.
+    """Raises a UserError, showing the difference, if the folder holds a run of another configuration; or no run, but another codec.
 
     Mesh, checkpoint and logging intervals may differ, and the number of steps unless a cosine schedule depends on it: none of
     them changes the data's order or the numbers (a mesh only their rounding).
     """
     refuse_other(out, config, FREE if config.optim.schedule is Schedule.COSINE else (*FREE, "train.steps"))
+    if config.data.codec is not None and (out / CODEC).exists() and not (out / "config.json").is_file():
+        there, ours = (read_identity(folder).fingerprint for folder in (out / CODEC, config.data.codec))
+        if there != ours:
+            raise UserError("run folder", out, f"holds the codec {there}, which {ours} of data.codec would replace", "use another --out")
 
 
 def refuse_other(out: Path, config: Any, free: tuple[str, ...]) -> None:
@@ -53,8 +59,8 @@ def write_identity(out: Path, config: RunConfig, sources: Sources | None) -> Non
     out.mkdir(parents=True, exist_ok=True)
     if sources is not None:
         sources.tokenizer.save(out)
-        if config.data.codec is not None and Path(config.data.codec).resolve() != (out / "codec").resolve():
-            with write_atomically(out / "codec") as partial:
+        if config.data.codec is not None and Path(config.data.codec).resolve() != (out / CODEC).resolve():
+            with write_atomically(out / CODEC) as partial:
                 shutil.copytree(config.data.codec, partial)
         write_json(out / "vocabulary.json", sources.vocabulary.to_dict())
     write_json(out / "config.json", to_dict(config))

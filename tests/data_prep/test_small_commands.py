@@ -83,6 +83,16 @@ def test_every_command_has_help(command, capsys):
     assert "--" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("command", ["synthesize", "tokenizer", "fit-codec", "units", "shards"])
+def test_a_file_where_a_folder_is_to_be_is_one_line(stages, tmp_path, capsys, command):
+    (tmp_path / "file").write_text("mine")
+    given = {"tokenizer": ("--texts", stages.manifest), "units": ("--codec", stages.codec), "shards": stages.shard_options}.get(command, ())
+    audio = ("--audio", stages.manifest) if command in ("fit-codec", "units") else ()
+    assert prepare(command, *given, *audio, "--out", tmp_path / "file") == 2
+    assert capsys.readouterr().err == f"error: --out = {tmp_path}/file: {tmp_path}/file is a file; name a folder\n"
+    assert (tmp_path / "file").read_text() == "mine"
+
+
 def test_an_unknown_option_is_one_line_and_exit_2():
     done = subprocess.run([sys.executable, "-m", "data_prep", "stats", "--nonsense"], capture_output=True, text=True, check=False)
     assert done.returncode == 2

@@ -96,6 +96,13 @@ def test_mistakes_are_one_line_and_write_nothing(at, capsys, monkeypatch, words,
     assert not (at / "none.json").exists()
 
 
+def test_a_result_never_replaces_a_folder(at, capsys, monkeypatch):
+    monkeypatch.chdir(at)
+    assert spirit("eval", "--checkpoint", "run", "--shards", "shards", "--tasks", "loss", "--out", "run") == 2
+    assert "--out = run: is a folder" in capsys.readouterr().err
+    assert (at / "run/config.json").is_file()
+
+
 def test_a_folder_without_tokenizer_is_refused(at, capsys):
     save_weights(at / "bare", random_llama(tiny_lm().llama.cfg, 0.1), tiny_lm().vocabulary)
     assert spirit("generate", "--checkpoint", at / "bare", "--prompt-text", "a") == 2

@@ -2,6 +2,7 @@ import pytest
 
 from spirit_jax.config import Schedule
 from spirit_jax.errors import UserError
+from spirit_jax.files import write_json
 from spirit_jax.training.run_folder import check_owner, write_identity
 from tests.training.tiny import make_config, make_sources
 
@@ -60,3 +61,12 @@ def test_checkpoints_without_a_configuration_are_not_adopted(tmp_path):
     (tmp_path / "checkpoints/3").mkdir()
     with pytest.raises(UserError, match=r"no config.json"):
         check_owner(tmp_path, make_config())
+
+
+def test_a_codec_that_is_no_runs_is_not_replaced(tmp_path):
+    codecs = [tmp_path / name for name in ("own", "work/codec")]
+    for codec in codecs:
+        write_json(codec / "codec.json", {"kind": "embedded", "fingerprint": codec.parent.name, "unit_count": 9, "pitch_count": 0, "style_count": 0})
+    with pytest.raises(UserError, match="holds the codec work"):
+        check_owner(tmp_path / "work", make_config(data={"codec": str(codecs[0])}))
+    check_owner(tmp_path / "work", make_config(data={"codec": str(codecs[1])}))
