@@ -164,7 +164,7 @@ def _read(row: dict) -> np.ndarray | audio.BadAudio:
     if "problem" in row:
         return audio.BadAudio(*row["problem"])
     try:
-        return audio.load(row["audio"])
+        return audio.load(row["audio"], corpus=True)
     except audio.BadAudio as error:
         return error
 

@@ -54,7 +54,7 @@ def draw_audio(rows: list[dict], seconds: float, what: str = "fit-codec") -> Ite
             if heard >= seconds:
                 return
             try:
-                wav = audio.load(row["audio"], max_seconds=PIECE_SECONDS)
+                wav = audio.load(row["audio"], max_seconds=PIECE_SECONDS, corpus=True)
             except audio.BadAudio as error:
                 print(f"warning: {row['audio']} is left out: {error}", file=sys.stderr)
                 continue

@@ -9,8 +9,8 @@ from spirit_jax.files import write_atomically
 from spirit_jax.units import SAMPLE_RATE
 
 MIN_SAMPLES = 1280  # 80 ms: a shorter piece is dropped by the published release
-MIN_RATE = 8_000  # a choice: below it the upper formants are gone
-MAX_CHANNELS = 2  # a choice: more is a microphone array or a surround mix, not one voice
+MIN_RATE = 8_000  # of a corpus, a choice: below it the upper formants are gone
+MAX_CHANNELS = 2  # of a corpus, a choice: more is a microphone array or a surround mix, not one voice
 SILENCE_PEAK = 1e-4  # a choice: -80 dB of full scale
 LOUDEST = 2.0**32  # float files may hold integers of 32 bits; what is beyond them is no sound, and its squares overflow
 WAV_CUT = re.compile(r"^data : (\d+) \(should be (\d+)\)$", re.MULTILINE)  # libsndfile's log: bytes that the header claims, bytes there
@@ -28,12 +28,13 @@ class BadAudio(ValueError):
         self.reason, self.detail = reason, detail
 
 
-def load(path: str | Path, max_seconds: float | None = None) -> np.ndarray:
-    """Reads wav, flac, mp3 or ogg at any rate, mono or stereo (averaged): float32 [samples] at 16 kHz, at most `max_seconds` of it.
+def load(path: str | Path, max_seconds: float | None = None, corpus: bool = False) -> np.ndarray:
+    """Reads wav, flac, mp3 or ogg at any rate, its channels averaged: float32 [samples] at 16 kHz, at most `max_seconds` of it.
 
-    Raises BadAudio, with the reason, for whatever `check` refuses and for files that don't decode.
+    Raises BadAudio, with the reason, for whatever `check` refuses and for files that don't decode; `corpus`: and for what is nothing to learn
+    from, more than two channels and rates below 8 kHz.
     """
-    samples_NC, rate = _read(Path(path), max_seconds)
+    samples_NC, rate = _read(Path(path), max_seconds, corpus)
     wav = samples_NC.mean(axis=1) if samples_NC.shape[1] > 1 else samples_NC[:, 0]
     if rate != SAMPLE_RATE and np.isfinite(wav).all():
         import soxr
@@ -64,7 +65,7 @@ def save(path: str | Path, wav: np.ndarray, rate: int = SAMPLE_RATE) -> None:
         soundfile.write(partial, np.clip(wav, -1.0, 1.0), rate)
 
 
-def _read(path: Path, max_seconds: float | None) -> tuple[np.ndarray, int]:
+def _read(path: Path, max_seconds: float | None, corpus: bool) -> tuple[np.ndarray, int]:
     """Float32 [samples, channels] and the rate, refused by the header where possible."""
     import soundfile
 
@@ -74,9 +75,9 @@ def _read(path: Path, max_seconds: float | None) -> tuple[np.ndarray, int]:
         raise BadAudio("empty", "the file has no bytes")
     try:
         with soundfile.SoundFile(path) as file:
-            if file.channels > MAX_CHANNELS:
+            if corpus and file.channels > MAX_CHANNELS:
                 raise BadAudio("too_many_channels", f"{file.channels} channels, at most {MAX_CHANNELS}")
-            if file.samplerate < MIN_RATE:
+            if corpus and file.samplerate < MIN_RATE:
                 raise BadAudio("low_rate", f"{file.samplerate} Hz, at least {MIN_RATE}")
             if cut := _bytes_missing(file.extra_info):
                 raise BadAudio("truncated", cut)

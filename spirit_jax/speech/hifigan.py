@@ -91,7 +91,7 @@ class GeneratorConfig:
         except KeyError as error:
             raise UserError("generator config.json key", error.args[0], "is absent", "use the config.json published with the weights") from error
         except (TypeError, AttributeError) as error:
-            raise UserError("generator config.json", error, "has a value of another kind", "use the config.json published with the weights") from error
+            raise UserError("generator config.json", error, "has a value of another kind", "use the published config.json") from error
         if values.get("model_in_dim", len(cfg.tables) * cfg.width) != len(cfg.tables) * cfg.width:
             rule = f"must be {len(cfg.tables)} embeddings ({', '.join(cfg.tables)}) of {cfg.width}"
             raise UserError("generator model_in_dim", values["model_in_dim"], rule, "use the config.json published with the weights")

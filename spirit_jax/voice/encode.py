@@ -11,7 +11,7 @@ from spirit_jax.voice.files import describe, hear, print_line
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the command's options."""
-    parser.add_argument("files", nargs="+", metavar="FILE", help="wav, flac, mp3 or ogg, at any rate, mono or stereo")
+    parser.add_argument("files", nargs="+", metavar="FILE", help="wav, flac, mp3 or ogg, at any rate, with any number of channels")
     parser.add_argument("--codec", required=True, help="codec folder, of any kind")
 
 

@@ -72,9 +72,18 @@ BAD = ["missing", "empty", "unreadable", "truncated", "silent", "too_short", "no
 def test_bad_audio_is_told_by_its_reason(tmp_path, reason):
     write_bad(tmp_path / "a.wav", reason)
     with pytest.raises(BadAudio) as caught:
-        audio.load(tmp_path / "a.wav")
+        audio.load(tmp_path / "a.wav", corpus=True)
     assert caught.value.reason == reason
     assert caught.value.detail
+
+
+@pytest.mark.parametrize("kind", ["too_many_channels", "low_rate"])
+def test_what_is_nothing_to_learn_from_can_be_heard(tmp_path, kind):
+    write_bad(tmp_path / "a.wav", kind)
+    rate = soundfile.info(tmp_path / "a.wav").samplerate
+    wav = audio.load(tmp_path / "a.wav")
+    assert len(wav) == 16_000 * 16_000 // rate
+    assert np.fft.rfft(wav[:16_000] * np.hanning(16_000)).__abs__().argmax() == pytest.approx(220 * rate / 16_000, abs=2)
 
 
 @pytest.mark.parametrize("subtype", ["PCM_U8", "PCM_24", "PCM_32", "DOUBLE", "ULAW", "IMA_ADPCM", "GSM610"])
