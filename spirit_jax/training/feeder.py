@@ -11,7 +11,7 @@ from typing import Any
 import grain
 import jax
 import numpy as np
-from jax.sharding import Mesh, NamedSharding
+from jax.sharding import AbstractMesh, Mesh, NamedSharding
 
 from spirit_jax.batch import Batch
 from spirit_jax.config import RunConfig
@@ -82,6 +82,17 @@ class Feeder:
     @property
     def _sizes(self) -> list[int]:
         return [len(feed.rows) for feed in self._feeds]
+
+
+def check_batch(config: RunConfig, mesh: Mesh | AbstractMesh) -> None:
+    """Raises a UserError if a part of the batch doesn't divide over the mesh, by rows or by tokens of a row."""
+    parts, rows = mesh.shape["data"] * mesh.shape["fsdp"], config.train.batch_rows // config.train.accumulate
+    if rows % parts:
+        rule = f"batch_rows / accumulate = {rows} must be divisible by data × fsdp = {parts}"
+        raise UserError("train.batch_rows", config.train.batch_rows, rule, f"set it to a multiple of {parts * config.train.accumulate}")
+    if config.data.sequence_length % mesh.shape["context"]:
+        rule = f"must be divisible by mesh.context = {mesh.shape['context']}"
+        raise UserError("data.sequence_length", config.data.sequence_length, rule, "set mesh.context to a divisor")
 
 
 def streams_here(mesh: Mesh, rows: int, streams: int) -> list[int]:

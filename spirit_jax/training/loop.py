@@ -22,7 +22,7 @@ from spirit_jax.sharding import make_mesh
 from spirit_jax.training.checkpointing import Checkpoints
 from spirit_jax.training.chips import peak_flops
 from spirit_jax.training.data import validation_batches
-from spirit_jax.training.feeder import Feeder, place, streams_here
+from spirit_jax.training.feeder import Feeder, check_batch, place, streams_here
 from spirit_jax.training.metrics import Clock, Meter, Speed, Writer, losses, summarize
 from spirit_jax.training.optimizer import make_optimizer, make_schedule
 from spirit_jax.training.profiling import Profile
@@ -47,10 +47,7 @@ class Run:
 def prepare(config: RunConfig, out: str | Path, sources: Sources | None = None) -> Run:
     """Checks mesh, shards, start weights and the run folder. `sources` replaces those of the configuration (for data in memory)."""
     mesh = make_mesh(config.mesh)
-    part, parts = config.train.batch_rows // config.train.accumulate, mesh.shape["data"] * mesh.shape["fsdp"]
-    if part % parts:
-        rule = f"batch_rows / accumulate = {part} must be divisible by data × fsdp = {parts}"
-        raise UserError("train.batch_rows", config.train.batch_rows, rule, f"set it to a multiple of {parts * config.train.accumulate}")
+    check_batch(config, mesh)
     streams_here(mesh, config.train.batch_rows, config.data.streams)
     check_owner(require_place(out, "run folder"), config)
     sources = sources or open_sources(config.data)

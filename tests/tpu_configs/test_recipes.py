@@ -10,9 +10,10 @@ from spirit_jax.config import Arrangement
 from spirit_jax.files import read_jsonl
 from spirit_jax.model.llama import abstract
 from spirit_jax.sharding import MESH_AXES, fill_sizes
-from spirit_jax.training.check_pod.check import check, check_batch
+from spirit_jax.training.check_pod.check import check
 from spirit_jax.training.check_pod.command import tabulate
 from spirit_jax.training.check_pod.pod import HBM_SHARE, pod_of
+from spirit_jax.training.feeder import check_batch
 
 ROOT = Path(__file__).parent.parent.parent / "tpu_configs"
 PODS = sorted(path.stem for pattern in ("spirit_*_7b_*.py", "llama3_*.py") for path in ROOT.glob(pattern))

@@ -25,7 +25,7 @@ def one_device(monkeypatch):
     """Runs see as many devices as their mesh has."""
     every = jax.devices()
     make = loop.make_mesh
-    monkeypatch.setattr(loop, "make_mesh", lambda config: make(config, every[: config.data * config.fsdp * config.tensor]))
+    monkeypatch.setattr(loop, "make_mesh", lambda config: make(config, every[: config.data * config.fsdp * config.context * config.tensor]))
 
 
 def prepare_run(out, steps=6, validation=False, **changes):
@@ -134,6 +134,10 @@ def test_more_steps_and_another_mesh_continue_it(tmp_path):
     ("changes", "message"),
     [
         ({"train": {"batch_rows": 6}, "mesh": {"data": 2, "fsdp": 2, "tensor": 1}}, "divisible by data × fsdp = 4"),
+        (
+            {"data": {"sequence_length": 62}, "mesh": {"fsdp": 1, "context": 4, "tensor": 1}},
+            "sequence_length = 62: must be divisible by mesh.context = 4",
+        ),
         ({"model": {"rows": 32}}, "the vocabulary has 62 ids"),
     ],
 )

@@ -20,6 +20,7 @@ from spirit_jax.training.check_pod.estimate import AnyMesh, memory_of, seconds_o
 from spirit_jax.training.check_pod.hlo import collectives
 from spirit_jax.training.check_pod.pod import HBM_SHARE, Pod, pod_of
 from spirit_jax.training.chips import GIB
+from spirit_jax.training.feeder import check_batch
 from spirit_jax.training.optimizer import make_optimizer
 from spirit_jax.training.step import abstract_state, make_train_step, shardings_of
 
@@ -56,17 +57,6 @@ def check(config: RunConfig, name: str, by_analysis: bool = False, given: dict[s
     else:
         found = {"date": today, **compile_step(config, mesh)}
     return {"recipe": name, **told, **found, **_bounds(config, mesh, pod, found)}
-
-
-def check_batch(config: RunConfig, mesh: AnyMesh) -> None:
-    """Raises a UserError if a part of the batch doesn't divide over the mesh."""
-    parts, rows = mesh.shape["data"] * mesh.shape["fsdp"], config.train.batch_rows // config.train.accumulate
-    if rows % parts:
-        rule = f"batch_rows / accumulate = {rows} must be divisible by data × fsdp = {parts}"
-        raise UserError("train.batch_rows", config.train.batch_rows, rule, f"set it to a multiple of {parts * config.train.accumulate}")
-    if config.data.sequence_length % mesh.shape["context"]:
-        rule = f"must be divisible by mesh.context = {mesh.shape['context']}"
-        raise UserError("data.sequence_length", config.data.sequence_length, rule, "set mesh.context to a divisor")
 
 
 def compile_step(config: RunConfig, mesh: Mesh) -> dict[str, Any]:
