@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -80,6 +81,31 @@ def read_jsonl(path: str | Path) -> Iterator[dict]:
             except (json.JSONDecodeError, UnicodeError) as error:
                 raise UserError(f"{path} line {number}", repr(line[:40]), f"must be JSON in UTF-8 ({error})", "mend the line") from error
             yield value
+
+
+class GrowingFile:
+    """A file to which bytes are added at once. What can't be written (a full disk) waits for the next time, with a warning: no exception, no gap."""
+
+    def __init__(self, path: str | Path):
+        self._path, self._waiting, self._warned = path, b"", False
+        self._file = open(path, "ab", buffering=0)  # noqa: SIM115
+
+    def add(self, content: bytes) -> None:
+        """Writes what waits, then this."""
+        self._waiting += content
+        try:
+            while self._waiting:
+                self._waiting = self._waiting[self._file.write(self._waiting) :]
+        except OSError as error:
+            if not self._warned:
+                print(f"warning: {self._path} can't be written to ({error.strerror}); what is to come waits", file=sys.stderr, flush=True)
+        self._warned = bool(self._waiting)
+
+    def close(self) -> None:
+        """Writes what waits, if it can."""
+        self.add(b"")
+        with contextlib.suppress(OSError):
+            self._file.close()
 
 
 def require_file(path: str | Path, what: str) -> Path:

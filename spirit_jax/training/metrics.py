@@ -18,6 +18,8 @@ import dataclasses
 import importlib.util
 import json
 import os
+import socket
+import struct
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -25,10 +27,12 @@ from typing import Any
 
 import jax
 import numpy as np
-from tensorboardX import SummaryWriter
+from tensorboardX import summary
+from tensorboardX.proto.event_pb2 import Event, SessionLog  # pyright: ignore[reportAttributeAccessIssue]
+from tensorboardX.record_writer import masked_crc32c
 
 from spirit_jax.errors import Halted
-from spirit_jax.files import read_jsonl, write_jsonl
+from spirit_jax.files import GrowingFile, read_jsonl, write_jsonl
 from spirit_jax.model.loss import MODALITIES
 from spirit_jax.training.guard import LIMIT
 from spirit_jax.training.step import StepMetrics
@@ -67,26 +71,52 @@ class Writer:
         path = out / "metrics.jsonl"
         if path.exists():
             write_jsonl(path, [row for row in _whole_rows(path) if row["step"] <= start])
-        self._file = open(path, "a", encoding="utf-8")  # noqa: SIM115
-        self._board = SummaryWriter(str(out / "tensorboard"), purge_step=start + 1)
+        self._file, self._board = GrowingFile(path), _Board(out / "tensorboard", start)
         self._wandb = _start_wandb(out)
 
     def write(self, row: dict[str, float]) -> None:
         """One row; `step` is among its keys."""
-        self._file.write(json.dumps(row) + "\n")
-        self._file.flush()
+        self._file.add((json.dumps(row) + "\n").encode())
         values = {name: value for name, value in row.items() if name != "step"}
-        for name, value in values.items():
-            self._board.add_scalar(name, value, row["step"])
+        self._board.write(int(row["step"]), values)
         if self._wandb is not None:
             self._wandb.log(values, step=row["step"])
 
     def close(self) -> None:
-        """Writes what is buffered."""
+        """Writes what waits."""
         self._file.close()
         self._board.close()
         if self._wandb is not None:
             self._wandb.finish()
+
+
+class _Board:
+    """TensorBoard's file of events, which hides those of steps after `start` in older files.
+
+    tensorboardX's own writer has a thread that dies of a full disk, after which the next scalars wait for it for ever.
+    """
+
+    def __init__(self, folder: Path, start: int):
+        folder.mkdir(parents=True, exist_ok=True)
+        now = time.time()
+        self._file = GrowingFile(folder / f"events.out.tfevents.{int(now)}.{socket.gethostname()}")
+        self._add(Event(wall_time=now, file_version="brain.Event:2"))
+        self._add(Event(wall_time=now, step=start + 1, session_log=SessionLog(status=SessionLog.START)))
+
+    def write(self, step: int, values: dict[str, float]) -> None:
+        """Scalars of a step by name."""
+        for name, value in values.items():
+            self._add(Event(wall_time=time.time(), step=step, summary=summary.scalar(name, value)))
+
+    def close(self) -> None:
+        """Writes what waits."""
+        self._file.close()
+
+    def _add(self, event: Event) -> None:
+        """As a record: the length, the event, and a checksum of each."""
+        content = event.SerializeToString()
+        length = struct.pack("<Q", len(content))
+        self._file.add(b"".join((length, struct.pack("<I", masked_crc32c(length)), content, struct.pack("<I", masked_crc32c(content)))))
 
 
 def _start_wandb(out: Path) -> Any:

@@ -1,4 +1,6 @@
 import json
+import resource
+import struct
 import sys
 import time
 from importlib.machinery import ModuleSpec
@@ -6,6 +8,8 @@ from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
+from tensorboardX.proto.event_pb2 import Event, SessionLog
+from tensorboardX.record_writer import masked_crc32c
 
 from spirit_jax.errors import Halted
 from spirit_jax.model.loss import MODALITIES
@@ -128,3 +132,46 @@ def test_a_resumed_run_drops_the_rows_it_writes_again(tmp_path):
     assert [row["step"] for row in rows] == [1, 2, 3, 4]
     assert rows[-1]["loss"] == 0.5
     assert list((tmp_path / "tensorboard").glob("events.*"))
+
+
+def events_of(folder) -> list[Event]:
+    """All events, in order, of files without gaps."""
+    events = []
+    for path in sorted(folder.glob("events.*")):
+        content = path.read_bytes()
+        while content:
+            (length,) = struct.unpack("<Q", content[:8])
+            assert struct.unpack("<II", content[8:12] + content[12 + length : 16 + length]) == (
+                masked_crc32c(content[:8]),
+                masked_crc32c(content[12 : 12 + length]),
+            )
+            events.append(Event.FromString(content[12 : 12 + length]))
+            content = content[16 + length :]
+    return events
+
+
+def test_tensorboard_has_the_rows_and_hides_those_that_are_written_again(tmp_path):
+    writer = Writer(tmp_path, start=3)
+    writer.write({"step": 4, "loss": 0.5, "loss/0-text": 2.0})
+    writer.close()
+    version, begin, *scalars = events_of(tmp_path / "tensorboard")
+    assert version.file_version == "brain.Event:2"
+    assert (begin.step, begin.session_log.status) == (4, SessionLog.START)
+    told = [(event.step, event.summary.value[0].tag, event.summary.value[0].simple_value) for event in scalars]
+    assert told == [(4, "loss", 0.5), (4, "loss/0-text", 2.0)]
+
+
+def test_a_full_disk_stops_no_training_and_leaves_no_gap(tmp_path, capsys):
+    writer, hard = Writer(tmp_path, start=0), resource.getrlimit(resource.RLIMIT_FSIZE)[1]
+    try:
+        for step in range(1, 101):
+            room = 1000 if step < 90 else hard
+            resource.setrlimit(resource.RLIMIT_FSIZE, (room, hard))
+            writer.write({"step": step, "loss": 1.0 / step})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+    writer.close()
+    rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in rows] == list(range(1, 101))
+    assert [event.step for event in events_of(tmp_path / "tensorboard")[2:]] == list(range(1, 101))
+    assert capsys.readouterr().err.count("can't be written to") == 2, "a warning a file"
