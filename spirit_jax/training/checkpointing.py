@@ -6,22 +6,26 @@ interval and is written while training goes on, and training waits for it rather
 Layout: STEP/{model,optimizer,data,config}; `model` is the plain tree of the weights, layer by layer, so that an export reads one at a time.
 
 A save that fails (a full disk, storage that can't be reached) is repeated, later and later, and at last ends the run, which leaves the last
-finished checkpoint as it is. A checkpoint that can't be read is set aside and the one before is used.
+finished checkpoint as it is. A checkpoint that can't be read, or whose checksums tell that it isn't what was written, is set aside and the one
+before is used.
 """
 
 import asyncio
 import json
 import shutil
 import sys
+import zlib
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from time import sleep, time_ns
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from jax.experimental import multihost_utils
+from jax.sharding import NamedSharding, PartitionSpec
 from orbax.checkpoint import v1 as ocp
 
 from spirit_jax.config import CheckpointConfig
@@ -30,6 +34,7 @@ from spirit_jax.model.stored import by_layer
 from spirit_jax.training.step import TrainState
 
 RETRY_AFTER_S = (1.0, 5.0, 25.0, 60.0)  # pauses before a save is tried again: a choice
+BITS = "bits"  # beside the values by name: what the arrays sum up to
 FAILURES = (OSError, ValueError, KeyError, RuntimeError)  # what Orbax, tensorstore and JAX raise where files are missing, broken or can't be written
 
 
@@ -95,7 +100,9 @@ class Checkpoints:
         finished before it returns, tried again after pauses. Raises Halted if all attempts fail.
         """
         identity = {"config": config} if jax.process_index() == 0 else {}
-        parts = {**_arrays(state), "data": _JsonFiles(data), "config": _JsonFiles(identity)}
+        sums = {BITS: _bits(state)}  # by all processes
+        sealed = {name: _sealed(value) for name, value in (data | (sums if jax.process_index() == 0 else {})).items()}
+        parts = {**_arrays(state), "data": _JsonFiles(sealed), "config": _JsonFiles(identity)}
 
         def begin() -> None:
             self._writing = self._checkpointer.save_checkpointables_async(step, parts, force=True)
@@ -121,22 +128,30 @@ class Checkpoints:
         self.wait()
         reasons = {}
         for step in reversed(self.steps):
-            files = _JsonFiles(dict.fromkeys(names))
             try:
-                restored = self._checkpointer.load_checkpointables(step, {**_arrays(abstract), "data": files})
+                state, values = self._load(step, abstract, names)
             except FAILURES as error:
                 reasons[step] = _line(error)
+            good = _agreed(step not in reasons)
+            if good and _bits(state) != values[BITS]:
+                reasons[step] = "its arrays aren't those that were written"
             if not _agreed(step not in reasons):
                 reasons.setdefault(step, "another process can't read it")
                 print(f"warning: the checkpoint of step {step:,} can't be read: {reasons[step]}", file=sys.stderr, flush=True)
                 continue
             if reasons:
                 self._set_aside(list(reasons), step)
-            optimizer = restored["optimizer"]
-            leaves = jax.tree.leaves((optimizer["step"], restored["model"], optimizer["opt"], optimizer.get("guard")))
-            return jax.tree.unflatten(jax.tree.structure(abstract), leaves), files.values
+            return state, {name: values[name] for name in names}
         told = "; ".join(f"step {step}: {reason}" for step, reason in reasons.items())
         raise UserError("checkpoints", self._folder, f"none of {len(reasons)} can be read ({told})", "bring one back, or use another --out")
+
+    def _load(self, step: int, abstract: TrainState, names: Sequence[str]) -> tuple[TrainState, dict[str, Any]]:
+        files = _JsonFiles(dict.fromkeys((*names, BITS)))
+        restored = self._checkpointer.load_checkpointables(step, {**_arrays(abstract), "data": files})
+        optimizer = restored["optimizer"]
+        leaves = jax.tree.leaves((optimizer["step"], restored["model"], optimizer["opt"], optimizer.get("guard")))
+        state = jax.tree.unflatten(jax.tree.structure(abstract), leaves)
+        return state, {name: _unsealed(name, value) for name, value in files.values.items()}
 
     def _succeeds(self, act: Callable[[], Any], step: int) -> bool:
         """Does a part of saving `step`; False, told loudly, if it fails in any process. The folder is then opened anew."""
@@ -187,6 +202,28 @@ def _arrays(state: TrainState) -> dict[str, Any]:
     """The state as plain trees, with the order of leaves of TrainState within each."""
     guard = {} if state.guard is None else {"guard": state.guard}
     return {"model": nnx.as_pure(state.model), "optimizer": {"step": state.step, "opt": nnx.as_pure(state.opt), **guard}}
+
+
+def _bits(state: TrainState) -> int:
+    """A checksum of all arrays, the same on any mesh: of the sums of each one's bits, 4 bytes an element, as whole numbers modulo 2^32."""
+    leaves = jax.tree.leaves(state)
+    whole = NamedSharding(leaves[0].sharding.mesh, PartitionSpec())
+    return zlib.crc32(np.asarray(jax.jit(_sum_bits, out_shardings=whole)(leaves)).tobytes())
+
+
+def _sum_bits(leaves: list[jax.Array]) -> jax.Array:
+    return jnp.stack([jnp.sum(jax.lax.bitcast_convert_type(leaf, jnp.uint32), dtype=jnp.uint32) for leaf in leaves])
+
+
+def _sealed(value: Any) -> dict[str, Any]:
+    return {"value": value, "crc32": zlib.crc32(json.dumps(value).encode())}
+
+
+def _unsealed(name: str, value: Any) -> Any:
+    """What `_sealed` sealed; a ValueError where it was changed since."""
+    if not isinstance(value, dict) or value != _sealed(value.get("value")):
+        raise ValueError(f"{name}.json isn't what was written")
+    return value["value"]
 
 
 class _JsonFiles:

@@ -127,10 +127,21 @@ def ruin_arrays(step):
             path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
 
+def turn_bits(step):
+    """Of the arrays' largest file, in the middle of it: it is still read, as other numbers."""
+    path = max((path for path in (step / "optimizer").rglob("*") if path.is_file()), key=lambda path: path.stat().st_size)
+    text = bytearray(path.read_bytes())
+    text[len(text) // 2] ^= 0x10
+    path.write_bytes(text)
+
+
 RUINS = {
     "arrays cut off": ruin_arrays,
     "no optimizer": lambda step: shutil.rmtree(step / "optimizer"),
     "no position": lambda step: (step / "data/place.json").unlink(),
+    "other numbers": turn_bits,
+    "another position": lambda step: (step / "data/place.json").write_text((step / "data/place.json").read_text().replace('"at": 6', '"at": 7')),
+    "a position of another kind": lambda step: (step / "data/place.json").write_text("[]"),
     "half a position": lambda step: (step / "data/place.json").write_text('{"at": [1'),
 }
 
