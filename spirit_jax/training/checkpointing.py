@@ -107,7 +107,7 @@ class Checkpoints:
         def begin() -> None:
             self._writing = self._checkpointer.save_checkpointables_async(step, parts, force=True)
 
-        if self.wait() and self._succeeds(begin, step):
+        if self.wait() and self._succeeds(self._reach, step) and self._succeeds(begin, step):
             self._begun = step
             return
         for pause in RETRY_AFTER_S:
@@ -115,7 +115,7 @@ class Checkpoints:
             sleep(pause)
             self._clear(step)
             self._failed, self._begun = False, step
-            if self._succeeds(begin, step) and self.wait():
+            if self._succeeds(self._reach, step) and self._succeeds(begin, step) and self.wait():
                 return
         raise self._halted(step)
 
@@ -165,6 +165,13 @@ class Checkpoints:
         print(f"warning: the checkpoint of step {step:,} was not saved: {reason or 'another process failed'}", file=sys.stderr, flush=True)
         self._failed, self._writing, self._checkpointer = True, None, self._open()
         return False
+
+    def _reach(self) -> None:
+        """Raises an OSError where no file can be made in the folder: Orbax's threads would wait ten minutes for each other, also at the exit."""
+        self._folder.mkdir(exist_ok=True)
+        probe = self._folder / f".probe_{jax.process_index()}"
+        probe.write_bytes(b"x")
+        probe.unlink()
 
     def _clear(self, step: int) -> None:
         """Removes what a failed save of `step` left, also what threads of it wrote after the folder was opened anew."""

@@ -2,6 +2,7 @@ import dataclasses
 import json
 import resource
 import shutil
+import threading
 import time
 
 import jax
@@ -220,6 +221,27 @@ def test_a_disk_that_stays_full_ends_it_with_the_last_good_state(tmp_path, state
         checkpoints.save(4, state, {}, {})
     full_disk(False)
     assert capsys.readouterr().err.count("was not saved") >= len(checkpointing.RETRY_AFTER_S)
+    with Checkpoints(tmp_path / "run", CheckpointConfig()) as checkpoints:
+        assert checkpoints.steps == [2]
+        assert_equal(checkpoints.restore(shapes_on(1, 1, 1)[0], [])[0], state)
+
+
+def test_storage_that_is_gone_ends_it_and_no_thread_is_left_that_waits(tmp_path, state, monkeypatch, capsys):
+    monkeypatch.setattr(checkpointing, "sleep", lambda seconds: time.sleep(0.1))
+    before, halted = threading.enumerate(), pytest.raises(Halted, match=r"step 4 can't be written .*step 2 is the last one saved")
+    with halted, Checkpoints(tmp_path / "run", CheckpointConfig(every_steps=4)) as checkpoints:
+        checkpoints.save(2, state, {}, {})
+        assert checkpoints.wait()
+        (tmp_path / "run").rename(tmp_path / "away")
+        (tmp_path / "run").touch()
+        checkpoints.save(4, state, {}, {})
+    assert capsys.readouterr().err.count("was not saved") == 1 + len(checkpointing.RETRY_AFTER_S)
+    for thread in set(threading.enumerate()) - set(before):
+        if thread.name.startswith("Thread-"):
+            threading.Thread.join(thread, 20)  # Orbax's own raises what ended it
+            assert not thread.is_alive(), "the process couldn't end"
+    (tmp_path / "run").unlink()
+    (tmp_path / "away").rename(tmp_path / "run")
     with Checkpoints(tmp_path / "run", CheckpointConfig()) as checkpoints:
         assert checkpoints.steps == [2]
         assert_equal(checkpoints.restore(shapes_on(1, 1, 1)[0], [])[0], state)
