@@ -2,7 +2,8 @@
 
 A row of metrics.jsonl, over the steps since the row before:
 loss (mean nll of all weighted targets), loss_text, loss_speech, loss_tag (by the targets' modality), loss/NAME (by source) ·
-grad_norm (before clipping, mean over steps), lr, skipped_steps (left out by the guard since the run began; they count nowhere else) ·
+grad_norm (before clipping, mean over steps), lr, skipped_steps (left out by the guard since the run began; they count nowhere else,
+and a row of nothing else has neither loss nor grad_norm) ·
 tokens (targets trained on), tokens_per_second (over time/data_s and time/step_s), tokens_per_second_per_chip, mfu ·
 time/data_s (waiting for a batch), time/step_s, time/compile_s, time/checkpoint_s, time/evaluate_s (where the seconds went) ·
 hbm_gib, hbm_peak_gib (of the fullest device of this process, where devices tell) · epoch/NAME (passes over each source that the loader has made).
@@ -211,7 +212,7 @@ class Meter:
             "step": step,
             **losses(window.nll_M, window.weight_M, "loss"),
             **{f"loss/{name}": float(nll / weight) for name, nll, weight in zip(self._sources, window.nll_N, window.weight_N) if weight},
-            "grad_norm": window.grad_norm / max(window.steps, 1),
+            **({"grad_norm": window.grad_norm / window.steps} if window.steps else {}),
             "lr": float(self._rate(step - 1 - skipped)),
             "skipped_steps": skipped,
             "tokens": tokens,
@@ -226,8 +227,8 @@ class Meter:
 
 
 def losses(nll_M: np.ndarray, weight_M: np.ndarray, name: str) -> dict[str, float]:
-    """Mean losses: `name` over all targets, `name`_text, _speech, _tag by modality where there are any."""
-    means = {name: float(nll_M.sum() / max(weight_M.sum(), 1.0))}
+    """Mean losses: `name` over all targets, `name`_text, _speech, _tag by modality; each where there are any."""
+    means = {name: float(nll_M.sum() / weight_M.sum())} if weight_M.any() else {}
     return means | {f"{name}_{kind}": float(nll / weight) for kind, nll, weight in zip(MODALITIES, nll_M, weight_M) if weight}
 
 

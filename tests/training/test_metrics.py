@@ -118,8 +118,13 @@ def test_weights_and_biases_are_used_where_they_are_set_up(tmp_path, monkeypatch
     assert len(calls) == 3, "without an account nothing is sent"
 
 
-def test_losses_of_nothing():
-    assert losses(np.zeros(3), np.zeros(3), "loss") == {"loss": 0.0}
+def test_a_row_of_skipped_steps_alone_has_no_loss():
+    assert losses(np.zeros(3), np.zeros(3), "loss") == {}
+    meter, _ = make_meter(1)
+    meter.add(1, figures(np.nan, np.inf, (10, 10), guard(skipped=1, in_a_row=1)), 0.1)
+    row = meter.flush()
+    assert (row["tokens"], row["skipped_steps"]) == (0, 1)
+    assert not {"loss", "grad_norm"} & row.keys()
 
 
 def test_a_resumed_run_drops_the_rows_it_writes_again(tmp_path):
