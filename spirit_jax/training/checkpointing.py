@@ -43,7 +43,7 @@ class Checkpoints:
 
     def __init__(self, folder: str | Path, config: CheckpointConfig):
         self._folder, self._config, self._writing, self._failed = Path(folder).absolute(), config, None, False
-        self._checkpointer = self._open()
+        self._checkpointer, self._spoiled = self._open(), False
         self._begun = self._finished = self.latest or 0
 
     def _open(self) -> ocp.training.Checkpointer:
@@ -61,7 +61,8 @@ class Checkpoints:
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if not self.wait() and kind is None:
             raise self._halted(self._begun)
-        self._checkpointer.close()
+        if not self._spoiled:
+            self._checkpointer.close()
 
     @property
     def latest(self) -> int | None:
@@ -107,15 +108,17 @@ class Checkpoints:
         def begin() -> None:
             self._writing = self._checkpointer.save_checkpointables_async(step, parts, force=True)
 
-        if self.wait() and self._succeeds(self._reach, step) and self._succeeds(begin, step):
+        def begins() -> bool:
+            return all(self._succeeds(act, step) for act in (self._reach, self._renew, begin))
+
+        if self.wait() and begins():
             self._begun = step
             return
         for pause in RETRY_AFTER_S:
             print(f"trying again in {pause:.0f} s", file=sys.stderr, flush=True)
             sleep(pause)
-            self._clear(step)
             self._failed, self._begun = False, step
-            if self._succeeds(self._reach, step) and self._succeeds(begin, step) and self.wait():
+            if begins() and self.wait():
                 return
         raise self._halted(step)
 
@@ -154,7 +157,7 @@ class Checkpoints:
         return state, {name: _unsealed(name, value) for name, value in files.values.items()}
 
     def _succeeds(self, act: Callable[[], Any], step: int) -> bool:
-        """Does a part of saving `step`; False, told loudly, if it fails in any process. The folder is then opened anew."""
+        """Does a part of saving `step`; False, told loudly, if it fails in any process."""
         reason = None
         try:
             act()
@@ -163,7 +166,7 @@ class Checkpoints:
         if _agreed(reason is None):
             return True
         print(f"warning: the checkpoint of step {step:,} was not saved: {reason or 'another process failed'}", file=sys.stderr, flush=True)
-        self._failed, self._writing, self._checkpointer = True, None, self._open()
+        self._failed, self._writing, self._spoiled = True, None, True
         return False
 
     def _reach(self) -> None:
@@ -173,12 +176,14 @@ class Checkpoints:
         probe.write_bytes(b"x")
         probe.unlink()
 
-    def _clear(self, step: int) -> None:
-        """Removes what a failed save of `step` left, also what threads of it wrote after the folder was opened anew."""
+    def _renew(self) -> None:
+        """After a failure: removes what the failed save left, also what threads of it wrote since, and opens the folder anew."""
+        if not self._spoiled:
+            return
         if jax.process_index() == 0:
-            for place in self._folder.glob(f"{step}.*"):
+            for place in self._folder.glob(f"{self._begun}.*"):
                 shutil.rmtree(place, ignore_errors=True)
-        _agreed(True)
+        self._checkpointer, self._spoiled = self._open(), False
 
     def _set_aside(self, steps: Sequence[int], used: int) -> None:
         place = self._folder.with_name("broken_checkpoints")

@@ -226,14 +226,18 @@ def test_a_disk_that_stays_full_ends_it_with_the_last_good_state(tmp_path, state
         assert_equal(checkpoints.restore(shapes_on(1, 1, 1)[0], [])[0], state)
 
 
-def test_storage_that_is_gone_ends_it_and_no_thread_is_left_that_waits(tmp_path, state, monkeypatch, capsys):
+@pytest.mark.parametrize("there", ["a file", "a link to nowhere"])
+def test_storage_that_is_gone_ends_it_and_no_thread_is_left_that_waits(tmp_path, state, monkeypatch, capsys, there):
     monkeypatch.setattr(checkpointing, "sleep", lambda seconds: time.sleep(0.1))
     before, halted = threading.enumerate(), pytest.raises(Halted, match=r"step 4 can't be written .*step 2 is the last one saved")
     with halted, Checkpoints(tmp_path / "run", CheckpointConfig(every_steps=4)) as checkpoints:
         checkpoints.save(2, state, {}, {})
         assert checkpoints.wait()
         (tmp_path / "run").rename(tmp_path / "away")
-        (tmp_path / "run").touch()
+        if there == "a file":
+            (tmp_path / "run").touch()
+        else:
+            (tmp_path / "run").symlink_to(tmp_path / "nowhere/run")
         checkpoints.save(4, state, {}, {})
     assert capsys.readouterr().err.count("was not saved") == 1 + len(checkpointing.RETRY_AFTER_S)
     for thread in set(threading.enumerate()) - set(before):

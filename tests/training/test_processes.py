@@ -50,7 +50,7 @@ def test_two_processes_give_the_curve_of_one_and_one_goes_on_where_they_stopped(
     two, one = tmp_path / "two", tmp_path / "one"
     assert finish(start(two, 6, 4, 2)) == [[0], [1]], "each reads its own records"
     assert finish(start(one, 9, 4, 1)) == [[0, 1]]
-    assert {path.name for path in (two / "checkpoints/6/data").glob("*.json")} == {"stream_0-of-2.json", "stream_1-of-2.json"}
+    assert {path.name for path in (two / "checkpoints/6/data").glob("*.json")} == {"bits.json", "stream_0-of-2.json", "stream_1-of-2.json"}
     finish(start(two, 9, 4, 1))
     rows, expected = rows_of(two), rows_of(one)
     training = [row["step"] for row in rows if "loss" in row]
