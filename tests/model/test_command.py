@@ -64,7 +64,7 @@ MISTAKES = {
     "pitch without units": ("import text OUT --units 0 --pitches 3", "pitch and style need units"),
     "init": ("import text OUT --init best", "argument --init"),
     "scale": ("import text OUT --init normal --init-scale -1", "init scale = -1.0: must be 0 or above"),
-    "seed": ("import text OUT --seed -1", "init seed = -1"),
+    "seed": ("import text OUT --seed -1", "--seed = -1"),
     "theta": ("import text OUT --rope-theta 0", "rope_theta = 0.0: must be a number above 0"),
     "no checkpoint": ("export plain OUT", "holds no model"),
     "export onto the model": ("export ours ours", "holds what is to be converted"),
