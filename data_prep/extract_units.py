@@ -31,6 +31,7 @@ QUARANTINE = "quarantine.jsonl"
 READERS = 4  # threads that read ahead
 AHEAD = 32  # recordings that may be in memory before they are encoded
 BATCH_SECONDS = 300.0
+WORDS_LATE_S = 0.25  # how far beyond the sound's end a word may be said to end: a choice; more are times of another recording or in another unit
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -164,9 +165,13 @@ def _read(row: dict) -> np.ndarray | audio.BadAudio:
     if "problem" in row:
         return audio.BadAudio(*row["problem"])
     try:
-        return audio.load(row["audio"], corpus=True)
+        wav = audio.load(row["audio"], corpus=True)
     except audio.BadAudio as error:
         return error
+    seconds, last = len(wav) / SAMPLE_RATE, max((end for _, _, end in row["words"] or ()), default=0.0)
+    if last > seconds + WORDS_LATE_S:
+        return audio.BadAudio("words_beyond_sound", f"a word ends at {last:.2f} s, the sound at {seconds:.2f} s; times are in seconds")
+    return wav
 
 
 def _batches(items: Iterable[tuple[dict, np.ndarray | audio.BadAudio]]) -> Iterator[list]:

@@ -8,7 +8,7 @@ import soundfile
 from data_prep.corpus import read_corpus
 from data_prep.extract_units import extract, read_units
 from spirit_jax.errors import UserError
-from spirit_jax.files import read_json, read_jsonl
+from spirit_jax.files import read_json, read_jsonl, write_jsonl
 from spirit_jax.speech import audio
 from spirit_jax.speech.codec import load_codec
 from tests.data_prep.conftest import prepare
@@ -96,6 +96,18 @@ def test_strict_gives_1_and_the_same_files(stages, hospital, tmp_path):
     for name in REASONS:
         next(hospital.glob(f"{name}.*")).unlink()
     assert prepare(*options, tmp_path / "well") == 0
+
+
+def test_words_of_another_recording_are_set_aside(codec, tmp_path):
+    soundfile.write(tmp_path / "one.wav", voiced(1.0), 16_000)
+    ends = {"well": 1.0, "late": 1.2, "milliseconds": 1000, "other": 1.3}
+    rows = [{"id": id, "audio": "one.wav", "text": "a b", "words": [["a", 0, 0.4], ["b", 0.5, end]]} for id, end in ends.items()]
+    write_jsonl(tmp_path / "manifest.jsonl", rows)
+    extract(read_corpus(tmp_path / "manifest.jsonl"), codec, tmp_path / "out", 10)
+    assert [row["id"] for row in read_units(tmp_path / "out")[1]] == ["well", "late"]
+    quarantined = list(read_jsonl(tmp_path / "out" / "quarantine.jsonl"))
+    assert [(row["id"], row["reason"]) for row in quarantined] == [("milliseconds", "words_beyond_sound"), ("other", "words_beyond_sound")]
+    assert "a word ends at 1000.00 s, the sound at 1.00 s" in quarantined[0]["detail"]
 
 
 def test_rows_keep_the_manifest_and_gain_units(stages, codec):
