@@ -71,4 +71,5 @@ def summarize(result: dict) -> str:
         if result["value"] is None:
             return f"nothing to measure, {extent}"
         return f"{result['value']:.3f} [{result['low']:.3f}, {result['high']:.3f}] {extent}"
-    return ", ".join(f"{name} " + " ".join(f"{kind} {nll:.3f}" for kind, nll in part["nll"].items()) for name, part in result.items())
+    told = {name: " ".join(f"{kind} {nll:.3f}" for kind, nll in part["nll"].items()) for name, part in result.items()}
+    return ", ".join(f"{name} {kinds}" for name, kinds in told.items() if kinds) or "nothing to measure"
