@@ -11,7 +11,6 @@ import json
 import os
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import jax
 import numpy as np
@@ -72,27 +71,21 @@ def compare(seconds: Sequence[float], our_side: Callable, their_side: Callable, 
     best = {name: min(times) for name, times in spent.items()}
     figures = {f"{name}_times_real_time": sum(seconds) / time_s for name, time_s in best.items()}
     figures |= {f"ratio_to_{name}": time_s / best["ours"] for name, time_s in best.items() if name != "ours"}
-    features, device, compilations = outputs["ours"]
+    features, facts = outputs["ours"]
     theirs = next(value for name, value in outputs.items() if name != "ours")
-    return figures | {"device": device, "compilations": compilations, "largest_difference": largest_difference(features, theirs)}
-
-
-def warmed(run: Callable[[], Any]) -> sides.Runs:
-    """One function, called once."""
-    run()
-    return {"": run}
+    return figures | facts | {"largest_difference": largest_difference(features, theirs)}
 
 
 def our_hubert(seconds: Sequence[float]) -> sides.Runs:
-    """`encode`: the features, on which device, and how many programs it has compiled."""
+    """`encode`: the features; on which device, and how many programs it has compiled."""
     (_, encoder), wavs = make_hubert(), make_wavs(seconds)
-    return warmed(lambda: (encode(encoder, wavs), jax.default_backend(), last_state._cache_size()))
+    return sides.warmed(lambda: (encode(encoder, wavs), {"device": jax.default_backend(), "compilations": last_state._cache_size()}))
 
 
 def their_hubert(seconds: Sequence[float]) -> sides.Runs:
     """transformers' HubertModel."""
     (model, _), wavs = make_hubert(), make_wavs(seconds)
-    return warmed(lambda: run_one_by_one(model, wavs))
+    return sides.warmed(lambda: run_one_by_one(model, wavs))
 
 
 def their_batch(seconds: Sequence[float]) -> sides.Runs:
@@ -116,7 +109,7 @@ def our_hifigan(seconds: Sequence[float]) -> sides.Runs:
     """`generate`."""
     generator, utterance = make_hifigan(seconds)
     fast = for_cpu(generator) if jax.default_backend() == "cpu" else generator
-    return warmed(lambda: ([generate(fast, utterance)], jax.default_backend(), 1))
+    return sides.warmed(lambda: ([generate(fast, utterance)], {"device": jax.default_backend()}))
 
 
 def their_hifigan(seconds: Sequence[float]) -> sides.Runs:
@@ -130,7 +123,7 @@ def their_hifigan(seconds: Sequence[float]) -> sides.Runs:
         with torch.inference_mode():
             return [reference(condition)[0].numpy()]
 
-    return warmed(run)
+    return sides.warmed(run)
 
 
 def our_f0() -> sides.Runs:
@@ -138,7 +131,7 @@ def our_f0() -> sides.Runs:
     samples = F0_SECONDS * SAMPLE_RATE
     turns = np.cumsum(120 * 2 ** (0.5 * np.sin(np.arange(samples) / SAMPLE_RATE)) / SAMPLE_RATE)
     wav = sum(np.sin(2 * np.pi * n * turns) / n for n in range(1, 11)).astype(np.float32)
-    return warmed(lambda: track_f0([wav]))
+    return sides.warmed(lambda: track_f0([wav]))
 
 
 def make_hubert() -> tuple[transformers.HubertModel, Wav2Vec2]:

@@ -72,15 +72,9 @@ def make_llama() -> Llama:
     return init_sharded(MODEL, jax.random.key(0), make_mesh(MeshConfig(1, 1, 1), jax.devices()[:1]))
 
 
-def warm(step: Callable[[], float]) -> sides.Runs:
-    """The step, called once."""
-    step()
-    return {"": step}
-
-
 def our_side() -> sides.Runs:
     """The trainer's step on `make_batch`."""
-    return warm(our_step(make_llama(), make_batch()[1]))
+    return sides.warmed(our_step(make_llama(), make_batch()[1]))
 
 
 def their_tensors() -> dict[str, np.ndarray]:
@@ -115,7 +109,7 @@ def their_side(tensors: dict[str, np.ndarray]) -> sides.Runs:
         optimizer.zero_grad()
         return loss.item()
 
-    return warm(run)
+    return sides.warmed(run)
 
 
 def gpu_case(recipe: RunConfig) -> RunConfig:

@@ -43,6 +43,12 @@ def as_it_comes() -> None:
     """Sets nothing."""
 
 
+def warmed(run: Callable[[], Any]) -> Runs:
+    """One function, called once."""
+    run()
+    return {"": run}
+
+
 def race(sides: Sequence[Side], rounds: int, turns: int = 2) -> tuple[dict[str, list[float]], dict[str, Any]]:
     """Wall seconds of every function in so many turns of so many rounds, and what it returned first; names are `side` or `side_function`."""
     spent: dict[str, list[float]] = {}

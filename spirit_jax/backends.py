@@ -30,17 +30,21 @@ def has_tpu() -> bool:
     return any(glob.glob(place) for place in TPU_DEVICES)
 
 
+def has_plugin() -> bool:
+    """Whether another backend, such as a GPU's, is installed."""
+    return bool(importlib.metadata.entry_points(group="jax_plugins"))
+
+
 def set_up() -> None:
     """To be called before anything touches a device."""
     leave_out_idle_libtpu()
-    only_cpu = not has_tpu() and not importlib.metadata.entry_points(group="jax_plugins")
-    if getattr(jax.config, PLATFORMS) == "cpu" or only_cpu:
+    if getattr(jax.config, PLATFORMS) == "cpu" or not (has_tpu() or has_plugin()):
         keep_freed_memory()
 
 
 def leave_out_idle_libtpu() -> None:
     """Where a GPU's plugin is installed JAX goes on choosing by itself."""
-    if loads_idle_libtpu() and not importlib.metadata.entry_points(group="jax_plugins"):
+    if loads_idle_libtpu() and not has_plugin():
         jax.config.update(PLATFORMS, "cpu")
 
 
