@@ -93,16 +93,15 @@ class ToomCookConv(nnx.Module):
         kernel_KIO = np.asarray(conv.kernel_KIO[...], np.float64)
         taps, inputs, outputs = kernel_KIO.shape
         kernel_GKIO = np.pad(kernel_KIO, ((0, -taps % TILE), (0, 0), (0, 0))).reshape(-1, TILE, inputs, outputs)
-        self.kernel_PGIO = param(np.einsum("PK,GKIO->PGIO", KERNEL_PK, kernel_GKIO))
+        self.kernels_GIO = nnx.List([param(np.einsum("K,GKIO->GIO", row_K, kernel_GKIO)) for row_K in KERNEL_PK])  # cut before, or each call copies
         self.bias_O = conv.bias_O
         self.taps = taps
 
     def __call__(self, x_BTI: jax.Array, dilation: int = 1) -> jax.Array:
         """The convolution's [B, T, O]."""
-        kernel_PGIO = self.kernel_PGIO[...]
-        x_RNSI = _tiles(x_BTI, self.taps, dilation, TILE, kernel_PGIO.shape[1])
+        x_RNSI = _tiles(x_BTI, self.taps, dilation, TILE, -(-self.taps // TILE))
         samples = [x_RNSI[:, :-1, i] for i in range(TILE)] + [x_RNSI[:, 1:, i] for i in range(TILE - 1)]
-        points = [correlate(_combine(row, samples), kernel, (0, 0)) for row, kernel in zip(INPUT_PS, kernel_PGIO)]
+        points = [correlate(_combine(row, samples), kernel_GIO[...], (0, 0)) for row, kernel_GIO in zip(INPUT_PS, self.kernels_GIO)]
         y_RNSO = jnp.stack([_combine(row, points) for row in OUTPUT_SP], axis=2)
         return _untiled(y_RNSO, x_BTI.shape[:2], dilation) + self.bias_O[...][None, None]
 

@@ -24,6 +24,7 @@ from spirit_jax.speech.weight_source import Drawn, Source, Stored, read_conv
 
 SLOPE, LAST_SLOPE = 0.1, 0.01  # of LeakyReLU; the last before conv_post differs in the published models
 NORM_EPS = 1e-5
+TOOM_COOK_FROM = 320  # taps times channels: below, its sums cost more than the products that it saves
 INITIAL_SCALE = 0.01  # of random kernels, as in HiFi-GAN
 CONFIG, WEIGHTS = "config.json", "generator.pt"
 
@@ -245,7 +246,7 @@ def _fastest(conv: Conv) -> Conv | FoldedConv | ToomCookConv:
         return conv
     if inputs <= 16:
         return FoldedConv(conv)
-    return ToomCookConv(conv) if inputs >= 64 or inputs >= 32 and taps >= 7 else conv
+    return ToomCookConv(conv) if taps * inputs >= TOOM_COOK_FROM else conv
 
 
 def _keeper(length: int, stop_B: jax.Array):
