@@ -22,6 +22,7 @@ import numpy as np
 from jax.sharding import AbstractMesh
 
 from benchmarks import sides
+from spirit_jax import backends
 from spirit_jax.batch import Batch
 from spirit_jax.config import Dtype, MeshConfig, ModelConfig, OptimConfig, Remat, RunConfig
 from spirit_jax.model import hf_config
@@ -144,6 +145,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=7)
     args = parser.parse_args()
+    backends.leave_out_idle_libtpu()
     if jax.default_backend() == "gpu":
         shapes = {"1b": llama3_1b_h200_1.config(), "7b_shape": recipe(LLAMA2_7B, MeshConfig(), Remat.SAVE_DOTS, accumulate=64)}
         results = {name: measure(gpu_case(shape), args.rounds) for name, shape in shapes.items()}

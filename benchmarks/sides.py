@@ -66,6 +66,7 @@ def race(sides: Sequence[Side], rounds: int, turns: int = 2) -> tuple[dict[str, 
 
 def _begin(prepare: Callable[[], None], make: Callable[..., Runs], args: Sequence[Any]) -> None:
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:THREADS])
+    backends.leave_out_idle_libtpu()
     prepare()
     _runs.update(make(*args))
 

@@ -106,6 +106,7 @@ def _values_and_slopes(x_BTD: jax.Array, head_VD: jax.Array, targets_BT: jax.Arr
 
     parts = _split((x_BTD, targets_BT, weights_BT), head_VD.shape[0])
     grad_DV, (nll_CBT, slope_CBTD) = jax.lax.scan(chunk, jnp.zeros(head_VD.shape[::-1], jnp.float32), parts)
+    grad_DV = jax.lax.optimization_barrier(grad_DV)  # else XLA turns a lone chunk's product, which in bfloat16 its CPU code can't run then
     nll_BT, slope_BTD = _join(nll_CBT), _sum(_join(slope_CBTD), "tensor")
     if mesh_sizes()["fsdp"] > 1:
         grad_DV = jax.lax.psum_scatter(grad_DV, "fsdp", scatter_dimension=0, tiled=True)

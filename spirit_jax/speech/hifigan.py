@@ -53,6 +53,9 @@ class GeneratorConfig:
     duration_taps: int = 3
 
     def __post_init__(self):
+        times = (*self.rates, *self.rate_kernels, *self.block_kernels, *(step for steps in self.block_dilations for step in steps))
+        if not all(isinstance(size, int) and size > 0 for size in times):
+            raise UserError("generator rates, kernels and dilations", times, "must be whole numbers from 1 on", "mend its config.json")
         if self.block_kind not in (1, 2):
             raise UserError("generator resblock", self.block_kind, "must be 1 or 2", "use a HiFi-GAN configuration")
         if len(self.rates) != len(self.rate_kernels) or len(self.block_kernels) != len(self.block_dilations):

@@ -5,6 +5,7 @@ PyTorch is imported only when a pickle is read (requirements-parity.txt); safete
 
 import contextlib
 import pickle
+import sys
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -23,7 +24,7 @@ class Tensors:
     """Named arrays of which each must be taken or ignored by name: a missing, surplus or misshapen one is a UserError that names it."""
 
     def __init__(self, where: str | Path, arrays: Mapping[str, np.ndarray]):
-        self.where, self.arrays, self.left = str(where), dict(arrays), set(arrays)
+        self.where, self.arrays, self.left, self.ignored = str(where), dict(arrays), set(arrays), set[str]()
 
     def __contains__(self, name: str) -> bool:
         return name in self.arrays
@@ -44,13 +45,16 @@ class Tensors:
 
     def ignore(self, *names: str) -> None:
         """Marks arrays as not needed: exact names, or whole groups by a prefix that ends in a dot."""
-        self.left -= {name for name in self.left if any(name == n or n.endswith(".") and name.startswith(n) for n in names)}
+        self.ignored |= {name for name in self.left if any(name == n or n.endswith(".") and name.startswith(n) for n in names)}
+        self.left -= self.ignored
 
     def finish(self) -> None:
-        """Raises a UserError if an array was neither taken nor ignored."""
+        """Says on stderr which arrays were ignored. Raises a UserError if one was neither taken nor ignored."""
         if self.left:
             rule = "is neither used nor named as ignored, so this is another architecture"
             raise UserError(f"{self.where} weight", ", ".join(sorted(self.left)[:3]), rule, "use a checkpoint of the published kind")
+        if self.ignored:
+            print(f"{self.where}: not needed here and ignored: {', '.join(sorted(self.ignored))}", file=sys.stderr)
 
 
 def read_pickle(path: str | Path, numpy_arrays: bool = False) -> Any:

@@ -59,7 +59,7 @@ def test_config_reads_what_is_published():
         GeneratorConfig.from_json({key: value for key, value in values.items() if key != "upsample_rates"})
     with pytest.raises(UserError, match="resblock"):
         GeneratorConfig.from_json(values | {"resblock": "3"})
-    for wrong in ({"upsample_rates": None}, {"upsample_initial_channel": "48"}, {"dur_predictor_params": 3}):
+    for wrong in ({"upsample_rates": None}, {"upsample_rates": "42"}, {"upsample_initial_channel": "48"}, {"dur_predictor_params": 3}):
         with pytest.raises(UserError, match=r"config\.json"):
             GeneratorConfig.from_json(values | wrong)
 

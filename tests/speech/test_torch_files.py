@@ -108,7 +108,7 @@ def test_damaged_files(torch, tmp_path, content):
         read_folder(tmp_path)
 
 
-def test_every_tensor_is_accounted_for():
+def test_every_tensor_is_accounted_for(capsys):
     tensors = Tensors("file", {"a": np.zeros((2, 3)), "b.x": np.zeros(1), "b.y": np.zeros(1), "bb": np.zeros(1)})
     assert tensors.take("a", (2, 3)).dtype == np.float32
     with pytest.raises(UserError, match="file weight c = absent"):
@@ -123,6 +123,7 @@ def test_every_tensor_is_accounted_for():
         tensors.finish()
     tensors.ignore("bb")
     tensors.finish()
+    assert capsys.readouterr().err == "file: not needed here and ignored: b.x, b.y, bb\n"
 
 
 def test_keys_of_a_file():

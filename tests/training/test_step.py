@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from spirit_jax.batch import Batch
-from spirit_jax.config import MeshConfig, OptimConfig
+from spirit_jax.config import Dtype, MeshConfig, ModelConfig, OptimConfig
 from spirit_jax.model.llama import abstract, init_sharded
 from spirit_jax.model.loss import loss_terms
 from spirit_jax.sharding import make_mesh, place_batch
@@ -25,10 +25,10 @@ def some_batches(count: int, rows: int = 8) -> list[Batch]:
     return [dataclasses.replace(b, loss_weights=b.loss_weights * (rng.random((rows, 1)) < 0.5).astype(np.float32)) for b in batches]
 
 
-def run_steps(mesh_config: MeshConfig, batches: list[Batch], accumulate: int = 1):
+def run_steps(mesh_config: MeshConfig, batches: list[Batch], accumulate: int = 1, config: ModelConfig = MODEL):
     mesh = make_mesh(mesh_config, jax.devices()[: mesh_config.data * mesh_config.fsdp * mesh_config.tensor])
-    shapes = abstract_state(abstract(MODEL, mesh), OPTIMIZER, mesh)
-    model = init_sharded(MODEL, jax.random.key(0), mesh)
+    shapes = abstract_state(abstract(config, mesh), OPTIMIZER, mesh)
+    model = init_sharded(config, jax.random.key(0), mesh)
     state = jax.jit(lambda m: make_state(m, OPTIMIZER), out_shardings=shardings_of(shapes))(model)
     history = []
     with jax.set_mesh(mesh):
@@ -65,6 +65,16 @@ def test_accumulation_is_one_large_batch(one_device):
 
 def test_eight_devices_are_one(one_device):
     assert_same(run_steps(MeshConfig(2, 2, 2), some_batches(3), 2), one_device, 2e-5)
+
+
+@pytest.mark.parametrize("sizes", [(1, 1, 1), (2, 2, 2)])
+def test_bfloat16_follows_float32(one_device, sizes):
+    """What pods compute in: the losses differ by less than bfloat16's own rounding, 1/256; weights and moments stay float32."""
+    state, history = run_steps(MeshConfig(*sizes), some_batches(3), config=dataclasses.replace(MODEL, dtype=Dtype.BFLOAT16))
+    assert {leaf.dtype for leaf in jax.tree.leaves(state) if leaf.ndim > 1} == {np.dtype(np.float32)}
+    got, expected = ([h.nll_M.sum() / h.weight_M.sum() for h in steps] for steps in (history, one_device[1]))
+    assert got != expected
+    np.testing.assert_allclose(got, expected, rtol=2**-8)
 
 
 def test_accumulation_splits_rows_among_their_own_devices():
