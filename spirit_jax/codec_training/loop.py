@@ -167,7 +167,7 @@ class _Loop:
                     saved = self._save(done)
             if saved != done:
                 self._save(done)
-        if done == steps and jax.process_index() == 0:
+        if done >= steps and jax.process_index() == 0:  # more, where a run that was stopped is given fewer steps
             self.part.finish(self._on_one_device(), self.out)
         return done
 

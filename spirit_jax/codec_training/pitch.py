@@ -51,8 +51,8 @@ class PitchPart:
         found = []
         for group in track(groups, "F0", unit=f"× {GROUP} recordings"):
             for f0_F, vuv_F in codec.f0_tracks([recording.load() for recording in group]):
-                if np.any(vuv_F):  # without voice there is no mean to subtract
-                    whole = len(f0_F) // network.cfg.frames_per_code * network.cfg.frames_per_code
+                whole = len(f0_F) // network.cfg.frames_per_code * network.cfg.frames_per_code
+                if np.any(vuv_F) and whole:  # without voice there is no mean to subtract, without a code nothing to learn
                     found.append(pitch_vqvae.features(network.cfg, f0_F, vuv_F)[:whole])
         if not found:
             raise UserError("corpus.units", self.config.corpus.units, f"has {len(recordings)} recordings, none of them voiced", "give speech")

@@ -61,6 +61,11 @@ class GeneratorConfig:
         if len(self.rates) != len(self.rate_kernels) or len(self.block_kernels) != len(self.block_dilations):
             sizes = f"{len(self.rates)}, {len(self.rate_kernels)}; {len(self.block_kernels)}, {len(self.block_dilations)}"
             raise UserError("generator rates, their kernels; blocks, their dilations", sizes, "must pair up", "mend its config.json")
+        if any(taps < rate for rate, taps in zip(self.rates, self.rate_kernels)):
+            rule = f"must be no shorter than their rates, {self.rates}"
+            raise UserError("generator rate kernels", self.rate_kernels, rule, "mend its config.json")
+        if not all(taps % 2 for taps in self.block_kernels):
+            raise UserError("generator block kernels", self.block_kernels, "must be odd, to keep a block's length", "mend its config.json")
         if self.channels % 2 ** len(self.rates):
             raise UserError("generator channels", self.channels, f"must halve {len(self.rates)} times", "mend its config.json")
 

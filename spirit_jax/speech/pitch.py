@@ -38,7 +38,8 @@ CONTEXT = CONTEXT_4K + (TAPS - 1) // HOP
 
 def track_f0(wavs: Sequence[np.ndarray]) -> list[np.ndarray]:
     """F0 in Hz, 0 where unvoiced: float32 [len // 80 + 1] at 200 Hz for each wav at 16 kHz. Frame j is centred on sample 80 j."""
-    level = [wav / np.sqrt(np.mean(np.square(wav)) + 1e-12) for wav in wavs]
+    centred = [wav - np.mean(wav) for wav in wavs]  # else a steady offset's power makes quiet speech unvoiced
+    level = [wav / np.sqrt(np.mean(np.square(wav)) + 1e-12) for wav in centred]
     before = (TAPS - 1) // 2 + CENTRE * DECIMATION
     frames = map_frames(_f0_kernel, level, [len(wav) // HOP + 1 for wav in wavs], HOP, before, CONTEXT)
     return [_drop_specks(frame_F2[:, 0]) for frame_F2 in frames]

@@ -223,9 +223,7 @@ class SpeechCodec:
                 streams[name] = np.full(len(speech.units), missing(count)) if codes is None else codes
             else:
                 needed = -(-len(speech.units) * cfg.hop // hop)
-                streams[name] = (
-                    np.full(needed, missing(count)) if codes is None or not len(codes) else _fit(codes, needed, len(speech.units), cfg.hop)
-                )
+                streams[name] = np.full(needed, missing(count)) if codes is None or not len(codes) else codes
         return streams
 
     def _level_pitch(self, count: int) -> int:
@@ -257,12 +255,6 @@ class SpeechCodec:
 
 def _usual_style(count: int) -> int:
     return min(MISSING_STYLES[0], count - 1)
-
-
-def _fit(codes: np.ndarray, needed: int, units: int, hop: int) -> np.ndarray:
-    """A stream cut or held to `needed` codes where it is off by what the ends of its 100 s pieces explain, one code each; else as it is."""
-    ends = 1 + units * hop // (pieces.PIECE_SECONDS * SAMPLE_RATE)
-    return codes if abs(len(codes) - needed) > ends else np.pad(codes, (0, max(0, needed - len(codes))), mode="edge")[:needed]
 
 
 def _named(parts: Parts) -> dict[str, Any]:

@@ -13,7 +13,9 @@ import numpy as np
 
 from spirit_jax.errors import UserError
 from spirit_jax.speech.hifigan import Generator, GeneratorConfig
+from spirit_jax.speech.pieces import PIECE_SECONDS
 from spirit_jax.speech.rows import calls, lengths_of, stack
+from spirit_jax.units import SAMPLE_RATE
 
 CALLED = {"dict": "unit codes", "f0_dict": "pitch codes", "style_dict": "style codes", "spkr": "speaker", "style": "style id"}  # by table
 DEFAULTS = {"spkr": 2, "style": 8}  # the published release's speaker and style id where none is given [B]
@@ -43,9 +45,9 @@ def generate_batch(
     """Waveforms, float32 at the generator's rate. Each is what it is alone, whatever else is in the batch.
 
     Without predicted durations a unit lasts one frame, and pitch and style codes as long as their hops say; a stream that is too short is held,
-    one too long is cut, by at most one code. With them, repeated units become one (if `deduplicate`), each lasts what the generator predicts, and
-    there must be one pitch and one style code for each unit. Negative units are left out, after
-    deduplication [B]. Raises UserError for codes that don't fit.
+    one too long is cut, by at most one code for each end of the 100 s pieces that it was encoded in. With them, repeated units become one (if
+    `deduplicate`), each lasts what the generator predicts, and there must be one pitch and one style code for each unit. Negative units are left
+    out, after deduplication [B]. Raises UserError for codes that don't fit.
     """
     streams = [_check(generator.cfg, utterance, predict_durations and deduplicate) for utterance in utterances]
     if predict_durations:
@@ -126,12 +128,13 @@ def _repeat(codes: dict[str, np.ndarray], durations_N: np.ndarray) -> dict[str, 
 def line_up(cfg: GeneratorConfig, codes: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Pitch and style codes at the units' rate and length."""
     frames = len(codes["dict"])
+    ends = 1 + frames * cfg.hop // (PIECE_SECONDS * SAMPLE_RATE)
     lined_up = dict(codes)
     for name, hop in (("f0_dict", cfg.pitch_hop), ("style_dict", cfg.style_hop)):
         if name in codes:
             values = codes[name]
-            if abs(frames * cfg.hop - len(values) * hop) > hop:
-                rule = f"at {hop} samples each they must fit {frames} units of {cfg.hop} samples to within one code"
+            if abs(frames * cfg.hop - len(values) * hop) > ends * hop:
+                rule = f"at {hop} samples each they must fit {frames} units of {cfg.hop} samples to within {ends} code{'s' * (ends > 1)}"
                 raise UserError(CALLED[name], f"{len(values)} of them", rule, "pass the streams of one utterance")
             lined_up[name] = values[np.minimum(np.arange(frames) * cfg.hop // hop, len(values) - 1)]
     return lined_up

@@ -52,11 +52,13 @@ def round_up_tiles(count: int) -> int:
 
 
 def mix_down(wav: np.ndarray) -> np.ndarray:
-    """Mono float32 [S] of [S] or [C, S]."""
-    wav = np.asarray(wav, np.float32)
-    if wav.ndim not in (1, 2):
+    """Mono float32 [S] of float [S] or [C, S]. UserError for whole numbers, whose scale nobody knows, and for other shapes, [S, C] among them."""
+    wav = np.asarray(wav)
+    if wav.ndim not in (1, 2) or wav.ndim == 2 and (not len(wav) or len(wav) > wav.shape[1] > 0):
         raise UserError("wav", wav.shape, "must be [samples] or [channels, samples]", "pass a list with one array for each utterance")
-    return wav.mean(axis=0) if wav.ndim == 2 else wav
+    if not jax.numpy.issubdtype(wav.dtype, jax.numpy.floating):
+        raise UserError("wav", wav.dtype, "must be float, from -1 to 1", "divide 16-bit samples by 32768")
+    return wav.mean(axis=0, dtype=np.float32) if wav.ndim == 2 else wav.astype(np.float32, copy=False)
 
 
 def normalize(wav_S: np.ndarray, eps: float) -> np.ndarray:

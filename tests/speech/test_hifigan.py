@@ -62,6 +62,9 @@ def test_config_reads_what_is_published():
     for wrong in ({"upsample_rates": None}, {"upsample_rates": "42"}, {"upsample_initial_channel": "48"}, {"dur_predictor_params": 3}):
         with pytest.raises(UserError, match=r"config\.json"):
             GeneratorConfig.from_json(values | wrong)
+    for wrong in ({"upsample_kernel_sizes": [8, 1]}, {"resblock_kernel_sizes": [4, 5]}, {"upsample_rates": [4, 0]}):
+        with pytest.raises(UserError, match="kernels"):
+            GeneratorConfig.from_json(values | wrong)
 
 
 @pytest.mark.parametrize("kind", [1, 2])
@@ -160,8 +163,18 @@ def test_streams_fit_to_within_one_code(expressive, pitches, fits):
     if fits:
         assert len(generate(expressive, utterance)) == 80
         return
-    with pytest.raises(UserError, match="within one code"):
+    with pytest.raises(UserError, match="within 1 code"):
         generate(expressive, utterance)
+
+
+def test_each_piece_of_long_audio_may_end_with_a_part_of_a_code():
+    cfg = dataclasses.replace(SMALL, hop=640, pitch_hop=1280, style_hop=16000)
+    codes = {"dict": np.zeros(3 * 2499, int), "f0_dict": np.arange(3 * 1250), "style_dict": np.zeros(3 * 100, int)}
+    lined_up = synthesis.line_up(cfg, codes)
+    assert {len(values) for values in lined_up.values()} == {3 * 2499}
+    np.testing.assert_array_equal(lined_up["f0_dict"], np.arange(3 * 2499) // 2)
+    with pytest.raises(UserError, match="within 3 codes"):
+        synthesis.line_up(cfg, codes | {"f0_dict": np.arange(3 * 1250 + 3)})
 
 
 def test_predicted_durations_need_a_code_for_each_unit(expressive):

@@ -16,6 +16,11 @@ def test_steady_tones(hz, partials):
     assert np.abs(voiced / hz - 1).max() < 0.02
 
 
+def test_a_steady_offset_hides_no_voice():
+    (f0,) = pitch.track_f0([0.5 + 0.005 * tone(150, 1.0)])
+    assert (f0 > 0).mean() > 0.95
+
+
 def test_a_glide_is_followed_in_time():
     hz = np.linspace(100, 250, 2 * RATE)
     wav = np.sign(np.sin(2 * np.pi * np.cumsum(hz) / RATE)).astype(np.float32)

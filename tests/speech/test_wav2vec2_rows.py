@@ -70,9 +70,13 @@ def test_blocks_cover_every_row(count, block):
 
 def test_mix_down():
     assert np.array_equal(mix_down(np.array([[0.0, 1.0], [1.0, 0.0]])), np.array([0.5, 0.5], np.float32))
-    assert mix_down(np.zeros(3, np.int16)).dtype == np.float32
-    with pytest.raises(UserError, match="channels, samples"):
-        mix_down(np.zeros((1, 1, 3)))
+    assert mix_down(np.zeros(3, np.float16)).dtype == np.float32
+    assert mix_down(np.zeros((2, 0))).shape == (0,)
+    for shape in ((1, 1, 3), (3, 2), (0, 3)):
+        with pytest.raises(UserError, match="channels, samples"):
+            mix_down(np.zeros(shape))
+    with pytest.raises(UserError, match="int16: must be float"):
+        mix_down(np.zeros(3, np.int16))
 
 
 def test_normalize():
