@@ -12,12 +12,13 @@ from typing import Any, Protocol, TypeVar
 
 import grain
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from spirit_jax.codec_training.recipes import StepsConfig
 from spirit_jax.config import CheckpointConfig, MeshConfig, to_dict
-from spirit_jax.errors import UserError
+from spirit_jax.errors import Halted, UserError
 from spirit_jax.files import require_place, write_json
 from spirit_jax.progress import Progress
 from spirit_jax.sharding import make_mesh, place_batch
@@ -114,7 +115,7 @@ def check(config: Config, out: Path) -> Mesh:
 def train(part: Part, out: Path) -> int:
     """Trains to `train.steps` from the newest checkpoint in `out`, or from the start, and finishes; returns the step reached.
 
-    SIGTERM stops it after the step under way, with a checkpoint. UserErrors, as of `check`, before anything is written.
+    SIGTERM stops it after the step under way, with a checkpoint. UserErrors, as of `check`, before anything is written. A Halted if it diverges.
     """
     config: Config = part.config
     mesh = check(config, out)
@@ -179,6 +180,9 @@ class _Loop:
         return self.programs[step]
 
     def _save(self, step: int) -> int:
+        """Returns the step. A Halted if weights are no numbers any more: the checkpoints before stay as they are."""
+        if not _finite(self.state.model):
+            raise Halted(f"training diverged before step {step:,}: weights are not finite; begin a new run with a lower optim.rate")
         self.checkpoints.save(step, _flat(self.state), {FEED: self.feed.get_state()}, to_dict(self.config))
         return step
 
@@ -204,6 +208,11 @@ class _Loop:
             yield writer.write
         finally:
             writer.close()
+
+
+@jax.jit
+def _finite(model: Any) -> jax.Array:
+    return jnp.all(jnp.stack([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(model)]))
 
 
 def _flat(state: TrainState) -> TrainState:
