@@ -55,7 +55,8 @@ class PitchPart:
                 if np.any(vuv_F) and whole:  # without voice there is no mean to subtract, without a code nothing to learn
                     found.append(pitch_vqvae.features(network.cfg, f0_F, vuv_F)[:whole])
         if not found:
-            raise UserError("corpus.units", self.config.corpus.units, f"has {len(recordings)} recordings, none of them voiced and as long as a code", "give speech")
+            rule = f"has {len(recordings)} recordings, none of them voiced and as long as a code"
+            raise UserError("corpus.units", self.config.corpus.units, rule, "give speech")
         return found
 
     def start(self) -> TrainState:
