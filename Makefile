@@ -107,9 +107,10 @@ UNITS ?= 100
 STRICT ?=
 CONFIG ?=
 SET ?=
-need = $(if $($(1)),,$(error $(1) is not set: $(2)))
-# A path for the shell: quoted, for names with spaces, unless a ~ is left for it to expand.
-path = $(if $(filter ~%,$($(1))),$($(1)),"$($(1))")
+need = $(if $(value $(1)),,$(error $(1) is not set: $(2)))
+# A variable's value for the shell, to the letter; a path too, unless a ~ is left for it to expand.
+quote = '$(subst ','\'',$(value $(1)))'
+path = $(if $(filter ~%,$(value $(1))),$($(1)),$(call quote,$(1)))
 
 .PHONY: codec units tokenizer shards stats train eval generate report import-llama export-hf convert-speech
 codec: $(VENV)/runtime  ## fit the weight-free codec: AUDIO=dir OUT=dir [UNITS=100] [EXPRESSIVE=--expressive]
@@ -146,8 +147,8 @@ eval: $(VENV)/runtime  ## evaluate: CKPT=run SHARDS=dir OUT=eval.json [SPLIT=hel
 	$(PY) -m spirit_jax eval --checkpoint $(call path,CKPT) --shards $(call path,SHARDS) $(if $(SPLIT),--split $(SPLIT)) --out $(call path,OUT)
 
 generate: $(VENV)/runtime  ## continue a prompt: CKPT=run TEXT="..." or AUDIO=file [MODALITY=text]
-	$(call need,CKPT,a run folder)$(if $(TEXT)$(AUDIO),,$(error TEXT or AUDIO is not set: a prompt))
-	$(PY) -m spirit_jax generate --checkpoint $(call path,CKPT) $(if $(TEXT),--prompt-text "$(TEXT)",--prompt-audio $(call path,AUDIO)) --output-modality $(or $(MODALITY),text)
+	$(call need,CKPT,a run folder)$(if $(value TEXT)$(value AUDIO),,$(error TEXT or AUDIO is not set: a prompt))
+	$(PY) -m spirit_jax generate --checkpoint $(call path,CKPT) $(if $(value TEXT),--prompt-text $(call quote,TEXT),--prompt-audio $(call path,AUDIO)) --output-modality $(or $(MODALITY),text)
 
 report: $(VENV)/runtime  ## a page of curves, figures and sound: CKPT=run SHARDS=dir EVAL=eval.json OUT=dir [BEFORE=eval.json SPLIT=heldout]
 	$(call need,CKPT,a run folder)$(call need,SHARDS,a folder of shards)$(call need,EVAL,what make eval wrote)$(call need,OUT,a folder for the page)
@@ -247,4 +248,4 @@ bench-speech: $(VENV)/parity  ## HuBERT, vocoder and F0 beside PyTorch, a line m
 	$(PY) -m benchmarks.bench_speech | tee /dev/stderr | tail -1 >> runs/bench_speech.jsonl
 
 help:  ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
