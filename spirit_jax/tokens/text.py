@@ -6,7 +6,8 @@ Text is only text here: `[Hu3]`, `[Text]` or `</s>` typed by a user are encoded 
 import importlib
 import io
 import json
-from collections.abc import Iterable, Sequence
+import textwrap
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -20,6 +21,7 @@ SENTENCEPIECE_NAME = "tokenizer.model"
 HUGGING_FACE_NAME = "tokenizer.json"
 CONFIG_NAME = "tokenizer_config.json"
 CHARACTER_COVERAGE = 0.99995
+LONGEST_SENTENCE = 4192  # bytes; SentencePiece leaves longer ones out without a word
 
 
 class _Backend(Protocol):
@@ -98,7 +100,7 @@ def train_tokenizer(sentences: Iterable[str], size: int, path: str | Path) -> Te
     model = io.BytesIO()
     try:
         sentencepiece.SentencePieceTrainer.train(  # pyright: ignore[reportAttributeAccessIssue]
-            sentence_iterator=iter(sentences),
+            sentence_iterator=(part for sentence in sentences for part in _cut(sentence)),
             model_writer=model,
             model_type="bpe",
             vocab_size=size,
@@ -115,11 +117,19 @@ def train_tokenizer(sentences: Iterable[str], size: int, path: str | Path) -> Te
             minloglevel=2,
         )
     except RuntimeError as error:
-        reason = str(error).rpartition("] ")[2]
+        reason = str(error).rpartition("] ")[2] or str(error)
         raise UserError("tokenizer size", size, f"SentencePiece says: {reason}", "choose another size or give more text") from error
     with write_atomically(path) as partial:
         partial.write_bytes(model.getvalue())
     return _from_model(model.getvalue(), Path(path))
+
+
+def _cut(sentence: str) -> Iterator[str]:
+    """The sentence, or parts of one that is too long to be trained on: at spaces, or where there are none within a word."""
+    if len(sentence.encode()) <= LONGEST_SENTENCE:
+        yield sentence
+    else:
+        yield from textwrap.wrap(sentence, LONGEST_SENTENCE // 4, expand_tabs=False, replace_whitespace=False, break_on_hyphens=False)
 
 
 def _from_model(content: bytes, path: Path) -> TextTokenizer:

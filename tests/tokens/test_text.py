@@ -119,3 +119,10 @@ def test_what_is_no_tokenizer_is_refused(name, content, tmp_path):
         TextTokenizer.load(tmp_path)
     with pytest.raises(UserError):
         TextTokenizer.load(tmp_path / "missing")
+
+
+@pytest.mark.parametrize("space", [" ", ""])
+def test_a_text_of_any_length_is_trained_on(tmp_path, space):
+    parts = np.random.default_rng(0).permutation(["zig" + space, "zag" + space] * 3000)
+    tokenizer = train_tokenizer(["".join(parts)], 270, tmp_path / "tokenizer.model")
+    assert len(tokenizer.encode("zigzag")) < 6
