@@ -26,7 +26,7 @@ from spirit_jax.training.feeder import Feeder, check_batch, place, streams_here
 from spirit_jax.training.metrics import Clock, Meter, Speed, Writer, losses, summarize
 from spirit_jax.training.optimizer import make_optimizer, make_schedule
 from spirit_jax.training.profiling import Profile
-from spirit_jax.training.run_folder import CHECKPOINTS, check_owner, has_steps, write_identity
+from spirit_jax.training.run_folder import CHECKPOINTS, check_identity, check_owner, has_steps, write_identity
 from spirit_jax.training.sources import Sources, open_sources
 from spirit_jax.training.start import check_start, start_model
 from spirit_jax.training.step import TrainState, abstract_state, make_eval_step, make_state, make_train_step, shardings_of
@@ -50,7 +50,10 @@ def prepare(config: RunConfig, out: str | Path, sources: Sources | None = None) 
     check_batch(config, mesh)
     streams_here(mesh, config.train.batch_rows, config.data.streams)
     check_owner(require_place(out, "run folder"), config)
-    sources = sources or open_sources(config.data)
+    if sources is None:
+        sources = open_sources(config.data)
+        if has_steps(Path(out)):
+            check_identity(Path(out), config, sources)
     if sources.vocabulary.size > config.model.rows:
         fix = f"set model.rows={sources.vocabulary.rows()}"
         raise UserError("model.rows", config.model.rows, f"the vocabulary has {sources.vocabulary.size} ids", fix)

@@ -9,6 +9,7 @@ from spirit_jax.config import RunConfig, Schedule, from_dict, to_dict
 from spirit_jax.errors import UserError
 from spirit_jax.files import read_json, write_atomically, write_json
 from spirit_jax.speech.codec import read_identity
+from spirit_jax.tokens.text import TextTokenizer
 from spirit_jax.training.sources import Sources
 
 CHECKPOINTS = "checkpoints"
@@ -32,6 +33,16 @@ def check_owner(out: Path, config: RunConfig) -> None:
         there, ours = (read_identity(folder).fingerprint for folder in (out / CODEC, config.data.codec))
         if there != ours:
             raise UserError("run folder", out, f"holds the codec {there}, which {ours} of data.codec would replace", "use another --out")
+
+
+def check_identity(out: Path, config: RunConfig, sources: Sources) -> None:
+    """Raises a UserError, naming both, if a run that is to be resumed learned another tokenizer's or encoder's ids than its sources have."""
+    pairs = [("tokenizer", TextTokenizer.load(out).fingerprint, sources.tokenizer.fingerprint)]
+    if config.data.codec is not None:
+        pairs.append(("speech encoder", *(read_identity(folder).fingerprint for folder in (out / CODEC, config.data.codec))))
+    for what, there, ours in pairs:
+        if there != ours:
+            raise UserError(what, ours, f"the run in {out} learned {there}", "bring that one back with its shards, or use another --out")
 
 
 def refuse_other(out: Path, config: Any, free: tuple[str, ...]) -> None:

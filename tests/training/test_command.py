@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import shutil
 from types import SimpleNamespace
 
 import pytest
@@ -91,6 +92,7 @@ def train_pretending(tmp_path, monkeypatch, reached: int | Exception, more: list
         ([], 4, 0, "stopped at step 4 of 6; the same command goes on"),
         (["--stopped-exit-code", "75"], 4, 75, "stopped at step 4 of 6; the same command goes on"),
         (["--stopped-exit-code", "75"], 6, 0, "done at step 6 of 6"),
+        (["--stopped-exit-code", "75"], JaxRuntimeError("RESOURCE_EXHAUSTED: it failed"), 1, "error: the memory is full"),
         ([], Halted("step 5: the loss is nan"), 1, "error: step 5: the loss is nan"),
         (["--stopped-exit-code", "75"], JaxRuntimeError("UNAVAILABLE: a host is gone"), 75, "UNAVAILABLE: a host is gone"),
     ],
@@ -100,7 +102,18 @@ def test_exit_codes_tell_a_launcher_what_to_do(tmp_path, monkeypatch, capsys, mo
     assert said in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(("more", "status"), [(["--stopped-exit-code", "75"], "RESOURCE_EXHAUSTED"), ([], "UNAVAILABLE")])
+@pytest.mark.parametrize(("more", "status"), [(["--stopped-exit-code", "75"], "INTERNAL"), ([], "UNAVAILABLE")])
 def test_a_failure_that_would_come_again_or_that_no_launcher_awaits_is_not_hidden(tmp_path, monkeypatch, more, status):
     with pytest.raises(JaxRuntimeError, match=status):
         train_pretending(tmp_path, monkeypatch, JaxRuntimeError(f"{status}: it failed"), more)
+
+
+def test_a_resumed_run_with_another_tokenizer_or_encoder_is_refused(at, tmp_path, capsys):
+    assert train(at, tmp_path / "run") == 0
+    for part, other in (("tokenizer.model", at.other_tokenizer), ("codec/codec.json", at.other_codec / "codec.json")):
+        shutil.copytree(tmp_path / "run", tmp_path / "changed")
+        shutil.copyfile(other, tmp_path / "changed" / part)
+        capsys.readouterr()
+        assert train(at, tmp_path / "changed", "train.steps=4") == 2
+        assert "learned" in capsys.readouterr().err
+        shutil.rmtree(tmp_path / "changed")
