@@ -2,20 +2,19 @@
 
 A manifest is JSON lines: {"id", "audio", "text", "words", "voice", "source", "split"}. audio: path, relative to the manifest's folder, or null for
 text alone. text: transcript or null. words: [[word, start s, end s], ...] or null where unaligned; they are the text where they are given. Everything
-but one of audio and text may be left out. Other keys are kept.
+but one of audio and text may be left out, and the split is then `train` for speech with text, `speech` or `text`. Other keys are kept.
 
 A folder needs none: recordings (wav, flac, mp3, ogg, searched below it) with a `.txt` or `.lab` beside each, LibriSpeech's `*.trans.txt`
 (ID TEXT a line), or Sphinx' `transcription` (`<s> text </s> (ID)` a line). A recording's id is its path without the suffix, or with it where two
-differ in nothing else. Rows that can't be used carry a "problem": [reason, detail].
+differ in nothing else. Rows that can't be used carry a `Problem` as "problem".
 """
 
 import collections
-import math
 import os
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from spirit_jax.errors import UserError
 from spirit_jax.files import read_jsonl, require_file
@@ -26,6 +25,14 @@ TRAINING_SPLITS = ("train", "speech", "text")
 SPHINX_LINE = re.compile(r"^\s*(?:<s>)?\s*(.*?)\s*(?:</s>)?\s*\(([^()\s]+)\)\s*$")
 SPLIT_NAME = re.compile(r"(?!all$)\w[\w-]*")
 TEXT_KEYS = ("id", "text", "voice", "source", "split")
+LONGEST_S = 1e6  # what is beyond no recording reaches
+
+
+class Problem(NamedTuple):
+    """Why a row can't be used: a slug and a sentence. A type of its own, since a manifest may have a key "problem" too."""
+
+    reason: str
+    detail: str
 
 
 def read_corpus(path: Path) -> list[dict]:
@@ -91,12 +98,12 @@ def _complete_row(row: object, path: Path, number: int) -> dict:
     for key in ("audio", *TEXT_KEYS):
         if not isinstance(row.get(key), str | None):
             raise UserError(f"{where} {key}", row[key], "must be a string or null", "mend the row")
-    audio, text = row.get("audio") or None, row.get("text") or None
+    audio, text = row.get("audio") or None, row.get("text") if (row.get("text") or "").strip() else None
     if audio is None and text is None:
         raise UserError(where, row.get("id"), "has neither audio nor text", "give one of them or drop the row")
     words = _check_words(row.get("words"), where)
-    id = row.get("id") or (str(Path(audio).with_suffix("")) if audio else f"{path.stem}-{number:06d}")
-    split = row.get("split") or _default_split(audio, text)
+    id = row.get("id") or (os.path.splitext(audio)[0] if audio else f"{path.stem}-{number:06d}")
+    split = row.get("split") or _default_split(audio, text or words)
     if not SPLIT_NAME.fullmatch(split):
         raise UserError(f"{where} split", split, "must be letters, digits, - and _, and not all: TFDS reads the rest as ranges", "rename the split")
     named = {"voice": row.get("voice") or "", "source": row.get("source") or path.stem, "split": split}
@@ -110,14 +117,14 @@ def _check_words(words: Any, where: str) -> list | None:
     latest = 0.0
     for word in words if isinstance(words, list) else [words]:
         shaped = isinstance(word, list) and len(word) == 3 and isinstance(word[0], str) and word[0].strip()
-        timed = shaped and all(isinstance(t, int | float) and math.isfinite(t) for t in word[1:])
+        timed = shaped and all(isinstance(t, int | float) and t < LONGEST_S for t in word[1:])
         if not timed or not latest <= word[1] <= word[2]:
             raise UserError(f"{where} words", word, "must be [word, start s, end s] with 0 <= start <= end, in order", "mend or drop the times")
         latest = word[1]
     return words
 
 
-def _default_split(audio: str | None, text: str | None) -> str:
+def _default_split(audio: str | None, text: str | list | None) -> str:
     if audio is None:
         return "text"
     return "train" if text else "speech"
@@ -185,10 +192,10 @@ def _recording_row(folder: Path, path: Path, collected: dict[tuple[Path, str], s
     }
 
 
-def _find_foreign(text: str, what: str) -> list[str] | None:
+def _find_foreign(text: str, what: str) -> Problem | None:
     """The problem of a text, or a path, that was read from bytes which are no UTF-8: a lone surrogate stands for each of them."""
     foreign = next((ord(c) - 0xDC00 for c in text if "\udc80" <= c <= "\udcff"), None)
-    return None if foreign is None else [f"{what}_not_utf8", f"its {what} holds the byte {foreign:#04x}, which is no UTF-8"]
+    return None if foreign is None else Problem(f"{what}_not_utf8", f"its {what} holds the byte {foreign:#04x}, which is no UTF-8")
 
 
 def _printable(path: str) -> str:

@@ -12,15 +12,16 @@ import collections
 import concurrent.futures
 import dataclasses
 import json
+import os
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 
-from data_prep.corpus import read_corpus
+from data_prep.corpus import Problem, read_corpus
 from spirit_jax.errors import UserError
-from spirit_jax.files import fingerprint, read_json, require_place, write_json, write_jsonl
+from spirit_jax.files import drop_partials, fingerprint, read_json, require_place, write_json, write_jsonl
 from spirit_jax.progress import Progress
 from spirit_jax.speech import audio
 from spirit_jax.speech.codec import Codec, load_codec
@@ -162,7 +163,7 @@ def _read_ahead(rows: list[dict]) -> Iterator[tuple[dict, np.ndarray | audio.Bad
 
 
 def _read(row: dict) -> np.ndarray | audio.BadAudio:
-    if "problem" in row:
+    if isinstance(row.get("problem"), Problem):
         return audio.BadAudio(*row["problem"])
     try:
         wav = audio.load(row["audio"], corpus=True)
@@ -189,13 +190,13 @@ def _batches(items: Iterable[tuple[dict, np.ndarray | audio.BadAudio]]) -> Itera
 
 def _identity(row: dict) -> bytes:
     """A row and its recording's size and time: what a finished shard is checked by."""
-    path = Path(row["audio"])
-    stat = path.stat() if path.is_file() else None
+    stat = os.stat(row["audio"]) if os.path.isfile(row["audio"]) else None
     return json.dumps([row, [stat.st_size, stat.st_mtime_ns] if stat else None], sort_keys=True).encode()
 
 
 def _drop_stale(out: Path, shards: list[Shard]) -> None:
-    """Removes shards and ledgers of another division of the corpus."""
+    """Removes shards and ledgers of another division of the corpus, and what a killed call left."""
+    drop_partials(out, "units-*")
     kept = {path for shard in shards for path in (shard.path, shard.ledger_path)}
     for path in [*out.glob("units-*-of-*.jsonl"), *out.glob("done/units-*-of-*.json")]:
         if path not in kept:

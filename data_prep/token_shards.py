@@ -22,7 +22,7 @@ from data_prep.corpus import read_corpus, split_words
 from data_prep.extract_units import read_units
 from spirit_jax.config import Arrangement
 from spirit_jax.errors import UserError
-from spirit_jax.files import require_place, write_atomically
+from spirit_jax.files import drop_partials, require_place, write_atomically
 from spirit_jax.progress import track
 from spirit_jax.shards import DATASET, Layout, Metadata, row_from_record, splits
 from spirit_jax.speech.codec import read_identity
@@ -150,6 +150,7 @@ def write_shards(contents: Contents, out: Path) -> Path:
     if next(contents.rows(), None) is None:
         raise UserError("shards", out, "would hold no rows", "give units or texts with rows")
     config = out / DATASET / contents.metadata.layout.value
+    drop_partials(config.parent, config.name)
     with write_atomically(config) as partial:
         tfds.disable_progress_bar()
         with contextlib.redirect_stdout(io.StringIO()):  # TFDS tells of downloads and of the temporary folder
@@ -177,7 +178,7 @@ def build_record(row: dict, encode_words: Callable[[list[str]], tuple[np.ndarray
     """The record of a row of units or of a text: tokenised, with the times of its words if it has them."""
     text_ids, word_offsets = encode_words(split_words(row))
     times_W2 = np.array([word[1:] for word in row["words"] or ()], np.float32).reshape(-1, 2)
-    speech = SpeechTokens(*(row[name] for name in ("units", "pitch", "style"))) if row.get("units") else None
+    speech = SpeechTokens(*(row[name] for name in ("units", "pitch", "style"))) if row["audio"] else None
     times_W2 = times_W2 if speech is not None else times_W2[:0]
     return Record(row["id"], row["source"], row["voice"], speech, text_ids, word_offsets, times_W2[:, 0], times_W2[:, 1])
 

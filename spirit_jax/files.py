@@ -35,6 +35,12 @@ def write_atomically(path: str | Path) -> Iterator[Path]:
         shutil.rmtree(room, ignore_errors=True)
 
 
+def drop_partials(folder: Path, name: str) -> None:
+    """Removes what killed writers of `name` (a pattern) left in `folder`; nobody else may be writing there."""
+    for left in folder.glob(f".{name}.*.partial"):
+        shutil.rmtree(left)
+
+
 def write_text(path: str | Path, text: str) -> None:
     """Writes a UTF-8 file whole or not at all."""
     with write_atomically(path) as partial:

@@ -1,5 +1,6 @@
 """Sound files to mono 16 kHz float32 and back; what can't be used says why."""
 
+import os
 import re
 from pathlib import Path
 
@@ -69,7 +70,7 @@ def _read(path: Path, max_seconds: float | None, corpus: bool) -> tuple[np.ndarr
     """Float32 [samples, channels] and the rate, refused by the header where possible."""
     import soundfile
 
-    if not path.is_file():
+    if not os.path.isfile(path):  # also for a name that no file can have
         raise BadAudio("missing", f"no file {path}")
     if path.stat().st_size == 0:
         raise BadAudio("empty", "the file has no bytes")
@@ -81,7 +82,7 @@ def _read(path: Path, max_seconds: float | None, corpus: bool) -> tuple[np.ndarr
                 raise BadAudio("low_rate", f"{file.samplerate} Hz, at least {MIN_RATE}")
             if cut := _bytes_missing(file.extra_info):
                 raise BadAudio("truncated", cut)
-            frames = file.frames if max_seconds is None else min(file.frames, round(max_seconds * file.samplerate))
+            frames = file.frames if max_seconds is None else round(min(file.frames, max_seconds * file.samplerate))
             samples_NC, rate = file.read(frames, dtype="float32", always_2d=True), file.samplerate
     except (soundfile.SoundFileError, OSError, MemoryError) as error:  # damaged; no permission; or a broken header that claims terabytes
         raise BadAudio("unreadable", str(error)) from error

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from data_prep.corpus import read_corpus, read_manifest, split_words, training_texts
+from data_prep.corpus import Problem, read_corpus, read_manifest, split_words, training_texts
 from spirit_jax.errors import UserError
 
 
@@ -83,7 +83,7 @@ def test_a_name_that_is_no_text_is_a_problem_of_its_row(tmp_path):
     put_audio(tmp_path / "a.wav").rename(Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.wav")))
     (row,) = read_corpus(tmp_path)
     assert (row["id"], row["audio"], row["text"]) == (r"caf\xe9", rf"{tmp_path}/caf\xe9.wav", None)
-    assert row["problem"] == ["name_not_utf8", "its name holds the byte 0xe9, which is no UTF-8"]
+    assert row["problem"] == Problem("name_not_utf8", "its name holds the byte 0xe9, which is no UTF-8")
 
 
 BAD_ROWS = [
@@ -95,6 +95,7 @@ BAD_ROWS = [
     ({"text": "x", "words": [["x", 0.2, 0.1]]}, "start s, end s"),
     ({"text": "x", "words": [["x", -0.2, 0.1]]}, "start s, end s"),
     ({"text": "x", "words": [["x", 0.0, float("nan")]]}, "start s, end s"),
+    ({"text": "x", "words": [["x", 0, 10**400]]}, "start s, end s"),
     ({"text": "x y", "words": [["x", 0.5, 0.6], ["y", 0.1, 0.2]]}, "in order"),
     ({"text": "x", "words": "x 0 1"}, "start s, end s"),
     *(({"text": "x", "split": split}, "letters, digits") for split in ("../up", "train[:5]", "a+b", "two words", "all")),
@@ -157,3 +158,17 @@ def test_missing_and_empty_places(tmp_path):
     for path in (tmp_path / "nowhere", tmp_path / "empty", tmp_path / "none.jsonl"):
         with pytest.raises(UserError, match=path.name):
             read_corpus(path)
+
+
+def test_the_split_of_a_row_follows_from_what_it_has(tmp_path):
+    timed = {"audio": "a.wav", "words": [["hi", 0, 1]]}
+    rows = read_manifest(put_manifest(tmp_path / "m.jsonl", timed, {"audio": "b.wav", "text": " \n"}, {"text": "c"}))
+    assert [(row["split"], row["text"]) for row in rows] == [("train", None), ("speech", None), ("text", "c")]
+    (unnamed,) = read_manifest(put_manifest(tmp_path / "m.jsonl", {"audio": "."}))
+    assert unnamed["id"] == "."
+
+
+def test_keys_of_ones_own_mean_nothing(tmp_path):
+    (row,) = read_manifest(put_manifest(tmp_path / "m.jsonl", {"audio": "a.wav", "problem": ["noise", "a dog barks"]}))
+    assert row["problem"] == ["noise", "a dog barks"]
+    assert not isinstance(row["problem"], Problem)

@@ -98,6 +98,15 @@ def test_strict_gives_1_and_the_same_files(stages, hospital, tmp_path):
     assert prepare(*options, tmp_path / "well") == 0
 
 
+def test_rows_that_name_no_file_are_set_aside_and_keys_of_ones_own_are_kept(codec, tmp_path):
+    soundfile.write(tmp_path / "one.wav", voiced(1.0), 16_000)
+    names = ("one.wav", "x" * 300 + ".wav", ".", "nul\0.wav")
+    write_jsonl(tmp_path / "manifest.jsonl", [{"id": name[:5], "audio": name, "problem": None} for name in names])
+    extract(read_corpus(tmp_path / "manifest.jsonl"), codec, tmp_path / "out", 10)
+    assert [(row["id"], row["problem"]) for row in read_units(tmp_path / "out")[1]] == [("one.w", None)]
+    assert [row["reason"] for row in read_jsonl(tmp_path / "out" / "quarantine.jsonl")] == ["missing"] * 3
+
+
 def test_words_of_another_recording_are_set_aside(codec, tmp_path):
     soundfile.write(tmp_path / "one.wav", voiced(1.0), 16_000)
     ends = {"well": 1.0, "late": 1.2, "milliseconds": 1000, "other": 1.3}
@@ -176,6 +185,12 @@ def test_another_division_leaves_no_old_shards(stages, codec, tmp_path):
     extract(rows, codec, tmp_path, shard_size=3)
     assert [path.name for path in sorted(tmp_path.glob("units-*"))] == ["units-00000-of-00002.jsonl", "units-00001-of-00002.jsonl"]
     assert len(list((tmp_path / "done").iterdir())) == 2
+
+
+def test_what_a_killed_call_left_is_removed(stages, codec, tmp_path):
+    (tmp_path / "out/.units-00000-of-00001.jsonl.x.partial").mkdir(parents=True)
+    extract(read_corpus(stages.manifest)[:1], codec, tmp_path / "out", 10)
+    assert not list((tmp_path / "out").glob(".*"))
 
 
 def test_long_recordings_are_cut_into_pieces_of_100_s(codec, tmp_path):

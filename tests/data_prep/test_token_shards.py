@@ -156,8 +156,10 @@ def test_shards_are_whole_or_as_before(stages, tmp_path, monkeypatch):
 
     aligned = token_shards.write_aligned
     monkeypatch.setattr(token_shards, "write_aligned", fail)
-    with pytest.raises(KeyboardInterrupt):
-        prepare("shards", *stages.shard_options, "--out", tmp_path / "out")
+    left = tmp_path / "out/spirit_tokens/.aligned.killed.partial"
+    left.mkdir()
+    assert prepare("shards", *stages.shard_options, "--out", tmp_path / "out") == 130
+    assert not left.exists(), "what a killed call left is gone"
     assert sorted(path.name for path in (tmp_path / "out").rglob("*")) == before
     assert len(open_shards(tmp_path / "out")) == COUNTS["train"]
 
@@ -172,6 +174,13 @@ def test_one_id_for_an_utterance_and_a_text_of_one_split_is_refused(stages, tmp_
     assert not (tmp_path / "out").exists()
     texts.write_text(json.dumps({"id": id, "text": "the cat"}))
     assert prepare("shards", *options, "--out", tmp_path / "out") == 0, "in another split it may be"
+
+
+def test_a_texts_own_keys_are_no_speech(stages, tmp_path):
+    texts = tmp_path / "texts.jsonl"
+    texts.write_text(json.dumps({"id": "t", "text": "the cat", "units": "cm"}))
+    assert prepare("shards", "--codec", stages.codec, "--tokenizer", stages.tokenizer, "--texts", texts, "--out", tmp_path / "out") == 0
+    assert not open_shards(tmp_path / "out", split="text")[0].spoken
 
 
 @pytest.mark.parametrize(
