@@ -5,6 +5,7 @@ python -m spirit_jax eval --checkpoint runs/demo --shards shards --split heldout
 
 import argparse
 import itertools
+import sys
 import time
 from pathlib import Path
 
@@ -38,8 +39,19 @@ def run(args: argparse.Namespace) -> int:
     started = time.monotonic()
     lm = SpiritLM.load(args.checkpoint)
     records = read_records(lm, args.shards, args.split, args.max_records)
-    results = evaluate(Evaluation(lm, records, seed=args.seed), tasks)
-    about = {"checkpoint": str(args.checkpoint), "shards": str(args.shards), "split": args.split, "records": len(records), "seed": args.seed}
+    evaluation = Evaluation(lm, records, seed=args.seed)
+    if too_long := len(records) - len(evaluation.asked):
+        told = f"{too_long} of {len(records)} records have more than {evaluation.longest:,} tokens: cut for the loss, left out of the rest"
+        print(f"warning: {told}", file=sys.stderr)
+    results = evaluate(evaluation, tasks)
+    about = {
+        "checkpoint": str(args.checkpoint),
+        "shards": str(args.shards),
+        "split": args.split,
+        "records": len(records),
+        "too_long": too_long,
+        "seed": args.seed,
+    }
     write_json(args.out, {**about, "wall_seconds": round(time.monotonic() - started, 1), "tasks": results})
     for name, result in results.items():
         print(f"{name}: {summarize(result)}")

@@ -14,6 +14,7 @@ from spirit_jax.evals.statistics import estimate_ratio
 from spirit_jax.generation.likelihood import log_probs
 from spirit_jax.tokens.interleave import arrange
 from spirit_jax.tokens.vocab import TokenClass
+from spirit_jax.training.packing import cut
 
 
 def loss(evaluation: Evaluation) -> dict:
@@ -27,7 +28,7 @@ def loss(evaluation: Evaluation) -> dict:
         if arrangement is not Arrangement.TEXT and not lm.vocabulary.has_speech:
             continue
         parts = [arrange(record, arrangement, lm.vocabulary, evaluation.spans, rng, append_eos=False) for record in evaluation.records]
-        documents = [ids for part in parts for ids in part]
+        documents = [piece for part in parts for ids in part for piece in cut(ids, evaluation.longest)]
         nll = -np.concatenate([np.zeros(0, np.float32), *log_probs(lm.llama, [(ids[:1], ids[1:]) for ids in documents])])
         kinds = np.concatenate([np.zeros(0, np.int8), *(lm.vocabulary.modality_of(ids[1:]) for ids in documents)])
         by_class = {kind.name.lower(): float(nll[kinds == kind].mean(dtype=np.float64)) for kind in TokenClass if (kinds == kind).any()}
@@ -39,7 +40,7 @@ def loss(evaluation: Evaluation) -> dict:
 def choice(direction: Direction, evaluation: Evaluation) -> dict:
     """Share of (item, distractor) pairs in which the right continuation is likelier a token; ties count half. Interval over items."""
     lm = evaluation.lm
-    items = make_items(evaluation.records, direction, lm.vocabulary, lm.tokenizer, seed=evaluation.seed)
+    items = make_items(evaluation.asked, direction, lm.vocabulary, lm.tokenizer, seed=evaluation.seed)
     scores = lm.score([pair for item in items for pair in item.pairs])
     ends = np.cumsum([len(item.pairs) for item in items])[:-1]
     pairs = np.array([len(item.wrong) for item in items])

@@ -40,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
     run_folder = require_folder(args.run, "--run")
     rows = list(read_jsonl(run_folder / "metrics.jsonl"))
     config = read_json(run_folder / "config.json")
-    before, after = (read_json(path)["tasks"] if path else {} for path in (args.eval_before, args.eval_after))
+    before, after = (_tasks(path) if path else {} for path in (args.eval_before, args.eval_after))
     if args.manifest:
         require_file(args.manifest, "--manifest")
     if args.examples < 0:
@@ -69,3 +69,10 @@ def run(args: argparse.Namespace) -> int:
     write_json(args.out / "report.json", numbers)
     print(f"{args.out / 'report.html'}\n{args.out / 'report.json'}")
     return 0
+
+
+def _tasks(path: Path) -> dict:
+    tasks = read_json(path).get("tasks")
+    if not isinstance(tasks, dict):
+        raise UserError("evaluation", path, "has no tasks", "give what eval wrote")
+    return tasks

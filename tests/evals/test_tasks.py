@@ -85,6 +85,14 @@ def test_expressive_records_are_evaluated_too():
     assert loss(evaluation)["speech"]["tokens"]["speech"] > 0
 
 
+def test_long_records_are_cut_for_the_loss_and_not_asked():
+    evaluation = Evaluation(tiny_lm(), RECORDS[:12], SPANS, longest=30)
+    assert not evaluation.asked
+    assert choice(DIRECTIONS[0], evaluation)["n"] == 0
+    whole = loss(Evaluation(tiny_lm(), RECORDS[:12], SPANS))
+    assert loss(evaluation)["interleaved"]["tokens"] == whole["interleaved"]["tokens"], "no target is lost at a cut"
+
+
 def test_groups_expand_in_the_tables_order():
     assert expand(["wer_s2t", "choice", "loss"]) == ["loss", *GROUPS["choice"], "wer_s2t"]
     assert expand([*GROUPS, "loss"]) == list(TASKS)

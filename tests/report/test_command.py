@@ -96,6 +96,13 @@ def test_mistakes_are_one_line_and_write_nothing(at, capsys, monkeypatch, words,
     assert not (at / "none.json").exists()
 
 
+def test_an_evaluation_that_is_none_is_one_line(at, capsys):
+    words = ["--run", at / "run", "--eval-after", at / "run/config.json", "--shards", at / "shards", "--out", at / "none"]
+    assert spirit("report", *words) == 2
+    assert "config.json: has no tasks" in capsys.readouterr().err
+    assert not (at / "none").exists()
+
+
 def test_a_result_never_replaces_a_folder(at, capsys, monkeypatch):
     monkeypatch.chdir(at)
     assert spirit("eval", "--checkpoint", "run", "--shards", "shards", "--tasks", "loss", "--out", "run") == 2
