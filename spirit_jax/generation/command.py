@@ -38,8 +38,8 @@ def run(args: argparse.Namespace) -> int:
     sampling = Sampling(temperature, args.top_p)
     if not args.prompt_text and not args.prompt_audio:
         raise UserError("prompts", "none", "need at least one", 'give --prompt-text "..." or --prompt-audio FILE')
-    if args.max_new_tokens is not None and args.max_new_tokens < 1:
-        raise UserError("--max-new-tokens", args.max_new_tokens, "must be at least 1", "the paper uses 50 for text")
+    if args.max_new_tokens is not None and not 1 <= args.max_new_tokens < 2**30:
+        raise UserError("--max-new-tokens", args.max_new_tokens, "must be at least 1 and below 2^30", "the paper uses 50 for text")
     if args.prompt_seconds is not None and not args.prompt_seconds > 0:
         raise UserError("--prompt-seconds", args.prompt_seconds, "must be above 0", "leave it out to hear the files whole")
     require_place(args.out, "--out")

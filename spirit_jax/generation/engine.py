@@ -30,8 +30,10 @@ class Limits:
     eos: int
 
     def __post_init__(self):
-        if self.max_new_tokens < 1:
-            raise UserError("max_new_tokens", self.max_new_tokens, "must be at least 1", "the paper uses 50 for text, 200 to 300 for speech")
+        if not 1 <= self.max_new_tokens < 2**30:
+            raise UserError(
+                "max_new_tokens", self.max_new_tokens, "must be at least 1 and below 2^30", "the paper uses 50 for text, 200 to 300 for speech"
+            )
 
 
 def generate(

@@ -7,6 +7,8 @@ import jax.numpy as jnp
 
 from spirit_jax.errors import UserError
 
+HOTTEST = 1e6  # all is equally likely long before; far beyond, float32 has no such quotients
+
 
 @dataclasses.dataclass(frozen=True)
 class Sampling:
@@ -16,8 +18,13 @@ class Sampling:
     top_p: float = 0.95
 
     def __post_init__(self):
-        if not self.temperature >= 0:
-            raise UserError("temperature", self.temperature, "must be at least 0", "use 0 for greedy decoding, 0.8 for the paper's sampling")
+        if not 0 <= self.temperature <= HOTTEST:
+            raise UserError(
+                "temperature",
+                self.temperature,
+                f"must be at least 0 and at most {HOTTEST:g}",
+                "use 0 for greedy decoding, 0.8 for the paper's sampling",
+            )
         if not 0 < self.top_p <= 1:
             raise UserError("top_p", self.top_p, "must be above 0 and at most 1", "use 0.95, or 1 to keep every token")
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from spirit_jax.errors import UserError
-from spirit_jax.generation.sampling import Sampling, forbid, nucleus, sample
+from spirit_jax.generation.sampling import HOTTEST, Sampling, forbid, nucleus, sample
 
 LOGITS = jnp.log(jnp.array([0.5, 0.3, 0.15, 0.05], jnp.float32))
 
@@ -30,6 +30,10 @@ def test_frequencies_follow_the_temperature():
     np.testing.assert_allclose(sharp, expected / expected.sum(), atol=0.03)
 
 
+def test_what_is_forbidden_stays_so_at_the_highest_temperature():
+    assert set(draw(forbid(LOGITS[None], jnp.array([True, False, False, True]))[0], HOTTEST, 1.0, 400)) == {1, 2}
+
+
 def test_zero_temperature_is_greedy():
     assert set(draw(LOGITS[::-1], 0.0, 0.95, 50)) == {3}
 
@@ -51,7 +55,10 @@ def test_a_row_draws_the_same_beside_any_neighbours():
     assert together.tolist() == alone
 
 
-@pytest.mark.parametrize("values", [{"temperature": -1.0}, {"temperature": float("nan")}, {"top_p": 0.0}, {"top_p": 1.5}])
+@pytest.mark.parametrize(
+    "values",
+    [{"temperature": -1.0}, {"temperature": float("nan")}, {"temperature": float("inf")}, {"temperature": 1e38}, {"top_p": 0.0}, {"top_p": 1.5}],
+)
 def test_settings_that_mean_nothing_are_refused(values):
     with pytest.raises(UserError, match=next(iter(values))):
         Sampling(**values)

@@ -91,6 +91,7 @@ def test_sound_is_heard_and_what_is_none_is_refused(tmp_path):
     audio.save(tmp_path / "a.wav", Tones().decode(SPEECH))
     np.testing.assert_array_equal(lm.listen([tmp_path / "a.wav"])[0].units, SPEECH.units)
     np.testing.assert_array_equal(lm.listen([tmp_path / "a.wav"], max_seconds=0.12)[0].units, SPEECH.units[:3])
+    np.testing.assert_array_equal(lm.listen([tmp_path / "a.wav"], max_seconds=float("inf"))[0].units, SPEECH.units)
     (tmp_path / "bad.wav").write_bytes(b"not sound")
     with pytest.raises(UserError, match=r"bad\.wav"):
         lm.listen([tmp_path / "bad.wav"])
@@ -138,6 +139,7 @@ def test_the_command_transcribes_greedily(monkeypatch, capsys, tmp_path):
     [
         ([], "prompts"),
         (["--prompt-text", "a", "--max-new-tokens", 0], "max-new-tokens"),
+        (["--prompt-text", "a", "--max-new-tokens", 10**12], "max-new-tokens"),
         (["--prompt-text", "a", "--temperature", -1], "temperature"),
         (["--prompt-audio", "nowhere.wav"], "nowhere.wav"),
         (["--prompt-audio", "a.wav", "--prompt-seconds", 0], "prompt-seconds"),
