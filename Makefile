@@ -237,15 +237,15 @@ lint: $(VENV)/test  ## ruff (lint and format) and pyright
 
 bench: $(VENV)/parity  ## benchmarks side by side with the obvious alternative, to runs/bench.jsonl
 	mkdir -p runs
-	for name in loader tokens kmeans train; do $(PY) -m benchmarks.bench_$$name | tee /dev/stderr | tail -1; done > runs/bench.jsonl
+	for name in loader tokens kmeans train; do $(PY) -m benchmarks.bench_$$name | tee -a /dev/stderr | tail -1; done > runs/bench.jsonl
 
 bench-train: $(VENV)/parity  ## training steps beside PyTorch on a CPU, alone on a GPU; a line more in runs/bench_train.jsonl
 	mkdir -p runs
-	$(PY) -m benchmarks.bench_train | tee /dev/stderr | tail -1 >> runs/bench_train.jsonl
+	$(PY) -m benchmarks.bench_train | tee -a /dev/stderr | tail -1 >> runs/bench_train.jsonl
 
 bench-speech: $(VENV)/parity  ## HuBERT, vocoder and F0 beside PyTorch, a line more in runs/bench_speech.jsonl
 	mkdir -p runs
-	$(PY) -m benchmarks.bench_speech | tee /dev/stderr | tail -1 >> runs/bench_speech.jsonl
+	$(PY) -m benchmarks.bench_speech | tee -a /dev/stderr | tail -1 >> runs/bench_speech.jsonl
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
