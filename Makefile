@@ -113,14 +113,14 @@ quote = '$(subst ','\'',$(value $(1)))'
 path = $(if $(filter ~%,$(value $(1))),$($(1)),$(call quote,$(1)))
 
 .PHONY: codec units tokenizer shards stats train eval generate report import-llama export-hf convert-speech
-codec: $(VENV)/runtime  ## fit the weight-free codec: AUDIO=dir OUT=dir [UNITS=100] [EXPRESSIVE=--expressive]
+codec: $(VENV)/runtime  ## fit the weight-free codec: AUDIO=dir OUT=dir [UNITS=100] [EXPRESSIVE=1]
 	$(call need,AUDIO,a folder of recordings or a manifest)$(call need,OUT,a folder for the codec)
-	$(PY) -m data_prep fit-codec --audio $(call path,AUDIO) --out $(call path,OUT) --units $(UNITS) $(EXPRESSIVE)
+	$(PY) -m data_prep fit-codec --audio $(call path,AUDIO) --out $(call path,OUT) --units $(UNITS) $(if $(EXPRESSIVE),--expressive)
 
-units: $(VENV)/runtime  ## recordings to units: AUDIO=dir OUT=dir [CODEC=dir] [STRICT=--strict]; without CODEC one is fitted in OUT/codec
+units: $(VENV)/runtime  ## recordings to units: AUDIO=dir OUT=dir [CODEC=dir] [STRICT=1]; without CODEC one is fitted in OUT/codec
 	$(call need,AUDIO,a folder of recordings or a manifest)$(call need,OUT,a folder for the units)
-	$(if $(CODEC),,test -f $(call path,OUT)/codec/codec.json || $(PY) -m data_prep fit-codec --audio $(call path,AUDIO) --out $(call path,OUT)/codec --units $(UNITS) $(EXPRESSIVE))
-	$(PY) -m data_prep units --audio $(call path,AUDIO) --codec $(if $(CODEC),$(call path,CODEC),$(call path,OUT)/codec) --out $(call path,OUT) $(STRICT)
+	$(if $(CODEC),,test -f $(call path,OUT)/codec/codec.json || $(PY) -m data_prep fit-codec --audio $(call path,AUDIO) --out $(call path,OUT)/codec --units $(UNITS) $(if $(EXPRESSIVE),--expressive))
+	$(PY) -m data_prep units --audio $(call path,AUDIO) --codec $(if $(CODEC),$(call path,CODEC),$(call path,OUT)/codec) --out $(call path,OUT) $(if $(STRICT),--strict)
 
 convert-speech: $(VENV)/parity  ## speech checkpoints to a codec: CHECKPOINTS=dir OUT=dir [HUBERT=path LAYER=n QUANTIZER=path SPEECH=base]
 	$(call need,CHECKPOINTS,a folder of speech checkpoints)$(call need,OUT,a folder for the codec)
