@@ -76,7 +76,8 @@ class StylePart:
     def batches(self) -> grain.MapDataset:
         """Stretches of whole seconds: `wav` [B, S], of which `samples` count, and `codes` [B, N]."""
         train, seconds = self.config.train, self.config.seconds
-        room = self.encoder.cfg.most_samples(round_up_tiles(seconds) * self.encoder.cfg.tile)
+        tiles = -(-seconds * FRAMES_PER_CODE // self.encoder.cfg.tile)
+        room = self.encoder.cfg.most_samples(round_up_tiles(tiles) * self.encoder.cfg.tile)
 
         def cut(lesson: tuple[Recording, np.ndarray], rng: np.random.Generator) -> dict[str, np.ndarray]:
             recording, codes_N = lesson

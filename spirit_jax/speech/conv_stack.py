@@ -1,7 +1,10 @@
-"""The convolutions in front of a wav2vec 2.0 or HuBERT encoder: waveform -> frames, in tiles, whatever the length.
+"""The convolutions in front of a wav2vec 2.0 or HuBERT encoder: waveform -> frames, the first and largest in tiles, whatever the length.
 
 Legend: B rows, S samples, T frames, N frames of a tile or triples of frames, I inputs, O outputs, D channels, K taps, R samples of a stride.
 """
+
+import math
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
@@ -36,16 +39,19 @@ class ConvLayer(nnx.Module):
         self.bias_O = param(source.array(f"{name}.bias", (shape.channels,))) if cfg.conv_bias else None
         self.stride = shape.stride
 
-    def __call__(self, x_BTI: jax.Array) -> jax.Array:
-        """[B, T, I] -> [B, (T - K) // stride + 1, O]."""
+    def kernels(self) -> list[jax.Array]:
+        """What its products take: of three taps and stride 2 those of `halve`."""
         kernel_KIO = self.kernel_KIO[...]
-        halved = self.stride == 2 and len(kernel_KIO) == 3
-        y_BTO = halve(x_BTI, kernel_KIO) if halved else correlate(x_BTI, kernel_KIO, (0, 0), stride=self.stride)
+        return halved_kernels(kernel_KIO) if self.stride == 2 and len(kernel_KIO) == 3 else [kernel_KIO]
+
+    def __call__(self, x_BTI: jax.Array, kernels: Sequence[jax.Array]) -> jax.Array:
+        """[B, T, I] -> [B, (T - K) // stride + 1, O]."""
+        y_BTO = correlate(x_BTI, kernels[0], (0, 0), stride=self.stride) if len(kernels) == 1 else halve(x_BTI, kernels)
         return y_BTO if self.bias_O is None else y_BTO + self.bias_O[...][None, None]
 
 
 class ConvStack(nnx.Module):
-    """Waveform -> frames, in tiles of about a second. `norms`: one, over time after the first layer, or one over the channels after each."""
+    """Waveform -> frames. `norms`: one, over time after the first layer, or one over the channels after each."""
 
     def __init__(self, source: Source, cfg: Wav2Vec2Config):
         self.cfg = cfg
@@ -57,63 +63,79 @@ class ConvStack(nnx.Module):
     def __call__(self, wav_BS: jax.Array, counts_B: jax.Array) -> jax.Array:
         """[B, S] with counts_B samples each -> [B, T, D]; T a multiple of the tile. Past a row's end: arbitrary frames."""
         cfg = self.cfg
-        width, frames = cfg.sample_count(cfg.tile), cfg.frame_count(wav_BS.shape[1])
         moments = self.moments(wav_BS, counts_B) if cfg.conv_norm is ConvNorm.GROUP else None
+        kernels = jax.lax.optimization_barrier(self.kernels())  # or each tile would cut them apart
+        tiled, width = cfg.tiled_convs, cfg.sample_count(cfg.tile)
+        step = cfg.tile * math.prod(conv.stride for conv in cfg.convs[tiled:])
 
-        def add_tile(i: jax.Array, out_BTD: jax.Array) -> jax.Array:
+        def add_tile(i: jax.Array, x_BTI: jax.Array) -> jax.Array:
             tile_BS = jax.lax.dynamic_slice_in_dim(wav_BS, i * cfg.tile * cfg.hop, width, 1)
-            return jax.lax.dynamic_update_slice_in_dim(out_BTD, self.convolve(tile_BS, moments)[-1], i * cfg.tile, 1)
+            return jax.lax.dynamic_update_slice_in_dim(x_BTI, self.convolve(tile_BS[..., None], kernels[:tiled], moments)[-1], i * step, 1)
 
-        out_BTD = jnp.zeros((len(wav_BS), frames, cfg.convs[-1].channels), jnp.float32)
-        tiles = -(-jnp.max(cfg.frame_count(counts_B)) // cfg.tile)
-        return jax.lax.fori_loop(0, tiles, add_tile, out_BTD)
+        x_BTI = jnp.zeros((len(wav_BS), cfg.sample_count(cfg.frame_count(wav_BS.shape[1]), tiled), cfg.convs[tiled - 1].channels), jnp.float32)
+        x_BTI = jax.lax.fori_loop(0, -(-jnp.max(cfg.frame_count(counts_B)) // cfg.tile), add_tile, x_BTI)
+        return [x_BTI, *self.convolve(x_BTI, kernels[tiled:], moments, tiled)][-1]
 
-    def convolve(self, wav_BS: jax.Array, moments: tuple[jax.Array, jax.Array] | None) -> list[jax.Array]:
-        """The output [B, T, O] of every layer, without tiles. `moments` of the whole rows: see there; None for norms over the channels."""
+    def kernels(self) -> list[list[jax.Array]]:
+        """Of every layer."""
+        return [layer.kernels() for layer in self.layers]
+
+    def convolve(
+        self, x_BTI: jax.Array, kernels: Sequence[Sequence[jax.Array]], moments: tuple[jax.Array, jax.Array] | None, first: int = 0
+    ) -> list[jax.Array]:
+        """The outputs [B, T, O], without tiles, of layer `first` and on, one for each of `kernels`. `moments` of the whole rows: see there; None for
+        norms over the channels.
+        """
         outputs = []
-        for i, layer in enumerate(self.layers):
-            y_BTO = layer(outputs[-1] if i else wav_BS[..., None])
+        for i, parts in enumerate(kernels, first):
+            x_BTI = self.layers[i](x_BTI, parts)
             if moments is None:
-                y_BTO = self.norms[i](y_BTO)
+                x_BTI = self.norms[i](x_BTI)
             elif i == 0:
                 mean_BO, scale_BO = moments
-                y_BTO = (y_BTO - mean_BO[:, None]) * scale_BO[:, None] + self.norms[0].bias_D[...][None, None]
-            outputs.append(gelu(y_BTO))
+                x_BTI = (x_BTI - mean_BO[:, None]) * scale_BO[:, None] + self.norms[0].bias_D[...][None, None]
+            outputs.append(x_BTI := gelu(x_BTI))
         return outputs
 
     def moments(self, wav_BS: jax.Array, counts_B: jax.Array) -> tuple[jax.Array, jax.Array]:
         """For the norm over time: each row's mean over its own frames of the first convolution, and the scale over its deviation; [B, O] each."""
         layer, norm, shape = self.layers[0], self.norms[0], self.cfg.convs[0]
+        kernels = layer.kernels()
         counts_B = (counts_B - shape.taps) // shape.stride + 1
         count_B1 = jnp.maximum(counts_B, 1)[:, None].astype(jnp.float32)
         size = self.cfg.sample_count(self.cfg.tile) // shape.stride
         span = (size - 1) * shape.stride + shape.taps
         wav_BS = jnp.pad(wav_BS, ((0, 0), (0, span + -(wav_BS.shape[1] + span) % shape.stride)))
-        mean_BO = layer((_sum_windows(wav_BS, counts_B, shape) / count_B1)[..., None])[:, 0]
+        mean_BO = layer((_sum_windows(wav_BS, counts_B, shape) / count_B1)[..., None], kernels)[:, 0]
 
         def add_tile(i: jax.Array, sum_BO: jax.Array) -> jax.Array:
             tile_BS = jax.lax.dynamic_slice_in_dim(wav_BS, i * size * shape.stride, span, 1)
             inside_BN1 = (i * size + jnp.arange(size)[None] < counts_B[:, None])[..., None]
-            return sum_BO + jnp.sum(jnp.where(inside_BN1, jnp.square(layer(tile_BS[..., None]) - mean_BO[:, None]), 0), axis=1)
+            return sum_BO + jnp.sum(jnp.where(inside_BN1, jnp.square(layer(tile_BS[..., None], kernels) - mean_BO[:, None]), 0), axis=1)
 
         variance_BO = jax.lax.fori_loop(0, -(-jnp.max(counts_B) // size), add_tile, jnp.zeros_like(mean_BO)) / count_B1
         return mean_BO, jax.lax.rsqrt(variance_BO + norm.eps) * norm.scale_D[...][None]
 
 
-def halve(x_BTI: jax.Array, kernel_KIO: jax.Array) -> jax.Array:
+def halved_kernels(kernel_KIO: jax.Array) -> list[jax.Array]:
+    """The kernels [I, O] of the five products of `halve`."""
+    f, middle, g = kernel_KIO
+    return [f, g, 0.5 * (f + g), 0.5 * (f - g), middle]
+
+
+def halve(x_BTI: jax.Array, kernels: Sequence[jax.Array]) -> jax.Array:
     """A convolution of 3 taps and stride 2, [B, T, I] -> [B, (T - 3) // 2 + 1, O], by 7 products for 3 outputs in place of 9.
 
     The outer taps f, g make a convolution over the even samples a, b, c, d, .... Its outputs af + bg, bf + cg, cf + dg are sums of 4 products
     (Winograd's F(3, 2)). Rounding differs from the direct way by some units in the last place.
     """
     rows, time, inputs = x_BTI.shape
-    frames, (f, middle, g) = (time - 3) // 2 + 1, kernel_KIO
+    frames, (f, g, half_sum, half_difference, middle) = (time - 3) // 2 + 1, kernels
     triples = -(-frames // 3)
     x_BTI = jnp.pad(x_BTI, ((0, 0), (0, 6 * triples + 6 - time), (0, 0)))
     x_BN6I = x_BTI.reshape(rows, triples + 1, 6, inputs)
     a, b, c, d = x_BN6I[:, :-1, 0], x_BN6I[:, :-1, 2], x_BN6I[:, :-1, 4], x_BN6I[:, 1:, 0]
-    first, last = (a - c) @ f, (d - b) @ g
-    both, difference = (b + c) @ (0.5 * (f + g)), (c - b) @ (0.5 * (f - g))
+    first, last, both, difference = (a - c) @ f, (d - b) @ g, (b + c) @ half_sum, (c - b) @ half_difference
     outer_BN3O = jnp.stack([first + both + difference, both - difference, both + difference + last], axis=2)
     return (outer_BN3O.reshape(rows, 3 * triples, -1) + x_BTI[:, 1 : 6 * triples : 2] @ middle)[:, :frames]
 

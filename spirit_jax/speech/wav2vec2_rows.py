@@ -6,6 +6,7 @@ Legend: B rows, S samples, T frames, C channels, D width, N rows of a matrix.
 """
 
 import collections
+import weakref
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -14,15 +15,21 @@ import numpy as np
 
 from spirit_jax.errors import UserError
 from spirit_jax.speech.rows import calls, lengths_of, stack
-from spirit_jax.speech.wav2vec2 import Wav2Vec2
+from spirit_jax.speech.wav2vec2 import Wav2Vec2, for_cpu
 
-TILES = (5, 10, 15, 20, 30, 40, 60, 80, 100)  # padded lengths in seconds; above, multiples of the last: a choice, a fifth of padding at 2-20 s
+TILES = (5, 9, 13, 17, 25, 34, 50, 67, 84)  # padded lengths, 6 to 100.8 s; above, multiples of the last: a choice, a fifth of padding at 2-20 s
 HF_EPS = 1e-7  # under the root when a waveform is normalised, in transformers
 IN_FLIGHT = 2  # calls that wait while the next one is prepared
+
+_fast: weakref.WeakKeyDictionary[Wav2Vec2, Wav2Vec2] = weakref.WeakKeyDictionary()  # on a CPU; made once of each encoder
 
 
 def encode(encoder: Wav2Vec2, wavs: Sequence[np.ndarray], last: int | None = None) -> list[np.ndarray]:
     """The output of layer `last` (1-based; None: of the whole encoder) for float32 wavs [samples]: float32 [frame_count, D] for each."""
+    if jax.default_backend() == "cpu":
+        if encoder not in _fast:
+            _fast[encoder] = for_cpu(encoder)
+        encoder = _fast[encoder]
     cfg = encoder.cfg
     frames = [cfg.frame_count(len(wav)) for wav in wavs]
     outputs = [np.zeros((0, cfg.width), np.float32)] * len(wavs)
