@@ -61,7 +61,9 @@ class TransposedConv(nnx.Module):
 
 
 class FoldedConv(nnx.Module):
-    """A `Conv` of few channels, as one of `size` times as many: neighbours in time become channels. Faster where 16 channels fill no tile."""
+    """A `Conv` of few channels, as one of `size` times as many: neighbours in time become channels. Faster where 16 channels fill no tile, but not
+    for a dilation, whose neighbours must be brought together first.
+    """
 
     def __init__(self, conv: Conv, size: int = 2):
         kernel_KIO = np.asarray(conv.kernel_KIO[...])
@@ -71,16 +73,17 @@ class FoldedConv(nnx.Module):
             for tap in range(taps):
                 folded[(tap + o) // size, (tap + o) % size, :, o] = kernel_KIO[tap]
         self.kernel_KIO = param(folded.reshape(len(folded), size * inputs, size * outputs))
-        self.bias_O = conv.bias_O
-        self.taps, self.size = taps, size
+        self.conv, self.size = conv, size
 
     def __call__(self, x_BTI: jax.Array, dilation: int = 1) -> jax.Array:
         """The convolution's [B, T, O]."""
+        if dilation > 1:
+            return self.conv(x_BTI, dilation)
         kernel_KIO = self.kernel_KIO[...]
-        x_RNSI = _tiles(x_BTI, self.taps, dilation, self.size, len(kernel_KIO) - 1)
-        y_RNO = correlate(x_RNSI.reshape(*x_RNSI.shape[:2], -1), kernel_KIO, (0, 0))
-        y_RNSO = y_RNO.reshape(*y_RNO.shape[:2], self.size, -1)
-        return _untiled(y_RNSO, x_BTI.shape[:2], dilation) + self.bias_O[...][None, None]
+        x_BNSI = _tiles(x_BTI, len(self.conv.kernel_KIO[...]), 1, self.size, len(kernel_KIO) - 1)
+        y_BNO = correlate(x_BNSI.reshape(*x_BNSI.shape[:2], -1), kernel_KIO, (0, 0))
+        y_BNSO = y_BNO.reshape(*y_BNO.shape[:2], self.size, -1)
+        return _untiled(y_BNSO, x_BTI.shape[:2], 1) + self.conv.bias_O[...][None, None]
 
 
 class ToomCookConv(nnx.Module):
