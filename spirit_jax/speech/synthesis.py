@@ -4,8 +4,9 @@ Legend: B rows, T frames, N units before they are repeated.
 """
 
 import dataclasses
+import functools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -148,7 +149,7 @@ def _speak_all(generator: Generator, streams: list[dict[str, np.ndarray]]) -> li
     spoken = [np.zeros(0, np.float32)] * len(pieces)
     for bucket, indices in calls([len(codes["dict"]) for codes in cut], SHORTEST):
         codes = {name: stack([cut[index][name] for index in indices], bucket) for name in generator.cfg.tables}
-        wav_BS = np.asarray(_speak(generator, codes, lengths_of([cut[index]["dict"] for index in indices])))
+        wav_BS = np.asarray(_speak()(generator, codes, lengths_of([cut[index]["dict"] for index in indices])))
         for wav_S, index in zip(wav_BS, indices):
             _, first, last, kept = pieces[index]
             end = (kept.stop - first) * hop if kept.stop < len(streams[pieces[index][0]]["dict"]) else generator.cfg.samples(last - first)
@@ -167,9 +168,11 @@ def _pieces(frames: int, reach: int) -> Iterator[tuple[int, int, slice]]:
         yield max(0, begin - reach), min(frames, end + reach), slice(begin, end)
 
 
-@jax.jit
-def _speak(generator: Generator, codes: dict[str, jax.Array], stop_B: jax.Array) -> jax.Array:
-    return generator(generator.condition(codes), stop_B)
+@functools.cache
+def _speak() -> Callable[[Generator, dict[str, jax.Array], jax.Array], jax.Array]:
+    """Generator, codes and frames to waveforms. XLA's older code for loops over elements on a CPU brings the samples of a tile together faster: 5 %."""
+    options = {"xla_cpu_use_fusion_emitters": False} if jax.default_backend() == "cpu" else None
+    return jax.jit(lambda generator, codes, stop_B: generator(generator.condition(codes), stop_B), compiler_options=options)
 
 
 @jax.jit
