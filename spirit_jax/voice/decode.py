@@ -16,7 +16,7 @@ from spirit_jax.speech.codec import Codec, load_codec
 from spirit_jax.speech.codes import read_codes
 from spirit_jax.tokens.strings import parse
 from spirit_jax.units import SpeechTokens, SpokenUnits
-from spirit_jax.voice.files import print_line, wav_names, write_wav
+from spirit_jax.voice.files import print_line, speak, wav_names
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,7 +35,9 @@ def add_voice(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Prints a JSON line an utterance: {"wav", "seconds"}. Lines that say why a file has no codes are passed over."""
+    """Prints a JSON line an utterance: {"wav", "seconds"}, or {"audio", "error", "detail"} and goes on. Lines that say why a file has no codes are
+    passed over.
+    """
     named = [("tokens", parse(string.strip())) for string in args.tokens]
     named += [_read_row(row, path) for path in args.files for row in read_jsonl(path) if "error" not in row]
     if not named:
@@ -44,8 +46,9 @@ def run(args: argparse.Namespace) -> int:
     codec = load_codec(args.codec)
     codec.check_voice(args.speaker, args.style)
     _check(codec, [speech for _, speech in named])
-    for name, (_, speech) in zip(wav_names([stem for stem, _ in named]), named):
-        print_line(write_wav(args.out, name, codec.decode(speech, args.speaker, args.style)))
+    for name, (stem, speech) in zip(wav_names([stem for stem, _ in named]), named):
+        said = speak(codec, speech, args, name)
+        print_line({"audio": stem, **said} if "error" in said else said)
     return 0
 
 

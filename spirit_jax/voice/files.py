@@ -1,16 +1,17 @@
 """Sound files and token strings at the codec's door."""
 
+import argparse
 import collections
 import dataclasses
 import json
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from spirit_jax.errors import UserError
 from spirit_jax.speech import audio
-from spirit_jax.speech.codec import Codec
+from spirit_jax.speech.codec import Codec, Codes
 from spirit_jax.tokens.strings import render
 from spirit_jax.units import SAMPLE_RATE, SpeechTokens
 
@@ -69,10 +70,16 @@ def print_line(values: dict[str, Any]) -> None:
     print(json.dumps(values, ensure_ascii=False), flush=True)
 
 
-def write_wav(folder: Path, name: str, wav: np.ndarray) -> dict[str, Any]:
-    """Writes 16-bit sound; returns what a JSON line says of it."""
-    audio.save(folder / name, wav)
-    return {"wav": str(folder / name), "seconds": round(len(wav) / SAMPLE_RATE, 4)}
+def speak(codec: Codec, speech: Codes, args: argparse.Namespace, name: str) -> dict[str, Any]:
+    """Writes an utterance as 16-bit sound to `args.out`; what a JSON line says of it: {"wav", "seconds"}, or {"error", "detail"} where its codes
+    can't be spoken.
+    """
+    try:
+        wav = codec.decode(speech, args.speaker, args.style)
+    except UserError as error:
+        return {"error": "codes", "detail": str(error)}
+    audio.save(args.out / name, wav)
+    return {"wav": str(args.out / name), "seconds": round(len(wav) / SAMPLE_RATE, 4)}
 
 
 def _load(path: str) -> np.ndarray | audio.BadAudio:

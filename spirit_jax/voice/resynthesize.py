@@ -10,7 +10,7 @@ from spirit_jax.files import require_place
 from spirit_jax.speech.codec import load_codec
 from spirit_jax.voice import encode
 from spirit_jax.voice.decode import add_voice
-from spirit_jax.voice.files import hear, print_line, wav_names, write_wav
+from spirit_jax.voice.files import hear, print_line, speak, wav_names
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,9 +26,5 @@ def run(args: argparse.Namespace) -> int:
     codec = load_codec(args.codec)
     codec.check_voice(args.speaker, args.style)
     for name, heard in zip(wav_names([Path(path).stem for path in args.files]), hear(codec, args.files)):
-        if heard.speech is None:
-            print_line(heard.about)
-        else:
-            wav = codec.decode(heard.speech, args.speaker, args.style)
-            print_line({"audio": heard.path, **write_wav(args.out, name, wav)})
+        print_line(heard.about if heard.speech is None else {"audio": heard.path, **speak(codec, heard.speech, args, name)})
     return 0

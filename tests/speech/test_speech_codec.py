@@ -99,6 +99,8 @@ def test_speaker_and_style():
     assert not np.array_equal(usual, base.decode(units, style=0))
     with pytest.raises(UserError, match="speaker = 3: must be 0 to 2"):
         base.decode(units, speaker=SPEAKERS)
+    with pytest.raises(UserError, match="speaker = 1.5: must be 0 to 2"):
+        base.decode(units, speaker=1.5)
     with pytest.raises(UserError, match="style id = 1"):
         tiny_codec().decode(units, style=1)
 

@@ -103,5 +103,16 @@ def test_text_between_tokens_is_passed_over(room, tmp_path, monkeypatch, capsys)
     np.testing.assert_array_equal(*(audio.load(line["wav"]) for line in lines))
 
 
+def test_an_utterance_whose_streams_do_not_fit_is_set_aside(room, tmp_path, monkeypatch, capsys):
+    _, (line,), _ = command(monkeypatch, capsys, "encode", room / "a.wav", "--codec", room / "codec")
+    rows = [{**line, "audio": "odd.wav", "pitch": 9 * line["pitch"]}, line]
+    (tmp_path / "codes.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    code, lines, _ = command(monkeypatch, capsys, "decode", tmp_path / "codes.jsonl", "--codec", room / "codec", "--out", tmp_path / "out")
+    assert code == 0
+    assert (lines[0]["audio"], lines[0]["error"]) == ("odd", "codes")
+    assert "pitch codes" in lines[0]["detail"]
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["a.wav"] == [str(lines[1]["wav"]).rsplit("/", 1)[-1]]
+
+
 def test_names_do_not_collide():
     assert wav_names(["a", "b", "a", "a-1", "a"]) == ["a.wav", "b.wav", "a-1.wav", "a-1-1.wav", "a-2.wav"]
