@@ -4,7 +4,7 @@ Flax NNX modules that are plain pytrees; float32 throughout, weights named as in
 no influence on the rest: a row's numbers are those that it gets alone.
 
 Legend: B rows, S samples, T frames, I inputs, O outputs, K taps, D width, F MLP width, H heads, W head width, X query, key and value, G groups,
-N blocks of frames of all rows, M frequencies, P real and imaginary parts.
+N blocks of frames of all rows, J of one row, M frequencies, P real and imaginary parts side by side.
 """
 
 import copy
@@ -75,8 +75,8 @@ class SpectralPositionConv(nnx.Module):
         x_NKD = jnp.concatenate([x_BJKD[:, :-1], x_BJKD[:, 1:]], axis=2).reshape(-1, 2 * taps, width)
         x_NDM = jnp.fft.rfft(x_NKD.transpose(0, 2, 1))
         x_MGNI = x_NDM.reshape(rows * blocks, groups, width // groups, -1).transpose(3, 1, 0, 2)
-        products_MGXP = jnp.concatenate([x_MGNI.real, x_MGNI.imag], axis=2) @ spectrum_MGIP  # all four of two complex numbers
-        (rr, ri), (ir, ii) = (jnp.split(half, 2, axis=3) for half in jnp.split(products_MGXP, 2, axis=2))
+        products_MGNP = jnp.concatenate([x_MGNI.real, x_MGNI.imag], axis=2) @ spectrum_MGIP  # all four of two complex numbers
+        (rr, ri), (ir, ii) = (jnp.split(half, 2, axis=3) for half in jnp.split(products_MGNP, 2, axis=2))
         y_NDM = jax.lax.complex(rr - ii, ri + ir).transpose(2, 1, 3, 0).reshape(rows * blocks, width, -1)
         y_BTD = jnp.fft.irfft(y_NDM, 2 * taps)[..., :taps].transpose(0, 2, 1).reshape(rows, blocks * taps, width)
         return gelu(y_BTD[:, :time] + self.bias_O[...][None, None])
