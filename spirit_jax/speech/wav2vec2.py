@@ -60,16 +60,17 @@ class SpectralPositionConv(nnx.Module):
 
     def __init__(self, conv: PositionConv):
         kernel_KIO = np.asarray(conv.kernel_KIO[...], np.float64)
-        self.taps, inputs, width = kernel_KIO.shape
-        spectrum_MIO = np.fft.rfft(kernel_KIO, 2 * self.taps, axis=0).conj()  # conjugate: a correlation
+        taps, inputs, width = kernel_KIO.shape
+        spectrum_MIO = np.fft.rfft(kernel_KIO, 2 * taps, axis=0).conj()  # conjugate: a correlation
         spectrum_MGIO = spectrum_MIO.reshape(-1, inputs, conv.groups, width // conv.groups).transpose(0, 2, 1, 3)
         self.spectrum_MGIP = param(np.concatenate([spectrum_MGIO.real, spectrum_MGIO.imag], axis=-1))
         self.bias_O = conv.bias_O
 
     def __call__(self, x_BTD: jax.Array) -> jax.Array:
         """The convolution's [B, T, D]."""
-        (rows, time, width), taps, spectrum_MGIP = x_BTD.shape, self.taps, self.spectrum_MGIP[...]
-        blocks, groups = -(-time // taps), spectrum_MGIP.shape[1]
+        (rows, time, width), spectrum_MGIP = x_BTD.shape, self.spectrum_MGIP[...]
+        taps, groups = spectrum_MGIP.shape[0] - 1, spectrum_MGIP.shape[1]
+        blocks = -(-time // taps)
         x_BTD = jnp.pad(x_BTD, ((0, 0), (taps // 2, (blocks + 1) * taps - taps // 2 - time), (0, 0)))
         x_BJKD = x_BTD.reshape(rows, blocks + 1, taps, width)
         x_NKD = jnp.concatenate([x_BJKD[:, :-1], x_BJKD[:, 1:]], axis=2).reshape(-1, 2 * taps, width)
@@ -167,7 +168,7 @@ def init_encoder(cfg: Wav2Vec2Config, key: jax.Array) -> Wav2Vec2:
 
 def for_cpu(encoder: Wav2Vec2) -> Wav2Vec2:
     """The same function with what is faster on a CPU (measured). Its arrays are the encoder's own and some more; they aren't stored."""
+    assert isinstance(encoder.positions, PositionConv), "in that form already"
     fast = copy.copy(encoder)
-    if isinstance(encoder.positions, PositionConv):
-        fast.positions = SpectralPositionConv(encoder.positions)
+    fast.positions = SpectralPositionConv(encoder.positions)
     return fast

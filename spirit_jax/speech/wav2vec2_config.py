@@ -10,7 +10,7 @@ from spirit_jax.units import SAMPLE_RATE
 
 NORM_EPS = 1e-5  # of the norms of the convolutions, which no configuration changes, and by default of the others
 
-TILE_SECONDS = 1.2  # the fastest of 0.4 to 3 on a CPU, by a fiftieth or more
+TILE_SECONDS = 1.2  # the fastest of 0.4 to 3 on a CPU, by a hundredth or more
 WHOLE_FROM = SAMPLE_RATE // 400  # samples of a frame
 
 
