@@ -1,18 +1,26 @@
 """The convolutions in front of a wav2vec 2.0 or HuBERT encoder: waveform -> frames, the first and largest in tiles, whatever the length.
 
-Legend: B rows, S samples, T frames, N frames of a tile or triples of frames, I inputs, O outputs, D channels, K taps, R samples of a stride.
+Legend: B rows, S samples, T frames, N triples or blocks of frames, I inputs, O outputs, D channels, K taps, R samples of a stride, P and Q polynomials.
 """
 
+import functools
 import math
 from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 
 from spirit_jax.speech.convolution import correlate, param
 from spirit_jax.speech.wav2vec2_config import NORM_EPS, ConvNorm, ConvShape, Wav2Vec2Config
 from spirit_jax.speech.weight_source import Source
+
+# The eighth root of twice the normal distribution's tail beyond 2a, for a to TAIL_END: the polynomial, highest power first, whose 8th power times a is
+# off by 3e-9 at most (fitted by linear programming).
+TAIL_ROOT = (-8.2600581e-05, 0.0010440287, -0.0042055194, 0.0011967537, 0.02624831, -0.0058621862, -0.13927126, -0.19947004, 0.99999996)
+TAIL_END = 3.0
+BLOCK = 256  # frames whose squares are summed by themselves first, so that long sounds lose no digits
 
 
 class Norm(nnx.Module):
@@ -98,23 +106,39 @@ class ConvStack(nnx.Module):
         return outputs
 
     def moments(self, wav_BS: jax.Array, counts_B: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """For the norm over time: each row's mean over its own frames of the first convolution, and the scale over its deviation; [B, O] each."""
+        """For the norm over time: each row's mean over its own frames of the first convolution, and the scale over its deviation; [B, O] each.
+
+        Both follow from the mean and the covariance of the windows that it sees, without the convolution itself. The covariance is one of
+        coefficients of polynomials: so a kernel that lets no slow sound through gets no rounding errors of it either.
+        """
         layer, norm, shape = self.layers[0], self.norms[0], self.cfg.convs[0]
-        kernels = layer.kernels()
-        counts_B = (counts_B - shape.taps) // shape.stride + 1
+        kernel_KO, basis_KP = layer.kernel_KIO[...][:, 0], jnp.asarray(orthonormal_polynomials(shape.taps))
+        counts_B = jnp.maximum((counts_B - shape.taps) // shape.stride + 1, 0)
         count_B1 = jnp.maximum(counts_B, 1)[:, None].astype(jnp.float32)
-        size = self.cfg.sample_count(self.cfg.tile) // shape.stride
-        span = (size - 1) * shape.stride + shape.taps
-        wav_BS = jnp.pad(wav_BS, ((0, 0), (0, span + -(wav_BS.shape[1] + span) % shape.stride)))
-        mean_BO = layer((_sum_windows(wav_BS, counts_B, shape) / count_B1)[..., None], kernels)[:, 0]
-
-        def add_tile(i: jax.Array, sum_BO: jax.Array) -> jax.Array:
-            tile_BS = jax.lax.dynamic_slice_in_dim(wav_BS, i * size * shape.stride, span, 1)
-            inside_BN1 = (i * size + jnp.arange(size)[None] < counts_B[:, None])[..., None]
-            return sum_BO + jnp.sum(jnp.where(inside_BN1, jnp.square(layer(tile_BS[..., None], kernels) - mean_BO[:, None]), 0), axis=1)
-
-        variance_BO = jax.lax.fori_loop(0, -(-jnp.max(counts_B) // size), add_tile, jnp.zeros_like(mean_BO)) / count_B1
+        x_BNTK = windows(wav_BS, shape)
+        inside_BNT1 = (jnp.arange(x_BNTK.shape[1] * BLOCK)[None] < counts_B[:, None]).reshape(*x_BNTK.shape[:3], 1)
+        mean_BK = jnp.sum(jnp.where(inside_BNT1, x_BNTK, 0), axis=2).sum(axis=1) / count_B1
+        x_BNTK = jnp.where(inside_BNT1, x_BNTK - mean_BK[:, None, None], 0)
+        x_BNTP, kernel_PO = jnp.einsum("BNTK,KP->BNTP", x_BNTK, basis_KP), jnp.einsum("KO,KP->PO", kernel_KO, basis_KP)
+        covariance_BPQ = jnp.sum(jnp.einsum("BNTP,BNTQ->BNPQ", x_BNTP, x_BNTP), axis=1) / count_B1[..., None]
+        variance_BO = jnp.sum(jnp.einsum("BPQ,QO->BPO", covariance_BPQ, kernel_PO) * kernel_PO[None], axis=1)
+        mean_BO = mean_BK @ kernel_KO if layer.bias_O is None else mean_BK @ kernel_KO + layer.bias_O[...][None]
         return mean_BO, jax.lax.rsqrt(variance_BO + norm.eps) * norm.scale_D[...][None]
+
+
+def windows(wav_BS: jax.Array, shape: ConvShape) -> jax.Array:
+    """What a convolution of one channel sees, [B, N, BLOCK, K], and zeros to fill the last block."""
+    frames, strides = -(-wav_BS.shape[1] // (shape.stride * BLOCK)) * BLOCK, -(-shape.taps // shape.stride)
+    x_BS = jnp.pad(wav_BS, ((0, 0), (0, (frames + strides - 1) * shape.stride - wav_BS.shape[1])))
+    x_BTR = x_BS.reshape(len(wav_BS), -1, shape.stride)
+    x_BTK = jnp.concatenate([x_BTR[:, i : i + frames] for i in range(strides)], axis=-1)[..., : shape.taps]
+    return x_BTK.reshape(len(wav_BS), -1, BLOCK, shape.taps)
+
+
+def orthonormal_polynomials(count: int) -> np.ndarray:
+    """float32 [K, P]: of degree P at K places, K of them."""
+    places_K = np.linspace(-1, 1, count)
+    return np.linalg.qr(np.vander(places_K, increasing=True))[0].astype(np.float32)
 
 
 def halved_kernels(kernel_KIO: jax.Array) -> list[jax.Array]:
@@ -140,14 +164,10 @@ def halve(x_BTI: jax.Array, kernels: Sequence[jax.Array]) -> jax.Array:
     return (outer_BN3O.reshape(rows, 3 * triples, -1) + x_BTI[:, 1 : 6 * triples : 2] @ middle)[:, :frames]
 
 
-def _sum_windows(wav_BS: jax.Array, counts_B: jax.Array, shape: ConvShape) -> jax.Array:
-    """The sum of a row's own windows, `counts_B` of them: [B, K]. S must be a multiple of the stride."""
-    x_BTR = wav_BS.reshape(len(wav_BS), -1, shape.stride)
-    at_1T = jnp.arange(x_BTR.shape[1])[None]
-    inside = [(at_1T >= lag) & (at_1T < counts_B[:, None] + lag) for lag in range(-(-shape.taps // shape.stride))]
-    return jnp.concatenate([jnp.sum(jnp.where(mask_BT[..., None], x_BTR, 0), axis=1) for mask_BT in inside], axis=1)[:, : shape.taps]
-
-
 def gelu(x: jax.Array) -> jax.Array:
-    """The exact GELU, by erf: on a CPU three times as fast as by erfc."""
-    return 0.5 * x * (1.0 + jax.lax.erf(x * 0.5**0.5))
+    """The exact GELU, x times the normal distribution, with an error below 3e-7: no more than by erf, and on a CPU in two thirds of the time."""
+    half = 0.5 * x
+    size = jnp.abs(half)
+    inside = jnp.where(size < TAIL_END, size, TAIL_END)
+    root = functools.reduce(lambda sum_, coefficient: sum_ * inside + coefficient, TAIL_ROOT)
+    return half + size - inside * root**8
