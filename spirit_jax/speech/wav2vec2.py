@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from spirit_jax.speech.conv_stack import ConvStack, Norm, gelu
+from spirit_jax.speech.conv_stack import ConvStack, HalvingConv, Norm, gelu
 from spirit_jax.speech.convolution import param
 from spirit_jax.speech.wav2vec2_config import Wav2Vec2Config
 from spirit_jax.speech.weight_source import Drawn, Source
@@ -34,6 +34,34 @@ class Linear(nnx.Module):
     def __call__(self, x_BTI: jax.Array) -> jax.Array:
         """[B, T, I] -> [B, T, O]."""
         return x_BTI @ self.kernel_IO[...] + self.bias_O[...][None, None]
+
+
+class QueryKeyValue(Linear):
+    """The maps to queries, keys and values of all heads, made one."""
+
+    def __init__(self, source: Source, name: str, width: int, heads: int):
+        super().__init__(source, tuple(f"{name}.{x}_proj" for x in "qkv"), width, width)
+        self.scale = (width // heads) ** -0.5
+
+    def __call__(self, x_BTD: jax.Array) -> tuple[jax.Array, ...]:
+        """[B, T, D] -> three of the same; the queries times the scores' scale."""
+        q_BTD, k_BTD, v_BTD = jnp.split(super().__call__(x_BTD), 3, axis=-1)
+        return q_BTD * self.scale, k_BTD, v_BTD
+
+
+class FoldedQueryKeyValue(nnx.Module):
+    """A `QueryKeyValue` with the scale in its weights and without the biases of keys, which add the same to all scores of a query, and of values,
+    which add the same to every output. On a CPU what is left are copies of a head's part, and products: a hundredth of the whole.
+    """
+
+    def __init__(self, maps: QueryKeyValue):
+        q_DO, k_DO, v_DO = np.split(np.asarray(maps.kernel_IO[...]), 3, axis=1)
+        self.q_DO, self.k_DO, self.v_DO = param(q_DO * maps.scale), param(k_DO), param(v_DO)
+        self.q_bias_O = param(np.split(np.asarray(maps.bias_O[...]), 3)[0] * maps.scale)
+
+    def __call__(self, x_BTD: jax.Array) -> tuple[jax.Array, ...]:
+        """[B, T, D] -> three of the same."""
+        return x_BTD @ self.q_DO[...] + self.q_bias_O[...][None, None], x_BTD @ self.k_DO[...], x_BTD @ self.v_DO[...]
 
 
 class PositionConv(nnx.Module):
@@ -88,7 +116,7 @@ class Block(nnx.Module):
 
     def __init__(self, source: Source, cfg: Wav2Vec2Config, index: int):
         name, width = f"encoder.layers.{index}", cfg.width
-        self.qkv = Linear(source, tuple(f"{name}.self_attn.{x}_proj" for x in "qkv"), width, width)
+        self.qkv: QueryKeyValue | FoldedQueryKeyValue = QueryKeyValue(source, f"{name}.self_attn", width, cfg.heads)
         self.out = Linear(source, (f"{name}.self_attn.out_proj",), width, width)
         self.attention_norm = Norm(source, f"{name}.self_attn_layer_norm", width, cfg.norm_eps)
         self.up = Linear(source, (f"{name}.fc1",), width, cfg.mlp_width)
@@ -108,19 +136,17 @@ class Block(nnx.Module):
         """Self-attention over a row's own frames, head by head, so that the scores fit the cache. The bias is a feature more of each key, times 1 of
         each query: on a CPU an addition to the scores would cost an eighth of the whole.
         """
-        rows, frames, width = x_BTD.shape
-        scale = (width // self.heads) ** -0.5
-        ones_BT1, bias_BT1 = jnp.ones((rows, frames, 1)), bias_BT[..., None]
-        qkv_BTXHW = self.qkv(x_BTD).reshape(rows, frames, 3, self.heads, width // self.heads)
+        q_BTD, k_BTD, v_BTD = self.qkv(x_BTD)
+        ones_BT1, bias_BT1 = jnp.ones((*x_BTD.shape[:2], 1)), bias_BT[..., None]
 
-        def attend_head(head: int) -> jax.Array:
-            q_BTW, k_BTW, v_BTW = (qkv_BTXHW[:, :, i, head] for i in range(3))
-            q_BTW, k_BTW = jnp.concatenate([q_BTW * scale, ones_BT1], -1), jnp.concatenate([k_BTW, bias_BT1], -1)
+        def attend_head(q_BTW: jax.Array, k_BTW: jax.Array, v_BTW: jax.Array) -> jax.Array:
+            q_BTW, k_BTW = jnp.concatenate([q_BTW, ones_BT1], axis=-1), jnp.concatenate([k_BTW, bias_BT1], axis=-1)
             scores_BTT = jnp.einsum("BTW,BSW->BTS", q_BTW, k_BTW)
             weights_BTT = jnp.exp(scores_BTT - jnp.max(scores_BTT, axis=-1, keepdims=True))
             return jnp.einsum("BTS,BSW->BTW", weights_BTT, v_BTW) / jnp.sum(weights_BTT, axis=-1)[..., None]
 
-        return self.out(jnp.concatenate([attend_head(head) for head in range(self.heads)], axis=-1))  # a loop's copies cost a twentieth of the whole
+        heads = zip(*(jnp.split(y_BTD, self.heads, axis=-1) for y_BTD in (q_BTD, k_BTD, v_BTD)))
+        return self.out(jnp.concatenate([attend_head(*head) for head in heads], axis=-1))  # a loop's copies cost a twentieth of the whole
 
 
 class Wav2Vec2(nnx.Module):
@@ -169,5 +195,15 @@ def for_cpu(encoder: Wav2Vec2) -> Wav2Vec2:
     """The same function with what is faster on a CPU (measured). Its arrays are the encoder's own and some more; they aren't stored."""
     assert isinstance(encoder.positions, PositionConv), "in that form already"
     fast = copy.copy(encoder)
-    fast.positions = SpectralPositionConv(encoder.positions)
+    fast.positions, fast.convs = SpectralPositionConv(encoder.positions), copy.copy(encoder.convs)
+    fast.convs.layers = nnx.List([HalvingConv(layer) if layer.halves else layer for layer in encoder.convs.layers])
+    fast.layers = nnx.List([_folded(layer) for layer in encoder.layers])
     return fast
+
+
+def _folded(layer: Block) -> Block:
+    folded = copy.copy(layer)
+    folded.qkv, folded.out = FoldedQueryKeyValue(layer.qkv), copy.copy(layer.out)
+    v_bias_D = jnp.split(layer.qkv.bias_O[...], 3)[2]
+    folded.out.bias_O = param(layer.out.bias_O[...] + v_bias_D @ layer.out.kernel_IO[...])
+    return folded

@@ -30,7 +30,7 @@ def _trace(encoder: Wav2Vec2, wav_S: np.ndarray, padded: int) -> dict[str, np.nd
 @jax.jit
 def _padded_trace(encoder, wav_1S, count_1):
     moments = encoder.convs.moments(wav_1S, count_1) if encoder.cfg.conv_norm is ConvNorm.GROUP else None
-    convs = encoder.convs.convolve(wav_1S[..., None], encoder.convs.kernels(), moments)
+    convs = encoder.convs.convolve(wav_1S[..., None], moments)
     out = {f"convlayer{i}": y_1TD for i, y_1TD in enumerate(convs)}
     inside_1T = jnp.arange(convs[-1].shape[1])[None] < encoder.cfg.frame_count(count_1)[:, None]
     x_1TD = out["feat_ln"] = encoder.conv_norm(convs[-1])
