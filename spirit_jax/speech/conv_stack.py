@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from spirit_jax.speech.convolution import correlate, param
+from spirit_jax.speech.convolution import combine, correlate, param, toom_cook
 from spirit_jax.speech.wav2vec2_config import NORM_EPS, ConvNorm, ConvShape, Wav2Vec2Config
 from spirit_jax.speech.weight_source import Source
 
@@ -21,6 +21,8 @@ from spirit_jax.speech.weight_source import Source
 TAIL_ROOT = (-8.2600581e-05, 0.0010440287, -0.0042055194, 0.0011967537, 0.02624831, -0.0058621862, -0.13927126, -0.19947004, 0.99999996)
 TAIL_END = 3.0
 BLOCK = 256  # frames whose squares are summed by themselves first, so that long sounds lose no digits
+OUTPUTS = 4  # at a time, of a convolution that halves; the fastest of 2 to 6
+OUTPUT_SP, OUTER_PK, EVEN_PS = toom_cook(OUTPUTS, 2)
 
 
 class Norm(nnx.Module):
@@ -60,28 +62,28 @@ class ConvLayer(nnx.Module):
 
 
 class HalvingConv(nnx.Module):
-    """A `ConvLayer` of 3 taps and stride 2 by 7 products for 3 outputs in place of 9, which a CPU gains by.
+    """A `ConvLayer` of 3 taps and stride 2 by 9 products for 4 outputs in place of 12, which a CPU gains by.
 
-    The outer taps f, g make a convolution over the even samples a, b, c, d, .... Its outputs af + bg, bf + cg, cf + dg are sums of 4 products
-    (Winograd's F(3, 2)). Rounding differs from the direct way by some units in the last place.
+    The outer taps make a convolution of 2 taps over the even samples, which Toom and Cook's way takes 5 products for. Rounding error is about three
+    times the direct convolution's.
     """
 
     def __init__(self, layer: ConvLayer):
-        f, middle, g = np.asarray(layer.kernel_KIO[...])
-        self.kernels_IO = nnx.List([param(kernel_IO) for kernel_IO in (f, g, 0.5 * (f + g), 0.5 * (f - g), middle)])
+        first_IO, middle_IO, last_IO = np.asarray(layer.kernel_KIO[...], np.float64)
+        self.outer_IO = nnx.List([param(a * first_IO + b * last_IO) for a, b in OUTER_PK])
+        self.middle_IO = param(middle_IO)
         self.bias_O = layer.bias_O
 
     def __call__(self, x_BTI: jax.Array) -> jax.Array:
         """[B, T, I] -> [B, (T - 3) // 2 + 1, O]."""
         rows, time, _ = x_BTI.shape
-        f, g, half_sum, half_difference, middle = (kernel_IO[...] for kernel_IO in self.kernels_IO)
-        frames = (time - 3) // 2 + 1
-        samples = -(-frames // 3) * 6
-        x_BTI = jnp.pad(x_BTI, ((0, 0), (0, max(0, samples + 1 - time)), (0, 0)))
-        a, b, c, d = (x_BTI[:, i : samples + i : 6] for i in (0, 2, 4, 6))
-        first, last, both, difference = (a - c) @ f, (d - b) @ g, (b + c) @ half_sum, (c - b) @ half_difference
-        outer_BN3O = jnp.stack([first + both + difference, both - difference, both + difference + last], axis=2)
-        y_BTO = (outer_BN3O.reshape(rows, samples // 2, -1) + x_BTI[:, 1:samples:2] @ middle)[:, :frames]
+        frames, stride = (time - 3) // 2 + 1, 2 * OUTPUTS
+        end = -(-frames // OUTPUTS) * stride
+        x_BTI = jnp.pad(x_BTI, ((0, 0), (0, max(0, end + 1 - time)), (0, 0)))
+        even = [x_BTI[:, 2 * i : end + 2 * i : stride] for i in range(OUTPUTS + 1)]
+        points = [combine(row, even) @ kernel_IO[...] for row, kernel_IO in zip(EVEN_PS, self.outer_IO)]
+        outer_BNSO = jnp.stack([combine(row, points) for row in OUTPUT_SP], axis=2)
+        y_BTO = (outer_BNSO.reshape(rows, end // 2, -1) + x_BTI[:, 1:end:2] @ self.middle_IO[...])[:, :frames]
         return y_BTO if self.bias_O is None else y_BTO + self.bias_O[...][None, None]
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from flax import nnx
 
 TILE = 4  # outputs of a Toom-Cook tile, and taps of a group
-POINTS = (0, 1, -1, 2, -2, Fraction(1, 2))  # and infinity: 2 TILE - 1 points; these add the least rounding error of those tried
+POINTS = (0, 1, -1, 2, -2, Fraction(1, 2))  # and infinity: 2 TILE - 1 points, of which fewer take the first; these add the least rounding error of those tried
 
 
 def param(value: np.ndarray | jax.Array) -> nnx.Param:
@@ -104,8 +104,8 @@ class ToomCookConv(nnx.Module):
         """The convolution's [B, T, O]."""
         x_RNSI = _tiles(x_BTI, self.taps, dilation, TILE, -(-self.taps // TILE))
         samples = [x_RNSI[:, :-1, i] for i in range(TILE)] + [x_RNSI[:, 1:, i] for i in range(TILE - 1)]
-        points = [correlate(_combine(row, samples), kernel_GIO[...], (0, 0)) for row, kernel_GIO in zip(INPUT_PS, self.kernels_GIO)]
-        y_RNSO = jnp.stack([_combine(row, points) for row in OUTPUT_SP], axis=2)
+        points = [correlate(combine(row, samples), kernel_GIO[...], (0, 0)) for row, kernel_GIO in zip(INPUT_PS, self.kernels_GIO)]
+        y_RNSO = jnp.stack([combine(row, points) for row in OUTPUT_SP], axis=2)
         return _untiled(y_RNSO, x_BTI.shape[:2], dilation) + self.bias_O[...][None, None]
 
 
@@ -157,6 +157,12 @@ def _depthwise_by_taps(x_BTI: jax.Array, kernel_KI: jax.Array, stretch: int = 96
     return y_NBTI.swapaxes(0, 1).reshape(rows, -1, channels)[:, :time]
 
 
+def combine(weights: np.ndarray, terms: Sequence[jax.Array]) -> jax.Array:
+    """The weighted sum, leaving out the zeros."""
+    products = [float(weight) * term for weight, term in zip(weights, terms) if weight]
+    return sum(products[1:], start=products[0])
+
+
 def _tiles(x_BTI: jax.Array, taps: int, dilation: int, size: int, further: int) -> jax.Array:
     """[B dilation, N + further, size, I]: the samples of each residue by themselves, from the first that the first output reads."""
     rows, time, inputs = x_BTI.shape
@@ -175,25 +181,18 @@ def _untiled(y_RNSO: jax.Array, shape: tuple[int, ...], dilation: int) -> jax.Ar
     return y_BRNSO.transpose(0, 2, 3, 1, 4).reshape(rows, -1, outputs)[:, :time]
 
 
-def _combine(weights: np.ndarray, terms: Sequence[jax.Array]) -> jax.Array:
-    """The weighted sum, leaving out the zeros."""
-    products = [float(weight) * term for weight, term in zip(weights, terms) if weight]
-    return sum(products[1:], start=products[0])
-
-
-def _toom_cook() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Matrices A [TILE, P], G [P, TILE], B [P, P] with A ((G g) * (B d)) = the correlation of d (P samples) with g (TILE taps).
+def toom_cook(outputs: int, taps: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Matrices A [outputs, P], G [P, taps], B [P, P] with A ((G g) * (B d)) = the correlation of d (P samples) with g, P = outputs + taps - 1.
 
     Polynomials are multiplied by evaluation at points and interpolation; a correlation is the transpose of that.
     """
-    count = 2 * TILE - 1
-    evaluate = [[Fraction(point) ** power for power in range(count)] for point in POINTS]
+    count = outputs + taps - 1
+    evaluate = [[Fraction(point) ** power for power in range(count)] for point in POINTS[: count - 1]]
     evaluate.append([Fraction(int(power == count - 1)) for power in range(count)])
     input_PP = np.array(_inverse(evaluate), dtype=object).T
-    factor_PK = np.array([[*row[:TILE]] for row in evaluate[:-1]] + [[0] * (TILE - 1) + [1]], dtype=object)
+    output_PS, kernel_PK = (np.array([row[:size] for row in evaluate[:-1]] + [evaluate[-1][-size:]], dtype=object) for size in (outputs, taps))
     largest_P1 = np.abs(input_PP).max(axis=1, keepdims=True)  # moved into the kernel's side, which is computed once, in float64
-    output, kernel, input_ = factor_PK.T, factor_PK * largest_P1, input_PP / largest_P1
-    return output.astype(np.float64), kernel.astype(np.float64), input_.astype(np.float64)
+    return output_PS.T.astype(np.float64), (kernel_PK * largest_P1).astype(np.float64), (input_PP / largest_P1).astype(np.float64)
 
 
 def _inverse(matrix: list[list[Fraction]]) -> list[list[Fraction]]:
@@ -210,4 +209,4 @@ def _inverse(matrix: list[list[Fraction]]) -> list[list[Fraction]]:
     return [row[size:] for row in rows]
 
 
-OUTPUT_SP, KERNEL_PK, INPUT_PS = _toom_cook()
+OUTPUT_SP, KERNEL_PK, INPUT_PS = toom_cook(TILE, TILE)

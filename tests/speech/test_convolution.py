@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from spirit_jax.speech.convolution import POINTS, TILE, Conv, FoldedConv, ToomCookConv, TransposedConv, depthwise
+from spirit_jax.speech.convolution import POINTS, TILE, Conv, FoldedConv, ToomCookConv, TransposedConv, depthwise, toom_cook
 
 
 def random_conv(taps, inputs=6, outputs=5, seed=0):
@@ -46,6 +46,14 @@ def test_transposed_is_the_adjoint(taps, stride):
     back_BTI = jax.jit(lambda y: down(y, stride=stride, padding=padding))(probe_BTO)
     assert back_BTI.shape == x_BTI.shape
     np.testing.assert_allclose((y_BTO * probe_BTO).sum(), (np.asarray(back_BTI) * x_BTI).sum(), rtol=1e-4)
+
+
+@pytest.mark.parametrize("outputs, taps", [(4, 4), (4, 2), (2, 3), (1, 2)])
+def test_toom_cook_is_a_correlation(outputs, taps):
+    output_SP, kernel_PK, input_PS = toom_cook(outputs, taps)
+    rng = np.random.default_rng(0)
+    kernel_K, samples_S = rng.normal(size=taps), rng.normal(size=outputs + taps - 1)
+    np.testing.assert_allclose(output_SP @ ((kernel_PK @ kernel_K) * (input_PS @ samples_S)), np.correlate(samples_S, kernel_K), atol=1e-12)
 
 
 def test_toom_cook_saves_products_and_differentiates():
