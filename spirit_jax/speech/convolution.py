@@ -14,7 +14,7 @@ import numpy as np
 from flax import nnx
 
 TILE = 4  # outputs of a Toom-Cook tile, and taps of a group
-POINTS = (0, 1, -1, 2, -2, Fraction(1, 2))  # and infinity: 2 TILE - 1 points, of which fewer take the first; these add the least rounding error of those tried
+POINTS = (0, 1, -1, 2, -2, Fraction(1, 2))  # and infinity; fewer points are the first of these, which add the least rounding error of those tried
 
 
 def param(value: np.ndarray | jax.Array) -> nnx.Param:

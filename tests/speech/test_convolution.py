@@ -48,7 +48,7 @@ def test_transposed_is_the_adjoint(taps, stride):
     np.testing.assert_allclose((y_BTO * probe_BTO).sum(), (np.asarray(back_BTI) * x_BTI).sum(), rtol=1e-4)
 
 
-@pytest.mark.parametrize("outputs, taps", [(4, 4), (4, 2), (2, 3), (1, 2)])
+@pytest.mark.parametrize(("outputs", "taps"), [(4, 4), (4, 2), (2, 3), (1, 2)])
 def test_toom_cook_is_a_correlation(outputs, taps):
     output_SP, kernel_PK, input_PS = toom_cook(outputs, taps)
     rng = np.random.default_rng(0)
