@@ -51,7 +51,7 @@ class QueryKeyValue(Linear):
 
 class FoldedQueryKeyValue(nnx.Module):
     """A `QueryKeyValue` with the scale in its weights and without the biases of keys, which add the same to all scores of a query, and of values,
-    which add the same to every output. On a CPU what is left are copies of a head's part, and products: a hundredth of the whole.
+    which add the same to every output. On a CPU that gains a hundredth or two of the whole.
     """
 
     def __init__(self, maps: QueryKeyValue):
