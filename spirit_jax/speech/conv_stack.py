@@ -1,7 +1,7 @@
 """The convolutions in front of a wav2vec 2.0 or HuBERT encoder: waveform -> frames, the first and largest in tiles, whatever the length.
 
-Legend: B rows, S samples, T frames, N triples or blocks of frames, I inputs, O outputs, D channels, K taps, R samples of a stride,
-P and Q polynomials.
+Legend: B rows, S samples or outputs of a group, T frames, N groups or blocks of frames, I inputs, O outputs, D channels, K taps, R samples of
+a stride, P and Q polynomials.
 """
 
 import functools
