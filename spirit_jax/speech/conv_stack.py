@@ -92,7 +92,7 @@ class ConvStack(nnx.Module):
 
     def __init__(self, source: Source, cfg: Wav2Vec2Config):
         self.cfg = cfg
-        self.layers = nnx.List([ConvLayer(source, cfg, i) for i in range(len(cfg.convs))])
+        self.layers: nnx.List[ConvLayer | HalvingConv] = nnx.List([ConvLayer(source, cfg, i) for i in range(len(cfg.convs))])
         suffix, count = ("2", 1) if cfg.conv_norm is ConvNorm.GROUP else ("2.1", len(cfg.convs))
         names = [f"feature_extractor.conv_layers.{i}.{suffix}" for i in range(count)]
         self.norms = nnx.List([Norm(source, name, conv.channels, NORM_EPS) for name, conv in zip(names, cfg.convs)])
@@ -134,6 +134,7 @@ class ConvStack(nnx.Module):
         coefficients of polynomials: so a kernel that lets no slow sound through gets no rounding errors of it either.
         """
         layer, norm, shape = self.layers[0], self.norms[0], self.cfg.convs[0]
+        assert isinstance(layer, ConvLayer), "one channel goes in, so it doesn't halve"
         kernel_KO, basis_KP = layer.kernel_KIO[...][:, 0], jnp.asarray(orthonormal_polynomials(shape.taps))
         counts_B = jnp.maximum((counts_B - shape.taps) // shape.stride + 1, 0)
         count_B1 = jnp.maximum(counts_B, 1)[:, None].astype(jnp.float32)

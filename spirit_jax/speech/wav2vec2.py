@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from spirit_jax.speech.conv_stack import ConvStack, HalvingConv, Norm, gelu
+from spirit_jax.speech.conv_stack import ConvLayer, ConvStack, HalvingConv, Norm, gelu
 from spirit_jax.speech.convolution import param
 from spirit_jax.speech.wav2vec2_config import Wav2Vec2Config
 from spirit_jax.speech.weight_source import Drawn, Source
@@ -196,12 +196,13 @@ def for_cpu(encoder: Wav2Vec2) -> Wav2Vec2:
     assert isinstance(encoder.positions, PositionConv), "in that form already"
     fast = copy.copy(encoder)
     fast.positions, fast.convs = SpectralPositionConv(encoder.positions), copy.copy(encoder.convs)
-    fast.convs.layers = nnx.List([HalvingConv(layer) if layer.halves else layer for layer in encoder.convs.layers])
+    fast.convs.layers = nnx.List([HalvingConv(layer) if isinstance(layer, ConvLayer) and layer.halves else layer for layer in encoder.convs.layers])
     fast.layers = nnx.List([_folded(layer) for layer in encoder.layers])
     return fast
 
 
 def _folded(layer: Block) -> Block:
+    assert isinstance(layer.qkv, QueryKeyValue), "in that form already"
     folded = copy.copy(layer)
     folded.qkv, folded.out = FoldedQueryKeyValue(layer.qkv), copy.copy(layer.out)
     v_bias_D = jnp.split(layer.qkv.bias_O[...], 3)[2]
