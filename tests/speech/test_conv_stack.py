@@ -44,7 +44,7 @@ def test_group_norm_makes_each_channel_standard_before_its_scale():
 
 
 def test_the_scale_of_a_slow_sound_under_kernels_that_hear_fast_ones_only():
-    """Their output is a ten thousandth of the sound; in plain covariances of its samples float32 keeps no digit of that."""
+    """Their output is some thousandths of the sound at most; in plain covariances of its samples float32 keeps no digit of that."""
     convs = random_encoder(TINY).convs
     taps, channels = TINY.convs[0].taps, TINY.convs[0].channels
     kernel_KO = np.pad(np.array([1.0, -2.0, 1.0]), (0, taps - 3))[:, None] * np.arange(1, channels + 1)
