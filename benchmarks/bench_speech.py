@@ -3,7 +3,8 @@
     python -m benchmarks.bench_speech [NAME ...] [--rounds 5] [--seconds 30] [--utterances 64]
 
 The sides take turns, each in a process of its own (benchmarks/sides.py). Each one's best round counts, so that another process on the machine hurts
-all alike. The last line is JSON. Needs requirements-parity.txt.
+all alike. Where PyTorch sees a GPU both sides use it; PyTorch as it comes rounds the factors of convolutions to 11 bits there, and once more it runs
+in float32, as ours does. The last line is JSON. Needs requirements-parity.txt.
 """
 
 import argparse
@@ -34,7 +35,9 @@ HUBERT_25HZ = {
 }  # fmt: skip
 VOCODER_SECONDS, F0_SECONDS = 10, 60
 Figures = dict[str, float | int | str]
-GROUP = 8  # utterances that PyTorch pads together
+ON_GPU = torch.cuda.is_available()
+DEVICE = torch.device("cuda" if ON_GPU else "cpu")
+GROUP = 32 if ON_GPU else 8  # utterances that PyTorch pads together
 
 
 def bench_hubert(args: argparse.Namespace) -> Figures:
@@ -47,7 +50,7 @@ def bench_batch(args: argparse.Namespace) -> Figures:
     as the utterances come, which is the obvious way, and sorted by length first.
     """
     seconds = np.random.default_rng(0).uniform(2, 20, args.utterances).tolist()
-    return compare(seconds, our_hubert, their_batch, rounds=1, turns=1)
+    return compare(seconds, our_hubert, their_batch, rounds=args.rounds if ON_GPU else 1, turns=1)
 
 
 def bench_hifigan(args: argparse.Namespace) -> Figures:
@@ -66,14 +69,33 @@ BENCHES = {"hubert": bench_hubert, "batch": bench_batch, "hifigan": bench_hifiga
 
 def compare(seconds: Sequence[float], our_side: Callable, their_side: Callable, rounds: int, turns: int = 2) -> Figures:
     """Times real time of both on sounds of these lengths, our ratio to each of theirs, and how far apart the outputs of the first are."""
-    entrants = [sides.ours(our_side, (seconds,)), *sides.peers("pytorch", their_side, (seconds,))]
+    entrants = [sides.ours(our_side, (seconds,)), *peers(their_side, (seconds,))]
     spent, outputs = sides.race(entrants, rounds, turns)
     best = {name: min(times) for name, times in spent.items()}
     figures = {f"{name}_times_real_time": sum(seconds) / time_s for name, time_s in best.items()}
     figures |= {f"ratio_to_{name}": time_s / best["ours"] for name, time_s in best.items() if name != "ours"}
+    figures["ours_hours_per_second"] = sum(seconds) / 3600 / best["ours"]
     features, facts = outputs["ours"]
     theirs = next(value for name, value in outputs.items() if name != "ours")
     return figures | facts | {"largest_difference": largest_difference(features, theirs)}
+
+
+def peers(make: Callable, args: Sequence) -> list[sides.Side]:
+    """PyTorch as it comes and, on a CPU, with our allocator's setting; on a GPU, in float32."""
+    if ON_GPU:
+        return [sides.Side("pytorch", leave_the_gpu, make, args), sides.Side("pytorch_float32", keep_float32, make, args)]
+    return sides.peers("pytorch", make, args)
+
+
+def leave_the_gpu() -> None:
+    """JAX, which makes the weights, would take three quarters of its memory."""
+    jax.config.update("jax_platforms", "cpu")
+
+
+def keep_float32() -> None:
+    """Without a word PyTorch keeps float32 in products, but not in convolutions."""
+    leave_the_gpu()
+    torch.backends.cudnn.allow_tf32 = False
 
 
 def our_hubert(seconds: Sequence[float]) -> sides.Runs:
@@ -116,12 +138,12 @@ def their_hifigan(seconds: Sequence[float]) -> sides.Runs:
     """The same generator in PyTorch."""
     generator, utterance = make_hifigan(seconds)
     codes = {"dict": utterance.units[None].astype(np.int32), "spkr": np.array([utterance.speaker]), "style": np.array([utterance.style_id])}
-    condition = torch.from_numpy(np.array(generator.condition(codes)).transpose(0, 2, 1).copy())
-    reference = torch_generator(generator)
+    condition = torch.from_numpy(np.array(generator.condition(codes)).transpose(0, 2, 1).copy()).to(DEVICE)
+    reference = torch_generator(generator, DEVICE)
 
     def run() -> list[np.ndarray]:
         with torch.inference_mode():
-            return [reference(condition)[0].numpy()]
+            return [reference(condition)[0].cpu().numpy()]
 
     return sides.warmed(run)
 
@@ -139,8 +161,8 @@ def make_hubert() -> tuple[transformers.HubertModel, Wav2Vec2]:
     torch.manual_seed(0)
     model = transformers.HubertModel(transformers.HubertConfig(**HUBERT_25HZ)).eval()
     cfg = config_from_hf(model.config.to_dict())
-    arrays = {name: value.numpy() for name, value in model.state_dict().items()}
-    return model, load_encoder(Tensors("random HuBERT", canonical(arrays, cfg)), cfg)
+    arrays = {name: value.numpy().copy() for name, value in model.state_dict().items()}
+    return model.to(DEVICE), load_encoder(Tensors("random HuBERT", canonical(arrays, cfg)), cfg)
 
 
 def make_wavs(seconds: Sequence[float]) -> list[np.ndarray]:
@@ -152,7 +174,7 @@ def make_wavs(seconds: Sequence[float]) -> list[np.ndarray]:
 def run_one_by_one(model: transformers.HubertModel, wavs: Sequence[np.ndarray]) -> list[np.ndarray]:
     """The last layer's output of each wav."""
     with torch.inference_mode():
-        return [model(torch.from_numpy(wav)[None]).last_hidden_state[0].numpy() for wav in wavs]
+        return [model(torch.from_numpy(wav)[None].to(DEVICE)).last_hidden_state[0].cpu().numpy() for wav in wavs]
 
 
 def run_padded(model: transformers.HubertModel, wavs: Sequence[np.ndarray]) -> list[np.ndarray]:
@@ -164,7 +186,7 @@ def run_padded(model: transformers.HubertModel, wavs: Sequence[np.ndarray]) -> l
             row[: len(wav)] = torch.from_numpy(wav)
         mask = torch.arange(rows.shape[1])[None] < torch.tensor([len(wav) for wav in group])[:, None]
         with torch.inference_mode():
-            outputs += list(model(rows, attention_mask=mask).last_hidden_state.numpy())
+            outputs += list(model(rows.to(DEVICE), attention_mask=mask.to(DEVICE)).last_hidden_state.cpu().numpy())
     return outputs
 
 
@@ -179,7 +201,7 @@ def main() -> None:
     parser.add_argument("names", nargs="*", choices=[*BENCHES, []], default=[], metavar="NAME", help=f"any of {', '.join(BENCHES)}; all by default")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=30.0, help="of the long utterance")
-    parser.add_argument("--utterances", type=int, default=64, help="of the mixed batch")
+    parser.add_argument("--utterances", type=int, default=2048 if ON_GPU else 64, help="of the mixed batch")
     args = parser.parse_args()
     results = {"date": time.strftime("%Y-%m-%d"), "threads": sides.THREADS}
     results["load_average"] = round(os.getloadavg()[0], 1)

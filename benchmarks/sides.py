@@ -7,6 +7,7 @@ heap; another that merely lives beside it, holding memory, makes a peer wait up 
 
 import multiprocessing
 import os
+import sys
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -14,7 +15,7 @@ from typing import Any, NamedTuple
 
 from spirit_jax import backends
 
-THREADS = 2
+THREADS = 2  # of each side, where no accelerator does the work
 Runs = dict[str, Callable[[], Any]]
 
 _runs: Runs = {}  # of this process, if it is a side's
@@ -61,11 +62,13 @@ def race(sides: Sequence[Side], rounds: int, turns: int = 2) -> tuple[dict[str, 
                 seconds, value = process.submit(_time, function, rounds).result()
                 spent.setdefault(name, []).extend(seconds)
                 returned.setdefault(name, value)
+                print(f"{name}: {min(seconds):.4g} s", file=sys.stderr, flush=True)
     return spent, returned
 
 
 def _begin(prepare: Callable[[], None], make: Callable[..., Runs], args: Sequence[Any]) -> None:
-    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:THREADS])
+    if not backends.has_plugin():
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:THREADS])
     backends.leave_out_idle_libtpu()
     prepare()
     _runs.update(make(*args))

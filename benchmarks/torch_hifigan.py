@@ -31,11 +31,11 @@ class Lively:
         return (self.rng.standard_normal(shape) / np.sqrt(summed)).astype(np.float32)
 
 
-def torch_generator(generator: Generator) -> Callable[[torch.Tensor], torch.Tensor]:
-    """Condition [B, D, T] to [B, samples]."""
-    pre, post = _weights(generator.pre), _weights(generator.post)
-    ups = [(*_weights(up), up.stride, up.padding) for up in generator.ups]
-    stages = [[[[_weights(conv) for conv in path] for path in block.paths] for block in blocks] for blocks in generator.stages]
+def torch_generator(generator: Generator, device: torch.device) -> Callable[[torch.Tensor], torch.Tensor]:
+    """Condition [B, D, T] to [B, samples], both there."""
+    pre, post = _weights(generator.pre, device), _weights(generator.post, device)
+    ups = [(*_weights(up, device), up.stride, up.padding) for up in generator.ups]
+    stages = [[[[_weights(conv, device) for conv in path] for path in block.paths] for block in blocks] for blocks in generator.stages]
     dilations = [block.dilations for block in generator.stages[0]]
 
     def residual(x, paths, steps):
@@ -60,7 +60,8 @@ def _conv(x: torch.Tensor, weights: tuple[torch.Tensor, torch.Tensor], dilation:
     return F.conv1d(x, *weights, padding=dilation * (weights[0].shape[2] - 1) // 2, dilation=dilation)
 
 
-def _weights(conv: Conv | TransposedConv) -> tuple[torch.Tensor, torch.Tensor]:
+def _weights(conv: Conv | TransposedConv, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
     """Kernel [O, I, K] (transposed [I, O, K]) and bias."""
     axes = (1, 2, 0) if isinstance(conv, TransposedConv) else (2, 1, 0)
-    return torch.from_numpy(np.array(conv.kernel_KIO[...]).transpose(axes).copy()), torch.from_numpy(np.array(conv.bias_O[...]))
+    kernel, bias = np.array(conv.kernel_KIO[...]).transpose(axes).copy(), np.array(conv.bias_O[...])
+    return torch.from_numpy(kernel).to(device), torch.from_numpy(bias).to(device)

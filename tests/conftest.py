@@ -1,12 +1,13 @@
 """Eight CPU devices, strict dtype promotion, no silent rank promotion; set before jax starts.
 
+SPIRIT_TEST_PLATFORM=cuda makes it the GPUs instead: for tests/parity, since others want eight devices.
 Property tests see the same examples every time and have no deadline, since a busy machine is no bug.
 """
 
 import os
 
 os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
-os.environ["JAX_PLATFORMS"] = "cpu"
+os.environ["JAX_PLATFORMS"] = os.environ.get("SPIRIT_TEST_PLATFORM", "cpu")
 
 import jax
 from hypothesis import HealthCheck, settings

@@ -142,11 +142,12 @@ class ConvStack(nnx.Module):
         inside_BNT1 = (jnp.arange(x_BNTK.shape[1] * BLOCK)[None] < counts_B[:, None]).reshape(*x_BNTK.shape[:3], 1)
         mean_BK = jnp.sum(jnp.where(inside_BNT1, x_BNTK, 0), axis=2).sum(axis=1) / count_B1
         x_BNTK = jnp.where(inside_BNT1, x_BNTK - mean_BK[:, None, None], 0)
-        x_BNTP, kernel_PO = jnp.einsum("BNTK,KP->BNTP", x_BNTK, basis_KP), jnp.einsum("KO,KP->PO", kernel_KO, basis_KP)
-        covariance_BPQ = jnp.sum(jnp.einsum("BNTP,BNTQ->BNPQ", x_BNTP, x_BNTP), axis=1) / count_B1[..., None]
-        squares_PQO = kernel_PO[:, None] * kernel_PO[None]
-        variance_BO = covariance_BPQ.reshape(len(wav_BS), -1) @ squares_PQO.reshape(shape.taps**2, -1)
-        mean_BO = mean_BK @ kernel_KO if layer.bias_O is None else mean_BK @ kernel_KO + layer.bias_O[...][None]
+        with jax.default_matmul_precision("highest"):
+            x_BNTP, kernel_PO = jnp.einsum("BNTK,KP->BNTP", x_BNTK, basis_KP), jnp.einsum("KO,KP->PO", kernel_KO, basis_KP)
+            covariance_BPQ = jnp.sum(jnp.einsum("BNTP,BNTQ->BNPQ", x_BNTP, x_BNTP), axis=1) / count_B1[..., None]
+            squares_PQO = kernel_PO[:, None] * kernel_PO[None]
+            variance_BO = covariance_BPQ.reshape(len(wav_BS), -1) @ squares_PQO.reshape(shape.taps**2, -1)
+            mean_BO = mean_BK @ kernel_KO if layer.bias_O is None else mean_BK @ kernel_KO + layer.bias_O[...][None]
         return mean_BO, jax.lax.rsqrt(variance_BO + norm.eps) * norm.scale_D[...][None]
 
 

@@ -4,6 +4,7 @@ A convolution here is a cross-correlation, as in PyTorch. Legend: B rows, T samp
 each sample of a dilation), N tiles of `size` samples, P points, G groups of `TILE` taps.
 """
 
+import functools
 from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any
@@ -12,6 +13,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
+
+from spirit_jax.speech.product import EXACT, product
 
 TILE = 4  # outputs of a Toom-Cook tile, and taps of a group
 POINTS = (0, 1, -1, 2, -2, Fraction(1, 2))  # and infinity; fewer points are the first of these, which add the least rounding error of those tried
@@ -110,16 +113,33 @@ class ToomCookConv(nnx.Module):
 
 
 def correlate(x_BTI: jax.Array, kernel_KIO: jax.Array, padding: tuple[int, int], dilation: int = 1, stride: int = 1) -> jax.Array:
-    """[B, T', O] in full float32. As an image one pixel high, which XLA's CPU code is faster at than a sequence; windows side by side as products."""
-    if len(kernel_KIO) == stride and dilation == 1 and padding == (0, 0):
-        rows, time, inputs = x_BTI.shape
-        windows_BTP = x_BTI[:, : time // stride * stride].reshape(rows, time // stride, stride * inputs)
-        return jnp.einsum("BTP,PO->BTO", windows_BTP, kernel_KIO.reshape(stride * inputs, -1), precision=jax.lax.Precision.HIGHEST)
+    """[B, T', O] in full float32."""
+    if dilation > 1 or padding != (0, 0):
+        return _directly(x_BTI, kernel_KIO, stride, padding, dilation)
+    if len(kernel_KIO) == stride:
+        return by_strides(x_BTI, kernel_KIO, stride)
+    on_gpu = by_strides if x_BTI.shape[2] > 1 < stride else _directly  # a single input makes products too thin
+    directly = functools.partial(_directly, stride=stride)
+    return jax.lax.platform_dependent(x_BTI, kernel_KIO, cuda=functools.partial(on_gpu, stride=stride), default=directly)
+
+
+def _directly(x_BTI: jax.Array, kernel_KIO: jax.Array, stride: int, padding: tuple[int, int] = (0, 0), dilation: int = 1) -> jax.Array:
+    """As an image one pixel high, which XLA's CPU code is faster at than a sequence."""
     y_BHTO = jax.lax.conv_general_dilated(
         x_BTI[:, None], kernel_KIO[None], (1, stride), ((0, 0), padding), rhs_dilation=(1, dilation),
-        dimension_numbers=("NHWC", "HWIO", "NHWC"), precision=jax.lax.Precision.HIGHEST,
+        dimension_numbers=("NHWC", "HWIO", "NHWC"), precision=EXACT,
     )  # fmt: skip
     return y_BHTO[:, 0]
+
+
+def by_strides(x_BTI: jax.Array, kernel_KIO: jax.Array, stride: int) -> jax.Array:
+    """As products, one for each stride of samples that a window covers: they lie side by side already."""
+    (rows, time, inputs), (taps, _, outputs) = x_BTI.shape, kernel_KIO.shape
+    frames, parts = (time - taps) // stride + 1, -(-taps // stride)
+    end = (frames + parts - 1) * stride
+    x_BTP = jnp.pad(x_BTI, ((0, 0), (0, max(0, end - time)), (0, 0)))[:, :end].reshape(rows, -1, stride * inputs)
+    cut = [kernel_KIO[i * stride : (i + 1) * stride].reshape(-1, outputs) for i in range(parts)]
+    return functools.reduce(jnp.add, [product(x_BTP[:, i : i + frames, : len(kernel_PO)], kernel_PO) for i, kernel_PO in enumerate(cut)])
 
 
 def depthwise(x_BTI: jax.Array, kernel_KI: jax.Array) -> jax.Array:
@@ -131,7 +151,7 @@ def _depthwise_by_groups(x_BTI: jax.Array, kernel_KI: jax.Array) -> jax.Array:
     reach = len(kernel_KI) // 2
     y_BHTI = jax.lax.conv_general_dilated(
         x_BTI[:, None], kernel_KI[None, :, None], (1, 1), ((0, 0), (reach, reach)), feature_group_count=x_BTI.shape[-1],
-        dimension_numbers=("NHWC", "HWIO", "NHWC"), precision=jax.lax.Precision.HIGHEST,
+        dimension_numbers=("NHWC", "HWIO", "NHWC"), precision=EXACT,
     )  # fmt: skip
     return y_BHTI[:, 0]
 

@@ -92,5 +92,4 @@ def pool(states_TD: np.ndarray) -> np.ndarray:
 
 @jax.jit
 def _classify(head: StyleHead, pooled_ND: jax.Array) -> jax.Array:
-    with jax.default_matmul_precision("highest"):
-        return jnp.argmax(head(pooled_ND)[1], axis=-1).astype(jnp.int32)
+    return jnp.argmax(head(pooled_ND)[1], axis=-1).astype(jnp.int32)

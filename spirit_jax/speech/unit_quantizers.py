@@ -15,6 +15,7 @@ from flax import nnx
 from spirit_jax.errors import UserError
 from spirit_jax.files import require_file
 from spirit_jax.speech.convolution import param
+from spirit_jax.speech.product import product
 from spirit_jax.speech.quantizer import assign
 from spirit_jax.speech.torch_files import Tensors, read_pickle, require_keys
 from spirit_jax.speech.wav2vec2_rows import map_blocks
@@ -45,7 +46,7 @@ class LinearQuantizer(nnx.Module):
         """Logits [T, V + 1]."""
         for i, (kernel_IO, bias_O) in enumerate(zip(self.kernels, self.biases)):
             x_TD = jax.nn.leaky_relu(x_TD, SLOPE) if i else x_TD
-            x_TD = x_TD @ kernel_IO[...] + bias_O[...][None]
+            x_TD = product(x_TD, kernel_IO[...]) + bias_O[...][None]
         return x_TD
 
     def quantize(self, features: Sequence[np.ndarray]) -> list[np.ndarray]:
@@ -126,8 +127,7 @@ def _read_centers(path: str | Path) -> np.ndarray:
 
 @jax.jit
 def _classify(quantizer: LinearQuantizer, x_TD: jax.Array) -> jax.Array:
-    with jax.default_matmul_precision("highest"):
-        return jnp.argmax(quantizer(x_TD), axis=-1).astype(jnp.int32)
+    return jnp.argmax(quantizer(x_TD), axis=-1).astype(jnp.int32)
 
 
 def _linear(tensors: Tensors, model_cfg: dict) -> LinearQuantizer:

@@ -15,21 +15,21 @@ import numpy as np
 
 from spirit_jax.errors import UserError
 from spirit_jax.speech.rows import calls, lengths_of, stack
-from spirit_jax.speech.wav2vec2 import Wav2Vec2, for_cpu
+from spirit_jax.speech.wav2vec2 import Wav2Vec2
+from spirit_jax.speech.wav2vec2_fast import fast_form
 
 TILES = (5, 9, 13, 17, 25, 34, 50, 67, 84)  # padded lengths, 6 to 100.8 s; above, multiples of the last: a choice, a fifth of padding at 2-20 s
 HF_EPS = 1e-7  # under the root when a waveform is normalised, in transformers
 IN_FLIGHT = 2  # calls that wait while the next one is prepared
 
-_fast: weakref.WeakKeyDictionary[Wav2Vec2, Wav2Vec2] = weakref.WeakKeyDictionary()  # on a CPU; made once of each encoder
+_fast: weakref.WeakKeyDictionary[Wav2Vec2, Wav2Vec2] = weakref.WeakKeyDictionary()  # made once of each encoder
 
 
 def encode(encoder: Wav2Vec2, wavs: Sequence[np.ndarray], last: int | None = None) -> list[np.ndarray]:
     """The output of layer `last` (1-based; None: of the whole encoder) for float32 wavs [samples]: float32 [frame_count, D] for each."""
-    if jax.default_backend() == "cpu":
-        if encoder not in _fast:
-            _fast[encoder] = for_cpu(encoder)
-        encoder = _fast[encoder]
+    if encoder not in _fast:
+        _fast[encoder] = fast_form(encoder)
+    encoder = _fast[encoder]
     cfg = encoder.cfg
     frames = [cfg.frame_count(len(wav)) for wav in wavs]
     outputs = [np.zeros((0, cfg.width), np.float32)] * len(wavs)
@@ -88,6 +88,5 @@ def map_blocks(kernel: Callable[[np.ndarray], jax.Array], parts: Sequence[np.nda
 
 @partial(jax.jit, static_argnames="last")
 def last_state(encoder: Wav2Vec2, wav_BS: jax.Array, counts_B: jax.Array, last: int | None = None) -> jax.Array:
-    """The output [B, T, D] of layer `last`, or of the whole encoder, in full float32 on every kind of device."""
-    with jax.default_matmul_precision("highest"):
-        return encoder(wav_BS, counts_B, last)[-1]
+    """The output [B, T, D] of layer `last`, or of the whole encoder."""
+    return encoder(wav_BS, counts_B, last)[-1]

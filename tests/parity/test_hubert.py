@@ -5,7 +5,7 @@ import pytest
 
 from spirit_jax.speech.hubert import extract_features, load_hubert
 from spirit_jax.speech.unit_quantizers import load_quantizer
-from spirit_jax.speech.wav2vec2 import for_cpu
+from spirit_jax.speech.wav2vec2_fast import fast_form
 from tests.parity import golden
 from tests.parity.close import assert_close, assert_row
 from tests.parity.encoder_stages import trace
@@ -28,7 +28,7 @@ def quantizer():
     return load_quantizer(FOLDER / "hubert_25hz/L11_quantizer_500.pt")
 
 
-@pytest.fixture(scope="module", params=[lambda encoder: encoder, for_cpu], ids=["plain", "for_cpu"])
+@pytest.fixture(scope="module", params=[lambda encoder: encoder, fast_form], ids=["plain", "fast"])
 def stages(hubert, request):
     return dict(zip(CASES, trace(request.param(hubert.encoder), [AUDIO[case] for case in CASES])))
 

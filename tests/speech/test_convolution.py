@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from spirit_jax.speech.convolution import POINTS, TILE, Conv, FoldedConv, ToomCookConv, TransposedConv, depthwise, toom_cook
+from spirit_jax.speech.convolution import POINTS, TILE, Conv, FoldedConv, ToomCookConv, TransposedConv, by_strides, correlate, depthwise, toom_cook
 
 
 def random_conv(taps, inputs=6, outputs=5, seed=0):
@@ -29,6 +29,15 @@ def test_each_form_is_the_convolution(taps, dilation, time):
         y_BTO = jax.jit(lambda x, form=form: form(x, dilation))(x_BTI)
         for x_TI, y_TO in zip(x_BTI, y_BTO):
             np.testing.assert_allclose(y_TO, by_hand(x_TI, conv, dilation), atol=2e-5)
+
+
+@pytest.mark.parametrize(("taps", "stride"), [(3, 2), (2, 2), (10, 5), (5, 2), (2, 3)])
+@pytest.mark.parametrize("time", [10, 11, 12, 47])
+def test_strides_as_products_are_the_convolution(taps, stride, time):
+    x_BTI, kernel_KIO = np.random.default_rng(1).standard_normal((2, time, 6)).astype(np.float32), random_conv(taps).kernel_KIO[...]
+    every_BTO = correlate(x_BTI, kernel_KIO, (0, 0))
+    for form in (lambda: by_strides(jnp.asarray(x_BTI), kernel_KIO, stride), lambda: correlate(x_BTI, kernel_KIO, (0, 0), stride=stride)):
+        np.testing.assert_allclose(form(), every_BTO[:, ::stride], atol=1e-5)
 
 
 @pytest.mark.parametrize(("taps", "stride"), [(11, 5), (8, 4), (7, 4)])

@@ -1,17 +1,13 @@
-import dataclasses
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from spirit_jax.speech.wav2vec2 import PositionConv, SpectralPositionConv, for_cpu, init_encoder
-from spirit_jax.speech.wav2vec2_config import ConvShape
+from spirit_jax.speech.wav2vec2 import init_encoder
 from spirit_jax.speech.wav2vec2_rows import last_state
-from tests.speech.encoders import PRE_NORM, TINY, Varied, noisy_rows, own_frames, random_encoder
+from tests.speech.encoders import PRE_NORM, TINY, noisy_rows, own_frames, random_encoder
 
 KINDS = {"group": TINY, "pre_norm": PRE_NORM}
-HALVING = (ConvShape(8, 3, 2), ConvShape(8, 10, 5), ConvShape(12, 3, 2), ConvShape(10, 3, 2), ConvShape(12, 2, 2))
 
 
 @pytest.fixture(scope="module", params=KINDS)
@@ -54,20 +50,3 @@ def test_a_checkpoint_can_be_restored_from_the_configuration_alone(encoder):
     assert shapes[1] == concrete[1]
     assert [(a.shape, a.dtype) for a in shapes[0]] == [(a.shape, a.dtype) for a in concrete[0]]
     assert not any(isinstance(a, jax.Array) for a in shapes[0])
-
-
-@pytest.mark.parametrize("taps", [1, 2, 5, 8])
-@pytest.mark.parametrize("time", [1, 7, 8, 9, 40])
-def test_spectra_are_a_convolution(taps, time):
-    conv = PositionConv(Varied(taps), dataclasses.replace(TINY, position_taps=taps))
-    x_BTD = jnp.asarray(np.random.default_rng(time).normal(size=(3, time, TINY.width)), jnp.float32)
-    np.testing.assert_allclose(SpectralPositionConv(conv)(x_BTD), conv(x_BTD), atol=5e-6)
-
-
-@pytest.mark.parametrize("cfg", [TINY, dataclasses.replace(TINY, convs=HALVING), dataclasses.replace(PRE_NORM, convs=HALVING)])
-def test_the_form_for_a_cpu_is_the_same_function(cfg):
-    encoder = random_encoder(cfg)
-    wav_BS, counts_B = noisy_rows(cfg, 20_000, 3_000)
-    states = [own_frames(encoder.cfg, last_state(form, wav_BS, counts_B), (20_000, 3_000)) for form in (encoder, for_cpu(encoder))]
-    np.testing.assert_allclose(*states, atol=2e-5)
-    assert type(encoder.positions) is PositionConv
