@@ -21,6 +21,7 @@ from flax import nnx
 
 from spirit_jax.errors import UserError
 from spirit_jax.speech.convolution import depthwise, param
+from spirit_jax.speech.product import product
 from spirit_jax.speech.rows import calls, lengths_of, stack
 from spirit_jax.speech.torch_files import Tensors, read_pickle, require_keys
 from spirit_jax.speech.weight_source import Source, Stored, read_conv
@@ -124,7 +125,7 @@ class Fcpe(nnx.Module):
         window_W = np.asarray(0.5 - 0.5 * np.cos(2 * np.pi * np.arange(self.cfg.n_fft) / self.cfg.n_fft), np.float32)
         spectrum_BTF = jnp.fft.rfft(wav_BS[:, at_TW] * window_W[None, None])
         magnitude_BTF = jnp.sqrt(jnp.square(spectrum_BTF.real) + jnp.square(spectrum_BTF.imag) + MAGNITUDE_FLOOR)
-        mel_BTM = jnp.einsum("BTF,FM->BTM", magnitude_BTF, self.mel_FM[...], precision=jax.lax.Precision.HIGHEST)
+        mel_BTM = product(magnitude_BTF, self.mel_FM[...])
         whole_B = (count_B - self.cfg.n_fft) // self.cfg.hop + 1
         from_BT = jnp.minimum(jnp.arange(frames)[None], whole_B[:, None] - 1)
         return jnp.take_along_axis(jnp.log(jnp.maximum(mel_BTM, MEL_FLOOR)), from_BT[..., None], axis=1)
@@ -136,7 +137,7 @@ class Fcpe(nnx.Module):
         x_BTD = self.second(jnp.where(inside_BT1, jax.nn.leaky_relu(x_BTD, 0.01), 0))
         for layer in self.layers:
             x_BTD = layer(x_BTD, inside_BT1)
-        logits_BTQ = jnp.einsum("BTD,DQ->BTQ", self.norm(x_BTD), self.out_DQ[...], precision=jax.lax.Precision.HIGHEST)
+        logits_BTQ = product(self.norm(x_BTD), self.out_DQ[...])
         return jax.nn.sigmoid(logits_BTQ + self.bias_Q[...][None, None])
 
     def _group_norm(self, x_BTD: jax.Array, inside_BT1: jax.Array) -> jax.Array:

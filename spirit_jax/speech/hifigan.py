@@ -18,7 +18,8 @@ from flax import nnx
 
 from spirit_jax.errors import UserError
 from spirit_jax.files import read_json, require_folder
-from spirit_jax.speech.convolution import Conv, FoldedConv, ToomCookConv, TransposedConv, param
+from spirit_jax.speech.convolution import Conv, FoldedConv, NarrowConv, ToomCookConv, TransposedConv, param
+from spirit_jax.speech.product import product
 from spirit_jax.speech.torch_files import Tensors, read_pickle, require_keys
 from spirit_jax.speech.weight_source import Drawn, Source, Stored, read_conv
 
@@ -152,7 +153,7 @@ class DurationPredictor(nnx.Module):
             centred = x_BND - x_BND.mean(axis=-1, keepdims=True)
             x_BND = centred * jax.lax.rsqrt(jnp.square(centred).mean(axis=-1, keepdims=True) + NORM_EPS)
             x_BND = x_BND * scale_D[...][None, None] + shift_D[...][None, None]
-        return jnp.einsum("BND,D->BN", x_BND, self.proj_D[...], precision=jax.lax.Precision.HIGHEST) + self.bias[...][None]
+        return product(x_BND, self.proj_D[...][:, None])[..., 0] + self.bias[...][None]
 
 
 class Block(nnx.Module):
@@ -248,10 +249,12 @@ def for_cpu(generator: Generator) -> Generator:
     return jax.tree.map(lambda node: _fastest(node) if isinstance(node, Conv) else node, generator, is_leaf=lambda node: isinstance(node, Conv))
 
 
-def _fastest(conv: Conv) -> Conv | FoldedConv | ToomCookConv:
+def _fastest(conv: Conv) -> Conv | FoldedConv | NarrowConv | ToomCookConv:
     taps, inputs, outputs = conv.kernel_KIO.shape
-    if taps % 2 == 0 or outputs < 8:
+    if taps % 2 == 0 or 1 < outputs < 8:
         return conv
+    if outputs == 1:
+        return NarrowConv(conv)
     if inputs <= 16:
         return FoldedConv(conv)
     return ToomCookConv(conv) if taps * inputs >= TOOM_COOK_FROM else conv

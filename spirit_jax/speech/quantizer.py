@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from spirit_jax.errors import UserError
+from spirit_jax.speech.product import product
 
 BLOCK = 4096  # points a kernel call
 MAX_ITERATIONS = 50
@@ -89,7 +90,7 @@ def _to_blocks(x_ND: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def _distances(x_SD: jax.Array, c_KD: jax.Array) -> jax.Array:
     """Squared distances less each point's own square: [S, K]; in full float32, or near codes change places on an accelerator."""
-    return jnp.square(c_KD).sum(1)[None] - 2.0 * jnp.matmul(x_SD, c_KD.T, precision=jax.lax.Precision.HIGHEST)
+    return jnp.square(c_KD).sum(1)[None] - 2.0 * product(x_SD, c_KD.T)
 
 
 @functools.partial(jax.jit, static_argnums=1)

@@ -5,7 +5,19 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from spirit_jax.speech.convolution import POINTS, TILE, Conv, FoldedConv, ToomCookConv, TransposedConv, by_strides, correlate, depthwise, toom_cook
+from spirit_jax.speech.convolution import (
+    POINTS,
+    TILE,
+    Conv,
+    FoldedConv,
+    NarrowConv,
+    ToomCookConv,
+    TransposedConv,
+    by_strides,
+    correlate,
+    depthwise,
+    toom_cook,
+)
 
 
 def random_conv(taps, inputs=6, outputs=5, seed=0):
@@ -29,6 +41,14 @@ def test_each_form_is_the_convolution(taps, dilation, time):
         y_BTO = jax.jit(lambda x, form=form: form(x, dilation))(x_BTI)
         for x_TI, y_TO in zip(x_BTI, y_BTO):
             np.testing.assert_allclose(y_TO, by_hand(x_TI, conv, dilation), atol=2e-5)
+
+
+@pytest.mark.parametrize(("taps", "dilation", "time"), [(1, 1, 7), (3, 1, 1), (7, 1, 41), (11, 3, 64)])
+def test_the_narrow_form_is_the_convolution(taps, dilation, time):
+    conv = random_conv(taps, outputs=1)
+    x_BTI = np.random.default_rng(1).standard_normal((2, time, 6)).astype(np.float32)
+    for x_TI, y_TO in zip(x_BTI, jax.jit(lambda x: NarrowConv(conv)(x, dilation))(x_BTI)):
+        np.testing.assert_allclose(y_TO, by_hand(x_TI, conv, dilation), atol=2e-5)
 
 
 @pytest.mark.parametrize(("taps", "stride"), [(3, 2), (2, 2), (10, 5), (5, 2), (2, 3)])
