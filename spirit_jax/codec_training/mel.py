@@ -11,6 +11,7 @@ import librosa
 import numpy as np
 
 from spirit_jax.codec_training.recipes import MelConfig
+from spirit_jax.speech.product import product
 from spirit_jax.units import SAMPLE_RATE
 
 FLOOR = 1e-5  # of a band's amplitude
@@ -25,7 +26,7 @@ def log_mel(wav_BS: jax.Array, cfg: MelConfig) -> jax.Array:
     at_FS = np.arange(frames)[:, None] * cfg.hop + np.arange(cfg.window)
     spectrum = jnp.fft.rfft(padded_BS[:, at_FS] * _window(cfg.window)[None, None])
     amplitude = jnp.sqrt(jnp.square(spectrum.real) + jnp.square(spectrum.imag) + TINY)
-    return jnp.log(jnp.maximum(amplitude @ _filters(cfg), FLOOR))
+    return jnp.log(jnp.maximum(product(amplitude, jnp.asarray(_filters(cfg))), FLOOR))
 
 
 @functools.cache

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from spirit_jax.speech.blocks import map_frames
+from spirit_jax.speech.product import product
 from spirit_jax.units import SAMPLE_RATE
 
 HOP = 160
@@ -102,4 +103,4 @@ def _log_mel_kernel(hops_HS: jax.Array) -> jax.Array:
     frames_FS = jnp.concatenate([hops_HS[:-2], hops_HS[1:-1], hops_HS[2:, : WINDOW - 2 * HOP]], axis=1)
     spectrum = jnp.fft.rfft(frames_FS * analysis_window()[None], N_FFT)
     power = jnp.square(spectrum.real) + jnp.square(spectrum.imag)
-    return jnp.log(jnp.maximum(power @ mel_matrix(), FLOOR))
+    return jnp.log(jnp.maximum(product(power, jnp.asarray(mel_matrix())), FLOOR))

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from spirit_jax.speech.blocks import map_frames
+from spirit_jax.speech.product import product
 from spirit_jax.units import SAMPLE_RATE
 
 HOP = 80  # 5 ms
@@ -90,7 +91,7 @@ def _decimator() -> np.ndarray:
 @jax.jit
 def _f0_kernel(hops_HS: jax.Array) -> jax.Array:
     near_HS = _side_by_side(hops_HS, (TAPS - 1) // HOP)
-    low_HS = near_HS @ _decimator()
+    low_HS = product(near_HS, jnp.asarray(_decimator()))
     stretch_FW = _side_by_side(low_HS, CONTEXT_4K)[:, :STRETCH]
     return _correlate(stretch_FW)
 

@@ -1,7 +1,7 @@
 """The same encoder in the forms that are fastest on a CPU and on a GPU (measured). Their arrays are the encoder's own and some more; they aren't
 stored.
 
-Legend: B rows, T frames, I inputs, O outputs, K taps, D width, H heads, W head width, G groups, N blocks of frames of all rows, J of one row,
+Legend: B rows, T frames, S frames as keys, I inputs, O outputs, K taps, D width, H heads, W head width, G groups, N blocks of all rows, J of one,
 M frequencies, P real and imaginary parts side by side.
 """
 
