@@ -79,9 +79,10 @@ def _names() -> list[str]:
 
 
 def _time(name: str, rounds: int) -> tuple[list[float], Any]:
-    spent, values = [], []
-    for _ in range(rounds):
+    spent, first = [], None
+    for i in range(rounds):
         start = time.perf_counter()
-        values.append(_runs[name]())
+        value = _runs[name]()
         spent.append(time.perf_counter() - start)
-    return spent, values[0]
+        first = value if i == 0 else first
+    return spent, first

@@ -1,7 +1,8 @@
-"""Convolution over time, written four ways: directly, and three rewritings that cost less on a CPU and give the same numbers.
+"""Convolution over time: directly, and rewritings that cost less on a CPU, or one on a GPU, and give the same numbers.
 
 A convolution here is a cross-correlation, as in PyTorch. Legend: B rows, T samples, I channels in, O channels out, K taps, R residues (one for
-each sample of a dilation), N tiles of `size` samples, P points, G groups of `TILE` taps.
+each sample of a dilation), N tiles of `size` samples, P points, or what a stride
+of samples holds, G groups of `TILE` taps.
 """
 
 import functools
@@ -90,7 +91,7 @@ class FoldedConv(nnx.Module):
 
 
 class NarrowConv(nnx.Module):
-    """A `Conv` to one channel: all taps of a sample by one product, then each added where it belongs. A quarter of the time."""
+    """A `Conv` to one channel, of an odd kernel: all taps of a sample by one product, then each added where it belongs."""
 
     def __init__(self, conv: Conv):
         self.conv = conv
@@ -133,9 +134,10 @@ def correlate(x_BTI: jax.Array, kernel_KIO: jax.Array, padding: tuple[int, int],
         return _directly(x_BTI, kernel_KIO, stride, padding, dilation)
     if len(kernel_KIO) == stride:
         return by_strides(x_BTI, kernel_KIO, stride)
-    on_gpu = by_strides if x_BTI.shape[2] > 1 < stride else _directly  # a single input makes products too thin
-    directly = functools.partial(_directly, stride=stride)
-    return jax.lax.platform_dependent(x_BTI, kernel_KIO, cuda=functools.partial(on_gpu, stride=stride), default=directly)
+    if stride == 1 or x_BTI.shape[2] == 1:  # a product for each tap, or one too thin
+        return _directly(x_BTI, kernel_KIO, stride)
+    by_products, directly = (functools.partial(form, stride=stride) for form in (by_strides, _directly))
+    return jax.lax.platform_dependent(x_BTI, kernel_KIO, cuda=by_products, default=directly)
 
 
 def _directly(x_BTI: jax.Array, kernel_KIO: jax.Array, stride: int, padding: tuple[int, int] = (0, 0), dilation: int = 1) -> jax.Array:
@@ -148,9 +150,9 @@ def _directly(x_BTI: jax.Array, kernel_KIO: jax.Array, stride: int, padding: tup
 
 
 def by_strides(x_BTI: jax.Array, kernel_KIO: jax.Array, stride: int) -> jax.Array:
-    """As products, one for each stride of samples that a window covers: they lie side by side already."""
+    """[B, T', O] as products, one for each stride of samples that a window covers: they lie side by side already. For GPUs."""
     (rows, time, inputs), (taps, _, outputs) = x_BTI.shape, kernel_KIO.shape
-    frames, parts = (time - taps) // stride + 1, -(-taps // stride)
+    frames, parts = max(0, (time - taps) // stride + 1), -(-taps // stride)
     end = (frames + parts - 1) * stride
     x_BTP = jnp.pad(x_BTI, ((0, 0), (0, max(0, end - time)), (0, 0)))[:, :end].reshape(rows, -1, stride * inputs)
     cut = [kernel_KIO[i * stride : (i + 1) * stride].reshape(-1, outputs) for i in range(parts)]

@@ -188,11 +188,11 @@ def raw_f0(model: Fcpe, wavs: Sequence[np.ndarray]) -> list[np.ndarray]:
     """F0 in Hz at 100 Hz, 0 where the network isn't confident: float32 [len // hop + 1] for each wav."""
     padded = [pad_wav(np.asarray(wav, np.float32), model.cfg) for wav in wavs]
     f0 = [np.zeros(0, np.float32)] * len(wavs)
-    for frames, indices in calls([model.cfg.frames(len(wav)) for wav in wavs], SHORTEST):
+    for frames, count, indices in calls([model.cfg.frames(len(wav)) for wav in wavs], SHORTEST):
         rows = [padded[i] for i in indices]
-        counts_B = stack([np.array(model.cfg.frames(len(wavs[i])), np.int32) for i in indices], 0)
+        counts_B = stack([np.array(model.cfg.frames(len(wavs[i])), np.int32) for i in indices], 0, count)
         size = (frames - 1) * model.cfg.hop + model.cfg.n_fft
-        for i, row_T in zip(indices, np.asarray(_f0(model, stack(rows, size), lengths_of(rows), counts_B))):
+        for i, row_T in zip(indices, np.asarray(_f0(model, stack(rows, size, count), lengths_of(rows, count), counts_B))):
             f0[i] = row_T[: model.cfg.frames(len(wavs[i]))]
     return f0
 

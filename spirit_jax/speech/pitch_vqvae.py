@@ -220,9 +220,9 @@ def encode_f0(model: PitchVqVae, f0: np.ndarray, vuv: np.ndarray, speaker_mean: 
 def encode_batch(model: PitchVqVae, features_FC: Sequence[np.ndarray]) -> list[np.ndarray]:
     """int32 [F // frames_per_code] for each array of features. Too few frames for a code give none."""
     codes = [np.zeros(0, np.int32)] * len(features_FC)
-    for size, indices in calls([len(x_FC) for x_FC in features_FC], FRAMES[0], _round_up):
+    for size, count, indices in calls([len(x_FC) for x_FC in features_FC], FRAMES[0], _round_up):
         rows = [features_FC[i] for i in indices]
-        for i, row_N in zip(indices, np.asarray(_encode(model, stack(rows, size), lengths_of(rows)))):
+        for i, row_N in zip(indices, np.asarray(_encode(model, stack(rows, size, count), lengths_of(rows, count)))):
             codes[i] = row_N[: len(features_FC[i]) // model.cfg.frames_per_code]
     return codes
 
@@ -236,8 +236,8 @@ def decode_f0(model: PitchVqVae, codes: np.ndarray) -> np.ndarray:
         )
     if not len(codes):
         return np.zeros((0, len(model.cfg.features)), np.float32)
-    ((size, _),) = calls([len(codes)], SHORTEST)
-    return np.asarray(_decode(model, stack([codes], size), lengths_of([codes])))[0, : len(codes) * model.cfg.frames_per_code]
+    ((size, count, _),) = calls([len(codes)], SHORTEST)
+    return np.asarray(_decode(model, stack([codes], size, count), lengths_of([codes], count)))[0, : len(codes) * model.cfg.frames_per_code]
 
 
 @jax.jit

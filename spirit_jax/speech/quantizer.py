@@ -103,7 +103,7 @@ def _kmeans_plus_plus(x_ND: jax.Array, codes: int, key: jax.Array) -> jax.Array:
         odds_N = jnp.cumsum(nearest_N)
         some_T = jnp.searchsorted(odds_N, odds_N[-1] * jax.random.uniform(draw, INIT_TRIALS))
         trial_TD = x_ND[jnp.minimum(some_T, len(x_ND) - 1)]
-        d_TN = jnp.square(trial_TD).sum(1)[:, None] - 2.0 * product(trial_TD, x_ND.T) + square_N[None]
+        d_TN = jnp.square(trial_TD).sum(1)[:, None] - 2.0 * (trial_TD @ x_ND.T) + square_N[None]
         left_TN = jnp.minimum(nearest_N[None], jnp.maximum(d_TN, 0.0))
         best = jnp.argmin(left_TN.sum(1))
         return c_KD.at[k].set(trial_TD[best]), left_TN[best], key

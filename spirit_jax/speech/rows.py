@@ -4,16 +4,29 @@ The padded length depends on a sequence's own length only, and on a CPU rows go 
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
 
 import jax
 import numpy as np
 
-ROWS = 16  # of a call on an accelerator (an H200 gains a fifth from 8 to 32); a CPU gains nothing from more than one
+ROWS = 16  # of a call on an accelerator, as for the H200's figures in docs/benchmarks.md; a CPU gains nothing from more than one
+FULL = 4  # times the shortest length: beyond it rows get fewer, since attention over 16 of 100 s would take up to 40 GB
 
 
-def row_count() -> int:
-    """Rows of every call."""
-    return 1 if jax.default_backend() == "cpu" else ROWS
+class Call(NamedTuple):
+    """The padded length of all its rows, how many there are, and the indices of the sequences that fill the first of them."""
+
+    size: int
+    rows: int
+    indices: list[int]
+
+
+def row_count(size: int, shortest: int) -> int:
+    """Rows of every call of this padded length: a power of two."""
+    if jax.default_backend() == "cpu":
+        return 1
+    most = max(1, min(ROWS, ROWS * FULL * shortest // size))
+    return 1 << most.bit_length() - 1
 
 
 def round_up(length: int) -> int:
@@ -22,24 +35,24 @@ def round_up(length: int) -> int:
     return power * 3 // 4 if length <= power * 3 // 4 else power
 
 
-def calls(lengths: Sequence[int], shortest: int, pad: Callable[[int], int] = round_up) -> Iterator[tuple[int, list[int]]]:
-    """Padded lengths from `shortest`, each with the indices of up to `row_count()` sequences that are padded to it together."""
+def calls(lengths: Sequence[int], shortest: int, pad: Callable[[int], int] = round_up) -> Iterator[Call]:
+    """The calls that take all sequences, padded to few lengths from `shortest` on."""
     padded = np.array([max(shortest, pad(length)) for length in lengths])
     for size in np.unique(padded).tolist():
-        indices = np.flatnonzero(padded == size).tolist()
-        for start in range(0, len(indices), row_count()):
-            yield size, indices[start : start + row_count()]
+        indices, rows = np.flatnonzero(padded == size).tolist(), row_count(size, shortest)
+        for start in range(0, len(indices), rows):
+            yield Call(size, rows, indices[start : start + rows])
 
 
-def stack(values: Sequence[np.ndarray], size: int) -> np.ndarray:
-    """[row_count(), size, ...] of arrays [length, ...], or [row_count()] of single numbers; zeros for what is missing."""
+def stack(values: Sequence[np.ndarray], size: int, rows: int) -> np.ndarray:
+    """[rows, size, ...] of arrays [length, ...], or [rows] of single numbers; zeros for what is missing."""
     first = values[0]
-    stacked = np.zeros((row_count(), *((size, *first.shape[1:]) if first.ndim else ())), first.dtype)
+    stacked = np.zeros((rows, *((size, *first.shape[1:]) if first.ndim else ())), first.dtype)
     for row, value in enumerate(values):
         stacked[(row, slice(len(value))) if value.ndim else row] = value
     return stacked
 
 
-def lengths_of(values: Sequence[np.ndarray]) -> np.ndarray:
-    """int32 [row_count()]; 0 for a row that isn't there."""
-    return stack([np.array(len(value), np.int32) for value in values], 0)
+def lengths_of(values: Sequence[np.ndarray], rows: int) -> np.ndarray:
+    """int32 [rows]; 0 for a row that isn't there."""
+    return stack([np.array(len(value), np.int32) for value in values], 0, rows)

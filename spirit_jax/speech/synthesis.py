@@ -64,9 +64,9 @@ def predict(generator: Generator, units: Sequence[np.ndarray]) -> list[np.ndarra
     if generator.duration is None:
         raise UserError("predicted durations", True, "this generator has no duration predictor", "speak units that aren't deduplicated without it")
     durations = [np.zeros(0, np.int32)] * len(units)
-    for bucket, indices in calls([len(codes) for codes in units], SHORTEST):
+    for bucket, count, indices in calls([len(codes) for codes in units], SHORTEST):
         rows = [units[i] for i in indices]
-        for i, frames_N in zip(indices, np.asarray(_durations(generator, stack(rows, bucket), lengths_of(rows)))):
+        for i, frames_N in zip(indices, np.asarray(_durations(generator, stack(rows, bucket, count), lengths_of(rows, count)))):
             durations[i] = frames_N[: len(units[i])]
     return durations
 
@@ -147,9 +147,9 @@ def _speak_all(generator: Generator, streams: list[dict[str, np.ndarray]]) -> li
     pieces = [(i, *piece) for i, codes in enumerate(streams) for piece in _pieces(len(codes["dict"]), generator.cfg.reach)]
     cut = [{name: values[first:last] if values.ndim else values for name, values in streams[i].items()} for i, first, last, _ in pieces]
     spoken = [np.zeros(0, np.float32)] * len(pieces)
-    for bucket, indices in calls([len(codes["dict"]) for codes in cut], SHORTEST):
-        codes = {name: stack([cut[index][name] for index in indices], bucket) for name in generator.cfg.tables}
-        wav_BS = np.asarray(_speak()(generator, codes, lengths_of([cut[index]["dict"] for index in indices])))
+    for bucket, count, indices in calls([len(codes["dict"]) for codes in cut], SHORTEST):
+        codes = {name: stack([cut[index][name] for index in indices], bucket, count) for name in generator.cfg.tables}
+        wav_BS = np.asarray(_speak()(generator, codes, lengths_of([cut[index]["dict"] for index in indices], count)))
         for wav_S, index in zip(wav_BS, indices):
             _, first, last, kept = pieces[index]
             end = (kept.stop - first) * hop if kept.stop < len(streams[pieces[index][0]]["dict"]) else generator.cfg.samples(last - first)

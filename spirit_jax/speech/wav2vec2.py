@@ -3,7 +3,7 @@
 Flax NNX modules that are plain pytrees; float32 throughout, weights named as in fairseq and stored inputs first. Padded samples and frames have
 no influence on the rest: a row's numbers are those that it gets alone.
 
-Legend: B rows, S samples or frames as keys, T frames, I inputs, O outputs, K taps, D width, F MLP width, H heads, W head width.
+Legend: B rows, S samples or frames as keys, T frames, I inputs, O outputs, K taps, D width, H heads, W head width.
 """
 
 from collections.abc import Callable

@@ -19,7 +19,7 @@ from spirit_jax.speech.wav2vec2 import Block, PositionConv, QueryKeyValue, Wav2V
 
 
 def fast_form(encoder: Wav2Vec2) -> Wav2Vec2:
-    """Another encoder, the same function in the form for the devices that JAX uses; on TPUs a copy."""
+    """Another encoder, the same function in the form for the devices that JAX uses; on TPUs a copy, which a table may hold as long as the first."""
     return {"cpu": for_cpu, "gpu": for_gpu}.get(jax.default_backend(), copy.copy)(encoder)
 
 

@@ -41,11 +41,11 @@ def encode(encoder: Wav2Vec2, wavs: Sequence[np.ndarray], last: int | None = Non
             outputs[index] = state_TD[: frames[index]].copy()
 
     filled = [index for index, count in enumerate(frames) if count]
-    for tiles, places in calls([-(-frames[index] // cfg.tile) for index in filled], TILES[0], round_up_tiles):
+    for tiles, count, places in calls([-(-frames[index] // cfg.tile) for index in filled], TILES[0], round_up_tiles):
         indices = [filled[place] for place in places]
         rows = [wavs[index] for index in indices]
-        wav_BS = stack(rows, cfg.most_samples(tiles * cfg.tile))
-        pending.append((indices, last_state(encoder, wav_BS, lengths_of(rows), last)))
+        wav_BS = stack(rows, cfg.most_samples(tiles * cfg.tile), count)
+        pending.append((indices, last_state(encoder, wav_BS, lengths_of(rows, count), last)))
         if len(pending) > IN_FLIGHT:
             collect()
     while pending:

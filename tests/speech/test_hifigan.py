@@ -101,6 +101,7 @@ def test_cpu_forms_agree():
     generator = lively(dataclasses.replace(PLAIN, channels=128))
     fast = for_cpu(generator)
     assert {type(conv).__name__ for conv in (fast.stages[0][1].paths[0][0], fast.stages[1][1].paths[0][0])} == {"ToomCookConv", "Conv"}
+    assert type(fast.post).__name__ == "NarrowConv"
     utterance = Utterance([3, 4, 5, 5, 6])
     np.testing.assert_allclose(generate(fast, utterance), generate(generator, utterance), atol=1e-5)
 

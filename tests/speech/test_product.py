@@ -34,6 +34,17 @@ def test_halves_keep_what_is_small_beside_the_largest():
     assert error(jax.jit(by_halves)(x_BTI, kernel_IO), x_BTI, kernel_IO) < 2e-7
 
 
+def test_halves_keep_bands_that_are_small_beside_the_largest():
+    """As of a spectrum, which local kernels don't mix with the loud ones: each output by itself."""
+    x_TI = np.abs(factors(20, 64, 1)[0][0]) + np.float32(0.1)
+    x_TI[:, ::4] *= np.float32(1e-4)
+    x_TI[:, 1::4] *= np.float32(1e-6)
+    x_TI[:, 2::4] *= np.float32(1e-10)
+    y_TO = np.asarray(jax.jit(by_halves)(x_TI, np.eye(64, dtype=np.float32)))
+    for first, tolerance in ((0, 3e-7), (1, 3e-7), (2, 1e-3), (3, 3e-7)):
+        np.testing.assert_allclose(y_TO[:, first::4], x_TI[:, first::4], rtol=tolerance)
+
+
 def test_halves_of_zeros_and_of_what_is_no_number():
     x_TI, kernel_IO = factors(4, 8, 3)
     x_TI = x_TI[0].copy()
@@ -44,8 +55,23 @@ def test_halves_of_zeros_and_of_what_is_no_number():
     assert np.isfinite(y_TO[3]).all()
 
 
-def test_small_gradients_arrive():
+def cuda_products(form) -> list[str]:
+    """The products of a function of two factors, as lowered for an NVIDIA GPU."""
     x_BTI, kernel_IO = factors(5, 6, 4)
-    scaled = jax.grad(lambda x, kernel: 1e-12 * product(x, kernel).sum(), argnums=(0, 1))(jnp.asarray(x_BTI), jnp.asarray(kernel_IO))
-    np.testing.assert_allclose(scaled[0], np.broadcast_to(1e-12 * kernel_IO.sum(1), x_BTI.shape), rtol=1e-5)
-    np.testing.assert_allclose(scaled[1], np.broadcast_to(1e-12 * x_BTI.sum((0, 1))[:, None], kernel_IO.shape), rtol=1e-4)
+    text = jax.jit(form).trace(x_BTI, kernel_IO).lower(lowering_platforms=("cuda",)).as_text()
+    return [line for line in text.splitlines() if "dot_general" in line]
+
+
+def test_gpus_take_halves_but_for_gradients():
+    assert ["f16" in line for line in cuda_products(product)] == [True] * 3
+    gradient = cuda_products(jax.grad(lambda x, kernel: product(x, kernel).sum(), argnums=(0, 1)))
+    assert sum("f16" not in line for line in gradient) == 2
+    assert all("HIGHEST" in line for line in gradient if "f16" not in line)
+
+
+def test_gradients():
+    x_BTI, kernel_IO = map(jnp.asarray, factors(5, 6, 4))
+    ours = jax.grad(lambda x, kernel: jnp.square(product(x, kernel)).sum(), argnums=(0, 1))(x_BTI, kernel_IO)
+    plain = jax.grad(lambda x, kernel: jnp.square(x @ kernel).sum(), argnums=(0, 1))(x_BTI, kernel_IO)
+    for value, expected in zip(ours, plain):
+        np.testing.assert_allclose(value, expected, rtol=1e-4, atol=1e-5)
