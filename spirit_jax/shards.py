@@ -8,6 +8,7 @@ interleaved  a row is one finished document, for any trainer.
 
 import dataclasses
 import enum
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,13 +16,14 @@ from typing import Any
 import numpy as np
 
 from spirit_jax.errors import UserError
-from spirit_jax.files import read_json, require_folder
+from spirit_jax.files import fingerprint, read_json, require_folder
 from spirit_jax.tokens.interleave import Record
 from spirit_jax.tokens.vocab import Vocabulary
 from spirit_jax.units import PITCH_RATE, STYLE_RATE, UNIT_RATE, SpeechTokens
 
 DATASET = "spirit_tokens"
 FORMAT = 1
+SAMPLED = 16  # rows that a fingerprint reads
 RATES = {"units": UNIT_RATE, "pitch": PITCH_RATE, "style": STYLE_RATE}
 
 
@@ -84,6 +86,14 @@ class ShardSplit(Sequence):
 
     def __repr__(self) -> str:
         return f"ShardSplit({self.folder}, {self.split!r})"
+
+    @property
+    def fingerprint(self) -> str:
+        """Tells other rows: by the number of each file's rows, which give the order, their bytes together, and `SAMPLED` of them."""
+        info = read_json(self.folder / "dataset_info.json")
+        stored = next(split for split in info["splits"] if split["name"] == self.split)
+        sampled = (self._serialized[int(index)] for index in np.linspace(0, len(self) - 1, min(SAMPLED, len(self))))
+        return fingerprint(json.dumps([stored["shardLengths"], stored["numBytes"]]).encode(), *sampled)
 
     def raw(self, index: int) -> dict[str, Any]:
         """The stored row by name: int32 or float32 arrays [n], and bytes for strings.

@@ -14,19 +14,24 @@ from spirit_jax.tokens.text import train_tokenizer
 from spirit_jax.tokens.vocab import Vocabulary
 from spirit_jax.units import SpeechTokens
 
+ARRANGED = (("one two", "three", "four five six"), ("two one", "three", "four five six"), ("one two", "three"))
 METADATA = Metadata(Layout.ALIGNED, Vocabulary(300, 20), "tok-made", "enc-made")
+
+
+def write(root, layout=Layout.ALIGNED, texts=("one two", "three", "four five six")):
+    """The folder of shards of texts."""
+    (root / "t.txt").write_text("\n".join(texts))
+    tokenizer = train_tokenizer(["one two three four five six"], 275, root / "tokenizer.model")
+    metadata = Metadata(layout, Vocabulary(tokenizer.size, 20), tokenizer.fingerprint, "enc")
+    write_shards(Contents(metadata, tokenizer, None, root / "t.txt", Draws()), root / "out")
+    return root / "out"
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """Three texts in both configs."""
     root = tmp_path_factory.mktemp("shards")
-    (root / "t.txt").write_text("one two\nthree\nfour five six\n")
-    tokenizer = train_tokenizer(["one two three four five six"], 275, root / "tokenizer.model")
-    for layout in Layout:
-        metadata = Metadata(layout, Vocabulary(tokenizer.size, 20), tokenizer.fingerprint, "enc")
-        write_shards(Contents(metadata, tokenizer, None, root / "t.txt", Draws()), root / "out")
-    return root / "out"
+    return [write(root, layout) for layout in Layout][0]
 
 
 def make_record(**changes) -> Record:
@@ -72,6 +77,12 @@ def test_a_split_is_a_sequence_that_travels(folder):
     with pytest.raises(IndexError):
         split[3]
     assert pickle.loads(pickle.dumps(split))[2].id == split[2].id
+
+
+def test_a_fingerprint_tells_other_rows_of_the_same_sizes(folder, tmp_path):
+    prints = [open_shards(write(tmp_path, texts=texts), split="text").fingerprint for texts in ARRANGED]
+    assert prints[0] == open_shards(folder, split="text").fingerprint
+    assert len(set(prints)) == len(ARRANGED)
 
 
 def test_missing_splits_and_folders_are_told(folder, tmp_path):

@@ -14,7 +14,7 @@ import numpy as np
 
 from spirit_jax.codec_training.recipes import CorpusConfig
 from spirit_jax.errors import UserError
-from spirit_jax.files import read_json, read_jsonl
+from spirit_jax.files import fingerprint, read_json, read_jsonl
 from spirit_jax.held_out import set_apart
 from spirit_jax.speech import audio
 from spirit_jax.units import SpeechTokens
@@ -53,6 +53,16 @@ class Corpus:
         """The names of the training voices, in order."""
         return sorted({recording.voice for recording in self.train})
 
+    @property
+    def fingerprint(self) -> str:
+        """Tells other training recordings, by their names, voices and codes."""
+        parts: list[bytes] = []
+        for recording in self.train:
+            speech = recording.speech
+            parts += recording.id.encode(), recording.voice.encode()
+            parts += (b"" if codes is None else codes.tobytes() for codes in (speech.units, speech.pitch, speech.style))
+        return fingerprint(*parts)
+
 
 def draw_batches(items: Sequence[Any], cut: Callable[[Any, np.random.Generator], Any], rows: int, seed: int) -> grain.MapDataset:
     """Endless batches of this process' share of `rows` rows: what `cut` makes of each of its items, once an epoch."""
@@ -66,15 +76,15 @@ def at_level(wav_S: np.ndarray) -> np.ndarray:
     return (wav_S * min(gain, PEAK / max(np.abs(wav_S).max(), 1e-12))).astype(np.float32)
 
 
-def read_corpus(cfg: CorpusConfig, fingerprint: str) -> Corpus:
-    """The rows of a units folder. UserError: units of another codec than that of `fingerprint`, or none to train on or to hold out.
+def read_corpus(cfg: CorpusConfig, made_with: str) -> Corpus:
+    """The rows of a units folder. UserError: units of another codec than the one of the fingerprint `made_with`, or none to train on or to hold out.
 
     Held-out recordings of voices that aren't trained on are left out, since the vocoder has no embedding for them.
     """
     folder = Path(cfg.units)
     summary = read_json(folder / "summary.json")
-    if (told := summary["encoder_fingerprint"]) != fingerprint:
-        raise UserError(f"{folder} fingerprint", told, f"must be the codec's, {fingerprint}", "make the units with this codec")
+    if (told := summary["encoder_fingerprint"]) != made_with:
+        raise UserError(f"{folder} fingerprint", told, f"must be the codec's, {made_with}", "make the units with this codec")
     rows = [row for name in summary["shards"] for row in read_jsonl(folder / name)]
     known = [row for row in rows if row["split"] in TRAINING]
     held_out = [row for row in rows if row["split"] == cfg.held_out]

@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from spirit_jax.codec_training.corpus import Corpus
 from spirit_jax.codec_training.recipes import StepsConfig
 from spirit_jax.config import CheckpointConfig, MeshConfig, to_dict
 from spirit_jax.errors import Halted, UserError
@@ -25,11 +26,12 @@ from spirit_jax.sharding import make_mesh, place_batch
 from spirit_jax.speech.stored_parts import arrays_by_name
 from spirit_jax.training.checkpointing import Checkpoints
 from spirit_jax.training.metrics import Writer
-from spirit_jax.training.run_folder import CHECKPOINTS, refuse_other
+from spirit_jax.training.run_folder import CHECKPOINTS, DATA, check_data, refuse_other
 from spirit_jax.training.step import TrainState, shardings_of
 from spirit_jax.training.stopping import Stop, stop_on_sigterm
 
 FREE = ("mesh.", "train.steps", "train.log_every", "train.evaluate_every", "checkpoint.")  # what may differ when a run goes on
+CORPUS = "corpus"  # the name of the rows in DATA
 FEED = "feed"  # the name of the batches' position in a checkpoint
 READERS = 2  # threads that read ahead
 AHEAD = 8  # batches read ahead
@@ -63,6 +65,11 @@ class Part(Protocol):
     @property
     def config(self) -> Any:
         """Its recipe, a `Config`."""
+        ...
+
+    @property
+    def corpus(self) -> Corpus:
+        """What it learns from."""
         ...
 
     def start(self) -> TrainState:
@@ -115,14 +122,18 @@ def check(config: Config, out: Path) -> Mesh:
 def train(part: Part, out: Path) -> int:
     """Trains to `train.steps` from the newest checkpoint in `out`, or from the start, and finishes; returns the step reached.
 
-    SIGTERM stops it after the step under way, with a checkpoint. UserErrors, as of `check`, before anything is written. A Halted if it diverges.
+    SIGTERM stops it after the step under way, with a checkpoint. UserErrors, as of `check` and `check_data`, before anything is written. A Halted
+    if it diverges.
     """
     config: Config = part.config
-    mesh = check(config, out)
+    mesh, learned = check(config, out), {CORPUS: part.corpus.fingerprint}
+    check_data(out, learned)
     print(part.describe(), flush=True)
     with Checkpoints(out / CHECKPOINTS, config.checkpoint) as checkpoints, stop_on_sigterm() as stop:
         start = checkpoints.latest or 0
         if jax.process_index() == 0:
+            if not start:
+                write_json(out / DATA, learned)
             write_json(out / "config.json", to_dict(config))
         return _Loop(part, out, mesh, checkpoints, start).run(stop)
 

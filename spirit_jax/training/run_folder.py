@@ -1,9 +1,12 @@
-"""A run's folder: config.json, vocabulary.json, tokenizer, codec/, metrics.jsonl, tensorboard/, checkpoints/STEP. It belongs to one configuration."""
+"""A run's folder: config.json, vocabulary.json, data.json, tokenizer, codec/, metrics.jsonl, tensorboard/, checkpoints/STEP.
+
+It belongs to one configuration and its data.
+"""
 
 import json
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from spirit_jax.config import RunConfig, Schedule, from_dict, to_dict
 from spirit_jax.errors import UserError
@@ -14,6 +17,7 @@ from spirit_jax.training.sources import Sources
 
 CHECKPOINTS = "checkpoints"
 CODEC = "codec"
+DATA = "data.json"  # fingerprints of the rows that are trained on, by their source's name
 FREE = ("mesh.", "train.log_every", "train.evaluate_every", "checkpoint.every_steps", "checkpoint.keep_last", "checkpoint.keep_every")
 
 
@@ -36,13 +40,26 @@ def check_owner(out: Path, config: RunConfig) -> None:
 
 
 def check_identity(out: Path, config: RunConfig, sources: Sources) -> None:
-    """Raises a UserError, naming both, if a run that is to be resumed learned another tokenizer's or encoder's ids than its sources have."""
+    """Raises a UserError, naming both, if a run that is to be resumed learned another tokenizer's or encoder's ids than its sources have, or
+    from other rows.
+    """
     pairs = [("tokenizer", TextTokenizer.load(out).fingerprint, sources.tokenizer.fingerprint)]
     if config.data.codec is not None:
         pairs.append(("speech encoder", *(read_identity(folder).fingerprint for folder in (out / CODEC, config.data.codec))))
     for what, there, ours in pairs:
         if there != ours:
-            raise UserError(what, ours, f"the run in {out} learned {there}", "bring that one back with its shards, or use another --out")
+            _refuse_learned(out, what, there, ours)
+    check_data(out, sources.fingerprints)
+
+
+def check_data(out: Path, fingerprints: dict[str, str]) -> None:
+    """Raises a UserError, naming both, if the run in the folder learned from other rows."""
+    if not has_steps(out) or not (out / DATA).is_file():  # runs begun by earlier versions have none
+        return
+    begun = read_json(out / DATA)
+    for name, ours in fingerprints.items():
+        if begun.get(name) != ours:
+            _refuse_learned(out, f"data {name}", begun.get(name), ours)
 
 
 def refuse_other(out: Path, config: Any, free: tuple[str, ...]) -> None:
@@ -74,7 +91,12 @@ def write_identity(out: Path, config: RunConfig, sources: Sources | None) -> Non
             with write_atomically(out / CODEC) as partial:
                 shutil.copytree(config.data.codec, partial)
         write_json(out / "vocabulary.json", sources.vocabulary.to_dict())
+        write_json(out / DATA, sources.fingerprints)
     write_json(out / "config.json", to_dict(config))
+
+
+def _refuse_learned(out: Path, what: str, there: str, ours: str) -> NoReturn:
+    raise UserError(what, ours, f"the run in {out} learned {there}", "bring that one back with its shards, or use another --out")
 
 
 def _flat(values: dict, prefix: str = "") -> dict[str, Any]:

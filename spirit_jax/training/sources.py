@@ -17,13 +17,14 @@ PROBED = 1000  # records looked at for one that gives a document
 
 @dataclasses.dataclass(frozen=True)
 class Sources:
-    """Everything that is read. train, validation: opened sources in the configuration's order."""
+    """Everything that is read. train, validation: opened sources in the configuration's order; fingerprints: of the shards of `train`, by name."""
 
     vocabulary: Vocabulary
     tokenizer: TextTokenizer
     arranger: Arranger
     train: tuple[Feed, ...]
     validation: tuple[Feed, ...]
+    fingerprints: dict[str, str] = dataclasses.field(default_factory=dict)
 
 
 def open_sources(config: DataConfig) -> Sources:
@@ -46,7 +47,8 @@ def open_sources(config: DataConfig) -> Sources:
     count = len(config.sources)
     for place, feed in enumerate(feeds):
         check_feed(feed, arranger, config.streams if place < count else 1)
-    return Sources(vocabulary, tokenizer, arranger, tuple(feeds[:count]), tuple(feeds[count:]))
+    fingerprints = {feed.name: split.fingerprint for feed, split in zip(feeds[:count], splits)}
+    return Sources(vocabulary, tokenizer, arranger, tuple(feeds[:count]), tuple(feeds[count:]), fingerprints)
 
 
 def check_feed(feed: Feed, arranger: Arranger, streams: int = 1) -> None:

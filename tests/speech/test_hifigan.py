@@ -72,10 +72,9 @@ def test_length_and_reach(kind):
     """A frame changes its own samples and those within reach, no others; an odd kernel excess gives one sample more."""
     cfg = dataclasses.replace(PLAIN, block_kind=kind, rate_kernels=(7, 4))
     generator = lively(cfg)
-    x_BTD = RNG.standard_normal((2, 60, 8)).astype(np.float32)
-    x_BTD[1] = x_BTD[0]
-    x_BTD[1, 30] += 1
-    wav_S, other_S = np.asarray(jax.jit(lambda x: generator(x, jnp.full(2, 60)))(x_BTD))
+    x_BTD = RNG.standard_normal((1, 60, 8)).astype(np.float32)
+    speak = jax.jit(lambda x: generator(x, jnp.full(1, 60)))
+    ((wav_S,), (other_S,)) = (np.asarray(speak(x)) for x in (x_BTD, x_BTD + (np.arange(60) == 30)[:, None]))  # alone, since rows round differently
     assert len(wav_S) == cfg.samples(60) == (60 * 4 + 1) * 2
     changed = np.flatnonzero(wav_S != other_S)
     assert changed.min() <= 30 * 8 <= changed.max()

@@ -108,9 +108,12 @@ def test_a_failure_that_would_come_again_or_that_no_launcher_awaits_is_not_hidde
         train_pretending(tmp_path, monkeypatch, JaxRuntimeError(f"{status}: it failed"), more)
 
 
-def test_a_resumed_run_with_another_tokenizer_or_encoder_is_refused(at, tmp_path, capsys):
+def test_a_resumed_run_with_another_tokenizer_encoder_or_other_rows_is_refused(at, tmp_path, capsys):
     assert train(at, tmp_path / "run") == 0
-    for part, other in (("tokenizer.model", at.other_tokenizer), ("codec/codec.json", at.other_codec / "codec.json")):
+    begun = json.loads((tmp_path / "run/data.json").read_text())
+    (tmp_path / "data.json").write_text(json.dumps({**begun, "2-text": begun["1-asr"]}))
+    others = {"tokenizer.model": at.other_tokenizer, "codec/codec.json": at.other_codec / "codec.json", "data.json": tmp_path / "data.json"}
+    for part, other in others.items():
         shutil.copytree(tmp_path / "run", tmp_path / "changed")
         shutil.copyfile(other, tmp_path / "changed" / part)
         capsys.readouterr()

@@ -14,7 +14,7 @@ def out(tmp_path):
 
 
 def test_a_folder_knows_its_run(out):
-    assert {path.name for path in out.iterdir()} == {"config.json", "vocabulary.json", "tokenizer.model"}
+    assert {path.name for path in out.iterdir()} == {"config.json", "vocabulary.json", "data.json", "tokenizer.model"}
     check_owner(out, make_config())
 
 
