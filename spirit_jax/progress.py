@@ -26,7 +26,7 @@ class Progress:
         live = sys.stderr.isatty()
         self.what, self.unit, self.start = what, unit, time.monotonic()
         self.bar = tqdm(total=total, desc=what, unit=unit, disable=not live, dynamic_ncols=True) if live else None
-        self.total, self.done, self.last, self.note = total, 0, self.start, ""
+        self.total, self.done, self.told, self.last, self.note = total, 0, 0, self.start, ""
 
     def __enter__(self) -> "Progress":
         return self
@@ -34,7 +34,7 @@ class Progress:
     def __exit__(self, *_: object) -> None:
         if self.bar is not None:
             self.bar.close()
-        elif self.done:
+        elif self.done != self.told:
             self._line()
 
     def advance(self, count: int = 1, note: str = "") -> None:
@@ -47,7 +47,7 @@ class Progress:
             self._line()
 
     def _line(self) -> None:
-        self.last = time.monotonic()
+        self.told, self.last = self.done, time.monotonic()
         spent = self.last - self.start
         rate = self.done / max(spent, 1e-9)
         left = f", {(self.total - self.done) / max(rate, 1e-9):.0f} s left" if self.total else ""
