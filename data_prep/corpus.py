@@ -90,11 +90,9 @@ def training_texts(rows: Iterable[dict]) -> Iterator[str]:
             yield " ".join(words)
 
 
-def _complete_row(row: object, path: Path, number: int) -> dict:
+def _complete_row(row: dict, path: Path, number: int) -> dict:
     """A row with every key and an absolute audio path."""
     where = f"{path} row {number}"
-    if not isinstance(row, dict):
-        raise UserError(where, str(row)[:40], "must be a JSON object", 'write {"id": ..., "audio": ..., "text": ...}')
     for key in ("audio", *TEXT_KEYS):
         if not isinstance(row.get(key), str | None):
             raise UserError(f"{where} {key}", row[key], "must be a string or null", "mend the row")

@@ -75,7 +75,7 @@ def write_jsonl(path: str | Path, rows: Iterable[dict]) -> int:
 
 
 def read_jsonl(path: str | Path) -> Iterator[dict]:
-    """Yields the objects of a JSON-lines file; a broken line is a UserError naming its number."""
+    """Yields the objects of a JSON-lines file; a broken line, or one that is no object, is a UserError naming its number."""
     with open(require_file(path, "JSON-lines file"), "rb") as file:
         for number, line in enumerate(file, 1):
             if not line.strip():
@@ -86,6 +86,8 @@ def read_jsonl(path: str | Path) -> Iterator[dict]:
                     json.dumps(value, ensure_ascii=False).encode()
             except (json.JSONDecodeError, UnicodeError) as error:
                 raise UserError(f"{path} line {number}", repr(line[:40]), f"must be JSON in UTF-8 ({error})", "mend the line") from error
+            if not isinstance(value, dict):
+                raise UserError(f"{path} line {number}", repr(line[:40]), f"must be a JSON object, not a {type(value).__name__}", "mend the line")
             yield value
 
 

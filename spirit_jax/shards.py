@@ -19,12 +19,11 @@ from spirit_jax.errors import UserError
 from spirit_jax.files import fingerprint, read_json, require_folder
 from spirit_jax.tokens.interleave import Record
 from spirit_jax.tokens.vocab import Vocabulary
-from spirit_jax.units import PITCH_RATE, STYLE_RATE, UNIT_RATE, SpeechTokens
+from spirit_jax.units import RATES, SpeechTokens
 
 DATASET = "spirit_tokens"
 FORMAT = 1
 SAMPLED = 16  # rows that a fingerprint reads
-RATES = {"units": UNIT_RATE, "pitch": PITCH_RATE, "style": STYLE_RATE}
 
 
 class Layout(enum.Enum):

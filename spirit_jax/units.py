@@ -11,6 +11,7 @@ UNIT_RATE = 25.0
 UNIT_TIME_RATE = 24.99  # units are merged with pitch and style at index / 24.99: observed in the published release
 PITCH_RATE = 12.5
 STYLE_RATE = 1.0
+RATES = {"units": UNIT_RATE, "pitch": PITCH_RATE, "style": STYLE_RATE}  # of the codes, not deduplicated
 MISSING_STYLES = (71, 68, 98)  # pitch without style: the published release picks one of these at random; we take the first, a choice
 
 

@@ -46,6 +46,9 @@ def test_jsonl_round_trip_and_broken_line(tmp_path):
     (tmp_path / "y.jsonl").write_text('{"a": 1}\n{oops\n')
     with pytest.raises(UserError, match="line 2"):
         list(files.read_jsonl(tmp_path / "y.jsonl"))
+    (tmp_path / "n.jsonl").write_text('{"a": 1}\n[1]\n')
+    with pytest.raises(UserError, match=r"line 2 .* must be a JSON object, not a list"):
+        list(files.read_jsonl(tmp_path / "n.jsonl"))
     (tmp_path / "z.jsonl").write_text('{"text": "\\u0416 \\ud83d\\ude00"}\n{"text": "half of \\ud83d"}\n')
     with pytest.raises(UserError, match="line 2"):
         list(files.read_jsonl(tmp_path / "z.jsonl"))

@@ -23,6 +23,7 @@ from spirit_jax.speech.codec import load_codec
 from spirit_jax.speech.pitch_vqvae import PitchVqVae, init_pitch_vqvae
 from spirit_jax.speech.speech_codec import SpeechCodec
 from spirit_jax.training.step import TrainState
+from spirit_jax.units import PITCH_RATE
 
 GROUP = 64  # recordings whose F0 is tracked together
 
@@ -35,6 +36,9 @@ class PitchPart:
         codec = load_codec(config.corpus.codec)
         if not isinstance(codec, SpeechCodec):
             raise UserError("corpus.codec", config.corpus.codec, "has pitch codes of its own", "use a codec of HuBERT units; train-units makes one")
+        if config.network.rate != PITCH_RATE:
+            rule = f"must be {PITCH_RATE}: token strings and shards count on it"
+            raise UserError("network's codes a second", config.network.rate, rule, "set encoder.stride ** encoder.downs to 16")
         self.codec = codec
         self.corpus = read_corpus(config.corpus, codec.fingerprint)
         self.tracks = self._track(self.corpus.train)

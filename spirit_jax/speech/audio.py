@@ -48,13 +48,18 @@ def load(path: str | Path, max_seconds: float | None = None, corpus: bool = Fals
 
 def check(wav: np.ndarray) -> None:
     """Raises BadAudio if mono 16 kHz samples [N] are not finite, shorter than 80 ms, silent or beyond 32-bit integers."""
-    if not np.isfinite(wav).all():
-        raise BadAudio("not_finite", f"{np.count_nonzero(~np.isfinite(wav))} of {len(wav)} samples are NaN or infinite")
+    check_numbers(wav)
     if len(wav) < MIN_SAMPLES:
         raise BadAudio("too_short", f"{len(wav)} samples at 16 kHz, the least is {MIN_SAMPLES}")
     if (peak := float(np.abs(wav).max())) < SILENCE_PEAK:
         raise BadAudio("silent", f"the loudest sample is {peak:.1e} of full scale")
-    if peak > LOUDEST:
+
+
+def check_numbers(wav: np.ndarray) -> None:
+    """Raises BadAudio if samples [N] are not finite or beyond 32-bit integers."""
+    if not np.isfinite(wav).all():
+        raise BadAudio("not_finite", f"{np.count_nonzero(~np.isfinite(wav))} of {len(wav)} samples are NaN or infinite")
+    if len(wav) and (peak := float(np.abs(wav).max())) > LOUDEST:
         raise BadAudio("too_loud", f"the loudest sample is {peak:.1e} times full scale")
 
 

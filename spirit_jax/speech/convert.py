@@ -18,10 +18,9 @@ from spirit_jax.speech.fcpe import load_fcpe
 from spirit_jax.speech.hifigan import read_generator
 from spirit_jax.speech.hubert import load_hubert
 from spirit_jax.speech.pitch_vqvae import load_pitch_vqvae
-from spirit_jax.speech.speech_codec import Parts, SpeechCodec, Variant
+from spirit_jax.speech.speech_codec import Parts, SpeechCodec, Variant, check_rates
 from spirit_jax.speech.style_encoder import load_style_encoder
 from spirit_jax.speech.unit_quantizers import load_quantizer
-from spirit_jax.units import UNIT_RATE
 
 TOKENIZER = "speech_tokenizer"
 HUBERT, HUBERT_FILE, QUANTIZER_FILE = "hubert_25hz", "mhubert_base_25hz.pt", "L11_quantizer_500.pt"
@@ -61,9 +60,7 @@ def run(args: argparse.Namespace) -> int:
     require_place(args.out, "codec folder", "codec.json")
     sources = find_sources(args.checkpoints, args.hubert, args.quantizer, args.layer)
     codec = SpeechCodec.assemble(read_parts(sources), Variant(args.variant) if args.variant else None)
-    if codec.rates["units"] != UNIT_RATE:
-        rule = f"must be {UNIT_RATE}: times, alignments and token strings count on it"
-        raise UserError("HuBERT frames a second", codec.rates["units"], rule, "use a HuBERT whose convolutions' strides multiply to 640")
+    check_rates(codec)
     codec.save(args.out)
     counts = f"{codec.unit_count} units, {codec.pitch_count} pitches, {codec.style_count} styles"
     print(f"{args.out}: {codec.variant.value}, {counts}, fingerprint {codec.fingerprint}")

@@ -55,6 +55,8 @@ class GeneratorConfig:
 
     def __post_init__(self):
         times = (*self.rates, *self.rate_kernels, *self.block_kernels, *(step for steps in self.block_dilations for step in steps))
+        if not self.rates or not self.block_kernels:
+            raise UserError("generator rates; block kernels", f"{self.rates}; {self.block_kernels}", "must be one at least", "mend its config.json")
         if not all(isinstance(size, int) and size > 0 for size in times):
             raise UserError("generator rates, kernels and dilations", times, "must be whole numbers from 1 on", "mend its config.json")
         if self.block_kind not in (1, 2):
@@ -67,6 +69,9 @@ class GeneratorConfig:
             raise UserError("generator rate kernels", self.rate_kernels, rule, "mend its config.json")
         if not all(taps % 2 for taps in self.block_kernels):
             raise UserError("generator block kernels", self.block_kernels, "must be odd, to keep a block's length", "mend its config.json")
+        if self.duration_width and self.duration_taps % 2 == 0:
+            rule = "must be odd, for a duration of each code"
+            raise UserError("generator var_pred_kernel_size", self.duration_taps, rule, "mend its config.json")
         if self.channels % 2 ** len(self.rates):
             raise UserError("generator channels", self.channels, f"must halve {len(self.rates)} times", "mend its config.json")
 

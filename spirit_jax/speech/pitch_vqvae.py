@@ -19,9 +19,11 @@ from spirit_jax.errors import UserError
 from spirit_jax.files import require_file, require_folder
 from spirit_jax.speech.convolution import TransposedConv, param
 from spirit_jax.speech.f0_contour import subtract_mean
+from spirit_jax.speech.pitch import HOP
 from spirit_jax.speech.rows import calls, lengths_of, stack
 from spirit_jax.speech.torch_files import Tensors, read_pickle, require_keys
 from spirit_jax.speech.weight_source import Drawn, Source, Stored, read_conv
+from spirit_jax.units import SAMPLE_RATE
 
 CONFIG, WEIGHTS = "config.yaml", "model.pt"
 F0_FEATURES = ("f0", "f0_interp", "norm_f0", "norm_f0_interp")
@@ -90,6 +92,11 @@ class PitchConfig:
         """F0 frames that one code stands for."""
         return self.encoder.stride**self.encoder.downs
 
+    @property
+    def rate(self) -> float:
+        """Codes a second."""
+        return SAMPLE_RATE / HOP / self.frames_per_code
+
     @classmethod
     def from_yaml(cls, values: Mapping[str, Any]) -> "PitchConfig":
         """Reads the content of a published config.yaml."""
@@ -136,11 +143,21 @@ class Encoder(nnx.Module):
         self.blocks = nnx.List(Residual(cfg, source, f"{name}.{i}.1") for i in range(cfg.downs))
         self.out = read_conv(source, f"{name}.{cfg.downs}", 3, cfg.inner_width, cfg.width)
 
+    def length(self, frames: int) -> int:
+        """Codes of that many frames: one for each `stride ** downs`, or, of an odd stride, one less where the last would be whole."""
+        for _ in self.downs:
+            frames = self._fewer(frames)
+        return max(0, frames)
+
+    def _fewer(self, frames: Any) -> Any:
+        """What one level leaves, of a number or an array of them."""
+        return (frames + 2 * (self.stride // 2) - 2 * self.stride) // self.stride + 1
+
     def __call__(self, x_BFC: jax.Array, count_B: jax.Array) -> jax.Array:
         """[B, N, D]; of row b the first count_B[b] frames exist."""
         for down, blocks in zip(self.downs, self.blocks):
             x_BFC = down(_keeper(count_B)(x_BFC), stride=self.stride, padding=self.stride // 2)
-            count_B = (count_B + 2 * (self.stride // 2) - 2 * self.stride) // self.stride + 1
+            count_B = self._fewer(count_B)
             x_BFC = blocks(x_BFC, _keeper(count_B))
         return self.out(_keeper(count_B)(x_BFC))
 
@@ -158,6 +175,12 @@ class Decoder(nnx.Module):
             kernel_IOK = source.kernel(f"{name}.{i}.1", (cfg.inner_width, width, taps))
             self.ups.append(TransposedConv(kernel_IOK.transpose(2, 0, 1), source.array(f"{name}.{i}.1.bias", (width,)), cfg.stride, cfg.stride // 2))
         self.out = read_conv(source, "decoder.out", 3, cfg.width, channels)
+
+    def length(self, codes: int) -> int:
+        """Frames of that many codes: `stride ** downs` for each, and more of an odd stride."""
+        for up in self.ups:
+            codes = up.length(codes)
+        return codes
 
     def __call__(self, x_BND: jax.Array, count_B: jax.Array) -> jax.Array:
         """[B, F, C]; of row b the first count_B[b] codes exist."""
@@ -213,22 +236,22 @@ def features(cfg: PitchConfig, f0_F: np.ndarray, vuv_F: np.ndarray, speaker_mean
 
 
 def encode_f0(model: PitchVqVae, f0: np.ndarray, vuv: np.ndarray, speaker_mean: float | None = None) -> np.ndarray:
-    """Codes, int32 [F // 16], of one utterance's F0 and voicing at 200 Hz; see `features` and `encode_batch`."""
+    """Codes, int32 [encoder.length(F)], in the published one F // 16, of one utterance's F0 and voicing; see `features` and `encode_batch`."""
     return encode_batch(model, [features(model.cfg, f0, vuv, speaker_mean)])[0]
 
 
 def encode_batch(model: PitchVqVae, features_FC: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """int32 [F // frames_per_code] for each array of features. Too few frames for a code give none."""
+    """int32 [encoder.length(F)] for each array of features. Too few frames for a code give none."""
     codes = [np.zeros(0, np.int32)] * len(features_FC)
     for size, count, indices in calls([len(x_FC) for x_FC in features_FC], FRAMES[0], _round_up):
         rows = [features_FC[i] for i in indices]
         for i, row_N in zip(indices, np.asarray(_encode(model, stack(rows, size, count), lengths_of(rows, count)))):
-            codes[i] = row_N[: len(features_FC[i]) // model.cfg.frames_per_code]
+            codes[i] = row_N[: model.encoder.length(len(features_FC[i]))]
     return codes
 
 
 def decode_f0(model: PitchVqVae, codes: np.ndarray) -> np.ndarray:
-    """The features that codes [N] stand for, float32 [N * frames_per_code, C], the channels in the order of `cfg.features`."""
+    """The features that codes [N] stand for, float32 [decoder.length(N), C], the channels in the order of `cfg.features`."""
     codes = np.asarray(codes, np.int32)
     if codes.ndim != 1 or np.any((codes < 0) | (codes >= model.cfg.codes)):
         raise UserError(
@@ -237,7 +260,7 @@ def decode_f0(model: PitchVqVae, codes: np.ndarray) -> np.ndarray:
     if not len(codes):
         return np.zeros((0, len(model.cfg.features)), np.float32)
     ((size, count, _),) = calls([len(codes)], SHORTEST)
-    return np.asarray(_decode(model, stack([codes], size, count), lengths_of([codes], count)))[0, : len(codes) * model.cfg.frames_per_code]
+    return np.asarray(_decode(model, stack([codes], size, count), lengths_of([codes], count)))[0, : model.decoder.length(len(codes))]
 
 
 @jax.jit

@@ -6,6 +6,7 @@ A folder: codec.json, and weights/NAME for each of its parts, written once by `c
 import dataclasses
 import enum
 import functools
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, overload
@@ -17,21 +18,22 @@ from spirit_jax.errors import UserError
 from spirit_jax.files import fingerprint, read_json, require_place, write_atomically, write_json
 from spirit_jax.speech import fcpe as fcpe_tracker
 from spirit_jax.speech import pieces, pitch_vqvae
-from spirit_jax.speech.audio import BadAudio
+from spirit_jax.speech.audio import check_numbers
 from spirit_jax.speech.codes import Codes, read_codes
 from spirit_jax.speech.f0_contour import interpolate
 from spirit_jax.speech.hifigan import Generator, for_cpu
 from spirit_jax.speech.hubert import Hubert, extract_features
-from spirit_jax.speech.pitch import HOP, track_f0
+from spirit_jax.speech.pitch import track_f0
 from spirit_jax.speech.pitch_vqvae import PitchVqVae
 from spirit_jax.speech.stored_parts import load_part, part_fingerprint, save_part
 from spirit_jax.speech.style_encoder import StyleEncoder, encode_style
 from spirit_jax.speech.synthesis import Utterance, generate, voice_of
 from spirit_jax.speech.unit_quantizers import UnitQuantizer, fill_blanks
 from spirit_jax.speech.wav2vec2_rows import mix_down
-from spirit_jax.units import MISSING_STYLES, SAMPLE_RATE, STYLE_RATE, SpeechTokens, SpokenUnits
+from spirit_jax.units import MISSING_STYLES, RATES, SAMPLE_RATE, SpeechTokens, SpokenUnits
 
 WEIGHTS = "weights"
+ENCODERS = {"units": "HuBERT", "pitch": "pitch VQ-VAE", "style": "style encoder"}  # by what they give
 LEVEL_HZ, LEVEL_CODES = 120.0, 9  # a level pitch for speech that says none: the middle of so many codes; a choice
 
 
@@ -74,8 +76,8 @@ class Parts:
             raise UserError(name, "with pitch or style", "must have an embedding of units alone", "use it as the expressive vocoder")
         if cfg.sample_rate != SAMPLE_RATE:
             raise UserError(f"{name} sampling_rate", cfg.sample_rate, f"must be {SAMPLE_RATE}", "use a vocoder for 16 kHz")
-        if not self.quantizer.unit_count - 1 <= cfg.units <= self.quantizer.unit_count:
-            rule = f"must be those of the quantizer, {self.quantizer.unit_count}, or all but its blank"
+        if not self.quantizer.spoken_count <= cfg.units <= self.quantizer.unit_count:
+            rule = f"must be those of the quantizer, {self.quantizer.unit_count}; a linear one's blank may be left out"
             raise UserError(f"{name} units", cfg.units, rule, "use the vocoder and the quantizer of one set")
         coded = {"pitches": self.pitch.cfg.codes if self.pitch else 0, "styles": self.style.style_count if self.style else 0}
         for stream, count in coded.items():
@@ -143,7 +145,7 @@ class SpeechCodec:
         units = {"units": self.parts.hubert.frame_rate}
         if self.variant is Variant.BASE:
             return units
-        return {**units, "pitch": SAMPLE_RATE / HOP / self._pitch.cfg.frames_per_code, "style": STYLE_RATE}
+        return {**units, "pitch": self._pitch.cfg.rate, "style": self._style.rate}
 
     @overload
     def encode(self, wavs: np.ndarray) -> SpeechTokens: ...
@@ -157,12 +159,11 @@ class SpeechCodec:
         """Codes, not deduplicated, of 16 kHz wavs, float [S] or [C, S] whose channels are averaged; the same for a wav alone and among others.
 
         A wav over 100 s is encoded in pieces of 100 s, a last one under 1280 samples dropped [B]; a wav under 1280 samples has no codes. BadAudio
-        for samples that are not finite.
+        for samples that are not finite, or beyond 32-bit integers.
         """
         mono = [mix_down(wav) for wav in wavs]
         for wav in mono:
-            if not np.isfinite(wav).all():
-                raise BadAudio("not_finite", f"{np.count_nonzero(~np.isfinite(wav))} of {len(wav)} samples are NaN or infinite")
+            check_numbers(wav)
         cuts, owners = pieces.cut(mono)
         encoded = [speech for group in pieces.groups(cuts) for speech in self._encode_group(group)]
         return pieces.join(encoded, owners, len(mono), self.variant is Variant.EXPRESSIVE)
@@ -170,12 +171,14 @@ class SpeechCodec:
     def decode(self, speech: Codes, speaker: int | None = None, style: int | None = None) -> np.ndarray:
         """The vocoder's sound, float32 [samples] at 16 kHz. speaker, style: of its voices and manners (2 and 8 where it has them [B]).
 
-        Each spoken unit, and each of a token string, lasts what the vocoder predicts. So does each unit of an utterance, repeated ones too, if the
-        vocoder hears nothing but units [B]: that is slower than what was encoded. With pitch and style each lasts one frame. Pitch that isn't said is
-        level, style that isn't said is 71. A vocoder without pitch and style embeddings leaves those codes out. UserError for codes out of range,
-        and where the codec has no vocoder.
+        Each spoken unit, and each of a token string, lasts what the vocoder predicts, or one frame if it can't. So does each unit of an utterance,
+        repeated ones too, if the vocoder hears nothing but units [B]: that is slower than what was encoded. With pitch and style each lasts one
+        frame. Pitch that isn't said is level, style that isn't said is 71. A vocoder without pitch and style embeddings leaves those codes out.
+        UserError for codes out of range, and where the codec has no vocoder.
         """
         speech = read_codes(speech, self.unit_count, self.pitch_count, self.style_count)
+        if isinstance(speech, SpokenUnits) and self._vocoder.duration is None:
+            speech = speech.last(np.ones(len(speech.units), int))
         units = self._speakable(speech.units)
         if not len(units):
             return np.zeros(len(speech.units) * self._vocoder.cfg.hop, np.float32)
@@ -251,6 +254,25 @@ class SpeechCodec:
     def _style(self) -> StyleEncoder:
         assert self.parts.style is not None, "an expressive codec has it"
         return self.parts.style
+
+
+def check_rates(codec: SpeechCodec) -> None:
+    """UserError for a codec whose codes come at other rates than a language model's, and for vocoders that make another time of them."""
+    for name, rate in codec.rates.items():
+        if rate != RATES[name]:
+            rule, fix = f"must be {RATES[name]}: times, alignments and token strings count on it", "use a network of that rate"
+            raise UserError(f"{ENCODERS[name]} codes a second", rate, rule, fix)
+    for part in ("vocoder_base", "vocoder_expressive"):
+        if (generator := getattr(codec.parts, part)) is None:
+            continue
+        cfg = generator.cfg
+        hops = [("upsample_rates' product", math.prod(cfg.rates), "units"), ("code_hop_size", cfg.hop, "units")]
+        hops += [("f0_hop_size", cfg.pitch_hop, "pitch")] if cfg.pitches else []
+        hops += [("style_hop_size", cfg.style_hop, "style")] if cfg.styles else []
+        for name, samples, stream in hops:
+            if samples != SAMPLE_RATE / RATES[stream]:
+                rule = f"must be {SAMPLE_RATE / RATES[stream]:.0f}, as {stream} are encoded"
+                raise UserError(f"{part} {name}", samples, rule, "use the vocoder of one set with the encoders, or leave it out")
 
 
 def _usual_style(count: int) -> int:

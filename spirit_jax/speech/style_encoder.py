@@ -18,6 +18,7 @@ from spirit_jax.speech.wav2vec2_config import Wav2Vec2Config
 from spirit_jax.speech.wav2vec2_files import canonical, config_from_hf, load_encoder
 from spirit_jax.speech.wav2vec2_rows import HF_EPS, encode, map_blocks, mix_down, normalize
 from spirit_jax.speech.weight_source import Source, Stored
+from spirit_jax.units import SAMPLE_RATE
 
 FRAMES_PER_CODE = 50  # a second of 50 Hz frames
 BLOCK = 32  # codes a call
@@ -46,6 +47,11 @@ class StyleEncoder(nnx.Module):
     def style_count(self) -> int:
         """Codes that it can give."""
         return self.head.classifier.bias_O.shape[0]
+
+    @property
+    def rate(self) -> float:
+        """Codes a second."""
+        return SAMPLE_RATE / self.encoder.cfg.hop / FRAMES_PER_CODE
 
 
 def load_style_encoder(folder: str | Path) -> StyleEncoder:

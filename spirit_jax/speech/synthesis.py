@@ -75,10 +75,13 @@ def parse_codes(codes: Codes, what: str) -> np.ndarray:
     """Codes as int32 [N]."""
     values = codes.split() if isinstance(codes, str) else codes
     try:
-        return np.array([int(code) for code in values], np.int32)
-    except (TypeError, ValueError) as error:
+        whole = [int(code) for code in values]
+        if any(not isinstance(code, str) and code != number for code, number in zip(values, whole)):
+            raise ValueError
+        return np.array(whole, np.int32)
+    except (TypeError, ValueError, OverflowError) as error:
         raise UserError(
-            what, codes, "must be whole numbers, in a list or in a string between spaces", "pass codes such as [3, 4] or '3 4'"
+            what, codes, "must be whole numbers of 32 bits, in a list or in a string between spaces", "pass codes such as [3, 4] or '3 4'"
         ) from error
 
 
@@ -97,6 +100,8 @@ def _check(cfg: GeneratorConfig, utterance: Utterance, deduplicate: bool) -> dic
             raise UserError(CALLED[name], given, rule, "pass the codes that belong to this checkpoint")
         if given is not None:
             codes[name] = parse_codes(given, CALLED[name])
+            if not len(codes[name]):
+                raise UserError(CALLED[name], "none", "must be one at least", "pass the streams of one utterance")
     for name, values in codes.items():
         if len(unknown := values[(values < 0) | (values >= cfg.tables[name])]):
             raise UserError(CALLED[name], int(unknown[0]), f"must be 0 to {cfg.tables[name] - 1}", "use this checkpoint's codes")
@@ -158,11 +163,14 @@ def _speak_all(generator: Generator, streams: list[dict[str, np.ndarray]]) -> li
 
 
 def _pieces(frames: int, reach: int) -> Iterator[tuple[int, int, slice]]:
-    """Stretches (first, last) of at most `LONGEST` frames to speak, with the frames to keep of each; together they cover all."""
-    if frames <= LONGEST:
+    """Stretches (first, last) of at most `LONGEST` frames to speak, with the frames to keep of each; together they cover all. They are longer
+    where more than half of them would be there for `reach` alone.
+    """
+    longest = max(LONGEST, 4 * reach)
+    if frames <= longest:
         yield 0, frames, slice(0, frames)
         return
-    step = LONGEST - 2 * reach
+    step = longest - 2 * reach
     for begin in range(0, frames, step):
         end = min(frames, begin + step)
         yield max(0, begin - reach), min(frames, end + reach), slice(begin, end)

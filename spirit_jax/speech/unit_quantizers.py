@@ -38,6 +38,11 @@ class LinearQuantizer(nnx.Module):
         return self.biases[-1].shape[0]
 
     @property
+    def spoken_count(self) -> int:
+        """Those that a sound belongs to: all but the blank."""
+        return self.unit_count - 1
+
+    @property
     def width(self) -> int:
         """Width of the features that it takes."""
         return self.kernels[0].shape[0]
@@ -52,7 +57,7 @@ class LinearQuantizer(nnx.Module):
     def quantize(self, features: Sequence[np.ndarray]) -> list[np.ndarray]:
         """Units, int32 [T], of each utterance's features [T, D], its blanks filled. No utterance sees another."""
         codes = map_blocks(lambda x_TD: _classify(self, x_TD), features, BLOCK)
-        return [fill_blanks(codes_T, self.unit_count - 1) for codes_T in codes]
+        return [fill_blanks(codes_T, self.spoken_count) for codes_T in codes]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,6 +70,11 @@ class KmeansQuantizer:
     def unit_count(self) -> int:
         """Codes that it can give."""
         return len(self.centers_VD)
+
+    @property
+    def spoken_count(self) -> int:
+        """All: there is no blank."""
+        return self.unit_count
 
     @property
     def width(self) -> int:

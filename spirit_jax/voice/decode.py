@@ -55,7 +55,12 @@ def run(args: argparse.Namespace) -> int:
 def _read_row(row: dict, path: str) -> tuple[str, SpeechTokens]:
     """The stem of the recording's name, and its codes."""
     try:
-        return Path(row["audio"]).stem, SpeechTokens(row["units"], row.get("pitch"), row.get("style"))
+        stem = Path(row["audio"]).stem
+        if stem.strip(".") == "" or "\0" in stem:
+            raise ValueError("no file can be named so")
+        if row["units"] is None:
+            raise TypeError("units are null")
+        return stem, SpeechTokens(row["units"], row.get("pitch"), row.get("style"))
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"{path} line", str(row)[:60], f"must hold audio and units ({error})", "pass what `encode` printed") from error
 

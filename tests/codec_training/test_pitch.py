@@ -54,6 +54,15 @@ def test_a_codec_with_its_own_pitch_is_refused(embedded_corpus):
         PitchPart(recipe(*embedded_corpus, 1))
 
 
+def test_a_network_of_another_rate_is_refused(tmp_path):
+    codec = SpeechCodec.assemble(dataclasses.replace(tiny_parts(), pitch=None), Variant.BASE)
+    codec.save(tmp_path / "codec")
+    stack = dataclasses.replace(STACK, downs=3)
+    cfg = recipe("units", tmp_path / "codec", 1)
+    with pytest.raises(UserError, match=r"codes a second = 25.0: must be 12.5"):
+        PitchPart(dataclasses.replace(cfg, network=dataclasses.replace(cfg.network, encoder=stack, decoder=stack)))
+
+
 def test_the_codebook_is_the_moving_mean_and_dead_codes_begin_anew():
     cfg = recipe("units", "codec", 1)
     vectors = jnp.array([[1.0, 0.0], [3.0, 0.0], [0.0, 8.0], [0.0, 8.0]])

@@ -105,7 +105,7 @@ BAD_ROWS = [
 @pytest.mark.parametrize(("row", "told"), BAD_ROWS)
 def test_a_bad_row_is_told_by_its_number(tmp_path, row, told):
     path = put_manifest(tmp_path / "m.jsonl", {"id": "good", "text": "x"}, row)
-    with pytest.raises(UserError, match="row 2") as error:
+    with pytest.raises(UserError, match=r"(row|line) 2") as error:
         read_manifest(path)
     assert told in str(error.value)
 

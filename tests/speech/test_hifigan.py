@@ -59,6 +59,11 @@ def test_config_reads_what_is_published():
         GeneratorConfig.from_json({key: value for key, value in values.items() if key != "upsample_rates"})
     with pytest.raises(UserError, match="resblock"):
         GeneratorConfig.from_json(values | {"resblock": "3"})
+    for wrong in ({"upsample_rates": [], "upsample_kernel_sizes": []}, {"resblock_kernel_sizes": [], "resblock_dilation_sizes": []}):
+        with pytest.raises(UserError, match="one at least"):
+            GeneratorConfig.from_json(values | wrong)
+    with pytest.raises(UserError, match="var_pred_kernel_size = 4: must be odd"):
+        GeneratorConfig.from_json(values | {"dur_predictor_params": values["dur_predictor_params"] | {"var_pred_kernel_size": 4}})
     for wrong in ({"upsample_rates": None}, {"upsample_rates": "42"}, {"upsample_initial_channel": "48"}, {"dur_predictor_params": 3}):
         with pytest.raises(UserError, match=r"config\.json"):
             GeneratorConfig.from_json(values | wrong)
@@ -118,6 +123,8 @@ def test_a_long_utterance_is_spoken_in_pieces(plain, monkeypatch):
     whole = generate(plain, utterance)
     monkeypatch.setattr(synthesis, "LONGEST", 64)
     np.testing.assert_allclose(generate(plain, utterance), whole, atol=1e-6)
+    monkeypatch.setattr(synthesis, "LONGEST", 2 * plain.cfg.reach)
+    np.testing.assert_allclose(generate(plain, utterance), whole, atol=1e-6)
 
 
 def test_durations(plain):
@@ -150,6 +157,9 @@ def test_durations_round_halves_to_even(plain, monkeypatch, log_duration, frames
         (Utterance([1], style_id=0), False, "style id"),
         (Utterance([1], pitch=[1]), False, "pitch codes"),
         (Utterance("one two"), False, "whole numbers"),
+        (Utterance([1.7]), False, "whole numbers"),
+        (Utterance([2**40]), False, "whole numbers"),
+        (Utterance([float("inf")]), False, "whole numbers"),
     ],
 )
 def test_codes_that_do_not_fit(plain, utterance, predict_durations, says):
@@ -165,6 +175,8 @@ def test_streams_fit_to_within_one_code(expressive, pitches, fits):
         return
     with pytest.raises(UserError, match="within 1 code"):
         generate(expressive, utterance)
+    with pytest.raises(UserError, match="pitch codes = none"):
+        generate(expressive, Utterance([1], [], [0]))
 
 
 def test_each_piece_of_long_audio_may_end_with_a_part_of_a_code():
@@ -185,7 +197,7 @@ def test_predicted_durations_need_a_code_for_each_unit(expressive):
 
 
 def test_parse_codes():
-    for codes in ("1 2", [1, 2], ["1", "2"], np.array([1, 2])):
+    for codes in ("1 2", [1, 2], ["1", "2"], np.array([1, 2]), [1.0, np.int64(2)]):
         assert parse_codes(codes, "codes").tolist() == [1, 2]
 
 

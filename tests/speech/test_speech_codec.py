@@ -9,12 +9,17 @@ from spirit_jax.speech import pieces
 from spirit_jax.speech.audio import BadAudio
 from spirit_jax.speech.codec import load_codec
 from spirit_jax.speech.hifigan import Generator
-from spirit_jax.speech.speech_codec import Parts, SpeechCodec, Variant
+from spirit_jax.speech.pitch_vqvae import PitchVqVae
+from spirit_jax.speech.speech_codec import Parts, SpeechCodec, Variant, check_rates
+from spirit_jax.speech.style_encoder import StyleEncoder
 from spirit_jax.speech.synthesis import predict
+from spirit_jax.speech.unit_quantizers import KmeansQuantizer
+from spirit_jax.speech.wav2vec2 import Wav2Vec2
+from spirit_jax.speech.wav2vec2_config import ConvShape
 from spirit_jax.units import SpeechTokens, SpokenUnits
 from tests.speech.encoders import Varied
 from tests.speech.synthetic import babble
-from tests.speech.tiny_codec import MANNERS, PITCHES, SPEAKERS, STYLES, UNITS, VOCODER, tiny_codec, tiny_parts
+from tests.speech.tiny_codec import AT_50_HZ, MANNERS, PITCH, PITCHES, SPEAKERS, STYLES, UNITS, VOCODER, tiny_codec, tiny_parts
 
 
 def streams(speech):
@@ -61,8 +66,9 @@ def test_short_silent_and_broken_sounds():
     silence, sound = tiny_codec().encode([np.zeros(16_000, np.float32), babble(1.0, seed=1)[0]])
     assert len(silence.units) == len(sound.units)
     assert len(silence.pitch) == len(sound.pitch) > 0
-    with pytest.raises(BadAudio, match="not_finite: 1 of"):
-        tiny_codec().encode(np.array([np.nan] + [0.1] * 1999, np.float32))
+    for sample, says in ((np.nan, "not_finite: 1 of"), (1e19, "too_loud")):
+        with pytest.raises(BadAudio, match=says):
+            tiny_codec().encode(np.array([sample] + [0.1] * 1999, np.float32))
 
 
 def test_two_channels_are_averaged():
@@ -176,6 +182,51 @@ def test_parts_that_do_not_belong_together():
             dataclasses.replace(parts, **changes)
     with pytest.raises(UserError, match="variant = expressive"):
         SpeechCodec.assemble(Parts(parts.hubert, parts.quantizer), Variant.EXPRESSIVE)
+
+
+def test_k_means_has_no_blank_that_a_vocoder_could_leave_out():
+    parts, width = tiny_parts(), tiny_parts().quantizer.width
+    dataclasses.replace(parts, quantizer=KmeansQuantizer(np.zeros((UNITS, width), np.float32)))
+    with pytest.raises(UserError, match=f"vocoder_base units = {UNITS}"):
+        dataclasses.replace(parts, quantizer=KmeansQuantizer(np.zeros((UNITS + 1, width), np.float32)))
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"rates": (20, 16)}, "upsample_rates' product = 320: must be 640"),
+        ({"hop": 320}, "code_hop_size = 320: must be 640"),
+        ({"pitch_hop": 640}, "f0_hop_size = 640: must be 1280"),
+        ({"style_hop": 320}, "style_hop_size = 320: must be 16000"),
+    ],
+)
+def test_a_vocoder_of_other_times_is_told(changes, says):
+    check_rates(tiny_codec())
+    vocoder = Generator(dataclasses.replace(tiny_parts().vocoder_expressive.cfg, **changes), Varied(5))
+    with pytest.raises(UserError, match=f"vocoder_expressive {says}"):
+        check_rates(SpeechCodec.assemble(dataclasses.replace(tiny_parts(), vocoder_expressive=vocoder)))
+
+
+def test_encoders_of_other_rates_are_told():
+    stack = dataclasses.replace(PITCH.encoder, downs=3)
+    pitch = PitchVqVae(dataclasses.replace(PITCH, encoder=stack, decoder=stack), Varied(1))
+    slow = dataclasses.replace(AT_50_HZ, convs=(*AT_50_HZ.convs[:2], ConvShape(6, 4, 4)))
+    style = StyleEncoder(Wav2Vec2(Varied(2), slow), tiny_parts().style.head)
+    for part, says in (({"pitch": pitch}, "pitch VQ-VAE codes a second = 25.0"), ({"style": style}, "style encoder codes a second = 0.5")):
+        with pytest.raises(UserError, match=says):
+            check_rates(SpeechCodec.assemble(dataclasses.replace(tiny_parts(), **part)))
+
+
+def test_without_a_duration_predictor_a_spoken_unit_lasts_a_frame():
+    vocoders = {f"vocoder_{variant.value}": getattr(tiny_parts(), f"vocoder_{variant.value}") for variant in Variant}
+    mute = {name: Generator(dataclasses.replace(vocoder.cfg, duration_width=0), Varied(5)) for name, vocoder in vocoders.items()}
+    units = np.array([3, 7, 7, 2, 5])
+    for variant in Variant:
+        codec = SpeechCodec.assemble(dataclasses.replace(tiny_parts(), **mute), variant)
+        np.testing.assert_array_equal(codec.decode(SpokenUnits(units)), codec.decode(SpeechTokens(units)))
+        assert len(codec.decode("[Hu3][Hu7]")) == 2 * 640
+    pitch, style = np.array([1, 1, 4, 4, 2]), np.full(5, 2)
+    np.testing.assert_array_equal(codec.decode(SpokenUnits(units, pitch, style)), codec.decode(SpeechTokens(units, pitch[::2], style[:1])))
 
 
 def test_a_folder_of_other_things_is_left_alone(tmp_path):

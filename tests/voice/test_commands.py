@@ -70,6 +70,10 @@ def test_resynthesize(room, tmp_path, monkeypatch, capsys):
         (["--tokens", "hello"], "no units"),
         (["--tokens", "[Hu3]", "--speaker", "7"], "speaker = 7"),
         (["CODES"], "audio and units"),
+        (["NUMBER"], "line 1 = b'5': must be a JSON object"),
+        (["NULL"], "units are null"),
+        (["NAMELESS"], "no file can be named so"),
+        (["NUL"], "no file can be named so"),
         (["ERRORS"], "need at least one"),
         (["--tokens", "[Hu3] and text"], "begin with [Text]"),
         (["--tokens", "[Hu3]", "--style", "1"], "style id = 1"),
@@ -78,7 +82,11 @@ def test_resynthesize(room, tmp_path, monkeypatch, capsys):
 def test_mistakes_write_nothing(room, tmp_path, monkeypatch, capsys, words, says):
     (tmp_path / "codes.jsonl").write_text('{"audio": "a.wav"}\n')
     (tmp_path / "errors.jsonl").write_text('{"audio": "a.wav", "error": "empty", "detail": ""}\n')
-    places = {"CODES": "codes.jsonl", "ERRORS": "errors.jsonl"}
+    (tmp_path / "number.jsonl").write_text("5")
+    (tmp_path / "null.jsonl").write_text('{"audio": "a.wav", "units": null}')
+    (tmp_path / "nameless.jsonl").write_text('{"audio": "..", "units": [1]}')
+    (tmp_path / "nul.jsonl").write_text('{"audio": "a\\u0000b", "units": [1]}')
+    places = {name: f"{name.lower()}.jsonl" for name in ("CODES", "ERRORS", "NUMBER", "NULL", "NAMELESS", "NUL")}
     words = [str(tmp_path / places[word]) if word in places else word for word in words]
     code, _, err = command(monkeypatch, capsys, "decode", *words, "--codec", room / "codec", "--out", tmp_path / "out")
     assert code == 2
