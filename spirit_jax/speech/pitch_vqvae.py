@@ -144,7 +144,7 @@ class Encoder(nnx.Module):
         self.out = read_conv(source, f"{name}.{cfg.downs}", 3, cfg.inner_width, cfg.width)
 
     def length(self, frames: int) -> int:
-        """Codes of that many frames: one for each `stride ** downs`, or, of an odd stride, one less where the last would be whole."""
+        """Codes of that many frames: one for each `stride ** downs`, of an odd one a code less where they divide evenly."""
         for _ in self.downs:
             frames = self._fewer(frames)
         return max(0, frames)

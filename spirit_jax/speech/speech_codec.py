@@ -271,7 +271,7 @@ def check_rates(codec: SpeechCodec) -> None:
         hops += [("style_hop_size", cfg.style_hop, "style")] if cfg.styles else []
         for name, samples, stream in hops:
             if samples != SAMPLE_RATE / RATES[stream]:
-                rule = f"must be {SAMPLE_RATE / RATES[stream]:.0f}, as {stream} are encoded"
+                rule = f"must be {SAMPLE_RATE / RATES[stream]:.0f}, what a code of {stream} stands for"
                 raise UserError(f"{part} {name}", samples, rule, "use the vocoder of one set with the encoders, or leave it out")
 
 

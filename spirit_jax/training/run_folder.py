@@ -96,7 +96,7 @@ def write_identity(out: Path, config: RunConfig, sources: Sources | None) -> Non
 
 
 def _refuse_learned(out: Path, what: str, there: str, ours: str) -> NoReturn:
-    raise UserError(what, ours, f"the run in {out} learned {there}", "bring that one back with its shards, or use another --out")
+    raise UserError(what, ours, f"the run in {out} learned {there}", "bring back what it began with, or use another --out")
 
 
 def _flat(values: dict, prefix: str = "") -> dict[str, Any]:
