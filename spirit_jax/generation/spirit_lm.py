@@ -1,6 +1,7 @@
 """Speech and model meet here: prompts of text and sound in, text and sound out, from a checkpoint alone."""
 
 import dataclasses
+import sys
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -42,12 +43,15 @@ class Output:
 
 @dataclasses.dataclass(frozen=True)
 class SpiritLM:
-    """A loaded model. `ends`: it was trained with EOS and may end speech with it; the published models can't."""
+    """A loaded model. `ends`: it was trained with EOS and may end speech with it; the published models can't. `row_length`: tokens of the rows that
+    it was trained on.
+    """
 
     llama: Llama
     format: PromptFormat
     codec_path: Path | None
     ends: bool
+    row_length: int
 
     @classmethod
     def load(cls, checkpoint: str | Path) -> "SpiritLM":
@@ -57,7 +61,8 @@ class SpiritLM:
             raise UserError("checkpoint tokenizer", checkpoint, "the folder has no tokenizer", "put tokenizer.model or tokenizer.json into it")
         tokenizer = TextTokenizer.load(loaded.tokenizer_path)
         data = loaded.data
-        return cls(loaded.llama, PromptFormat(loaded.vocabulary, tokenizer, data.asr_marker, data.tts_marker), loaded.codec_path, data.append_eos)
+        form = PromptFormat(loaded.vocabulary, tokenizer, data.asr_marker, data.tts_marker)
+        return cls(loaded.llama, form, loaded.codec_path, data.append_eos, data.sequence_length)
 
     @property
     def vocabulary(self) -> Vocabulary:
@@ -100,10 +105,14 @@ class SpiritLM:
         TRANSCRIBE and SPEAK decide the output's modality themselves.
 
         Defaults: the paper's temperature and top-p to continue, greedy to transcribe and to speak (a choice, measured: fewer wrong words);
-        its numbers of new tokens, but up to the prompt's length for a transcript.
+        its numbers of new tokens, but up to the prompt's length for a transcript. A prompt longer than the rows of training gives a warning.
         """
         output = {Task.TRANSCRIBE: Modality.TEXT, Task.SPEAK: Modality.SPEECH}.get(task, output)
         ids = [self.format.encode(prompt, task, output) for prompt in prompts]
+        for number, part in enumerate(ids):
+            if len(part) > self.row_length:
+                says = f"prompt {number} has {len(part):,} tokens, more than the rows that the model was trained on, {self.row_length:,}"
+                print(f"warning: {says}; expect little sense", file=sys.stderr)
         if max_new_tokens is None:
             max_new_tokens = max((_budget(prompt, part, task, output) for prompt, part in zip(prompts, ids)), default=1)
         if sampling is None:

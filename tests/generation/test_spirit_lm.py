@@ -100,7 +100,7 @@ def test_sound_is_heard_and_what_is_none_is_refused(tmp_path):
 def test_without_a_codec_speech_is_refused():
     lm = tiny_lm()
     with pytest.raises(UserError, match="no codec"):
-        _ = SpiritLM(lm.llama, lm.format, None, True).codec
+        _ = SpiritLM(lm.llama, lm.format, None, True, 64).codec
 
 
 def command(monkeypatch, capsys, *words):
@@ -123,6 +123,13 @@ def test_the_command_prints_a_line_a_prompt_and_writes_speech(monkeypatch, capsy
         wav, rate = soundfile.read(line["audio"][0])
         assert rate == 16_000
         assert len(wav) == 640 * line["tokens"]
+
+
+def test_a_prompt_longer_than_the_rows_of_training_gives_a_warning(capsys):
+    lm = tiny_lm()
+    lm.generate([["the fox"], [SpeechTokens(np.arange(70) % 3)]], max_new_tokens=1)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("warning: prompt 1 has 73 tokens, more than the rows that the model was trained on, 64")
 
 
 def test_the_command_transcribes_greedily(monkeypatch, capsys, tmp_path):

@@ -89,6 +89,6 @@ def tiny_lm(expressive: bool = False, ends: bool = True) -> SpiritLM:
         dtype=Dtype.FLOAT32,
         remat=Remat.NONE,
     )
-    lm = SpiritLM(random_llama(cfg, 0.1), prompt_format(expressive), None, ends)
+    lm = SpiritLM(random_llama(cfg, 0.1), prompt_format(expressive), None, ends, 64)
     lm.__dict__["codec"] = Tones()
     return lm
