@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Trains, writes a codec of these units, and prints the held-out distance to the training mean, to the first centres and to the last."""
-    if args.units < 2 or args.max_hours <= 0:
+    if args.units < 2 or not args.max_hours > 0:
         raise UserError("--units, --max-hours", (args.units, args.max_hours), "need at least 2 codes and some audio", "for example --units 500")
     require_place(args.out, "--out", "codec.json")
     train, held_out = split(read_corpus(args.audio))

@@ -4,6 +4,7 @@ Legend: S samples.
 """
 
 import dataclasses
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,7 @@ class Recording:
         try:
             wav_S = audio.load(self.path)
         except audio.BadAudio as error:
-            raise UserError("recording", self.path, str(error), "bring it back, or make the units again") from error
+            raise UserError("recording", self.path, str(error), "bring it back, or make the units again and begin a new run") from error
         return at_level(wav_S)
 
 
@@ -76,10 +77,11 @@ def at_level(wav_S: np.ndarray) -> np.ndarray:
     return (wav_S * min(gain, PEAK / max(np.abs(wav_S).max(), 1e-12))).astype(np.float32)
 
 
-def read_corpus(cfg: CorpusConfig, made_with: str) -> Corpus:
-    """The rows of a units folder. UserError: units of another codec than the one of the fingerprint `made_with`, or none to train on or to hold out.
+def read_corpus(cfg: CorpusConfig, made_with: str, known_voices: bool = False) -> Corpus:
+    """The rows of a units folder. UserError: units of another codec than the one of the fingerprint `made_with`, none to train on or to hold out,
+    or files gone.
 
-    Held-out recordings of voices that aren't trained on are left out, since the vocoder has no embedding for them.
+    known_voices: held-out recordings of voices that aren't trained on are left out.
     """
     folder = Path(cfg.units)
     summary = read_json(folder / "summary.json")
@@ -91,10 +93,13 @@ def read_corpus(cfg: CorpusConfig, made_with: str) -> Corpus:
     if not held_out:
         known, held_out = set_apart(known)
     voices = {row["voice"] for row in known}
-    chosen = [row for row in held_out if row["voice"] in voices]
+    chosen = [row for row in held_out if not known_voices or row["voice"] in voices]
     if not known or not chosen:
-        rule = f"has {len(known)} recordings to train on and {len(chosen)} of their voices to hold out"
+        rule = f"has {len(known)} recordings to train on and {len(chosen)}{' of their voices' if known_voices else ''} to hold out"
         raise UserError("corpus.units", folder, rule, f"give more, or a manifest with some of the split {cfg.held_out}")
+    if gone := [row["audio"] for row in known + chosen if not os.path.isfile(row["audio"])]:
+        fix = "bring them back, or make the units again and begin a new run"
+        raise UserError("recordings", f"{len(gone)}, the first is {gone[0]}", "no such file", fix)
     return Corpus([*map(_recording, known)], [_recording(row) for row in _spread(chosen, cfg.evaluated)])
 
 

@@ -16,7 +16,6 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from spirit_jax.codec_training.corpus import Corpus
 from spirit_jax.codec_training.recipes import StepsConfig
 from spirit_jax.config import CheckpointConfig, MeshConfig, to_dict
 from spirit_jax.errors import Halted, UserError
@@ -26,12 +25,11 @@ from spirit_jax.sharding import make_mesh, place_batch
 from spirit_jax.speech.stored_parts import arrays_by_name
 from spirit_jax.training.checkpointing import Checkpoints
 from spirit_jax.training.metrics import Writer
-from spirit_jax.training.run_folder import CHECKPOINTS, DATA, check_data, refuse_other
+from spirit_jax.training.run_folder import CHECKPOINTS, CODEC, DATA, check_data, check_places, refuse_other
 from spirit_jax.training.step import TrainState, shardings_of
 from spirit_jax.training.stopping import Stop, stop_on_sigterm
 
 FREE = ("mesh.", "train.steps", "train.log_every", "train.evaluate_every", "checkpoint.")  # what may differ when a run goes on
-CORPUS = "corpus"  # the name of the rows in DATA
 FEED = "feed"  # the name of the batches' position in a checkpoint
 READERS = 2  # threads that read ahead
 AHEAD = 8  # batches read ahead
@@ -68,8 +66,8 @@ class Part(Protocol):
         ...
 
     @property
-    def corpus(self) -> Corpus:
-        """What it learns from."""
+    def learns_from(self) -> dict[str, str]:
+        """Fingerprints by name of all that must stay the same when a run goes on."""
         ...
 
     def start(self) -> TrainState:
@@ -115,7 +113,8 @@ def check(config: Config, out: Path) -> Mesh:
     if config.train.batch_rows % parts:
         fix = f"set it to a multiple of {parts}"
         raise UserError("train.batch_rows", config.train.batch_rows, f"must be divisible by data × fsdp = {parts}", fix)
-    refuse_other(require_place(out, "run folder"), config, FREE)
+    refuse_other(check_places(out), config, FREE)
+    require_place(out / CODEC, "codec folder", "codec.json")
     return mesh
 
 
@@ -126,14 +125,14 @@ def train(part: Part, out: Path) -> int:
     if it diverges.
     """
     config: Config = part.config
-    mesh, learned = check(config, out), {CORPUS: part.corpus.fingerprint}
-    check_data(out, learned)
+    mesh = check(config, out)
+    check_data(out, part.learns_from)
     print(part.describe(), flush=True)
     with Checkpoints(out / CHECKPOINTS, config.checkpoint) as checkpoints, stop_on_sigterm() as stop:
         start = checkpoints.latest or 0
         if jax.process_index() == 0:
             if not start:
-                write_json(out / DATA, learned)
+                write_json(out / DATA, part.learns_from)
             write_json(out / "config.json", to_dict(config))
         return _Loop(part, out, mesh, checkpoints, start).run(stop)
 
@@ -214,7 +213,7 @@ class _Loop:
         if jax.process_index():
             yield lambda row: None
             return
-        writer = Writer(self.out, self.start)
+        writer = Writer(self.out, self.start or -1)  # a run that begins anew writes the row of step 0 again
         try:
             yield writer.write
         finally:

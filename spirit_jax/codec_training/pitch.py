@@ -63,6 +63,11 @@ class PitchPart:
             raise UserError("corpus.units", self.config.corpus.units, rule, "give speech")
         return found
 
+    @property
+    def learns_from(self) -> dict[str, str]:
+        """The recordings."""
+        return {"corpus": self.corpus.fingerprint}
+
     def start(self) -> TrainState:
         """Random weights, the first layer's divided and the last one's multiplied by the features' deviations: a choice, since F0 comes in Hz."""
         network = init_pitch_vqvae(self.config.network, jax.random.key(self.config.train.seed))

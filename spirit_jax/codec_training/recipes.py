@@ -2,11 +2,12 @@
 neighbours. The defaults of sizes and rates are those of the open recipes nearest to the published models; choices say so.
 """
 
+import dataclasses
 from collections.abc import Sequence
 
 from spirit_jax.config import CheckpointConfig, MeshConfig, part
 from spirit_jax.errors import UserError, require_at_least, require_fraction, require_positive, require_seed
-from spirit_jax.speech.pitch_vqvae import PitchConfig, StackConfig
+from spirit_jax.speech.pitch_vqvae import F0_FEATURES, PitchConfig, StackConfig
 
 
 def _require_counts(prefix: str, **fields: Sequence[int]) -> None:
@@ -76,6 +77,7 @@ class GeneratorSizes:
 
     def __post_init__(self):
         require_positive(self, "generator", "channels", "width")
+        require_at_least(0, self, "generator", "duration_width")
         _require_counts("generator", rates=self.rates, rate_kernels=self.rate_kernels, block_kernels=self.block_kernels)
         _require_counts("generator", block_dilations=[step for steps in self.block_dilations for step in steps])
 
@@ -129,6 +131,9 @@ class VocoderLoss:
     durations: float = 1.0
     adversarial_from: int = 0  # a choice: the published recipes begin with all
 
+    def __post_init__(self):
+        require_at_least(0, self, "loss", *(field.name for field in dataclasses.fields(self)))
+
 
 @part
 class VocoderRun:
@@ -177,9 +182,17 @@ class PitchRun:
 
     def __post_init__(self):
         require_positive(self, "run", "segment_frames")
-        if self.segment_frames % self.network.frames_per_code:
-            rule = f"must be whole codes of {self.network.frames_per_code} frames"
-            raise UserError("segment_frames", self.segment_frames, rule, "set segment_frames=208")
+        require_at_least(0, self, "run", "commitment", "restart_below")
+        require_fraction(self, "run", "memory")
+        if not set(self.network.features) & set(F0_FEATURES):
+            raise UserError("network.features", list(self.network.features), f"must have one of {', '.join(F0_FEATURES)}", "add norm_f0_interp")
+        encoder, decoder = self.network.encoder, self.network.decoder
+        if (encoder.stride, encoder.downs) != (decoder.stride, decoder.downs):
+            rule = f"must be the encoder's, {encoder.stride} and {encoder.downs}"
+            raise UserError("network.decoder stride and downs", (decoder.stride, decoder.downs), rule, "set both alike")
+        if self.segment_frames % (frames := self.network.frames_per_code):
+            fix = f"set segment_frames={-(-self.segment_frames // frames) * frames}"
+            raise UserError("segment_frames", self.segment_frames, f"must be whole codes of {frames} frames", fix)
 
 
 @part

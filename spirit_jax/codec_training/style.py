@@ -23,6 +23,7 @@ from spirit_jax.speech.codec import load_codec
 from spirit_jax.speech.hubert import extract_features, load_hubert
 from spirit_jax.speech.quantizer import assign, nearest, train_kmeans
 from spirit_jax.speech.speech_codec import SpeechCodec
+from spirit_jax.speech.stored_parts import part_fingerprint
 from spirit_jax.speech.style_encoder import FRAMES_PER_CODE, StyleEncoder, StyleHead, encode_style, pool
 from spirit_jax.speech.wav2vec2 import Wav2Vec2
 from spirit_jax.speech.wav2vec2_rows import HF_EPS, normalize, round_up_tiles
@@ -48,6 +49,7 @@ class StylePart:
         for name, model in (("teacher", teacher), ("student", student)):
             if model.frame_rate != FRAME_RATE:
                 raise UserError(f"{name} frames a second", model.frame_rate, f"must be {FRAME_RATE}", "use a wav2vec 2.0 or HuBERT of that rate")
+        self.teacher_fingerprint = part_fingerprint(teacher)
         self.corpus = read_corpus(config.corpus, codec.fingerprint)
         self.encoder: Wav2Vec2 = student.encoder
         train, held_out = (self._pooled(recordings, teacher) for recordings in (self.corpus.train, self.corpus.held_out))
@@ -57,6 +59,11 @@ class StylePart:
         self.lessons = [(recording, assign(x_ND, centers_VD)) for recording, x_ND in zip(self.corpus.train, train)]
         self.judges = [(recording, assign(x_ND, centers_VD)) for recording, x_ND in zip(self.corpus.held_out, held_out)]
         self.optimizer = adam(config.optim)
+
+    @property
+    def learns_from(self) -> dict[str, str]:
+        """The recordings, and the teacher's weights, which make the codes."""
+        return {"corpus": self.corpus.fingerprint, "teacher": self.teacher_fingerprint}
 
     @staticmethod
     def _pooled(recordings: list[Recording], teacher: Any) -> list[np.ndarray]:

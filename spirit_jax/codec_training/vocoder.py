@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from spirit_jax.codec_training import losses, vocoder_data
-from spirit_jax.codec_training.corpus import Corpus, Recording, at_level, read_corpus
+from spirit_jax.codec_training.corpus import Corpus, at_level, read_corpus
 from spirit_jax.codec_training.discriminators import Discriminators
 from spirit_jax.codec_training.optimizer import adam, update
 from spirit_jax.codec_training.recipes import GeneratorSizes, MelConfig, VocoderRun
@@ -42,9 +42,15 @@ class VocoderPart:
     def __init__(self, config: VocoderRun):
         self.config = config
         self.codec = load_codec(config.corpus.codec)
-        self.corpus: Corpus = read_corpus(config.corpus, self.codec.fingerprint)
+        self.corpus: Corpus = read_corpus(config.corpus, self.codec.fingerprint, known_voices=config.generator.speakers)
         self.cfg = generator_config(config.generator, self.codec, len(self.corpus.voices))
+        self.cutter = vocoder_data.Cutter(self.corpus.voices, self.cfg, self.codec.count_units)
         self.optimizer = adam(config.optim)
+
+    @property
+    def learns_from(self) -> dict[str, str]:
+        """The recordings."""
+        return {"corpus": self.corpus.fingerprint}
 
     def start(self) -> TrainState:
         """Random weights, every kernel's deviation one over the root of what it sums over: a choice, where HiFi-GAN draws all with 0.01."""
@@ -54,9 +60,9 @@ class VocoderPart:
         return TrainState(jnp.zeros((), jnp.int32), model, {name: self.optimizer.init(network) for name, network in model.items()})
 
     def batches(self) -> grain.MapDataset:
-        """See `vocoder_data.batches`."""
+        """See `vocoder_data.Cutter`."""
         train = self.config.train
-        return vocoder_data.batches(self.corpus.train, self.corpus.voices, self.cfg, self.config.segment_units, train.batch_rows, train.seed)
+        return self.cutter.batches(self.corpus.train, self.config.segment_units, train.batch_rows, train.seed)
 
     def step(self, number: int) -> Any:
         """Mel and durations alone at first, then all."""
@@ -91,8 +97,13 @@ class VocoderPart:
         if isinstance(self.codec, SpeechCodec):
             return {}
         spoken = [self.codec.decode(recording.speech) for recording in self.corpus.held_out]
-        distances = mel_distances([at_level(wav) for wav in spoken], self.corpus.held_out, self.config.mel)
+        distances = mel_distances([at_level(wav) for wav in spoken], self._true, self.config.mel)
         return {f"{name}_of_codec": value for name, value in distances.items()}
+
+    @property
+    def _true(self) -> list[np.ndarray]:
+        """The sound of each held-out recording's units, float32 [S]."""
+        return [self.cutter.line_up(recording)[1].reshape(-1) for recording in self.corpus.held_out]
 
     def evaluate(self, model: Any) -> dict[str, float]:
         """Mel distances of held-out recordings to what the generator makes, and the codec's own decoder, of their codes; the error of durations in
@@ -103,7 +114,7 @@ class VocoderPart:
         utterances = [
             Utterance(r.speech.units, r.speech.pitch, r.speech.style, voices.index(r.voice) if self.cfg.speakers else None) for r in held_out
         ]
-        figures = mel_distances(generate_batch(generator, utterances), held_out, self.config.mel) | self.comparison
+        figures = mel_distances(generate_batch(generator, utterances), self._true, self.config.mel) | self.comparison
         if generator.duration is None:
             return figures
         units, frames = zip(*(vocoder_data.runs_of(recording.speech.units) for recording in held_out))
@@ -191,11 +202,11 @@ def generator_config(sizes: GeneratorSizes, codec: Codec, voices: int) -> Genera
     return cfg
 
 
-def mel_distances(spoken: list[np.ndarray], recordings: list[Recording], cfg: MelConfig) -> dict[str, float]:
-    """Of sounds to the recordings, in nats: `mel`, the mean absolute difference of the loss's log-mels (of amplitude) over all laid end to end, and
+def mel_distances(spoken: list[np.ndarray], true: list[np.ndarray], cfg: MelConfig) -> dict[str, float]:
+    """Of sounds to true ones, in nats: `mel`, the mean absolute difference of the loss's log-mels (of amplitude) over all laid end to end, and
     `mel_without_level`, that of `mfcc.log_mel` (of power, 100 frames a second, each sound's own level taken out).
     """
-    true = [recording.load()[: len(wav)] for recording, wav in zip(recordings, spoken)]
+    true = [wav_S[: len(wav)] for wav_S, wav in zip(true, spoken)]
     made = [wav[: len(wav_S)] for wav, wav_S in zip(spoken, true)]
     distance = losses.mel_distance(jnp.concatenate(made)[None], jnp.concatenate(true)[None], cfg)
     shapes = [np.abs(a_FM - b_FM) for a_FM, b_FM in zip(mfcc.log_mel(made), mfcc.log_mel(true))]

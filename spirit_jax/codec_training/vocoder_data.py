@@ -1,45 +1,55 @@
 """Rows of the vocoder's batches: stretches of recordings with their units, and deduplicated units with their durations.
 
-Legend: B rows, T frames of 25 Hz, S samples, N deduplicated units.
+Legend: B rows, T frames of 25 Hz, S samples (of a unit in [T, S]), N deduplicated units.
 """
 
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Callable, Sequence
 
 import grain
 import numpy as np
 
 from spirit_jax.codec_training.corpus import Recording, draw_batches
 from spirit_jax.speech.hifigan import GeneratorConfig
+from spirit_jax.speech.pieces import unit_starts
 from spirit_jax.speech.synthesis import line_up
 
 RUNS = 64  # deduplicated units a row of the duration predictor, about 4 s: a choice
 
 
-def batches(recordings: Sequence[Recording], voices: Sequence[str], cfg: GeneratorConfig, frames: int, rows: int, seed: int) -> grain.MapDataset:
-    """Endless batches of `rows` rows of this process, each recording once an epoch: see `cut`."""
-    return draw_batches(recordings, lambda recording, rng: cut(recording, voices, cfg, frames, rng), rows, seed)
+@dataclasses.dataclass(frozen=True)
+class Cutter:
+    """What rows are cut by: the voices, the generator's sizes, and the codec's `count_units`."""
 
+    voices: Sequence[str]
+    cfg: GeneratorConfig
+    count_units: Callable[[int], int]
 
-def frame_codes(recording: Recording, voices: Sequence[str], cfg: GeneratorConfig) -> dict[str, np.ndarray]:
-    """Every code that the generator takes, at the units' rate, int32 [T]; the voice's number, int32 []."""
-    speech = recording.speech
-    codes = {"dict": speech.units, "f0_dict": speech.pitch, "style_dict": speech.style, "spkr": np.array(_number(recording.voice, voices), np.int32)}
-    return line_up(cfg, {name: codes[name] for name in cfg.tables})
+    def batches(self, recordings: Sequence[Recording], frames: int, rows: int, seed: int) -> grain.MapDataset:
+        """Endless batches of `rows` rows of this process, each recording once an epoch: see `cut`."""
+        return draw_batches(recordings, lambda recording, rng: self.cut(recording, frames, rng), rows, seed)
 
+    def line_up(self, recording: Recording) -> tuple[dict[str, np.ndarray], np.ndarray]:
+        """Every code that the generator takes, at the units' rate, int32 [T], and the voice's number, int32 []; the sound of each unit, [T, S]."""
+        speech, wav_S = recording.speech, recording.load()
+        codes = {"dict": speech.units, "f0_dict": speech.pitch, "style_dict": speech.style, "spkr": self._number(recording.voice)}
+        starts_T = unit_starts(len(speech.units), len(wav_S), self.count_units, self.cfg.hop)
+        wav_S = np.pad(wav_S, (0, max(0, starts_T[-1] + self.cfg.hop - len(wav_S))))
+        return line_up(self.cfg, {name: codes[name] for name in self.cfg.tables}, starts_T), wav_S[starts_T[:, None] + np.arange(self.cfg.hop)]
 
-def cut(recording: Recording, voices: Sequence[str], cfg: GeneratorConfig, frames: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
-    """A stretch of `frames` units drawn at random: codes [T] by table, `wav` [S]; `runs`, `run_frames` [RUNS] of which the first `run_count` count.
+    def cut(self, recording: Recording, frames: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
+        """A stretch of `frames` units drawn at random: codes [T] by table, `wav` [S]; `runs`, `run_frames` [RUNS], of which `run_count` count.
 
-    A recording that is too short is followed by itself.
-    """
-    codes, wav_S = frame_codes(recording, voices, cfg), recording.load()
-    wav_S = np.pad(wav_S, (0, max(0, len(codes["dict"]) * cfg.hop - len(wav_S))))
-    length = len(codes["dict"])
-    start = int(rng.integers(max(1, length - frames + 1)))
-    at_T = (start + np.arange(frames)) % length
-    samples = (at_T[:, None] * cfg.hop + np.arange(cfg.hop)).reshape(-1)
-    row = {name: values[at_T] if values.ndim else values for name, values in codes.items()}
-    return {**row, "wav": wav_S[samples], **_draw_runs(codes["dict"], rng)}
+        A recording that is too short is followed by itself.
+        """
+        codes, wav_TS = self.line_up(recording)
+        start = int(rng.integers(max(1, len(wav_TS) - frames + 1)))
+        at_T = (start + np.arange(frames)) % len(wav_TS)
+        row = {name: values[at_T] if values.ndim else values for name, values in codes.items()}
+        return {**row, "wav": wav_TS[at_T].reshape(-1), **_draw_runs(codes["dict"], rng)}
+
+    def _number(self, voice: str) -> np.ndarray:
+        return np.array(list(self.voices).index(voice) if voice in self.voices else 0, np.int32)
 
 
 def runs_of(units_T: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -54,7 +64,3 @@ def _draw_runs(units_T: np.ndarray, rng: np.random.Generator) -> dict[str, np.nd
     units_N, frames_N = units_N[start : start + RUNS], frames_N[start : start + RUNS]
     room = (0, RUNS - len(units_N))
     return {"runs": np.pad(units_N, room), "run_frames": np.pad(frames_N, room).astype(np.float32), "run_count": np.array(len(units_N), np.int32)}
-
-
-def _number(voice: str, voices: Sequence[str]) -> int:
-    return list(voices).index(voice) if voice in voices else 0

@@ -44,6 +44,10 @@ class Codec(Protocol):
         """Codes a second of each stream."""
         ...
 
+    def count_units(self, samples: int) -> int:
+        """Units of a wav of so many samples, 100 s at most."""
+        ...
+
     def encode_batch(self, wavs: Sequence[np.ndarray]) -> list[SpeechTokens]:
         """Units of float32 wavs [samples] at 16 kHz."""
         ...

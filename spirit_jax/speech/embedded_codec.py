@@ -66,6 +66,10 @@ class EmbeddedCodec:
             parts += [f"{name} {array.dtype} {array.shape}".encode(), np.ascontiguousarray(array).tobytes()]
         return fingerprint(*parts)
 
+    def count_units(self, samples: int) -> int:
+        """Units of a wav of so many samples, 100 s at most."""
+        return mfcc.unit_count(samples)
+
     def encode_batch(self, wavs: Sequence[np.ndarray]) -> list[SpeechTokens]:
         """Units (and pitch and style) of float32 wavs [samples] at 16 kHz; the same for a wav alone and among others.
 

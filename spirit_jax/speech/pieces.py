@@ -1,6 +1,6 @@
 """Long audio in pieces, as the published release cuts it, and pieces in groups that fit into memory."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 
@@ -20,6 +20,16 @@ def cut(wavs: Sequence[np.ndarray]) -> tuple[list[np.ndarray], list[int]]:
         pieces += kept
         owners += [owner] * len(kept)
     return pieces, owners
+
+
+def unit_starts(units: int, samples: int, count_units: Callable[[int], int], hop: int) -> np.ndarray:
+    """The sample at which each of a wav's units begins, int64 [units]: every piece begins anew, though the one before may lack its last unit."""
+    most = round(PIECE_SECONDS * SAMPLE_RATE)
+    at_N = np.arange(units) * hop
+    for place, first in enumerate(range(most, samples, most), 1):
+        before = place * count_units(most)
+        at_N[before:] = first + np.arange(max(0, units - before)) * hop
+    return at_N
 
 
 def join(pieces: Sequence[SpeechTokens], owners: Sequence[int], count: int, expressive: bool) -> list[SpeechTokens]:

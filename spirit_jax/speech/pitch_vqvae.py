@@ -79,6 +79,7 @@ class PitchConfig:
         unknown = [name for name in self.features if name not in (*F0_FEATURES, "vuv")]
         if unknown:
             raise UserError("pitch features", unknown[0], f"must be of {', '.join(F0_FEATURES)} or vuv", "mend config.yaml")
+        require_positive(self, "pitch", "codes")
         if self.encoder.width != self.decoder.width:
             raise UserError("pitch code widths", (self.encoder.width, self.decoder.width), "must agree", "mend config.yaml")
 

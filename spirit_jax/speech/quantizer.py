@@ -138,7 +138,8 @@ def _nearest(x_SD: jax.Array, c_KD: jax.Array) -> tuple[jax.Array, jax.Array]:
     d_SK = _distances(x_SD, c_KD)
     least_S = d_SK.min(1)
     codes = jnp.arange(len(c_KD), dtype=jnp.int32)[None]
-    return jnp.where(d_SK == least_S[:, None], codes, len(c_KD) - 1).min(1), least_S + jnp.square(x_SD).sum(1)
+    square_S = jnp.maximum(0, least_S + jnp.square(x_SD).sum(1))  # of a point on its centroid rounding may make it less
+    return jnp.where(d_SK == least_S[:, None], codes, len(c_KD) - 1).min(1), square_S
 
 
 @jax.jit

@@ -147,6 +147,10 @@ class SpeechCodec:
             return units
         return {**units, "pitch": self._pitch.cfg.rate, "style": self._style.rate}
 
+    def count_units(self, samples: int) -> int:
+        """Units of a wav of so many samples, 100 s at most."""
+        return self.parts.hubert.encoder.cfg.frame_count(samples)
+
     @overload
     def encode(self, wavs: np.ndarray) -> SpeechTokens: ...
     @overload

@@ -131,9 +131,10 @@ def _repeat(codes: dict[str, np.ndarray], durations_N: np.ndarray) -> dict[str, 
     return {name: np.repeat(values, durations_N) if values.ndim else values for name, values in codes.items()}
 
 
-def line_up(cfg: GeneratorConfig, codes: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Pitch and style codes at the units' rate and length."""
+def line_up(cfg: GeneratorConfig, codes: dict[str, np.ndarray], starts_T: np.ndarray | None = None) -> dict[str, np.ndarray]:
+    """Pitch and style codes at the units' rate and length. starts_T: the samples at which the units begin, by default one after the other."""
     frames = len(codes["dict"])
+    starts_T = np.arange(frames) * cfg.hop if starts_T is None else starts_T
     ends = 1 + frames * cfg.hop // (PIECE_SECONDS * SAMPLE_RATE)
     lined_up = dict(codes)
     for name, hop in (("f0_dict", cfg.pitch_hop), ("style_dict", cfg.style_hop)):
@@ -142,7 +143,7 @@ def line_up(cfg: GeneratorConfig, codes: dict[str, np.ndarray]) -> dict[str, np.
             if abs(frames * cfg.hop - len(values) * hop) > ends * hop:
                 rule = f"at {hop} samples each they must fit {frames} units of {cfg.hop} samples to within {ends} code{'s' * (ends > 1)}"
                 raise UserError(CALLED[name], f"{len(values)} of them", rule, "pass the streams of one utterance")
-            lined_up[name] = values[np.minimum(np.arange(frames) * cfg.hop // hop, len(values) - 1)]
+            lined_up[name] = values[np.minimum(starts_T // hop, len(values) - 1)]
     return lined_up
 
 

@@ -64,19 +64,25 @@ class VocodedCodec:
         """Codes a second of each stream."""
         return self.encoder.rates
 
+    def count_units(self, samples: int) -> int:
+        """Units of a wav of so many samples, 100 s at most."""
+        return self.encoder.count_units(samples)
+
     def encode_batch(self, wavs: Sequence[np.ndarray]) -> list[SpeechTokens]:
         """The encoder's units of float32 wavs [samples] at 16 kHz."""
         return self.encoder.encode_batch(wavs)
 
     def decode(self, speech: Codes, speaker: int | None = None, style: int | None = None) -> np.ndarray:
         """The generator's sound, float32 [samples] at 16 kHz: a unit of an utterance lasts 40 ms, a spoken unit, or one
-        of a token string, what the generator predicts.
+        of a token string, what the generator predicts, or 40 ms too if it can't.
 
         speaker: one of `voices` by its place. UserError for codes out of range and for a `style`, of which it has none but the codes.
         """
         speech = read_codes(speech, self.unit_count, self.pitch_count, self.style_count)
         if not len(speech.units):
             return np.zeros(0, np.float32)
+        if isinstance(speech, SpokenUnits) and self.generator.duration is None:
+            speech = speech.last(np.ones(len(speech.units), int))
         spoken = isinstance(speech, SpokenUnits)
         pitches = self._stream(speech, "pitch", self.usual_pitch) if self.pitch_count else None
         styles = self._stream(speech, "style", self.usual_style) if self.style_count else None

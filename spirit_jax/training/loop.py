@@ -15,7 +15,6 @@ from jax.sharding import Mesh
 
 from spirit_jax.config import RunConfig, to_dict
 from spirit_jax.errors import UserError
-from spirit_jax.files import require_place
 from spirit_jax.model.llama import Llama, abstract, flops_per_token
 from spirit_jax.progress import Progress
 from spirit_jax.sharding import make_mesh
@@ -26,7 +25,7 @@ from spirit_jax.training.feeder import Feeder, check_batch, place, streams_here
 from spirit_jax.training.metrics import Clock, Meter, Speed, Writer, losses, summarize
 from spirit_jax.training.optimizer import make_optimizer, make_schedule
 from spirit_jax.training.profiling import Profile
-from spirit_jax.training.run_folder import CHECKPOINTS, check_identity, check_owner, has_steps, write_identity
+from spirit_jax.training.run_folder import CHECKPOINTS, check_identity, check_owner, check_places, has_steps, write_identity
 from spirit_jax.training.sources import Sources, open_sources
 from spirit_jax.training.start import check_start, start_model
 from spirit_jax.training.step import TrainState, abstract_state, make_eval_step, make_state, make_train_step, shardings_of
@@ -49,7 +48,7 @@ def prepare(config: RunConfig, out: str | Path, sources: Sources | None = None) 
     mesh = make_mesh(config.mesh)
     check_batch(config, mesh)
     streams_here(mesh, config.train.batch_rows, config.data.streams)
-    check_owner(require_place(out, "run folder"), config)
+    check_owner(check_places(out), config)
     if sources is None:
         sources = open_sources(config.data)
         if has_steps(Path(out)):

@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 from spirit_jax.config import RunConfig, Schedule, from_dict, to_dict
 from spirit_jax.errors import UserError
-from spirit_jax.files import read_json, write_atomically, write_json
+from spirit_jax.files import read_json, require_file_place, require_place, write_atomically, write_json
 from spirit_jax.speech.codec import read_identity
 from spirit_jax.tokens.text import TextTokenizer
 from spirit_jax.training.sources import Sources
@@ -24,6 +24,15 @@ FREE = ("mesh.", "train.log_every", "train.evaluate_every", "checkpoint.every_st
 def has_steps(out: Path) -> bool:
     """Whether a checkpoint is there, so that the run is resumed and its start weights are not needed again."""
     return any(step.name.isdigit() for step in (out / CHECKPOINTS).glob("*"))
+
+
+def check_places(out: str | Path) -> Path:
+    """The folder. UserError if it, or what a run writes into it, can't be a folder or a file there."""
+    for name in ("", CHECKPOINTS, "tensorboard"):
+        require_place(Path(out) / name, "run folder")
+    for name in ("config.json", "metrics.jsonl", DATA):
+        require_file_place(Path(out) / name, f"run folder's {name}")
+    return Path(out)
 
 
 def check_owner(out: Path, config: RunConfig) -> None:

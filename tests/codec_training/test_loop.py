@@ -1,5 +1,6 @@
 """The loop that trains every part of a codec, with a part that counts."""
 
+import contextlib
 import dataclasses
 
 import grain
@@ -11,6 +12,7 @@ from spirit_jax.codec_training.loop import train
 from spirit_jax.codec_training.recipes import PitchRun, StepsConfig
 from spirit_jax.config import CheckpointConfig
 from spirit_jax.errors import Halted, UserError
+from spirit_jax.files import read_jsonl
 from spirit_jax.training.step import TrainState
 from spirit_jax.units import SpeechTokens
 from tests.codec_training.world import ONE
@@ -22,6 +24,10 @@ class Counting:
 
     config: PitchRun
     corpus: Corpus = Corpus([], [])
+
+    @property
+    def learns_from(self):
+        return {"corpus": self.corpus.fingerprint}
 
     def start(self):
         return TrainState(jnp.zeros((), jnp.int32), {"sum": jnp.zeros(())}, {"unused": jnp.zeros(())})
@@ -68,6 +74,26 @@ def test_a_resumed_run_goes_on_with_the_same_recordings_alone(tmp_path, changes)
         train(dataclasses.replace(longer, corpus=Corpus([dataclasses.replace(recording, **changes)], [])), tmp_path)
     moved = dataclasses.replace(recording, path="elsewhere/a.wav")
     assert train(dataclasses.replace(longer, corpus=Corpus([moved], [recording])), tmp_path) == 4
+
+
+@pytest.mark.parametrize("name", ["codec", "checkpoints", "tensorboard", "metrics.jsonl", "data.json", "config.json", "codec/other"])
+def test_what_is_in_the_way_is_told_before_the_first_step(tmp_path, monkeypatch, name):
+    monkeypatch.setattr(Counting, "start", None)
+    if name.endswith((".json", ".jsonl")):
+        (tmp_path / name).mkdir()
+    else:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("precious")
+    with pytest.raises(UserError, match="codec folder|run folder"):
+        train(Counting(PitchRun(StepsConfig(2, batch_rows=2), mesh=ONE)), tmp_path)
+
+
+def test_a_run_that_begins_anew_has_one_row_of_step_0(tmp_path, monkeypatch):
+    for taught in (lambda self, number: 1 / 0, lambda self, number: add):
+        monkeypatch.setattr(Counting, "step", taught)
+        with contextlib.suppress(ZeroDivisionError):
+            train(Counting(PitchRun(StepsConfig(2, batch_rows=2), mesh=ONE)), tmp_path)
+    assert [row["step"] for row in read_jsonl(tmp_path / "metrics.jsonl")] == [0, 2, 2]
 
 
 def test_weights_that_are_no_numbers_end_a_run(tmp_path, monkeypatch):

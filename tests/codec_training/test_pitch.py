@@ -54,6 +54,28 @@ def test_a_codec_with_its_own_pitch_is_refused(embedded_corpus):
         PitchPart(recipe(*embedded_corpus, 1))
 
 
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"commitment": -1.0}, "run.commitment = -1.0"),
+        ({"commitment": float("nan")}, "run.commitment = nan"),
+        ({"memory": 2.0}, "run.memory = 2.0"),
+        ({"restart_below": float("nan")}, "run.restart_below = nan"),
+        ({"segment_frames": 90}, "set segment_frames=96"),
+        ({"network": PitchConfig(("vuv",), STACK, STACK, 12)}, "network.features"),
+        ({"network": PitchConfig(("f0",), STACK, dataclasses.replace(STACK, downs=3), 12)}, "network.decoder stride and downs"),
+    ],
+)
+def test_settings_that_cannot_train_are_told(changes, says):
+    with pytest.raises(UserError, match=says):
+        dataclasses.replace(recipe("units", "codec", 1), **changes)
+
+
+def test_a_codebook_has_codes():
+    with pytest.raises(UserError, match="pitch.codes = 0"):
+        PitchConfig(("f0",), STACK, STACK, 0)
+
+
 def test_a_network_of_another_rate_is_refused(tmp_path):
     codec = SpeechCodec.assemble(dataclasses.replace(tiny_parts(), pitch=None), Variant.BASE)
     codec.save(tmp_path / "codec")

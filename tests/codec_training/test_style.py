@@ -58,6 +58,17 @@ def test_the_student_tells_held_out_codes(corpus, tmp_path):
     assert len(speech.style) == 2
 
 
+def test_another_teacher_is_other_data(tmp_path, monkeypatch):
+    corpus = write_corpus(tmp_path, SpeechCodec.assemble(dataclasses.replace(tiny_parts(), style=None), Variant.BASE), count=5)
+    prints = []
+    for seed in (1, 1, 2):
+        monkeypatch.setattr(style, "load_hubert", lambda path, layer=None, seed=seed: Hubert(random_encoder(AT_50_HZ, seed), 1))
+        prints.append(StylePart(recipe(*corpus, 1)).learns_from)
+    assert prints[0] == prints[1]
+    assert prints[0]["teacher"] != prints[2]["teacher"]
+    assert prints[0]["corpus"] == prints[2]["corpus"]
+
+
 def test_a_teacher_of_another_rate_is_refused(corpus, monkeypatch):
     monkeypatch.setattr(style, "load_hubert", lambda path, layer=None: Hubert(random_encoder(AT_25_HZ), 1))
     with pytest.raises(UserError, match="teacher frames a second"):

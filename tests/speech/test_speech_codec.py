@@ -54,6 +54,7 @@ def test_a_wav_gives_the_same_codes_alone_and_in_company():
 def test_lengths_of_the_streams():
     speech = tiny_codec().encode(babble(2.5, seed=0)[0])
     assert abs(len(speech.units) - 62) <= 1
+    assert len(speech.units) == tiny_codec().count_units(40_000)
     assert len(speech.pitch) == (40_000 // 80 + 1) // 16
     assert len(speech.style) == 3
     assert tiny_codec(Variant.BASE).encode(babble(2.5, seed=0)[0]).pitch is None

@@ -52,6 +52,17 @@ def test_codes_whose_points_stay_away_begin_anew():
     assert distance(far, kmeans.finish()) < 0.1 * far.var(axis=0).sum(), "one code alone would be off by the whole variance"
 
 
+def test_points_that_lie_on_their_codes_begin_none_anew():
+    """Recordings that repeat: rounding made the distance to a code's own point negative, which no chance can be."""
+    few = draw(12, seed=3) * 100
+    kmeans = StreamingKmeans(14, 0)
+    for seed in range(40):
+        kmeans.add(few[np.random.default_rng(seed).integers(0, len(few) - (seed > 20) * 6, kmeans.batch)])
+    square_N = nearest(few, kmeans.finish())[1]
+    assert square_N.min() >= 0
+    assert np.isfinite(kmeans.centers_KD).all()
+
+
 def test_memory_is_that_of_one_batch():
     kmeans = StreamingKmeans(8, 0)
     for seed in range(20):

@@ -34,6 +34,7 @@ def test_units_are_the_encoders_and_last_forty_milliseconds(codec):
     assert (codec.rates, codec.pitch_count, codec.style_count) == (same_rates := codec.encoder.rates, 64, codec.encoder.style_count), same_rates
     made = codec.decode(speech)
     assert made.shape == (640 * 50,)
+    assert codec.count_units(len(wav)) == 50
     assert np.abs(made).max() > 1e-3
     assert not np.array_equal(made, codec.decode(speech, speaker=0))
 
@@ -50,6 +51,13 @@ def test_spoken_units_last_what_is_predicted(codec):
     assert len(made) >= 3 * 640
     assert len(made) % 640 == 0
     assert len(codec.decode(SpeechTokens(np.zeros(0)))) == 0
+
+
+def test_without_a_duration_predictor_spoken_units_last_a_frame(codec):
+    mute = dataclasses.replace(codec, generator=Generator(dataclasses.replace(codec.generator.cfg, duration_width=0), Varied(0)))
+    units = np.array([3, 4, 5, 6])
+    np.testing.assert_array_equal(mute.decode(SpokenUnits(units)), mute.decode(SpeechTokens(units)))
+    assert len(mute.decode("[Hu3][Hu4]")) == 2 * 640
 
 
 def test_it_is_stored_whole(codec, tmp_path):
