@@ -53,18 +53,20 @@ def test_codes_of_a_batch_are_those_of_each_alone(model):
     assert len(np.unique(together[-1])) > 2
 
 
-@pytest.mark.parametrize(("stride", "downs"), [(1, 1), (2, 1), (3, 1), (3, 2), (4, 1), (5, 1)])
+@pytest.mark.parametrize(("stride", "downs"), [(1, 1), (3, 2), (4, 1), (5, 1)])
 def test_lengths_are_those_of_the_convolutions(stride, downs):
     sizes = STACK | {"strides_t": [stride], "downs_t": [downs]}
     network = PitchVqVae(PitchConfig.from_yaml(VALUES | {"encoder_params": sizes, "decoder_params": sizes}), Varied(0))
-    for frames in (stride**downs - 1, 45, 60):
-        x_FC = features(network.cfg, *track(frames))
-        codes, whole = encode_batch(network, [x_FC])[0], network.encoder(np.pad(x_FC, ((0, 9 * stride), (0, 0)))[None], np.array([frames]))
-        if frames > 2 * stride**downs:
-            assert len(codes) == network.encoder(x_FC[None], np.array([frames])).shape[1] > 0
-        np.testing.assert_array_equal(codes, network.nearest(whole)[0, : len(codes)])
-    vectors = network.codebook_KD[...][codes][None]
-    np.testing.assert_allclose(decode_f0(network, codes), network.decoder(vectors, np.array([len(codes)]))[0], rtol=1e-5, atol=1e-4)
+    encode = jax.jit(lambda x, count: network.nearest(network.encoder(x, count)))
+    rows = [features(network.cfg, *track(frames)) for frames in (stride**downs - 1, 45, 60)]
+    for x_FC, codes in zip(rows, encode_batch(network, rows)):
+        count = np.array([len(x_FC)])
+        if len(x_FC) > 2 * stride**downs:
+            assert len(codes) == jax.eval_shape(network.encoder, x_FC[None], count).shape[1] > 0
+        np.testing.assert_array_equal(codes, encode(np.pad(x_FC, ((0, 90 - len(x_FC)), (0, 0)))[None], count)[0, : len(codes)])
+    made_FC, vectors = decode_f0(network, codes), np.asarray(network.codebook_KD[...])[codes][None]
+    alone = jax.jit(lambda x, count: network.decoder(x, count))(vectors, np.array([len(codes)]))[0]
+    np.testing.assert_allclose(made_FC, alone, rtol=0, atol=1e-6 * np.abs(alone).max())
 
 
 def test_padding_changes_nothing(model):
