@@ -166,8 +166,8 @@ export-hf: $(VENV)/runtime  ## weights out to Hugging Face: CKPT=run OUT=dir [AR
 POD_RECIPES = $(wildcard tpu_configs/spirit_*_7b_*.py tpu_configs/llama3_*.py)
 # A row a recipe; it is found anew when anything changes that a step is made of.
 POD_ROWS = $(POD_RECIPES:tpu_configs/%.py=runs/pods/%.jsonl)
-POD_CODE = tpu_configs/spirit.py requirements.txt requirements-pod.txt $(wildcard spirit_jax/model/*.py spirit_jax/training/check_pod/*.py) \
-  $(addprefix spirit_jax/,batch.py config.py sharding.py) $(addprefix spirit_jax/training/,chips.py guard.py optimizer.py step.py)
+POD_CODE = tpu_configs/spirit.py requirements.txt requirements-pod.txt $(wildcard spirit_jax/model/*.py spirit_jax/pod_check/*.py) \
+  $(addprefix spirit_jax/,config.py sharding.py core/chips.py) $(addprefix spirit_jax/training/,guard.py optimizer.py step.py)
 BUCKET ?=
 RUN ?=
 

@@ -1,7 +1,9 @@
-"""K-means in JAX beside scikit-learn, F0 beside librosa's pyin, and the embedded codec. Run: `python -m benchmarks.bench_kmeans`.
+"""K-means in JAX beside scikit-learn, F0 beside librosa's pyin, and the embedded codec. Run: `python -m
+benchmarks.bench_kmeans`.
 
-Both k-means start by k-means++ and stop by their own tolerance of 1e-4, at most 50 iterations; they take turns and the best of a few rounds counts.
-Frames/s is points over the whole training time, compilation excluded; the losses stand beside it. The last line is JSON.
+Both k-means start by k-means++ and stop by their own tolerance of 1e-4, at most 50 iterations; they take
+turns and the best of a few rounds counts. Frames/s is points over the whole training time, compilation
+excluded; the losses stand beside it. The last line is JSON.
 """
 
 import argparse
@@ -12,26 +14,35 @@ from collections.abc import Callable
 
 import numpy as np
 
-from spirit_jax.speech import pitch, quantizer
 from spirit_jax.speech.embedded_codec import EmbeddedCodec
-from spirit_jax.units import SAMPLE_RATE
+from spirit_jax.speech.encoders.pitch import cross_correlation as pitch
+from spirit_jax.speech.quantizers import kmeans as quantizer
+from spirit_jax.tokens.streams import SAMPLE_RATE
 
 DIMS = 52
 
 
 def make_features(points: int, seed: int) -> np.ndarray:
-    """Points like cepstra of four frames: 300 broad clusters, dimensions falling in spread: float32 [points, 52]."""
+    """Points like cepstra of four frames: 300 broad clusters, dimensions falling in spread: float32 [points,
+    52].
+    """
     rng = np.random.default_rng(seed)
     spread = 1 / np.sqrt(1 + np.arange(DIMS) % 13)
     centres = rng.normal(size=(300, DIMS)) * spread
-    return (centres[rng.integers(0, 300, points)] + 0.6 * spread * rng.normal(size=(points, DIMS))).astype(np.float32)
+    return (centres[rng.integers(0, 300, points)] + 0.6 * spread * rng.normal(size=(points, DIMS))).astype(
+        np.float32
+    )
 
 
 def make_glides(seconds: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """A voice-like pulse train that wanders between 80 and 300 Hz in light noise, float32 [samples], and its F0 every 5 ms."""
+    """A voice-like pulse train that wanders between 80 and 300 Hz in light noise, float32 [samples], and its
+    F0 every 5 ms.
+    """
     rng = np.random.default_rng(seed)
     knots = rng.uniform(np.log(80), np.log(300), int(seconds / 0.3) + 2)
-    hz = np.exp(np.interp(np.arange(round(seconds * SAMPLE_RATE)) / SAMPLE_RATE, 0.3 * np.arange(len(knots)), knots))
+    hz = np.exp(
+        np.interp(np.arange(round(seconds * SAMPLE_RATE)) / SAMPLE_RATE, 0.3 * np.arange(len(knots)), knots)
+    )
     phase = 2 * np.pi * np.cumsum(hz) / SAMPLE_RATE
     wav = sum(np.sin(n * phase) / n for n in range(1, 13)) + 0.05 * rng.normal(size=len(hz))
     return (0.1 * wav).astype(np.float32), hz[:: pitch.HOP]
@@ -57,11 +68,22 @@ def bench_kmeans(points: int, codes: int, rounds: int) -> dict[str, float]:
     (ours_s, theirs_s), (ours, theirs) = best_of(
         rounds,
         lambda: quantizer.train_kmeans(x_ND, codes, seed=0),
-        lambda: KMeans(codes, n_init=1, max_iter=quantizer.MAX_ITERATIONS, random_state=0).fit(x_ND).cluster_centers_,
+        lambda: (
+            KMeans(codes, n_init=1, max_iter=quantizer.MAX_ITERATIONS, random_state=0)
+            .fit(x_ND)
+            .cluster_centers_
+        ),
     )
     losses = [float(quantizer.nearest(x_ND, np.asarray(c, np.float32))[1].mean()) for c in (ours, theirs)]
-    figures = {"frames_per_second": points / ours_s, "sklearn_frames_per_second": points / theirs_s, "ratio": theirs_s / ours_s}
-    return {f"kmeans{codes}_{name}": value for name, value in {**figures, "loss": losses[0], "sklearn_loss": losses[1]}.items()}
+    figures = {
+        "frames_per_second": points / ours_s,
+        "sklearn_frames_per_second": points / theirs_s,
+        "ratio": theirs_s / ours_s,
+    }
+    return {
+        f"kmeans{codes}_{name}": value
+        for name, value in {**figures, "loss": losses[0], "sklearn_loss": losses[1]}.items()
+    }
 
 
 def bench_f0(seconds: float, rounds: int) -> dict[str, float]:
@@ -79,7 +101,10 @@ def bench_f0(seconds: float, rounds: int) -> dict[str, float]:
     )
     speed, peer = seconds / ours_s, len(short) / SAMPLE_RATE / theirs_s
     errors = {"f0_median_error": np.where(ours > 0, ours, np.nan), "pyin_median_error": theirs}
-    medians = {name: float(np.nanmedian(np.abs(f0[: len(truth)] / truth[: len(f0)] - 1))) for name, f0 in errors.items()}
+    medians = {
+        name: float(np.nanmedian(np.abs(f0[: len(truth)] / truth[: len(f0)] - 1)))
+        for name, f0 in errors.items()
+    }
     return {"f0_times_real_time": speed, "pyin_times_real_time": peer, "f0_ratio": speed / peer, **medians}
 
 
@@ -88,7 +113,9 @@ def bench_codec(seconds: float, rounds: int) -> dict[str, float]:
     wavs = np.split(make_glides(3.0 * int(seconds / 3), seed=1)[0], int(seconds / 3))
     codec = EmbeddedCodec.train(wavs, units=100, expressive=True)
     (encode_s, decode_s), (speech, _) = best_of(
-        rounds, lambda: codec.encode_batch(wavs), lambda: [codec.decode(one) for one in codec.encode_batch(wavs[:5])]
+        rounds,
+        lambda: codec.encode_batch(wavs),
+        lambda: [codec.decode(one) for one in codec.encode_batch(wavs[:5])],
     )
     return {"encode_times_real_time": 3 * len(speech) / encode_s, "decode_times_real_time": 15 / decode_s}
 
@@ -96,7 +123,9 @@ def bench_codec(seconds: float, rounds: int) -> dict[str, float]:
 def main() -> None:
     """Prints the figures, then all of them as one JSON line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--points", type=int, default=90_000, help="k-means points; 90,000 is an hour of units")
+    parser.add_argument(
+        "--points", type=int, default=90_000, help="k-means points; 90,000 is an hour of units"
+    )
     parser.add_argument("--seconds", type=float, default=600, help="sound for F0 and the codec")
     parser.add_argument("--rounds", type=int, default=3)
     args = parser.parse_args()

@@ -1,9 +1,11 @@
-"""Training tokens/s of the loader on one core: read shards, shuffle, interleave, mix by tokens, pack to rows of 4096.
+"""Training tokens/s of the loader on one core: read shards, shuffle, interleave, mix by tokens, pack to rows
+of 4096.
 
-Run: `python -m benchmarks.bench_loader`. The aim is 1 M tokens/s. Beside it, in turn and in the same process: the loader that one would
-write first (a Python loop over words and units that concatenates documents and cuts rows, without segments, mixing or resuming), and the
-same loader on finished documents (the `interleaved` config), whose distance is the price of drawing spans anew. Seconds are those
-of the loading thread, so that other work on the machine counts for neither side. The best of a few rounds counts. The last line is JSON.
+Run: `python -m benchmarks.bench_loader`. The aim is 1 M tokens/s. Beside it, in turn and in the same process:
+the loader that one would write first (a Python loop over words and units that concatenates documents and cuts
+rows, without segments, mixing or resuming), and the same loader on finished documents (the `interleaved`
+config), whose distance is the price of drawing spans anew. Seconds are those of the loading thread, so that
+other work on the machine counts for neither side. The best of a few rounds counts. The last line is JSON.
 """
 
 import argparse
@@ -19,10 +21,10 @@ import numpy as np
 
 from data_prep.token_shards import Draws, write_shards
 from spirit_jax.config import Arrangement
-from spirit_jax.shards import Layout, Metadata, ShardSplit, open_shards
+from spirit_jax.datasets.shards import Layout, Metadata, ShardSplit, open_shards
 from spirit_jax.tokens.interleave import Spans
-from spirit_jax.tokens.vocab import Vocabulary
-from spirit_jax.training.data import Arranger, Feed, training_batches
+from spirit_jax.tokens.vocabulary import Vocabulary
+from spirit_jax.training.data.batches import Arranger, Feed, training_batches
 
 LENGTH, ROWS = 4096, 4
 VOCABULARY = Vocabulary.base()
@@ -31,20 +33,43 @@ SECONDS, WORDS_A_SECOND = (15.0, 40.0), 2.5
 
 
 def make_rows(spoken: int, texts: int) -> Iterator[dict]:
-    """Utterances of 15 to 40 s with 25 units a second in runs of 1 or 2, and texts of 200 to 800 words, a word being its length."""
+    """Utterances of 15 to 40 s with 25 units a second in runs of 1 or 2, and texts of 200 to 800 words, a
+    word being its length.
+    """
     rng = np.random.default_rng(0)
     silent = {"units": None, "pitch": None, "style": None, "audio": None, "words": None, "duration_s": None}
     for index in range(spoken + texts):
-        common = {"id": f"{index}", "voice": "v", "source": "made", "split": "speech" if index < spoken else "text"}
+        common = {
+            "id": f"{index}",
+            "voice": "v",
+            "source": "made",
+            "split": "speech" if index < spoken else "text",
+        }
         if index >= spoken:
-            yield {**common, **silent, "text": " ".join("x" * int(n) for n in rng.integers(1, 4, rng.integers(200, 800)))}
+            yield {
+                **common,
+                **silent,
+                "text": " ".join("x" * int(n) for n in rng.integers(1, 4, rng.integers(200, 800))),
+            }
             continue
         seconds = rng.uniform(*SECONDS)
         words = int(seconds * WORDS_A_SECOND)
         starts = np.sort(rng.uniform(0, seconds, words))
-        times = [["x" * int(n), start, end] for n, start, end in zip(rng.integers(1, 4, words), starts, [*starts[1:], seconds])]
-        units = np.repeat(rng.integers(0, 501, int(seconds * 25)), rng.integers(1, 3, int(seconds * 25)))[: int(seconds * 25)]
-        speech = {"units": units.tolist(), "pitch": None, "style": None, "audio": "a.wav", "words": times, "duration_s": seconds}
+        times = [
+            ["x" * int(n), start, end]
+            for n, start, end in zip(rng.integers(1, 4, words), starts, [*starts[1:], seconds])
+        ]
+        units = np.repeat(rng.integers(0, 501, int(seconds * 25)), rng.integers(1, 3, int(seconds * 25)))[
+            : int(seconds * 25)
+        ]
+        speech = {
+            "units": units.tolist(),
+            "pitch": None,
+            "style": None,
+            "audio": "a.wav",
+            "words": times,
+            "duration_s": seconds,
+        }
         yield {**common, **speech, "text": " ".join(word for word, _, _ in times)}
 
 
@@ -79,9 +104,15 @@ def load(splits: dict[str, ShardSplit]) -> Iterator[int]:
 
 
 def load_plainly(splits: dict[str, ShardSplit]) -> Iterator[int]:
-    """Tokens of each batch of the loader that one would write first: documents concatenated and cut, the same thirds."""
+    """Tokens of each batch of the loader that one would write first: documents concatenated and cut, the same
+    thirds.
+    """
     rng, buffer, rows = np.random.default_rng(0), [], []
-    sources = [(splits["speech"], document_mixed), (splits["speech"], document_speech), (splits["text"], document_text)]
+    sources = [
+        (splits["speech"], document_mixed),
+        (splits["speech"], document_speech),
+        (splits["text"], document_text),
+    ]
     orders = [itertools.cycle(rng.permutation(len(split)).tolist()) for split, _ in sources]
     tokens = [0] * len(sources)
     while True:
@@ -105,7 +136,10 @@ def document_text(record, rng) -> list[int]:
 
 def document_speech(record, rng) -> list[int]:
     """[Speech] and the units, each run once."""
-    return [VOCABULARY.speech_tag, *(VOCABULARY.unit_start + unit for unit, _ in itertools.groupby(record.speech.units.tolist()))]
+    return [
+        VOCABULARY.speech_tag,
+        *(VOCABULARY.unit_start + unit for unit, _ in itertools.groupby(record.speech.units.tolist())),
+    ]
 
 
 def document_mixed(record, rng) -> list[int]:
@@ -114,7 +148,13 @@ def document_mixed(record, rng) -> list[int]:
     for index, unit in enumerate(record.speech.units.tolist()):
         if index == 0 or unit != record.speech.units[index - 1]:
             units.append((index / 24.99, VOCABULARY.unit_start + unit))
-    starts, offsets, first, speech, document = record.word_start_s.tolist(), record.word_offsets.tolist(), 0, rng.random() < 0.5, []
+    starts, offsets, first, speech, document = (
+        record.word_start_s.tolist(),
+        record.word_offsets.tolist(),
+        0,
+        rng.random() < 0.5,
+        [],
+    )
     while first < record.words:
         last = min(first + int(rng.integers(*(SPANS.speech if speech else SPANS.text))), record.words)
         if speech:
@@ -136,7 +176,9 @@ def measure(loader: Iterator[int], seconds: float) -> float:
 
 def main() -> None:
     """Prints what is measured, JSON last."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--records", type=int, default=2000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=3.0, help="for each loader and round")
@@ -148,7 +190,10 @@ def main() -> None:
         loaders = {"ours": load(aligned), "plain": load_plainly(aligned), "finished": load(finished)}
         for loader in loaders.values():
             next(loader)
-        speeds = {name: max(measure(loader, args.seconds) for _ in range(args.rounds)) for name, loader in loaders.items()}
+        speeds = {
+            name: max(measure(loader, args.seconds) for _ in range(args.rounds))
+            for name, loader in loaders.items()
+        }
     for name, speed in speeds.items():
         print(f"{name}: {speed / 1e6:.2f} M tokens/s")
     result = {

@@ -1,10 +1,12 @@
-"""Speech encoders and the vocoder beside PyTorch on the same random weights: times real time, and the ratio; and F0.
+"""Speech encoders and the vocoder beside PyTorch on the same random weights: times real time, and the ratio;
+and F0.
 
     python -m benchmarks.bench_speech [NAME ...] [--rounds 5] [--seconds 30] [--utterances 64]
 
-The sides take turns, each in a process of its own (benchmarks/sides.py). Each one's best round counts, so that another process on the machine hurts
-all alike. Where PyTorch sees a GPU both sides use it; PyTorch as it comes rounds the factors of convolutions to 11 bits there, and once more it runs
-in float32, as ours does. The last line is JSON. Needs requirements-parity.txt.
+The sides take turns, each in a process of its own (benchmarks/sides.py). Each one's best round counts, so
+that another process on the machine hurts all alike. Where PyTorch sees a GPU both sides use it; PyTorch as it
+comes rounds the factors of convolutions to 11 bits there, and once more it runs in float32, as ours does. The
+last line is JSON. Needs requirements-parity.txt.
 """
 
 import argparse
@@ -20,20 +22,23 @@ import transformers
 
 from benchmarks import sides
 from benchmarks.torch_hifigan import PUBLISHED, Lively, torch_generator
-from spirit_jax import backends
-from spirit_jax.speech.hifigan import Generator, for_cpu
-from spirit_jax.speech.pitch import track_f0
-from spirit_jax.speech.synthesis import Utterance, generate
-from spirit_jax.speech.torch_files import Tensors
-from spirit_jax.speech.wav2vec2 import Wav2Vec2
-from spirit_jax.speech.wav2vec2_files import canonical, config_from_hf, load_encoder
-from spirit_jax.speech.wav2vec2_rows import encode, last_state
-from spirit_jax.units import SAMPLE_RATE
+from spirit_jax.core import process_setup as backends
+from spirit_jax.speech.decoders.hifigan import Generator, for_cpu
+from spirit_jax.speech.decoders.hifigan_synthesis import Utterance, generate
+from spirit_jax.speech.encoders.pitch.cross_correlation import track_f0
+from spirit_jax.speech.encoders.wav2vec2.batches import encode, last_state
+from spirit_jax.speech.encoders.wav2vec2.checkpoints import canonical, config_from_hf, load_encoder
+from spirit_jax.speech.encoders.wav2vec2.network import Wav2Vec2
+from spirit_jax.speech.weights.torch_files import Tensors
+from spirit_jax.tokens.streams import SAMPLE_RATE
 
 LAYERS = 11  # of 12: the published feature is the output of the last but one
 HUBERT_25HZ = {
-    "conv_dim": (512,) * 8, "conv_kernel": (10, 3, 3, 3, 3, 2, 2, 2), "conv_stride": (5, 2, 2, 2, 2, 2, 2, 2), "num_hidden_layers": LAYERS,
-}  # fmt: skip
+    "conv_dim": (512,) * 8,
+    "conv_kernel": (10, 3, 3, 3, 3, 2, 2, 2),
+    "conv_stride": (5, 2, 2, 2, 2, 2, 2, 2),
+    "num_hidden_layers": LAYERS,
+}
 VOCODER_SECONDS, F0_SECONDS = 10, 60
 Figures = dict[str, float | int | str]
 ON_GPU = torch.cuda.is_available()
@@ -47,8 +52,9 @@ def bench_hubert(args: argparse.Namespace) -> Figures:
 
 
 def bench_batch(args: argparse.Namespace) -> Figures:
-    """The same on utterances of 2 to 20 s, against PyTorch one by one, as the published release runs, and padded in batches of `GROUP`:
-    as the utterances come, which is the obvious way, and sorted by length first.
+    """The same on utterances of 2 to 20 s, against PyTorch one by one, as the published release runs, and
+    padded in batches of `GROUP`: as the utterances come, which is the obvious way, and sorted by length
+    first.
     """
     seconds = np.random.default_rng(0).uniform(2, 20, args.utterances).tolist()
     return compare(seconds, our_hubert, their_batch, rounds=args.rounds if ON_GPU else 1, turns=1)
@@ -68,11 +74,16 @@ def bench_f0(args: argparse.Namespace) -> Figures:
 BENCHES = {"hubert": bench_hubert, "batch": bench_batch, "hifigan": bench_hifigan, "f0": bench_f0}
 
 
-def compare(seconds: Sequence[float], our_side: Callable, their_side: Callable, rounds: int, turns: int = 2) -> Figures:
-    """Times real time of both on sounds of these lengths, our ratio to each of theirs, and how far apart the outputs of the first are."""
+def compare(
+    seconds: Sequence[float], our_side: Callable, their_side: Callable, rounds: int, turns: int = 2
+) -> Figures:
+    """Times real time of both on sounds of these lengths, our ratio to each of theirs, and how far apart the
+    outputs of the first are.
+    """
     entrants = [sides.ours(our_side, (seconds,)), *peers(their_side, (seconds,))]
     spent, outputs = sides.race(entrants, rounds, turns)
-    theirs = next(value for name, value in outputs.items() if name.startswith(entrants[-1].name))  # in float32 on a GPU too
+    # in float32 on a GPU too
+    theirs = next(value for name, value in outputs.items() if name.startswith(entrants[-1].name))
     best = {name: min(times) for name, times in spent.items()}
     figures = {f"{name}_times_real_time": sum(seconds) / time_s for name, time_s in best.items()}
     figures |= {f"ratio_to_{name}": time_s / best["ours"] for name, time_s in best.items() if name != "ours"}
@@ -84,7 +95,10 @@ def compare(seconds: Sequence[float], our_side: Callable, their_side: Callable, 
 def peers(make: Callable, args: Sequence) -> list[sides.Side]:
     """PyTorch as it comes and, on a CPU, with our allocator's setting; on a GPU, in float32."""
     if ON_GPU:
-        return [sides.Side("pytorch", leave_the_gpu, make, args), sides.Side("pytorch_float32", keep_float32, make, args)]
+        return [
+            sides.Side("pytorch", leave_the_gpu, make, args),
+            sides.Side("pytorch_float32", keep_float32, make, args),
+        ]
     return sides.peers("pytorch", make, args)
 
 
@@ -102,7 +116,12 @@ def keep_float32() -> None:
 def our_hubert(seconds: Sequence[float]) -> sides.Runs:
     """`encode`: the features; on which device, and how many programs it has compiled."""
     (_, encoder), wavs = make_hubert(), make_wavs(seconds)
-    return sides.warmed(lambda: (encode(encoder, wavs), {"device": jax.default_backend(), "compilations": last_state._cache_size()}))
+    return sides.warmed(
+        lambda: (
+            encode(encoder, wavs),
+            {"device": jax.default_backend(), "compilations": last_state._cache_size()},
+        )
+    )
 
 
 def their_hubert(seconds: Sequence[float]) -> sides.Runs:
@@ -125,7 +144,9 @@ def their_batch(seconds: Sequence[float]) -> sides.Runs:
 def make_hifigan(seconds: Sequence[float]) -> tuple[Generator, Utterance]:
     """The random vocoder, and units that last so long."""
     frames = round(seconds[0] * PUBLISHED.sample_rate / PUBLISHED.hop)
-    return Generator(PUBLISHED, Lively()), Utterance(np.random.default_rng(0).integers(0, PUBLISHED.units, frames), speaker=1, style_id=3)
+    return Generator(PUBLISHED, Lively()), Utterance(
+        np.random.default_rng(0).integers(0, PUBLISHED.units, frames), speaker=1, style_id=3
+    )
 
 
 def our_hifigan(seconds: Sequence[float]) -> sides.Runs:
@@ -138,7 +159,11 @@ def our_hifigan(seconds: Sequence[float]) -> sides.Runs:
 def their_hifigan(seconds: Sequence[float]) -> sides.Runs:
     """The same generator in PyTorch."""
     generator, utterance = make_hifigan(seconds)
-    codes = {"dict": utterance.units[None].astype(np.int32), "spkr": np.array([utterance.speaker]), "style": np.array([utterance.style_id])}
+    codes = {
+        "dict": utterance.units[None].astype(np.int32),
+        "spkr": np.array([utterance.speaker]),
+        "style": np.array([utterance.style_id]),
+    }
     condition = torch.from_numpy(np.array(generator.condition(codes)).transpose(0, 2, 1).copy()).to(DEVICE)
     reference = torch_generator(generator, DEVICE)
 
@@ -175,7 +200,9 @@ def make_wavs(seconds: Sequence[float]) -> list[np.ndarray]:
 def run_one_by_one(model: transformers.HubertModel, wavs: Sequence[np.ndarray]) -> list[np.ndarray]:
     """The last layer's output of each wav."""
     with torch.inference_mode():
-        return [model(torch.from_numpy(wav)[None].to(DEVICE)).last_hidden_state[0].cpu().numpy() for wav in wavs]
+        return [
+            model(torch.from_numpy(wav)[None].to(DEVICE)).last_hidden_state[0].cpu().numpy() for wav in wavs
+        ]
 
 
 def run_padded(model: transformers.HubertModel, wavs: Sequence[np.ndarray]) -> list[np.ndarray]:
@@ -187,7 +214,9 @@ def run_padded(model: transformers.HubertModel, wavs: Sequence[np.ndarray]) -> l
             row[: len(wav)] = torch.from_numpy(wav)
         mask = torch.arange(rows.shape[1])[None] < torch.tensor([len(wav) for wav in group])[:, None]
         with torch.inference_mode():
-            outputs += list(model(rows.to(DEVICE), attention_mask=mask.to(DEVICE)).last_hidden_state.cpu().numpy())
+            outputs += list(
+                model(rows.to(DEVICE), attention_mask=mask.to(DEVICE)).last_hidden_state.cpu().numpy()
+            )
     return outputs
 
 
@@ -198,21 +227,36 @@ def largest_difference(ours: Sequence[np.ndarray], theirs: Sequence[np.ndarray])
 
 def main() -> None:
     """Runs the benches that are named, or all."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("names", nargs="*", choices=[*BENCHES, []], default=[], metavar="NAME", help=f"any of {', '.join(BENCHES)}; all by default")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "names",
+        nargs="*",
+        choices=[*BENCHES, []],
+        default=[],
+        metavar="NAME",
+        help=f"any of {', '.join(BENCHES)}; all by default",
+    )
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=30.0, help="of the long utterance")
     parser.add_argument("--utterances", type=int, default=2048 if ON_GPU else 64, help="of the mixed batch")
     args = parser.parse_args()
     if ON_GPU and not backends.has_plugin():
-        raise SystemExit("PyTorch sees a GPU and JAX does not: pip install 'jax[cuda13]' in the release of requirements.txt")
+        raise SystemExit(
+            "PyTorch sees a GPU and JAX does not: pip install 'jax[cuda13]' in the "
+            "release of requirements.txt"
+        )
     results = {"date": time.strftime("%Y-%m-%d"), "threads": os.cpu_count() if ON_GPU else sides.THREADS}
     results["load_average"] = round(os.getloadavg()[0], 1)
     for name in args.names or BENCHES:
         results[name] = BENCHES[name](args)
         print(
             name,
-            *(f"{key} {value:.4g}" if isinstance(value, float) else f"{key} {value}" for key, value in results[name].items()),
+            *(
+                f"{key} {value:.4g}" if isinstance(value, float) else f"{key} {value}"
+                for key, value in results[name].items()
+            ),
             sep="  ",
             flush=True,
         )

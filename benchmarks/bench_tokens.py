@@ -1,7 +1,9 @@
-"""Rendering and parsing in units/s beside plain Python, and interleaving per record. Run: `python -m benchmarks.bench_tokens`.
+"""Rendering and parsing in units/s beside plain Python, and interleaving per record. Run: `python -m
+benchmarks.bench_tokens`.
 
-The aim is 10 M units/s each; the baselines are what one would write first: groupby and an f-string join, `re` and a loop. Both sides
-run in turn in the same process and must agree. The best of a few rounds counts. The last line is JSON.
+The aim is 10 M units/s each; the baselines are what one would write first: groupby and an f-string join, `re`
+and a loop. Both sides run in turn in the same process and must agree. The best of a few rounds counts. The
+last line is JSON.
 """
 
 import argparse
@@ -15,16 +17,18 @@ import numpy as np
 
 from spirit_jax.config import Arrangement
 from spirit_jax.tokens.interleave import Record, Spans, arrange
+from spirit_jax.tokens.streams import PITCH_RATE, STYLE_RATE, UNIT_RATE, UNIT_TIME_RATE, SpeechTokens
 from spirit_jax.tokens.strings import parse, render
-from spirit_jax.tokens.vocab import Vocabulary
-from spirit_jax.units import PITCH_RATE, STYLE_RATE, UNIT_RATE, UNIT_TIME_RATE, SpeechTokens
+from spirit_jax.tokens.vocabulary import Vocabulary
 
 TOKEN = re.compile(r"\[(Hu|Pi|St)(\d+)\]")
 WORDS_A_SECOND = 2.5
 
 
 def make_speech(units: int, expressive: bool, seed: int = 0) -> SpeechTokens:
-    """Random codes in runs of 1 or 2 (units) and 1 to 4 (pitch), near the published rates after deduplication."""
+    """Random codes in runs of 1 or 2 (units) and 1 to 4 (pitch), near the published rates after
+    deduplication.
+    """
     rng = np.random.default_rng(seed)
 
     def runs(codes: int, count: int, longest: int) -> np.ndarray:
@@ -33,7 +37,11 @@ def make_speech(units: int, expressive: bool, seed: int = 0) -> SpeechTokens:
     if not expressive:
         return SpeechTokens(runs(501, units, 2))
     seconds = units / UNIT_RATE
-    return SpeechTokens(runs(501, units, 2), runs(64, int(seconds * PITCH_RATE), 4), rng.integers(0, 100, int(seconds * STYLE_RATE)))
+    return SpeechTokens(
+        runs(501, units, 2),
+        runs(64, int(seconds * PITCH_RATE), 4),
+        rng.integers(0, 100, int(seconds * STYLE_RATE)),
+    )
 
 
 def render_plainly(speech: SpeechTokens) -> str:
@@ -77,19 +85,31 @@ def bench_strings(name: str, speech: SpeechTokens, rounds: int) -> dict[str, flo
     assert string == render_plainly(speech)
     assert found.units.tolist() == parse_plainly(string)[0]
     ours, plain = best_seconds(rounds, lambda: render(speech), lambda: render_plainly(speech))
-    results = {f"{name}_render_units_per_second": len(speech.units) / ours, f"{name}_render_ratio": plain / ours}
+    results = {
+        f"{name}_render_units_per_second": len(speech.units) / ours,
+        f"{name}_render_ratio": plain / ours,
+    }
     ours, plain = best_seconds(rounds, lambda: parse(string), lambda: parse_plainly(string))
-    return results | {f"{name}_parse_units_per_second": len(found.units) / ours, f"{name}_parse_ratio": plain / ours}
+    return results | {
+        f"{name}_parse_units_per_second": len(found.units) / ours,
+        f"{name}_parse_ratio": plain / ours,
+    }
 
 
-def bench_interleave(name: str, vocabulary: Vocabulary, records: int, rounds: int, seconds: float = 29.0) -> dict[str, float]:
-    """Time to interleave one record of about 500 Base tokens, drawn anew, and the tokens that come out a second."""
+def bench_interleave(
+    name: str, vocabulary: Vocabulary, records: int, rounds: int, seconds: float = 29.0
+) -> dict[str, float]:
+    """Time to interleave one record of about 500 Base tokens, drawn anew, and the tokens that come out a
+    second.
+    """
     rng = np.random.default_rng(0)
     words = int(seconds * WORDS_A_SECOND)
     starts = np.sort(rng.uniform(0, seconds, words)).astype(np.float32)
     offsets = np.arange(words + 1, dtype=np.int32) * 2
     speech = make_speech(int(seconds * UNIT_RATE), vocabulary.has_pitch)
-    record = Record("r", "s", "v", speech, rng.integers(3, 32_000, 2 * words).astype(np.int32), offsets, starts, starts)
+    record = Record(
+        "r", "s", "v", speech, rng.integers(3, 32_000, 2 * words).astype(np.int32), offsets, starts, starts
+    )
     tokens = 0
 
     def run() -> None:
@@ -98,7 +118,10 @@ def bench_interleave(name: str, vocabulary: Vocabulary, records: int, rounds: in
         tokens = sum(len(document) for documents in draws for document in documents)
 
     (spent,) = best_seconds(rounds, run)
-    return {f"{name}_interleave_us_per_record": 1e6 * spent / records, f"{name}_interleave_tokens_per_second": tokens / spent}
+    return {
+        f"{name}_interleave_us_per_record": 1e6 * spent / records,
+        f"{name}_interleave_tokens_per_second": tokens / spent,
+    }
 
 
 def main() -> None:

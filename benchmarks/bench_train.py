@@ -1,12 +1,14 @@
 """Training tokens/s. Run: `make bench-train`, or `python -m benchmarks.bench_train`. The last line is JSON.
 
-On a CPU a 23 M Llama beside the same step in PyTorch + transformers: 384 wide, 6 layers, vocabulary 32,768, tied, 4 x 512 tokens, float32,
-2 threads: forward, backward, clip, AdamW. Both sides start from the same weights, must give the same loss after a step, and run in turn, each in
-a process of its own (benchmarks/sides.py); medians count. The aim is a ratio of 1.2. Without PyTorch (requirements-parity.txt) only our figure
-is printed.
+On a CPU a 23 M Llama beside the same step in PyTorch + transformers: 384 wide, 6 layers, vocabulary 32,768,
+tied, 4 x 512 tokens, float32, 2 threads: forward, backward, clip, AdamW. Both sides start from the same
+weights, must give the same loss after a step, and run in turn, each in a process of its own
+(benchmarks/sides.py); medians count. The aim is a ratio of 1.2. Without PyTorch (requirements-parity.txt)
+only our figure is printed.
 
-On a GPU our step alone, rows of 4,096 in bfloat16: Llama 3.2 1B, and the shape of Llama 2 7B with as many layers as fit by analysis; tokens/s
-and MFU, the latter over the 790 TFLOP/s that a plain matrix product reaches on an H200 (and over the makers' 989).
+On a GPU our step alone, rows of 4,096 in bfloat16: Llama 3.2 1B, and the shape of Llama 2 7B with as many
+layers as fit by analysis; tokens/s and MFU, the latter over the 790 TFLOP/s that a plain matrix product
+reaches on an H200 (and over the makers' 989).
 """
 
 import argparse
@@ -22,24 +24,33 @@ import numpy as np
 from jax.sharding import AbstractMesh
 
 from benchmarks import sides
-from spirit_jax import backends
-from spirit_jax.batch import Batch
 from spirit_jax.config import Dtype, MeshConfig, ModelConfig, OptimConfig, Remat, RunConfig
-from spirit_jax.model import hf_config
+from spirit_jax.core import process_setup as backends
+from spirit_jax.core.chips import CHIPS
+from spirit_jax.model.array_store import named_arrays
+from spirit_jax.model.batch import Batch
 from spirit_jax.model.llama import Llama, flops_per_token, init_sharded
-from spirit_jax.model.names import rows_of, to_theirs
-from spirit_jax.model.stored import named_arrays
+from spirit_jax.model_io import hf_config
+from spirit_jax.model_io.names import rows_of, to_theirs
+from spirit_jax.pod_check.estimate import memory_of
+from spirit_jax.pod_check.pod import HBM_SHARE
 from spirit_jax.sharding import MESH_AXES, make_mesh
-from spirit_jax.training.check_pod.estimate import memory_of
-from spirit_jax.training.check_pod.pod import HBM_SHARE
-from spirit_jax.training.chips import CHIPS
 from spirit_jax.training.optimizer import make_optimizer
 from spirit_jax.training.step import abstract_state, make_state, make_train_step, shardings_of
 from tpu_configs import llama3_1b_h200_1
 from tpu_configs.spirit import LLAMA2_7B, recipe
 
 MODEL = ModelConfig(
-    rows=32_768, width=384, layers=6, heads=6, kv_heads=6, head_width=64, mlp_width=1024, tied=True, dtype=Dtype.FLOAT32, remat=Remat.NONE
+    rows=32_768,
+    width=384,
+    layers=6,
+    heads=6,
+    kv_heads=6,
+    head_width=64,
+    mlp_width=1024,
+    tied=True,
+    dtype=Dtype.FLOAT32,
+    remat=Remat.NONE,
 )
 OPTIM = OptimConfig(peak_lr=1e-4, warmup_steps=0)
 ROWS, LENGTH = 4, 512
@@ -50,7 +61,10 @@ REACHED_FLOPS = 790e12  # bfloat16 a second of a plain matrix product on an H200
 def make_batch(rows: int = ROWS, length: int = LENGTH) -> tuple[np.ndarray, Batch]:
     """Random ids [B, T + 1], and the batch whose targets they shift to."""
     ids = np.random.default_rng(0).integers(0, MODEL.rows, (rows, length + 1), np.int32)
-    ones, positions = np.ones((rows, length), np.int32), np.broadcast_to(np.arange(length, dtype=np.int32), (rows, length))
+    ones, positions = (
+        np.ones((rows, length), np.int32),
+        np.broadcast_to(np.arange(length, dtype=np.int32), (rows, length)),
+    )
     return ids, Batch(ids[:, :-1], ids[:, 1:], ones.astype(np.float32), ones, positions)
 
 
@@ -59,7 +73,9 @@ def our_step(llama: Llama, batch: Batch) -> Callable[[], float]:
     mesh, optimizer = make_mesh(MeshConfig(1, 1, 1), jax.devices()[:1]), make_optimizer(OPTIM, 1000)
     shardings = shardings_of(abstract_state(llama, optimizer, mesh))
     step, placed = make_train_step(optimizer, llama.cfg.rows, 1, shardings), jax.device_put(batch)
-    state = jax.jit(lambda model: make_state(model, optimizer), out_shardings=shardings, donate_argnums=0)(llama)
+    state = jax.jit(lambda model: make_state(model, optimizer), out_shardings=shardings, donate_argnums=0)(
+        llama
+    )
 
     def run() -> float:
         nonlocal state
@@ -84,21 +100,31 @@ def their_tensors() -> dict[str, np.ndarray]:
     arrays, tensors = named_arrays(make_llama()), {}
     for name, layer in rows_of(MODEL):
         array = arrays[name.ours]
-        tensors[name.hugging_face.format(layer)] = to_theirs(name, np.array(array if layer is None else array[layer]), MODEL)
+        tensors[name.hugging_face.format(layer)] = to_theirs(
+            name, np.array(array if layer is None else array[layer]), MODEL
+        )
     return tensors
 
 
 def their_side(tensors: dict[str, np.ndarray]) -> sides.Runs:
-    """The same in PyTorch and transformers, as they come: eager, scaled dot-product attention, AdamW's default loop."""
+    """The same in PyTorch and transformers, as they come: eager, scaled dot-product attention, AdamW's
+    default loop.
+    """
     import torch
     import transformers
 
     torch.set_num_threads(sides.THREADS)
     values = hf_config.write(MODEL, {}, "float32", 2, 1)
-    model = transformers.LlamaForCausalLM(transformers.LlamaConfig(**{k: v for k, v in values.items() if k not in ("architectures", "torch_dtype")}))
+    model = transformers.LlamaForCausalLM(
+        transformers.LlamaConfig(
+            **{k: v for k, v in values.items() if k not in ("architectures", "torch_dtype")}
+        )
+    )
     model.load_state_dict({name: torch.from_numpy(array) for name, array in tensors.items()}, strict=False)
     model.tie_weights()
-    optimizer = torch.optim.AdamW(model.parameters(), OPTIM.peak_lr, (OPTIM.b1, OPTIM.b2), OPTIM.eps, OPTIM.weight_decay)
+    optimizer = torch.optim.AdamW(
+        model.parameters(), OPTIM.peak_lr, (OPTIM.b1, OPTIM.b2), OPTIM.eps, OPTIM.weight_decay
+    )
     ids = make_batch()[0]
     tokens, targets = (torch.from_numpy(part.astype(np.int64)) for part in (ids[:, :-1], ids[:, 1:]))
 
@@ -117,10 +143,14 @@ def their_side(tensors: dict[str, np.ndarray]) -> sides.Runs:
 def gpu_case(recipe: RunConfig) -> RunConfig:
     """The recipe with as many layers as fit this GPU by analysis, at one part of its batch a step."""
     chip = next(chip for chip in CHIPS.values() if jax.devices()[0].device_kind.startswith(chip.kind))
-    train = dataclasses.replace(recipe.train, batch_rows=recipe.train.batch_rows // recipe.train.accumulate, accumulate=1)
+    train = dataclasses.replace(
+        recipe.train, batch_rows=recipe.train.batch_rows // recipe.train.accumulate, accumulate=1
+    )
     one = AbstractMesh((1,) * len(MESH_AXES), MESH_AXES)
     for layers in range(recipe.model.layers, 0, -1):
-        case = dataclasses.replace(recipe, model=dataclasses.replace(recipe.model, layers=layers), train=train)
+        case = dataclasses.replace(
+            recipe, model=dataclasses.replace(recipe.model, layers=layers), train=train
+        )
         if memory_of(case, one) < HBM_SHARE * JAX_SHARE * chip.hbm:
             return case
     raise SystemExit(f"not one layer of {recipe.model} fits {chip.kind}")
@@ -148,7 +178,10 @@ def main() -> None:
     args = parser.parse_args()
     backends.leave_out_idle_libtpu()
     if jax.default_backend() == "gpu":
-        shapes = {"1b": llama3_1b_h200_1.config(), "7b_shape": recipe(LLAMA2_7B, MeshConfig(), Remat.SAVE_DOTS, accumulate=64)}
+        shapes = {
+            "1b": llama3_1b_h200_1.config(),
+            "7b_shape": recipe(LLAMA2_7B, MeshConfig(), Remat.SAVE_DOTS, accumulate=64),
+        }
         results = {}
         for name, shape in shapes.items():
             results[name] = measure(gpu_case(shape), args.rounds)
@@ -159,7 +192,9 @@ def main() -> None:
     if all(importlib.util.find_spec(name) for name in ("torch", "transformers")):
         entrants += sides.peers("pytorch", their_side, (their_tensors(),))
     spent, losses = sides.race(entrants, args.rounds)
-    assert max(losses.values()) - min(losses.values()) < 1e-3 * max(losses.values()), f"losses differ: {losses}"
+    assert max(losses.values()) - min(losses.values()) < 1e-3 * max(losses.values()), (
+        f"losses differ: {losses}"
+    )
     rates = {name: ROWS * LENGTH / statistics.median(seconds) for name, seconds in spent.items()}
     results = {f"{name}_tokens_per_second": round(rate, 1) for name, rate in rates.items()}
     results["ours_gflops_per_second"] = round(rates["ours"] * flops_per_token(MODEL, LENGTH) / 1e9, 1)
@@ -168,7 +203,11 @@ def main() -> None:
         results["ratio_to_tuned"] = round(rates["ours"] / rates["pytorch_tuned"], 3)
     for key, value in results.items():
         print(f"{key:28s} {value:10,.3f}")
-    print(json.dumps({"benchmark": "train", "baseline": "PyTorch + transformers, eager, as they come", **results}))
+    print(
+        json.dumps(
+            {"benchmark": "train", "baseline": "PyTorch + transformers, eager, as they come", **results}
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -1,8 +1,10 @@
-"""The sides of a benchmark in turn, each in a process of its own with the machine to itself, as those run it who use it.
+"""The sides of a benchmark in turn, each in a process of its own with the machine to itself, as those run it
+who use it.
 
-Ours is set up as by our commands (`spirit_jax.backends`: glibc keeps what is freed). A peer runs as it comes; and once more with that setting,
-which is no part of it, so that the reader sees how much of a ratio is the allocator's. One process for both sides would share its threads and its
-heap; another that merely lives beside it, holding memory, makes a peer wait up to three times as long for pages of the kernel.
+Ours is set up as by our commands (`spirit_jax.core.process_setup`: glibc keeps what is freed). A peer runs as
+it comes; and once more with that setting, which is no part of it, so that the reader sees how much of a ratio
+is the allocator's. One process for both sides would share its threads and its heap; another that merely lives
+beside it, holding memory, makes a peer wait up to three times as long for pages of the kernel.
 """
 
 import multiprocessing
@@ -13,7 +15,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from typing import Any, NamedTuple
 
-from spirit_jax import backends
+from spirit_jax.core import process_setup as backends
 
 THREADS = 2  # of each side, where no accelerator does the work
 Runs = dict[str, Callable[[], Any]]
@@ -22,7 +24,9 @@ _runs: Runs = {}  # of this process, if it is a side's
 
 
 class Side(NamedTuple):
-    """Whose it is, what prepares its process, and what makes its functions there, each called once by its maker, so that it is warm."""
+    """Whose it is, what prepares its process, and what makes its functions there, each called once by its
+    maker, so that it is warm.
+    """
 
     name: str
     prepare: Callable[[], None]
@@ -32,7 +36,10 @@ class Side(NamedTuple):
 
 def peers(name: str, make: Callable[..., Runs], args: Sequence[Any] = ()) -> list[Side]:
     """A peer as it comes and with our allocator's setting."""
-    return [Side(name, as_it_comes, make, args), Side(f"{name}_tuned", backends.keep_freed_memory, make, args)]
+    return [
+        Side(name, as_it_comes, make, args),
+        Side(f"{name}_tuned", backends.keep_freed_memory, make, args),
+    ]
 
 
 def ours(make: Callable[..., Runs], args: Sequence[Any] = ()) -> Side:
@@ -51,7 +58,9 @@ def warmed(run: Callable[[], Any]) -> Runs:
 
 
 def race(sides: Sequence[Side], rounds: int, turns: int = 2) -> tuple[dict[str, list[float]], dict[str, Any]]:
-    """Wall seconds of every function in so many turns of so many rounds, and what it returned first; names are `side` or `side_function`."""
+    """Wall seconds of every function in so many turns of so many rounds, and what it returned first; names
+    are `side` or `side_function`.
+    """
     spent: dict[str, list[float]] = {}
     returned: dict[str, Any] = {}
     spawn = multiprocessing.get_context("spawn")

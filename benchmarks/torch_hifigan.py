@@ -1,4 +1,6 @@
-"""PyTorch's side of the vocoder's benchmark: the same generator from PyTorch's own convolutions, weight normalisation folded."""
+"""PyTorch's side of the vocoder's benchmark: the same generator from PyTorch's own convolutions, weight
+normalisation folded.
+"""
 
 from collections.abc import Callable
 
@@ -6,13 +8,23 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from spirit_jax.speech.convolution import Conv, TransposedConv
-from spirit_jax.speech.hifigan import LAST_SLOPE, SLOPE, Generator, GeneratorConfig
+from spirit_jax.speech.decoders.hifigan import LAST_SLOPE, SLOPE, Generator, GeneratorConfig
+from spirit_jax.speech.kernels.convolution import Conv, TransposedConv
 
 PUBLISHED = GeneratorConfig(
-    rates=(5, 4, 4, 4, 2), rate_kernels=(11, 8, 8, 8, 4), channels=512, block_kind=1, block_kernels=(3, 7, 11),
-    block_dilations=((1, 3, 5),) * 3, units=500, width=128, hop=640, speakers=4, style_ids=26, duration_width=128,
-)  # fmt: skip
+    rates=(5, 4, 4, 4, 2),
+    rate_kernels=(11, 8, 8, 8, 4),
+    channels=512,
+    block_kind=1,
+    block_kernels=(3, 7, 11),
+    block_dilations=((1, 3, 5),) * 3,
+    units=500,
+    width=128,
+    hop=640,
+    speakers=4,
+    style_ids=26,
+    duration_width=128,
+)
 
 
 class Lively:
@@ -26,7 +38,9 @@ class Lively:
         return self.rng.standard_normal(shape).astype(np.float32) * np.float32(0.1 if len(shape) == 1 else 1)
 
     def kernel(self, name: str, shape: tuple[int, ...]) -> np.ndarray:
-        """Normal, by what a kernel [O, I, K] sums over; a transposed one is [I, O, K] and reaches about two samples."""
+        """Normal, by what a kernel [O, I, K] sums over; a transposed one is [I, O, K] and reaches about two
+        samples.
+        """
         summed = 2 * shape[0] if name.startswith("ups") else np.prod(shape[1:])
         return (self.rng.standard_normal(shape) / np.sqrt(summed)).astype(np.float32)
 
@@ -35,7 +49,10 @@ def torch_generator(generator: Generator, device: torch.device) -> Callable[[tor
     """Condition [B, D, T] to [B, samples], both there."""
     pre, post = _weights(generator.pre, device), _weights(generator.post, device)
     ups = [(*_weights(up, device), up.stride, up.padding) for up in generator.ups]
-    stages = [[[[_weights(conv, device) for conv in path] for path in block.paths] for block in blocks] for blocks in generator.stages]
+    stages = [
+        [[[_weights(conv, device) for conv in path] for path in block.paths] for block in blocks]
+        for blocks in generator.stages
+    ]
     dilations = [block.dilations for block in generator.stages[0]]
 
     def residual(x, paths, steps):

@@ -1,7 +1,8 @@
 """espeak-ng through its packaged library: text to speech with exact word times.
 
-The library keeps state between utterances (phases, noise, filters), so that a sentence would sound by what was said before it. It is therefore loaded
-afresh for every utterance, in under a millisecond: the same arguments give the same samples, in any order and in any process.
+The library keeps state between utterances (phases, noise, filters), so that a sentence would sound by what
+was said before it. It is therefore loaded afresh for every utterance, in under a millisecond: the same
+arguments give the same samples, in any order and in any process.
 """
 
 import _ctypes
@@ -10,7 +11,7 @@ import dataclasses
 
 import numpy as np
 
-from spirit_jax.errors import UserError
+from spirit_jax.core.errors import UserError
 
 RATE_PARAMETER, PITCH_PARAMETER, RANGE_PARAMETER = 1, 3, 4
 SYNCHRONOUS_OUTPUT = 2
@@ -22,7 +23,9 @@ FAST = 450  # words a minute, the library's upper limit
 
 @dataclasses.dataclass(frozen=True)
 class Voice:
-    """How a sentence is spoken: an espeak-ng voice (`en-us+m3`), words a minute (80 to 450), pitch and pitch range (0 to 99)."""
+    """How a sentence is spoken: an espeak-ng voice (`en-us+m3`), words a minute (80 to 450), pitch and pitch
+    range (0 to 99).
+    """
 
     name: str
     rate: int = 175
@@ -31,12 +34,16 @@ class Voice:
 
     def __post_init__(self):
         if not 80 <= self.rate <= FAST or not 0 <= self.pitch <= 99 or not 0 <= self.range <= 99:
-            raise UserError("voice", self, f"rate is 80 to {FAST}, pitch and range are 0 to 99", "choose values inside")
+            raise UserError(
+                "voice", self, f"rate is 80 to {FAST}, pitch and range are 0 to 99", "choose values inside"
+            )
 
 
 @dataclasses.dataclass(frozen=True)
 class Spoken:
-    """Samples int16 [n] at `sample_rate` and (word, start s, end s) for each word of the text; words that espeak-ng says as one share a span."""
+    """Samples int16 [n] at `sample_rate` and (word, start s, end s) for each word of the text; words that
+    espeak-ng says as one share a span.
+    """
 
     samples: np.ndarray
     sample_rate: int
@@ -69,24 +76,30 @@ class _CEvent(ctypes.Structure):
     ]
 
 
-_CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.POINTER(_CEvent))
+_CALLBACK = ctypes.CFUNCTYPE(
+    ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.POINTER(_CEvent)
+)
 
 
 def speak(text: str, voice: Voice) -> Spoken:
-    """Says `text` (words without digits, which espeak-ng would split). UserError: package missing, voice unknown, nothing to say, digits."""
+    """Says `text` (words without digits, which espeak-ng would split). UserError: package missing, voice
+    unknown, nothing to say, digits.
+    """
     if not text.strip() or any(c.isdigit() for c in text):
         raise UserError("text to speak", repr(text), "must have words and no digits", "spell numbers out")
     samples, events, sample_rate = _synthesize(text, voice)
     spans = word_spans(text, events, len(samples))
-    words = [(word, start / sample_rate, end / sample_rate) for word, (start, end) in zip(text.split(), spans)]
+    words = [
+        (word, start / sample_rate, end / sample_rate) for word, (start, end) in zip(text.split(), spans)
+    ]
     return Spoken(samples, sample_rate, words)
 
 
 def word_spans(text: str, events: list, n_samples: int) -> list[tuple[int, int]]:
     """Start and end sample of each word of `text.split()`.
 
-    Word events are told by their text position; blank and repeated ones are dropped; a word without its own event belongs to the one before it.
-    A word ends where the next begins, or at a pause before that.
+    Word events are told by their text position; blank and repeated ones are dropped; a word without its own
+    event belongs to the one before it. A word ends where the next begins, or at a pause before that.
     """
     starts = {}
     for event in events:
@@ -126,7 +139,11 @@ def _synthesize(text: str, voice: Voice) -> tuple[np.ndarray, list[_Event], int]
     try:
         if library.espeak_SetVoiceByName(voice.name.encode()):
             raise UserError("voice", voice.name, "is unknown to espeak-ng", "for example en-us+m3")
-        for parameter, value in ((RATE_PARAMETER, voice.rate), (PITCH_PARAMETER, voice.pitch), (RANGE_PARAMETER, voice.range)):
+        for parameter, value in (
+            (RATE_PARAMETER, voice.rate),
+            (PITCH_PARAMETER, voice.pitch),
+            (RANGE_PARAMETER, voice.range),
+        ):
             library.espeak_SetParameter(parameter, value, 0)
         library.espeak_SetSynthCallback(callback)
         data = text.encode()
@@ -143,8 +160,12 @@ def _load_library() -> tuple[ctypes.CDLL, int]:
     try:
         import espeakng_loader
     except ImportError as error:
-        raise UserError("espeakng_loader", "not installed", "is what speaks", "pip install -r requirements-demo.txt") from error
+        raise UserError(
+            "espeakng_loader", "not installed", "is what speaks", "pip install -r requirements-demo.txt"
+        ) from error
     library = ctypes.CDLL(espeakng_loader.get_library_path())
-    sample_rate = library.espeak_Initialize(SYNCHRONOUS_OUTPUT, 0, espeakng_loader.get_data_path().encode(), PHONEME_EVENTS | DONT_EXIT)
+    sample_rate = library.espeak_Initialize(
+        SYNCHRONOUS_OUTPUT, 0, espeakng_loader.get_data_path().encode(), PHONEME_EVENTS | DONT_EXIT
+    )
     library.espeak_ng_SetRandSeed(ctypes.c_long(0))
     return library, sample_rate

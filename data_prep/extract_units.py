@@ -2,9 +2,10 @@
 
     python -m data_prep units --audio corpus/manifest.jsonl --codec codec --out units
 
-A line is a manifest row with `units`, `pitch`, `style` (lists, or null where the codec has none) and `duration_s`. What can't be used is set aside
-in `quarantine.jsonl` with a reason. Each shard is whole or absent and has a ledger in `done/`; a later call makes only those shards whose rows,
-recordings or codec have changed. `summary.json` is written last, and names the shards.
+A line is a manifest row with `units`, `pitch`, `style` (lists, or null where the codec has none) and
+`duration_s`. What can't be used is set aside in `quarantine.jsonl` with a reason. Each shard is whole or
+absent and has a ledger in `done/`; a later call makes only those shards whose rows, recordings or codec have
+changed. `summary.json` is written last, and names the shards.
 """
 
 import argparse
@@ -19,26 +20,37 @@ from pathlib import Path
 
 import numpy as np
 
-from data_prep.corpus import Problem, read_corpus
-from spirit_jax.errors import UserError
-from spirit_jax.files import drop_partials, fingerprint, read_json, require_place, write_json, write_jsonl
-from spirit_jax.progress import Progress
+from spirit_jax.core.errors import UserError
+from spirit_jax.core.files import (
+    drop_partials,
+    fingerprint,
+    read_json,
+    require_place,
+    write_json,
+    write_jsonl,
+)
+from spirit_jax.core.progress import Progress
+from spirit_jax.datasets.manifest import Problem, read_corpus
 from spirit_jax.speech import audio
 from spirit_jax.speech.codec import Codec, load_codec
-from spirit_jax.units import SAMPLE_RATE, SpeechTokens
+from spirit_jax.tokens.streams import SAMPLE_RATE, SpeechTokens
 
 SUMMARY = "summary.json"
 QUARANTINE = "quarantine.jsonl"
 READERS = 4  # threads that read ahead
 AHEAD = 32  # recordings that may be in memory before they are encoded
 BATCH_SECONDS = 300.0
-WORDS_LATE_S = 0.25  # how far beyond the sound's end a word may be said to end: a choice; more are times of another recording or in another unit
+# how far beyond the sound's end a word may be said to end: a choice; more are times of another recording or
+# in another unit
+WORDS_LATE_S = 0.25
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the command's options."""
     parser.add_argument("--audio", type=Path, required=True, help="manifest, or folder of recordings")
-    parser.add_argument("--codec", type=Path, required=True, help="codec folder; python -m data_prep fit-codec makes one")
+    parser.add_argument(
+        "--codec", type=Path, required=True, help="codec folder; python -m data_prep fit-codec makes one"
+    )
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--shard-size", type=int, default=1000, help="rows a file")
     parser.add_argument("--strict", action="store_true", help="exit with 1 if anything was set aside")
@@ -55,11 +67,14 @@ def run(args: argparse.Namespace) -> int:
     summary = extract(rows, load_codec(args.codec), args.out, args.shard_size)
     reasons = ", ".join(f"{count} {reason}" for reason, count in summary["reasons"].items())
     print(
-        f"{args.out}: {summary['n_ok']} utterances, {summary['hours']:.3f} h, {summary['n_quarantined']} set aside"
-        + (f": {reasons}" if reasons else "")
+        f"{args.out}: {summary['n_ok']} utterances, {summary['hours']:.3f} h, "
+        f"{summary['n_quarantined']} set aside" + (f": {reasons}" if reasons else "")
     )
     if summary["n_quarantined"]:
-        print(f"warning: {summary['n_quarantined']} recordings were set aside, see {args.out / QUARANTINE}", file=sys.stderr)
+        print(
+            f"warning: {summary['n_quarantined']} recordings were set aside, see {args.out / QUARANTINE}",
+            file=sys.stderr,
+        )
     return int(args.strict and summary["n_quarantined"] > 0)
 
 
@@ -88,9 +103,16 @@ def extract(rows: list[dict], codec: Codec, out: Path, shard_size: int) -> dict:
 def read_units(folder: Path) -> tuple[dict, Iterator[dict]]:
     """What `extract` wrote: its summary and all rows. UserError where it hasn't finished."""
     if not (folder / SUMMARY).is_file():
-        raise UserError("units", folder, f"has no {SUMMARY}: the extraction hasn't finished there", "run python -m data_prep units")
+        raise UserError(
+            "units",
+            folder,
+            f"has no {SUMMARY}: the extraction hasn't finished there",
+            "run python -m data_prep units",
+        )
     summary = read_json(folder / SUMMARY)
-    return summary, (json.loads(line) for name in summary["shards"] for line in open(folder / name, encoding="utf-8"))
+    return summary, (
+        json.loads(line) for name in summary["shards"] for line in open(folder / name, encoding="utf-8")
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -134,7 +156,9 @@ def _encode(rows: list[dict], codec: Codec, ledger: dict, progress: Progress) ->
         encoded = codec.encode_batch([wav for _, wav in good]) if good else []
         for row, bad in batch:
             if isinstance(bad, audio.BadAudio):
-                ledger["quarantine"].append({"id": row["id"], "audio": row["audio"], "reason": bad.reason, "detail": bad.detail})
+                ledger["quarantine"].append(
+                    {"id": row["id"], "audio": row["audio"], "reason": bad.reason, "detail": bad.detail}
+                )
         for (row, wav), speech in zip(good, encoded):
             seconds = len(wav) / SAMPLE_RATE
             ledger["n_ok"] += 1
@@ -145,12 +169,17 @@ def _encode(rows: list[dict], codec: Codec, ledger: dict, progress: Progress) ->
 
 
 def _finish_row(row: dict, speech: SpeechTokens, seconds: float) -> dict:
-    codes = {name: None if (code := getattr(speech, name)) is None else code.tolist() for name in ("units", "pitch", "style")}
+    codes = {
+        name: None if (code := getattr(speech, name)) is None else code.tolist()
+        for name in ("units", "pitch", "style")
+    }
     return {**row, **codes, "duration_s": round(seconds, 4)}
 
 
 def _read_ahead(rows: list[dict]) -> Iterator[tuple[dict, np.ndarray | audio.BadAudio]]:
-    """Each row with its sound or with what is wrong with it, in order, read by threads while the caller works."""
+    """Each row with its sound or with what is wrong with it, in order, read by threads while the caller
+    works.
+    """
     pending: collections.deque = collections.deque()
     with concurrent.futures.ThreadPoolExecutor(READERS) as pool:
         for row in rows:
@@ -171,7 +200,10 @@ def _read(row: dict) -> np.ndarray | audio.BadAudio:
         return error
     seconds, last = len(wav) / SAMPLE_RATE, max((end for _, _, end in row["words"] or ()), default=0.0)
     if last > seconds + WORDS_LATE_S:
-        return audio.BadAudio("words_beyond_sound", f"a word ends at {last:.2f} s, the sound at {seconds:.2f} s; times are in seconds")
+        return audio.BadAudio(
+            "words_beyond_sound",
+            f"a word ends at {last:.2f} s, the sound at {seconds:.2f} s; times are in seconds",
+        )
     return wav
 
 

@@ -3,9 +3,10 @@
     [DAY] the ADJECTIVE ACTOR MOVE the [LOOK] SCENE, LINK VERB OBJECT ADVERB
     today the brave sailor reached the busy harbor, and coiled ropes boldly
 
-Twelve topics own two actors, a scene, a verb and two objects. LINK follows from MOVE, VERB from the topic, OBJECT from the actor (so that it tells
-two stories of one topic apart) and ADVERB from the adjective, each with probability `FOLLOWS` independently of the others; DAY, MOVE and LOOK are
-free. 10 to 12 words a sentence, about 110 words in all, more than 40,000 sentences in which everything follows.
+Twelve topics own two actors, a scene, a verb and two objects. LINK follows from MOVE, VERB from the topic,
+OBJECT from the actor (so that it tells two stories of one topic apart) and ADVERB from the adjective, each
+with probability `FOLLOWS` independently of the others; DAY, MOVE and LOOK are free. 10 to 12 words a
+sentence, about 110 words in all, more than 40,000 sentences in which everything follows.
 """
 
 import dataclasses

@@ -1,7 +1,9 @@
-"""A self-made corpus: espeak-ng speaks sentences of `data_prep.grammar`, with exact word times. The same seed gives the same bytes.
+"""A self-made corpus: espeak-ng speaks sentences of `data_prep.grammar`, with exact word times. The same seed
+gives the same bytes.
 
-Splits: `train` speech with text and word times · `speech` speech only · `text` text only · `heldout` sentences of no other split, by the training
-voices · `heldout_voice` more such sentences, by a voice heard nowhere else.
+Splits: `train` speech with text and word times · `speech` speech only · `text` text only · `heldout`
+sentences of no other split, by the training voices · `heldout_voice` more such sentences, by a voice heard
+nowhere else.
 
     python -m data_prep synthesize --out corpus
 """
@@ -20,10 +22,10 @@ import soxr
 
 from data_prep.espeak import Voice, speak
 from data_prep.grammar import draw_distinct
-from spirit_jax.errors import UserError
-from spirit_jax.files import require_place, write_jsonl
-from spirit_jax.progress import track
-from spirit_jax.units import SAMPLE_RATE
+from spirit_jax.core.errors import UserError
+from spirit_jax.core.files import require_place, write_jsonl
+from spirit_jax.core.progress import track
+from spirit_jax.tokens.streams import SAMPLE_RATE
 
 TRAINING_VOICES = ("en-us+m3", "en-us+f2", "en-us+m7", "en-us+f4")
 HELDOUT_VOICES = ("en-us+m1",)
@@ -34,7 +36,12 @@ SPEECH_ONLY_SHARE = 1 / 7  # of the utterances; the others keep text and times
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the command's options."""
     parser.add_argument("--out", type=Path, required=True, help="folder for manifest.jsonl and wav/")
-    parser.add_argument("--utterances", type=int, default=8000, help="spoken training sentences; one in seven is kept without its text")
+    parser.add_argument(
+        "--utterances",
+        type=int,
+        default=8000,
+        help="spoken training sentences; one in seven is kept without its text",
+    )
     parser.add_argument("--text-only", type=int, default=12_000, help="sentences that are not spoken")
     parser.add_argument("--heldout", type=int, default=280, help="unseen sentences by training voices")
     parser.add_argument("--heldout-voice", type=int, default=60, help="unseen sentences by an unheard voice")
@@ -44,26 +51,49 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Writes the corpus and prints what it holds."""
-    for name, least in (("utterances", 0), ("text_only", 0), ("heldout", 0), ("heldout_voice", 0), ("processes", 1)):
+    for name, least in (
+        ("utterances", 0),
+        ("text_only", 0),
+        ("heldout", 0),
+        ("heldout_voice", 0),
+        ("processes", 1),
+    ):
         if getattr(args, name) < least:
-            raise UserError(f"--{name.replace('_', '-')}", getattr(args, name), f"must be at least {least}", f"give {least} or more")
+            raise UserError(
+                f"--{name.replace('_', '-')}",
+                getattr(args, name),
+                f"must be at least {least}",
+                f"give {least} or more",
+            )
     require_place(args.out, "--out")
-    counts = {"heldout": args.heldout, "heldout_voice": args.heldout_voice, **_split_utterances(args.utterances), "text": args.text_only}
+    counts = {
+        "heldout": args.heldout,
+        "heldout_voice": args.heldout_voice,
+        **_split_utterances(args.utterances),
+        "text": args.text_only,
+    }
     rows = synthesize(args.out, counts, args.seed, args.processes)
     spoken = [row for row in rows if row["audio"]]
     hours = sum(row["duration_s"] for row in spoken) / 3600
-    print(f"{args.out}/manifest.jsonl: {len(spoken)} utterances, {hours:.2f} h, {len(rows) - len(spoken)} texts")
+    print(
+        f"{args.out}/manifest.jsonl: {len(spoken)} utterances, {hours:.2f} h, {len(rows) - len(spoken)} texts"
+    )
     return 0
 
 
 def synthesize(out: Path, counts: dict[str, int], seed: int, processes: int) -> list[dict]:
-    """Speaks `counts[split]` sentences a split into `out/wav` and writes `out/manifest.jsonl`, last and whole. Returns its rows."""
+    """Speaks `counts[split]` sentences a split into `out/wav` and writes `out/manifest.jsonl`, last and
+    whole. Returns its rows.
+    """
     planned = list(plan(counts, seed))
     spoken = [row for row in planned if row["split"] != "text"]
     (out / "wav").mkdir(parents=True, exist_ok=True)
     work = functools.partial(_speak_row, out, seed)
     with multiprocessing.get_context("spawn").Pool(processes) as pool:
-        made = {row["id"]: row for row in track(pool.imap(work, spoken, chunksize=16), "synthesize", len(spoken), "utt")}
+        made = {
+            row["id"]: row
+            for row in track(pool.imap(work, spoken, chunksize=16), "synthesize", len(spoken), "utt")
+        }
     rows = [made.get(row["id"], row) for row in planned]
     write_jsonl(out / "manifest.jsonl", rows)
     return rows
@@ -88,7 +118,9 @@ def plan(counts: dict[str, int], seed: int) -> Iterator[dict]:
 
 
 def _speak_row(out: Path, seed: int, row: dict) -> dict:
-    """Speaks a planned row into its wav file; the row with audio, times and duration, or without its text if it is speech only."""
+    """Speaks a planned row into its wav file; the row with audio, times and duration, or without its text if
+    it is speech only.
+    """
     rng = random.Random(f"{seed}/{row['id']}")
     rate, pitch, pitch_range = (rng.randint(*bounds) for bounds in (RATES, PITCHES, RANGES))
     spoken = speak(row["text"], Voice(row["voice"], rate, pitch, pitch_range))

@@ -1,8 +1,11 @@
-"""Units and texts to TFDS shards (ArrayRecord, no TensorFlow): the data set `spirit_tokens`, a split for each `split` of the manifest.
+"""Units and texts to TFDS shards (ArrayRecord, no TensorFlow): the data set `spirit_tokens`, a split for each
+`split` of the manifest.
 
-    python -m data_prep shards --units units --texts corpus/manifest.jsonl --tokenizer tokenizer --codec codec --out shards
+    python -m data_prep shards --units units --texts corpus/manifest.jsonl \
+        --tokenizer tokenizer --codec codec --out shards
 
-What a row is, for both configs, stands in `spirit_jax.shards`. Text is tokenised here, word by word, so that a loader can cut it anywhere.
+What a row is, for both configs, stands in `spirit_jax.datasets.shards`. Text is tokenised here, word by word,
+so that a loader can cut it anywhere.
 """
 
 import argparse
@@ -18,18 +21,18 @@ from typing import Any
 import numpy as np
 import tensorflow_datasets as tfds
 
-from data_prep.corpus import read_corpus, split_words
 from data_prep.extract_units import read_units
 from spirit_jax.config import Arrangement
-from spirit_jax.errors import UserError
-from spirit_jax.files import drop_partials, require_place, write_atomically
-from spirit_jax.progress import track
-from spirit_jax.shards import DATASET, Layout, Metadata, row_from_record, splits
+from spirit_jax.core.errors import UserError
+from spirit_jax.core.files import drop_partials, require_place, write_atomically
+from spirit_jax.core.progress import track
+from spirit_jax.datasets.manifest import read_corpus, split_words
+from spirit_jax.datasets.shards import DATASET, Layout, Metadata, row_from_record, splits
 from spirit_jax.speech.codec import read_identity
 from spirit_jax.tokens.interleave import Record, Spans, arrange
+from spirit_jax.tokens.streams import SpeechTokens
 from spirit_jax.tokens.text import TextTokenizer
-from spirit_jax.tokens.vocab import Vocabulary
-from spirit_jax.units import SpeechTokens
+from spirit_jax.tokens.vocabulary import Vocabulary
 
 INTS = tfds.features.Tensor(shape=(None,), dtype=np.int32)
 FLOATS = tfds.features.Tensor(shape=(None,), dtype=np.float32)
@@ -40,7 +43,12 @@ FEATURES = {
         **dict.fromkeys(("units", "pitch", "style", "text_ids", "word_offsets"), INTS),
         **dict.fromkeys(("word_start_s", "word_end_s"), FLOATS),
     },
-    Layout.INTERLEAVED: {"id": TEXT, "source": TEXT, "draw": tfds.features.Scalar(dtype=np.int32), "tokens": INTS},
+    Layout.INTERLEAVED: {
+        "id": TEXT,
+        "source": TEXT,
+        "draw": tfds.features.Scalar(dtype=np.int32),
+        "tokens": INTS,
+    },
 }
 
 
@@ -76,11 +84,18 @@ class Contents:
         return (row for row in read_corpus(self.texts) if row["audio"] is None) if self.texts else iter(())
 
     def check_ids(self) -> None:
-        """Raises a UserError if an utterance and a text of one split have the same id; those of either kind differ already."""
+        """Raises a UserError if an utterance and a text of one split have the same id; those of either kind
+        differ already.
+        """
         written = {(row["split"], row["id"]) for row in self.written()}
         for row in self.spoken() if written else ():
             if (row["split"], row["id"]) in written:
-                raise UserError("id", row["id"], f"names a row of {self.units} and one of {self.texts}, both of split {row['split']}", "rename one")
+                raise UserError(
+                    "id",
+                    row["id"],
+                    f"names a row of {self.units} and one of {self.texts}, both of split {row['split']}",
+                    "rename one",
+                )
 
 
 class SpiritTokens(tfds.core.GeneratorBasedBuilder):
@@ -97,7 +112,12 @@ class SpiritTokens(tfds.core.GeneratorBasedBuilder):
     def _info(self) -> tfds.core.DatasetInfo:
         metadata = self.contents.metadata
         features = tfds.features.FeaturesDict(FEATURES[metadata.layout])
-        return tfds.core.DatasetInfo(builder=self, features=features, metadata=tfds.core.MetadataDict(metadata.to_dict()), description=__doc__)
+        return tfds.core.DatasetInfo(
+            builder=self,
+            features=features,
+            metadata=tfds.core.MetadataDict(metadata.to_dict()),
+            description=__doc__,
+        )
 
     def _split_generators(self, dl_manager: Any) -> dict[str, Iterator]:
         names = sorted({row["split"] for row in self.contents.rows()})
@@ -114,15 +134,39 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the command's options."""
     draws = Draws()
     parser.add_argument("--units", type=Path, help="folder that data_prep units wrote")
-    parser.add_argument("--texts", type=Path, help="manifest whose rows without audio are texts, or .txt with a text a line")
-    parser.add_argument("--tokenizer", type=Path, required=True, help="tokenizer.model, tokenizer.json or their folder")
-    parser.add_argument("--codec", type=Path, help="codec folder; needed with --units, and for texts that are to be mixed with speech")
+    parser.add_argument(
+        "--texts", type=Path, help="manifest whose rows without audio are texts, or .txt with a text a line"
+    )
+    parser.add_argument(
+        "--tokenizer", type=Path, required=True, help="tokenizer.model, tokenizer.json or their folder"
+    )
+    parser.add_argument(
+        "--codec",
+        type=Path,
+        help="codec folder; needed with --units, and for texts that are to be mixed with speech",
+    )
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--config", choices=[layout.value for layout in Layout], default=Layout.ALIGNED.value)
-    parser.add_argument("--draws", type=int, default=draws.count, help="interleaved: documents an aligned utterance")
+    parser.add_argument(
+        "--draws", type=int, default=draws.count, help="interleaved: documents an aligned utterance"
+    )
     parser.add_argument("--seed", type=int, default=draws.seed, help="interleaved: seed of the draws")
-    parser.add_argument("--text-span", type=int, nargs=2, default=draws.spans.text, metavar=("LOW", "HIGH"), help="interleaved: words")
-    parser.add_argument("--speech-span", type=int, nargs=2, default=draws.spans.speech, metavar=("LOW", "HIGH"), help="interleaved: words")
+    parser.add_argument(
+        "--text-span",
+        type=int,
+        nargs=2,
+        default=draws.spans.text,
+        metavar=("LOW", "HIGH"),
+        help="interleaved: words",
+    )
+    parser.add_argument(
+        "--speech-span",
+        type=int,
+        nargs=2,
+        default=draws.spans.speech,
+        metavar=("LOW", "HIGH"),
+        help="interleaved: words",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -146,7 +190,9 @@ def run(args: argparse.Namespace) -> int:
 
 
 def write_shards(contents: Contents, out: Path) -> Path:
-    """Writes OUT/spirit_tokens/CONFIG/VERSION, replacing what was there once the new is whole; returns that folder."""
+    """Writes OUT/spirit_tokens/CONFIG/VERSION, replacing what was there once the new is whole; returns that
+    folder.
+    """
     if next(contents.rows(), None) is None:
         raise UserError("shards", out, "would hold no rows", "give units or texts with rows")
     config = out / DATASET / contents.metadata.layout.value
@@ -159,7 +205,9 @@ def write_shards(contents: Contents, out: Path) -> Path:
     return config / str(SpiritTokens.VERSION)
 
 
-def _metadata(layout: Layout, tokenizer: TextTokenizer, codec_folder: Path | None, units: Path | None) -> Metadata:
+def _metadata(
+    layout: Layout, tokenizer: TextTokenizer, codec_folder: Path | None, units: Path | None
+) -> Metadata:
     """Vocabulary and fingerprints; a UserError if the units were made with another codec."""
     special = {"bos": tokenizer.bos, "eos": tokenizer.eos, "unk": tokenizer.unk}
     if codec_folder is None:
@@ -169,7 +217,12 @@ def _metadata(layout: Layout, tokenizer: TextTokenizer, codec_folder: Path | Non
     codec = read_identity(codec_folder)
     made_with = read_units(units)[0]["encoder_fingerprint"] if units is not None else codec.fingerprint
     if made_with != codec.fingerprint:
-        raise UserError("codec", codec.fingerprint, f"{units} was made with codec {made_with}", "name that codec, or extract the units again")
+        raise UserError(
+            "codec",
+            codec.fingerprint,
+            f"{units} was made with codec {made_with}",
+            "name that codec, or extract the units again",
+        )
     vocabulary = Vocabulary(tokenizer.size, codec.unit_count, codec.pitch_count, codec.style_count, **special)
     return Metadata(layout, vocabulary, tokenizer.fingerprint, codec.fingerprint)
 
@@ -180,7 +233,9 @@ def build_record(row: dict, encode_words: Callable[[list[str]], tuple[np.ndarray
     times_W2 = np.array([word[1:] for word in row["words"] or ()], np.float32).reshape(-1, 2)
     speech = SpeechTokens(*(row[name] for name in ("units", "pitch", "style"))) if row["audio"] else None
     times_W2 = times_W2 if speech is not None else times_W2[:0]
-    return Record(row["id"], row["source"], row["voice"], speech, text_ids, word_offsets, times_W2[:, 0], times_W2[:, 1])
+    return Record(
+        row["id"], row["source"], row["voice"], speech, text_ids, word_offsets, times_W2[:, 0], times_W2[:, 1]
+    )
 
 
 def write_aligned(row: dict, contents: Contents) -> Iterator[tuple[str, dict]]:
@@ -190,11 +245,16 @@ def write_aligned(row: dict, contents: Contents) -> Iterator[tuple[str, dict]]:
 
 
 def write_interleaved(row: dict, contents: Contents) -> Iterator[tuple[str, dict]]:
-    """(key, example) of each document: `draws.count` of an aligned record, seeded by (seed, draw, id); one pass of any other."""
+    """(key, example) of each document: `draws.count` of an aligned record, seeded by (seed, draw, id); one
+    pass of any other.
+    """
     record = build_record(row, contents.tokenizer.encode_words)
     draws = contents.draws
     for draw in range(draws.count if record.aligned else 1):
         rng = np.random.default_rng([draws.seed, draw, zlib.crc32(record.id.encode())])
         documents = arrange(record, Arrangement.INTERLEAVED, contents.metadata.vocabulary, draws.spans, rng)
         for place, tokens in enumerate(documents):
-            yield f"{record.id}/{draw}/{place}", {"id": record.id, "source": record.source, "draw": draw, "tokens": tokens}
+            yield (
+                f"{record.id}/{draw}/{place}",
+                {"id": record.id, "source": record.source, "draw": draw, "tokens": tokens},
+            )

@@ -6,16 +6,23 @@ python -m data_prep tokenizer --texts corpus/manifest.jsonl --size 500 --out tok
 import argparse
 from pathlib import Path
 
-from data_prep.corpus import read_corpus, training_texts
-from spirit_jax.errors import UserError
-from spirit_jax.files import require_place
+from spirit_jax.core.errors import UserError
+from spirit_jax.core.files import require_place
+from spirit_jax.datasets.manifest import read_corpus, training_texts
 from spirit_jax.tokens.text import SENTENCEPIECE_NAME, train_tokenizer
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the command's options."""
-    parser.add_argument("--texts", type=Path, required=True, help="manifest, folder of transcribed recordings, or .txt with a text a line")
-    parser.add_argument("--size", type=int, default=500, help="pieces, 259 of them bytes and BOS, EOS, unknown")
+    parser.add_argument(
+        "--texts",
+        type=Path,
+        required=True,
+        help="manifest, folder of transcribed recordings, or .txt with a text a line",
+    )
+    parser.add_argument(
+        "--size", type=int, default=500, help="pieces, 259 of them bytes and BOS, EOS, unknown"
+    )
     parser.add_argument("--out", type=Path, required=True, help=f"folder for {SENTENCEPIECE_NAME}")
 
 
@@ -24,7 +31,12 @@ def run(args: argparse.Namespace) -> int:
     require_place(args.out, "--out")
     texts = list(training_texts(read_corpus(args.texts)))
     if not texts:
-        raise UserError("texts", args.texts, "have no row with text outside held-out splits", "give transcripts or texts")
+        raise UserError(
+            "texts", args.texts, "have no row with text outside held-out splits", "give transcripts or texts"
+        )
     tokenizer = train_tokenizer(texts, args.size, args.out / SENTENCEPIECE_NAME)
-    print(f"{args.out}/{SENTENCEPIECE_NAME}: {tokenizer.size} pieces from {len(texts)} texts, fingerprint {tokenizer.fingerprint}")
+    print(
+        f"{args.out}/{SENTENCEPIECE_NAME}: {tokenizer.size} pieces from {len(texts)} texts, "
+        f"fingerprint {tokenizer.fingerprint}"
+    )
     return 0

@@ -2,23 +2,36 @@
 
 import sys
 
-from spirit_jax import commands
+from spirit_jax.core import commands
 
 COMMANDS = {
     "train": ("spirit_jax.training.command", "continue pretraining, with checkpoints and metrics"),
-    "check-pod": ("spirit_jax.training.check_pod.command", "compile a recipe's step for its TPU pod, without the pod; does it fit?"),
-    "train-codec": ("spirit_jax.codec_training.command", "train a part of a speech codec: the vocoder, pitch codes, style codes"),
+    "check-pod": (
+        "spirit_jax.pod_check.command",
+        "compile a recipe's step for its TPU pod, without the pod; does it fit?",
+    ),
+    "train-codec": (
+        "spirit_jax.codec_training.command",
+        "train a part of a speech codec: the vocoder, pitch codes, style codes",
+    ),
     "generate": ("spirit_jax.generation.command", "continue, transcribe or speak prompts from a checkpoint"),
     "eval": ("spirit_jax.evals.command", "loss, choice accuracy and word error rate on held-out shards"),
     "report": ("spirit_jax.report.command", "one HTML page and one JSON file about a run"),
-    "convert": ("spirit_jax.model.command", "Llama weights in and out"),
-    "convert-speech": ("spirit_jax.speech.convert", "published speech checkpoints to a codec"),
-    "encode": ("spirit_jax.voice.encode", "sound files to codes and token strings"),
-    "decode": ("spirit_jax.voice.decode", "codes or token strings to wavs"),
-    "resynthesize": ("spirit_jax.voice.resynthesize", "sound files through a codec and back"),
+    "convert": ("spirit_jax.model_io.command", "Llama weights in and out"),
+    "convert-speech": ("spirit_jax.speech.commands.convert", "published speech checkpoints to a codec"),
+    "encode": ("spirit_jax.speech.commands.encode", "sound files to codes and token strings"),
+    "decode": ("spirit_jax.speech.commands.decode", "codes or token strings to wavs"),
+    "resynthesize": ("spirit_jax.speech.commands.resynthesize", "sound files through a codec and back"),
 }
 
 
 def main() -> None:
     """Entry point of `spirit` and `python -m spirit_jax`."""
-    raise SystemExit(commands.run("python -m spirit_jax", "Spirit LM in JAX: train, generate, evaluate, convert.", COMMANDS, sys.argv[1:]))
+    raise SystemExit(
+        commands.run(
+            "python -m spirit_jax",
+            "Spirit LM in JAX: train, generate, evaluate, convert.",
+            COMMANDS,
+            sys.argv[1:],
+        )
+    )

@@ -1,7 +1,8 @@
-"""A run's configuration: frozen dataclasses, checked when made, the same in Python, JSON and on the command line.
+"""A run's configuration: frozen dataclasses, checked when made, the same in Python, JSON and on the command
+line.
 
-A recipe is a Python file with `def config() -> RunConfig`. Every value that the paper leaves open ([?] in its facts) and that we chose
-says "a choice".
+A recipe is a Python file with `def config() -> RunConfig`. Every value that the paper leaves open ([?] in its
+facts) and that we chose says "a choice".
 """
 
 import dataclasses
@@ -15,8 +16,14 @@ from typing import Any, TypeVar, dataclass_transform
 
 import pydantic
 
-from spirit_jax.errors import UserError, require_at_least, require_fraction, require_positive, require_seed
-from spirit_jax.files import read_json, require_file
+from spirit_jax.core.errors import (
+    UserError,
+    require_at_least,
+    require_fraction,
+    require_positive,
+    require_seed,
+)
+from spirit_jax.core.files import read_json, require_file
 
 T = TypeVar("T")
 
@@ -37,8 +44,9 @@ class Dtype(enum.Enum):
 
 
 class Remat(enum.Enum):
-    """What the backward pass has: all; matrix products and attention; those but the wide ones of the MLP; the same products as SAVE_DOTS from
-    the host's memory; or nothing but each layer's input, so that every layer is computed again.
+    """What the backward pass has: all; matrix products and attention; those but the wide ones of the MLP; the
+    same products as SAVE_DOTS from the host's memory; or nothing but each layer's input, so that every layer
+    is computed again.
     """
 
     NONE = "none"
@@ -94,19 +102,42 @@ class ModelConfig:
     remat: Remat = Remat.FULL
 
     def __post_init__(self):
-        require_positive(self, "model", "rows", "width", "layers", "heads", "kv_heads", "head_width", "mlp_width", "rope_theta", "norm_eps")
+        require_positive(
+            self,
+            "model",
+            "rows",
+            "width",
+            "layers",
+            "heads",
+            "kv_heads",
+            "head_width",
+            "mlp_width",
+            "rope_theta",
+            "norm_eps",
+        )
         if self.heads % self.kv_heads:
-            raise UserError("model.kv_heads", self.kv_heads, f"must divide model.heads = {self.heads}", "set model.kv_heads to a divisor")
+            raise UserError(
+                "model.kv_heads",
+                self.kv_heads,
+                f"must divide model.heads = {self.heads}",
+                "set model.kv_heads to a divisor",
+            )
         if self.head_width % 2:
-            raise UserError("model.head_width", self.head_width, "must be even (rotary pairs)", "set an even model.head_width")
+            raise UserError(
+                "model.head_width",
+                self.head_width,
+                "must be even (rotary pairs)",
+                "set an even model.head_width",
+            )
 
 
 @part
 class MeshConfig:
     """Device mesh sizes; one of them may be -1, the rest of the devices.
 
-    `topology` names the hardware that the mesh is meant for, as check-pod knows it ("v5e:16x16", "h100:8"; None: any), and `slices` how many
-    of them are joined by the data-centre network: `data` is laid across them.
+    `topology` names the hardware that the mesh is meant for, as check-pod knows it ("v5e:16x16", "h100:8";
+    None: any), and `slices` how many of them are joined by the data-centre network: `data` is laid across
+    them.
     """
 
     data: int = 1
@@ -119,14 +150,19 @@ class MeshConfig:
     def __post_init__(self):
         sizes = (self.data, self.fsdp, self.context, self.tensor)
         if any(n < 1 and n != -1 for n in sizes) or sizes.count(-1) > 1:
-            rule, fix = "sizes are at least 1, and at most one is -1", "set mesh.fsdp=-1 and the others to 1 or more"
+            rule, fix = (
+                "sizes are at least 1, and at most one is -1",
+                "set mesh.fsdp=-1 and the others to 1 or more",
+            )
             raise UserError("mesh (data, fsdp, context, tensor)", sizes, rule, fix)
         require_positive(self, "mesh", "slices")
 
 
 @part
 class Source:
-    """One part of the mixture: a TFDS folder (`NAME/CONFIG/VERSION` inside), its arrangement and its share of the tokens."""
+    """One part of the mixture: a TFDS folder (`NAME/CONFIG/VERSION` inside), its arrangement and its share of
+    the tokens.
+    """
 
     shards: str
     arrangement: Arrangement = Arrangement.INTERLEAVED
@@ -150,10 +186,13 @@ class DataConfig:
     speech_span_words: tuple[int, int] = (5, 15)
     speech_first: float = 0.5  # probability that a sequence starts with speech: a choice
     append_eos: bool = True  # a choice; without it a transcript has no end
-    asr_marker: str = "transcript:"  # text between [Text] and a transcript, so that it differs from a continuation: a choice
+    # text between [Text] and a transcript, so that it differs from a continuation: a choice
+    asr_marker: str = "transcript:"
     tts_marker: str = "speak:"
-    workers: int = 0  # reader processes of a stream; part of the run's identity, since the order depends on it
-    streams: int = 1  # disjoint parts of the records, each packed apart; each process reads whole ones: at least one a process
+    # reader processes of a stream; part of the run's identity, since the order depends on it
+    workers: int = 0
+    # disjoint parts of the records, each packed apart; each process reads whole ones: at least one a process
+    streams: int = 1
 
     def __post_init__(self):
         require_positive(self, "data", "streams")
@@ -162,9 +201,13 @@ class DataConfig:
         for name in ("text_span_words", "speech_span_words"):
             low, high = getattr(self, name)
             if not 1 <= low <= high:
-                raise UserError(f"data.{name}", (low, high), "needs 1 <= low <= high", f"set data.{name}=[5,15]")
+                raise UserError(
+                    f"data.{name}", (low, high), "needs 1 <= low <= high", f"set data.{name}=[5,15]"
+                )
         if not 0 <= self.speech_first <= 1:
-            raise UserError("data.speech_first", self.speech_first, "is a probability", "set it between 0 and 1")
+            raise UserError(
+                "data.speech_first", self.speech_first, "is a probability", "set it between 0 and 1"
+            )
         if not self.sources:
             raise UserError("data.sources", "()", "needs at least one source", "name a shard folder")
 
@@ -188,12 +231,19 @@ class OptimConfig:
         require_at_least(0, self, "optim", "warmup_steps", "weight_decay")
         require_fraction(self, "optim", "b1", "b2")
         if not 0 <= self.final_lr_fraction <= 1:
-            raise UserError("optim.final_lr_fraction", self.final_lr_fraction, "is a part of optim.peak_lr", "set it between 0 and 1")
+            raise UserError(
+                "optim.final_lr_fraction",
+                self.final_lr_fraction,
+                "is a part of optim.peak_lr",
+                "set it between 0 and 1",
+            )
 
 
 @part
 class TrainConfig:
-    """Steps, batch and seeds. `batch_rows` counts the sequences of one step over all devices and accumulation parts."""
+    """Steps, batch and seeds. `batch_rows` counts the sequences of one step over all devices and accumulation
+    parts.
+    """
 
     steps: int
     batch_rows: int
@@ -207,7 +257,12 @@ class TrainConfig:
         require_at_least(0, self, "train", "evaluate_every")
         require_seed("train.seed", self.seed)
         if self.batch_rows % self.accumulate:
-            raise UserError("train.accumulate", self.accumulate, f"must divide train.batch_rows = {self.batch_rows}", "set a divisor")
+            raise UserError(
+                "train.accumulate",
+                self.accumulate,
+                f"must divide train.batch_rows = {self.batch_rows}",
+                "set a divisor",
+            )
 
 
 @part
@@ -227,7 +282,9 @@ class CheckpointConfig:
 
 @part
 class RunConfig:
-    """Everything that makes a run what it is; written to `config.json` in the run folder and in each checkpoint."""
+    """Everything that makes a run what it is; written to `config.json` in the run folder and in each
+    checkpoint.
+    """
 
     model: ModelConfig
     data: DataConfig
@@ -243,7 +300,9 @@ def to_dict(config: Any) -> dict:
 
 
 def from_dict(values: dict, kind: type[T] = RunConfig) -> T:
-    """Builds and checks a configuration, or the part `kind`, from JSON values; unknown or ill-typed keys are UserErrors."""
+    """Builds and checks a configuration, or the part `kind`, from JSON values; unknown or ill-typed keys are
+    UserErrors.
+    """
     try:
         return pydantic.TypeAdapter(kind).validate_python(values)
     except pydantic.ValidationError as error:
@@ -254,11 +313,15 @@ def from_dict(values: dict, kind: type[T] = RunConfig) -> T:
         where = ".".join(str(part) for part in first["loc"])
         if first["type"] == "unexpected_keyword_argument":
             raise _unknown_key(where, kind) from error
-        raise UserError(where, first.get("input"), first["msg"].lower(), "give a value of that type") from error
+        raise UserError(
+            where, first.get("input"), first["msg"].lower(), "give a value of that type"
+        ) from error
 
 
 def load(path: str | Path, kind: type[T] = RunConfig) -> T:
-    """Reads a recipe (`.py` with `config()`) or a `config.json` of this kind; another kind of recipe is a UserError."""
+    """Reads a recipe (`.py` with `config()`) or a `config.json` of this kind; another kind of recipe is a
+    UserError.
+    """
     require_file(path, "config")
     if Path(path).suffix == ".json":
         return from_dict(read_json(path), kind)
@@ -266,7 +329,8 @@ def load(path: str | Path, kind: type[T] = RunConfig) -> T:
     if spec is None or spec.loader is None:
         raise UserError("config", path, "must be a .py recipe or a .json file", "see tpu_configs/")
     module = importlib.util.module_from_spec(spec)
-    sys.path.insert(0, str(Path(path).resolve().parent.parent))  # a recipe may build on its neighbours: `from tpu_configs import ...`
+    # a recipe may build on its neighbours: `from tpu_configs import ...`
+    sys.path.insert(0, str(Path(path).resolve().parent.parent))
     try:
         spec.loader.exec_module(module)
         if not callable(getattr(module, "config", None)):
@@ -279,19 +343,35 @@ def load(path: str | Path, kind: type[T] = RunConfig) -> T:
     finally:
         sys.path.pop(0)
     if not isinstance(made, kind):
-        raise UserError("config", path, f"makes a {type(made).__name__}; this command needs a {kind.__name__}", "see tpu_configs/ for one")
+        raise UserError(
+            "config",
+            path,
+            f"makes a {type(made).__name__}; this command needs a {kind.__name__}",
+            "see tpu_configs/ for one",
+        )
     return made
 
 
 def _broken_recipe(path: str | Path, error: Exception) -> UserError:
     """Names the recipe's line, where the error is not one of syntax, which names its own."""
-    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename) == Path(path).absolute()]
+    lines = [
+        frame.lineno
+        for frame in traceback.extract_tb(error.__traceback__)
+        if Path(frame.filename) == Path(path).absolute()
+    ]
     where = f" in line {lines[-1]}" if lines else ""
-    return UserError("config", path, f"fails{where} with {type(error).__name__}: {' '.join(str(error).split())}", "mend the recipe")
+    return UserError(
+        "config",
+        path,
+        f"fails{where} with {type(error).__name__}: {' '.join(str(error).split())}",
+        "mend the recipe",
+    )
 
 
 def resolve_paths(config: RunConfig, root: str | Path) -> RunConfig:
-    """The configuration with its relative shard, tokenizer, codec and weight paths taken from the folder `root`."""
+    """The configuration with its relative shard, tokenizer, codec and weight paths taken from the folder
+    `root`.
+    """
 
     def at(path: str) -> str:
         return str(Path(root) / path)
@@ -307,11 +387,15 @@ def resolve_paths(config: RunConfig, root: str | Path) -> RunConfig:
         sources=sources(data.sources),
         validation=sources(data.validation),
     )
-    return dataclasses.replace(config, data=data, checkpoint=dataclasses.replace(config.checkpoint, init_from=start and at(start)))
+    return dataclasses.replace(
+        config, data=data, checkpoint=dataclasses.replace(config.checkpoint, init_from=start and at(start))
+    )
 
 
 def override(config: T, settings: list[str]) -> T:
-    """Applies `part.field=value` settings; values are JSON, or plain words. An unknown key names the nearest."""
+    """Applies `part.field=value` settings; values are JSON, or plain words. An unknown key names
+    the nearest.
+    """
     values = to_dict(config)
     for setting in settings:
         key, equals, text = setting.partition("=")

@@ -1,8 +1,9 @@
 """Where arrays live: the device mesh, the names of array axes, and which mesh axis each one is split over.
 
-Axis names are declared once, on the parameter (`spirit_jax.model.llama.param`); everything that copies a parameter (gradients, optimizer
-moments, checkpoints) is split by the same rule. Meshes are (data, fsdp, context, tensor): rows of the batch are split over data and fsdp,
-parameters over fsdp and tensor, heads and the inner width of the MLP over tensor, the tokens of a row over context.
+Axis names are declared once, on the parameter (`spirit_jax.model.llama.param`); everything that copies a
+parameter (gradients, optimizer moments, checkpoints) is split by the same rule. Meshes are (data, fsdp,
+context, tensor): rows of the batch are split over data and fsdp, parameters over fsdp and tensor, heads and
+the inner width of the MLP over tensor, the tokens of a row over context.
 """
 
 import math
@@ -15,7 +16,7 @@ from jax.experimental import mesh_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from spirit_jax.config import MeshConfig
-from spirit_jax.errors import UserError
+from spirit_jax.core.errors import UserError
 
 T = TypeVar("T")
 MESH_AXES = ("data", "fsdp", "context", "tensor")
@@ -35,15 +36,19 @@ RULES: dict[str, str | tuple[str, ...] | None] = {
 
 
 def make_mesh(config: MeshConfig, devices: Sequence[Any] | None = None) -> Mesh:
-    """A (data, fsdp, context, tensor) mesh over `devices`, by default all of them; `data` runs across slices, the rest within one.
+    """A (data, fsdp, context, tensor) mesh over `devices`, by default all of them; `data` runs across slices,
+    the rest within one.
 
-    Raises a UserError if the sizes don't multiply to the number of devices, or if `data` doesn't cover the slices.
+    Raises a UserError if the sizes don't multiply to the number of devices, or if `data` doesn't cover the
+    slices.
     """
     devices = list(jax.devices() if devices is None else devices)
     sizes = fill_sizes(config, len(devices))
     slices = len({getattr(device, "slice_index", None) for device in devices})
     if sizes[0] % slices:
-        raise UserError("mesh.data", sizes[0], f"must be a multiple of the {slices} slices", f"set mesh.data={slices}")
+        raise UserError(
+            "mesh.data", sizes[0], f"must be a multiple of the {slices} slices", f"set mesh.data={slices}"
+        )
     within, across = (sizes[0] // slices, *sizes[1:]), (slices, 1, 1, 1)
     if slices == 1:
         grid = mesh_utils.create_device_mesh(sizes, devices, allow_split_physical_axes=True)
@@ -53,7 +58,9 @@ def make_mesh(config: MeshConfig, devices: Sequence[Any] | None = None) -> Mesh:
 
 
 def fill_sizes(config: MeshConfig, count: int) -> tuple[int, ...]:
-    """The sizes in the order of MESH_AXES, with -1 replaced. Raises a UserError if they don't multiply to `count`."""
+    """The sizes in the order of MESH_AXES, with -1 replaced. Raises a UserError if they don't multiply to
+    `count`.
+    """
     asked = tuple(getattr(config, name) for name in MESH_AXES)
     known = math.prod(size for size in asked if size != -1)
     sizes = tuple(count // known if size == -1 else size for size in asked)
@@ -69,7 +76,9 @@ def _spell(sizes: Sequence[int]) -> str:
 
 
 def platform() -> str:
-    """What the program being traced will run on: "tpu", "gpu" or "cpu"; that of the mesh in use, which may be absent hardware."""
+    """What the program being traced will run on: "tpu", "gpu" or "cpu"; that of the mesh in use, which may be
+    absent hardware.
+    """
     device = jax.sharding.get_abstract_mesh().abstract_device
     name = jax.default_backend() if device is None else device.platform
     return "gpu" if name in ("cuda", "rocm") else name
@@ -82,17 +91,24 @@ def mesh_sizes() -> dict[str, int]:
 
 
 def pspec(axes: Sequence[str | None]) -> PartitionSpec:
-    """The partition of an array with these axis names; an unknown name is a KeyError, never silent replication."""
+    """The partition of an array with these axis names; an unknown name is a KeyError, never silent
+    replication.
+    """
     return PartitionSpec(*(None if axis is None else RULES[axis] for axis in axes))
 
 
 def place_axes(mesh: Mesh, axes: Sequence[str | None], shape: Sequence[int]) -> NamedSharding:
-    """The sharding of an array with these axis names on `mesh`. Raises a UserError where a size isn't divisible by its mesh axes."""
+    """The sharding of an array with these axis names on `mesh`. Raises a UserError where a size isn't
+    divisible by its mesh axes.
+    """
     for axis, size, split in zip(axes, shape, pspec(axes)):
         parts = math.prod(mesh.shape[name] for name in ((split,) if isinstance(split, str) else split or ()))
         if size % parts:
             raise UserError(
-                f"axis {axis}", size, f"must be divisible by its {parts} parts (mesh {split})", f"set mesh.{split} to a divisor of {size}"
+                f"axis {axis}",
+                size,
+                f"must be divisible by its {parts} parts (mesh {split})",
+                f"set mesh.{split} to a divisor of {size}",
             )
     return NamedSharding(mesh, pspec(axes))
 
@@ -105,13 +121,20 @@ def constrain(x: jax.Array, *axes: str | None) -> jax.Array:
 
 
 def place_batch(batch: T, mesh: Mesh) -> T:
-    """Host arrays [rows of this process, ...] -> global arrays split by rows. Raises a UserError if the rows don't divide."""
+    """Host arrays [rows of this process, ...] -> global arrays split by rows. Raises a UserError if the rows
+    don't divide.
+    """
     parts = mesh.shape["data"] * mesh.shape["fsdp"]
 
     def place(x) -> jax.Array:
         rows = len(x) * jax.process_count()
         if rows % parts:
-            raise UserError("batch rows", rows, f"must be divisible by data × fsdp = {parts}", f"set train.batch_rows to a multiple of {parts}")
+            raise UserError(
+                "batch rows",
+                rows,
+                f"must be divisible by data × fsdp = {parts}",
+                f"set train.batch_rows to a multiple of {parts}",
+            )
         return jax.make_array_from_process_local_data(NamedSharding(mesh, pspec(("batch",))), np.asarray(x))
 
     return jax.tree.map(place, batch)

@@ -6,12 +6,18 @@ from pathlib import Path
 import pytest
 
 from spirit_jax import config as c
-from spirit_jax.codec_training.recipes import PitchRun, StyleRun, VocoderRun
-from spirit_jax.errors import UserError
+from spirit_jax.codec_training.config import PitchRun, StyleRun, VocoderRun
+from spirit_jax.core.errors import UserError
 
-RUN = c.RunConfig(c.ModelConfig(rows=512), c.DataConfig("tok", (c.Source("a", c.Arrangement.ASR, 2.0),)), c.TrainConfig(steps=10, batch_rows=4))
+RUN = c.RunConfig(
+    c.ModelConfig(rows=512),
+    c.DataConfig("tok", (c.Source("a", c.Arrangement.ASR, 2.0),)),
+    c.TrainConfig(steps=10, batch_rows=4),
+)
 SHARED = {"__init__", "spirit"}  # what recipes are made of
-RECIPES = sorted(path for path in (Path(__file__).parent.parent / "tpu_configs").glob("*.py") if path.stem not in SHARED)
+RECIPES = sorted(
+    path for path in (Path(__file__).parent.parent / "tpu_configs").glob("*.py") if path.stem not in SHARED
+)
 
 CODEC_RECIPES = {"vocoder": VocoderRun, "vocoder_cpu": VocoderRun, "pitch_vqvae": PitchRun, "style": StyleRun}
 
@@ -21,7 +27,10 @@ def test_json_round_trip_is_identity():
 
 
 def test_override_is_typed():
-    new = c.override(RUN, ["optim.peak_lr=1e-3", "model.dtype=float32", "data.text_span_words=[2,3]", "checkpoint.init_from=x"])
+    new = c.override(
+        RUN,
+        ["optim.peak_lr=1e-3", "model.dtype=float32", "data.text_span_words=[2,3]", "checkpoint.init_from=x"],
+    )
     assert new.optim.peak_lr == 1e-3
     assert new.model.dtype is c.Dtype.FLOAT32
     assert new.data.text_span_words == (2, 3)
@@ -61,7 +70,11 @@ def test_mistakes_are_one_useful_line(setting, says):
 
 def test_paths_resolve_against_a_root():
     moved = c.resolve_paths(dataclasses.replace(RUN, checkpoint=c.CheckpointConfig(init_from="w")), "/data")
-    assert (moved.data.tokenizer, moved.data.sources[0].shards, moved.checkpoint.init_from) == ("/data/tok", "/data/a", "/data/w")
+    assert (moved.data.tokenizer, moved.data.sources[0].shards, moved.checkpoint.init_from) == (
+        "/data/tok",
+        "/data/a",
+        "/data/w",
+    )
     assert moved.data.codec is None
 
 

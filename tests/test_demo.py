@@ -10,7 +10,14 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 SMALL = ["UTTERANCES=160", "SENTENCES=600", "RECORDS=24", "TEXT_SET=train.steps=20"]
-FIGURES = {"choice_s2t_accuracy", "choice_t2s_accuracy", "choice_s2t_accuracy_before", "choice_t2s_accuracy_before", "n_pairs", "loss_by_modality"}
+FIGURES = {
+    "choice_s2t_accuracy",
+    "choice_t2s_accuracy",
+    "choice_s2t_accuracy_before",
+    "choice_t2s_accuracy_before",
+    "n_pairs",
+    "loss_by_modality",
+}
 
 
 def run_demo(folder: Path, *settings: str) -> subprocess.CompletedProcess:
@@ -30,23 +37,43 @@ def test_the_demo_runs_and_reports(tmp_path, variant):
     assert 0 <= report["choice_s2t_accuracy"] <= 1
     page = (tmp_path / "report.html").read_text()
     assert "<audio" in page
-    assert "http://" not in page.replace("http://www.w3.org", "").replace("http://purl.org", "").replace("http://creativecommons.org", "")
+    assert "http://" not in page.replace("http://www.w3.org", "").replace("http://purl.org", "").replace(
+        "http://creativecommons.org", ""
+    )
     again = run_demo(tmp_path, f"VARIANT={variant}")
     assert again.returncode == 0
     assert "data_prep" not in again.stdout, "a finished demo does nothing twice"
 
 
 def test_an_unknown_variant_is_one_line():
-    done = subprocess.run(["make", "demo", "VARIANT=loud"], cwd=ROOT, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        ["make", "demo", "VARIANT=loud"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 2
     assert "must be base or expressive" in done.stderr
 
 
-@pytest.mark.parametrize(("given", "heard"), [("my recordings", "my recordings"), ("~/recordings", str(Path.home() / "recordings"))])
+@pytest.mark.parametrize(
+    ("given", "heard"),
+    [("my recordings", "my recordings"), ("~/recordings", str(Path.home() / "recordings"))],
+)
 def test_verbs_take_paths_with_spaces_and_of_home(given, heard):
-    told = subprocess.run(["make", "-n", "units", f"AUDIO={given}", "OUT=an out"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    script = told[told.index("test -f") :].replace("test -f", "").replace(".venv/bin/python -m data_prep", "printf '%s\\n'").replace("||", ";")
-    words = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False).stdout.splitlines()
+    told = subprocess.run(
+        ["make", "-n", "units", f"AUDIO={given}", "OUT=an out"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    script = (
+        told[told.index("test -f") :]
+        .replace("test -f", "")
+        .replace(".venv/bin/python -m data_prep", "printf '%s\\n'")
+        .replace("||", ";")
+    )
+    words = subprocess.run(
+        ["bash", "-c", script], capture_output=True, text=True, check=False
+    ).stdout.splitlines()
     assert [words[words.index(option) + 1] for option in ("--audio", "--codec")] == [heard, "an out/codec"]
 
 
@@ -59,7 +86,14 @@ def test_a_demo_whose_training_was_stopped_is_not_finished(tmp_path, code, left)
     python.chmod(0o755)
     run = tmp_path / "base/run"
     run.mkdir(parents=True)
-    command = ["make", f"DEMO={tmp_path}", f"VENV={tmp_path}/venv", "-o", f"{tmp_path}/base/eval_before.json", str(run / "finished")]
+    command = [
+        "make",
+        f"DEMO={tmp_path}",
+        f"VENV={tmp_path}/venv",
+        "-o",
+        f"{tmp_path}/base/eval_before.json",
+        str(run / "finished"),
+    ]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert (done.returncode == 0) == (code == 0), done.stderr
     assert "--stopped-exit-code 75" in (tmp_path / "called").read_text()

@@ -6,17 +6,29 @@ import pytest
 from jax.sharding import PartitionSpec
 
 from spirit_jax.config import MeshConfig
-from spirit_jax.errors import UserError
+from spirit_jax.core.errors import UserError
 from spirit_jax.sharding import constrain, make_mesh, place_axes, place_batch, pspec
 
 
 def test_the_open_size_takes_the_rest_of_the_devices():
     assert dict(make_mesh(MeshConfig(2, -1, 2)).shape) == {"data": 2, "fsdp": 2, "context": 1, "tensor": 2}
-    assert dict(make_mesh(MeshConfig(1, 1, context=-1)).shape) == {"data": 1, "fsdp": 1, "context": 8, "tensor": 1}
-    assert dict(make_mesh(MeshConfig(), jax.devices()[:3]).shape) == {"data": 1, "fsdp": 3, "context": 1, "tensor": 1}
+    assert dict(make_mesh(MeshConfig(1, 1, context=-1)).shape) == {
+        "data": 1,
+        "fsdp": 1,
+        "context": 8,
+        "tensor": 1,
+    }
+    assert dict(make_mesh(MeshConfig(), jax.devices()[:3]).shape) == {
+        "data": 1,
+        "fsdp": 3,
+        "context": 1,
+        "tensor": 1,
+    }
 
 
-@pytest.mark.parametrize(("sizes", "fix"), [((1, 64, 4), "set mesh.fsdp=2"), ((3, -1, 1), "choose divisors of 8")])
+@pytest.mark.parametrize(
+    ("sizes", "fix"), [((1, 64, 4), "set mesh.fsdp=2"), ((3, -1, 1), "choose divisors of 8")]
+)
 def test_a_mesh_of_another_size_is_refused_with_a_fix(sizes, fix):
     with pytest.raises(UserError, match=f"must multiply to the 8 devices; {fix}"):
         make_mesh(MeshConfig(*sizes))

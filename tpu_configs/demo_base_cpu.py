@@ -1,23 +1,33 @@
 """The demo's Spirit LM Base: text and phonetic units, minutes on two CPU cores (`make demo`).
 
-The paper's thirds are for real data; here speech is the bottleneck and text is learned already, so the mixture leans on interleaving
-and on pairs of speech and transcript, from which it learns to transcribe and, more slowly, to read aloud.
+The paper's thirds are for real data; here speech is the bottleneck and text is learned already, so the
+mixture leans on interleaving and on pairs of speech and transcript, from which it learns to transcribe and,
+more slowly, to read aloud.
 """
 
 import dataclasses
 
-from spirit_jax.config import Arrangement, CheckpointConfig, OptimConfig, RunConfig, Schedule, Source, TrainConfig
-from spirit_jax.tokens.vocab import Vocabulary
+from spirit_jax.config import (
+    Arrangement,
+    CheckpointConfig,
+    OptimConfig,
+    RunConfig,
+    Schedule,
+    Source,
+    TrainConfig,
+)
+from spirit_jax.tokens.vocabulary import Vocabulary
 from tpu_configs import demo_text_cpu
 
 UNITS = 100
 
 
 def config() -> RunConfig:
-    """Spans are as short as the sentences, and more begin with text, since continuing text in speech is harder than the reverse.
+    """Spans are as short as the sentences, and more begin with text, since continuing text in speech is
+    harder than the reverse.
 
-    Measured in Expressive: less reading aloud (ASR 2.5, TTS 2) gave a word error rate of .35 instead of .20 of what it reads,
-    less transcription (1.5) .42 instead of .06 to .17 of its transcripts.
+    Measured in Expressive: less reading aloud (ASR 2.5, TTS 2) gave a word error rate of .35 instead of .20
+    of what it reads, less transcription (1.5) .42 instead of .06 to .17 of its transcripts.
     """
     base = demo_text_cpu.config()
     sources = (

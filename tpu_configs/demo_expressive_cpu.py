@@ -1,9 +1,11 @@
-"""The demo's Spirit LM Expressive: pitch and style units beside the phonetic ones (`make demo VARIANT=expressive`)."""
+"""The demo's Spirit LM Expressive: pitch and style units beside the phonetic ones (`make demo
+VARIANT=expressive`).
+"""
 
 import dataclasses
 
 from spirit_jax.config import RunConfig
-from spirit_jax.tokens.vocab import Vocabulary
+from spirit_jax.tokens.vocabulary import Vocabulary
 from tpu_configs import demo_base_cpu, demo_text_cpu
 
 PITCHES, STYLES = 64, 32

@@ -1,4 +1,6 @@
-"""The demo's base model: a small Llama pretrained on text alone, half a minute on two CPU cores (`make demo`)."""
+"""The demo's base model: a small Llama pretrained on text alone, half a minute on two CPU cores (`make
+demo`).
+"""
 
 from spirit_jax.config import (
     Arrangement,
@@ -13,7 +15,7 @@ from spirit_jax.config import (
     Source,
     TrainConfig,
 )
-from spirit_jax.tokens.vocab import Vocabulary
+from spirit_jax.tokens.vocabulary import Vocabulary
 
 TEXT_PIECES = 700
 

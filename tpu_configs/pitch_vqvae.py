@@ -1,6 +1,8 @@
-"""The pitch VQ-VAE of the open recipe nearest to the published model: 64 codes at 12.5 Hz. Small enough for a CPU."""
+"""The pitch VQ-VAE of the open recipe nearest to the published model: 64 codes at 12.5 Hz. Small enough for a
+CPU.
+"""
 
-from spirit_jax.codec_training.recipes import PitchRun, StepsConfig
+from spirit_jax.codec_training.config import PitchRun, StepsConfig
 
 
 def config() -> PitchRun:

@@ -1,4 +1,5 @@
-"""A small Spirit LM Base for one's own recordings, on CPU: the folders that `make units`, `tokenizer` and `shards` write, below `--root`.
+"""A small Spirit LM Base for one's own recordings, on CPU: the folders that `make units`, `tokenizer` and
+`shards` write, below `--root`.
 
     make train CONFIG=tpu_configs/small_cpu.py ROOT=work OUT=runs/mine
 
@@ -8,17 +9,29 @@
 import dataclasses
 
 from spirit_jax.config import Arrangement, CheckpointConfig, RunConfig, Source, TrainConfig
-from spirit_jax.tokens.vocab import Vocabulary
+from spirit_jax.tokens.vocabulary import Vocabulary
 from tpu_configs import demo_base_cpu
 
 PIECES = 2000
 
 
 def config() -> RunConfig:
-    """The demo's model from random weights; recordings without word times train as speech and, apart from it, as text."""
+    """The demo's model from random weights; recordings without word times train as speech and, apart from it,
+    as text.
+    """
     base = demo_base_cpu.config()
-    sources = tuple(Source("shards", arrangement, split="train") for arrangement in (Arrangement.INTERLEAVED, Arrangement.ASR, Arrangement.TTS))
-    data = dataclasses.replace(base.data, codec="units/codec", sources=sources, validation=(), text_span_words=(10, 30), speech_span_words=(5, 15))
+    sources = tuple(
+        Source("shards", arrangement, split="train")
+        for arrangement in (Arrangement.INTERLEAVED, Arrangement.ASR, Arrangement.TTS)
+    )
+    data = dataclasses.replace(
+        base.data,
+        codec="units/codec",
+        sources=sources,
+        validation=(),
+        text_span_words=(10, 30),
+        speech_span_words=(5, 15),
+    )
     return dataclasses.replace(
         base,
         model=dataclasses.replace(base.model, rows=Vocabulary(PIECES, demo_base_cpu.UNITS).rows()),

@@ -1,9 +1,11 @@
-"""What the recipes for Spirit LM on real accelerators share: model shapes, the paper's mixture and its optimisation.
+"""What the recipes for Spirit LM on real accelerators share: model shapes, the paper's mixture and its
+optimisation.
 
-From the paper (appendix A): Llama-2-7B, rows of 4,096 tokens, 1 M tokens a step (4 rows on each of 64 GPUs), learning rate 3e-5, constant
-after warm-up, 200 K steps with results at 100 K, RoPE θ 100,000, a third of the tokens each of speech, aligned speech with text, and text.
-Choices of ours: the warm-up's length, Adam's betas, decay and clipping (`spirit_jax.config.OptimConfig`), bfloat16 activations with float32
-weights and moments, packing with masks between documents, checkpoints' intervals, and everything about Llama 3 and 1B.
+From the paper (appendix A): Llama-2-7B, rows of 4,096 tokens, 1 M tokens a step (4 rows on each of 64 GPUs),
+learning rate 3e-5, constant after warm-up, 200 K steps with results at 100 K, RoPE θ 100,000, a third of the
+tokens each of speech, aligned speech with text, and text. Choices of ours: the warm-up's length, Adam's
+betas, decay and clipping (`spirit_jax.config.OptimConfig`), bfloat16 activations with float32 weights and
+moments, packing with masks between documents, checkpoints' intervals, and everything about Llama 3 and 1B.
 """
 
 import dataclasses
@@ -21,14 +23,16 @@ from spirit_jax.config import (
     Source,
     TrainConfig,
 )
-from spirit_jax.tokens.vocab import Vocabulary
+from spirit_jax.tokens.vocabulary import Vocabulary
 
 LLAMA2_PIECES, LLAMA3_PIECES = 32_000, 128_256
 UNITS, PITCHES, STYLES = 501, 64, 100
 ROWS = 256  # of 4,096 tokens: 1,048,576 tokens a step
 
 LLAMA2_7B = ModelConfig(rows=Vocabulary(LLAMA2_PIECES, UNITS).rows())
-LLAMA3_8B = ModelConfig(rows=Vocabulary(LLAMA3_PIECES, UNITS).rows(), kv_heads=8, mlp_width=14_336, rope_theta=500_000.0)
+LLAMA3_8B = ModelConfig(
+    rows=Vocabulary(LLAMA3_PIECES, UNITS).rows(), kv_heads=8, mlp_width=14_336, rope_theta=500_000.0
+)
 LLAMA3_1B = ModelConfig(
     rows=Vocabulary(LLAMA3_PIECES, UNITS).rows(),
     width=2048,
@@ -54,7 +58,9 @@ DATA = DataConfig(
 )
 
 
-def recipe(model: ModelConfig, mesh: MeshConfig, remat: Remat, accumulate: int = 1, rows: int = ROWS) -> RunConfig:
+def recipe(
+    model: ModelConfig, mesh: MeshConfig, remat: Remat, accumulate: int = 1, rows: int = ROWS
+) -> RunConfig:
     """A run of the paper's length on this mesh, from the weights in `base` (`make import-llama`).
 
     A stream of records a row: any mesh, on any number of hosts, can read them and go on with the run.

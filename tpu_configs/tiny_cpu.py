@@ -1,4 +1,6 @@
-"""The smallest run there is: a minute on two CPU cores, on the shards that `make demo` leaves (`--root runs/demo/base`)."""
+"""The smallest run there is: a minute on two CPU cores, on the shards that `make demo` leaves (`--root
+runs/demo/base`).
+"""
 
 import dataclasses
 

@@ -1,6 +1,8 @@
-"""A HiFi-GAN of the published size with all of HiFi-GAN's discriminators: for an accelerator, mesh.fsdp over all of its devices."""
+"""A HiFi-GAN of the published size with all of HiFi-GAN's discriminators: for an accelerator, mesh.fsdp over
+all of its devices.
+"""
 
-from spirit_jax.codec_training.recipes import StepsConfig, VocoderRun
+from spirit_jax.codec_training.config import StepsConfig, VocoderRun
 
 
 def config() -> VocoderRun:

@@ -1,6 +1,8 @@
-"""`python -m spirit_jax train-codec`: trains a part of a codec and writes the codec that has it. The same command again goes on where it stopped.
+"""`python -m spirit_jax train-codec`: trains a part of a codec and writes the codec that has it. The same
+command again goes on where it stopped.
 
-python -m spirit_jax train-codec vocoder --config tpu_configs/vocoder_cpu.py --out runs/vocoder --set corpus.units=units corpus.codec=codec
+python -m spirit_jax train-codec vocoder --config tpu_configs/vocoder_cpu.py \
+    --out runs/vocoder --set corpus.units=units corpus.codec=codec
 """
 
 import argparse
@@ -8,9 +10,9 @@ import sys
 from pathlib import Path
 
 from spirit_jax import config
+from spirit_jax.codec_training.config import PitchRun, StyleRun, VocoderRun
 from spirit_jax.codec_training.loop import check, train
 from spirit_jax.codec_training.pitch import PitchPart
-from spirit_jax.codec_training.recipes import PitchRun, StyleRun, VocoderRun
 from spirit_jax.codec_training.style import StylePart
 from spirit_jax.codec_training.vocoder import VocoderPart
 
@@ -21,8 +23,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the command's options."""
     parser.add_argument("part", choices=PARTS, help="what to train")
     parser.add_argument("--config", required=True, help="a recipe (.py with config()) or a config.json")
-    parser.add_argument("--out", required=True, type=Path, help="run folder; an unfinished run in it is resumed; the codec is written to OUT/codec")
-    parser.add_argument("--set", nargs="*", action="extend", default=[], metavar="KEY=VALUE", help="changes to the config: corpus.codec=codec")
+    parser.add_argument(
+        "--out",
+        required=True,
+        type=Path,
+        help="run folder; an unfinished run in it is resumed; the codec is written to OUT/codec",
+    )
+    parser.add_argument(
+        "--set",
+        nargs="*",
+        action="extend",
+        default=[],
+        metavar="KEY=VALUE",
+        help="changes to the config: corpus.codec=codec",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -32,7 +46,10 @@ def run(args: argparse.Namespace) -> int:
     check(chosen, args.out)
     reached = train(part(chosen), args.out)
     if reached < chosen.train.steps:
-        print(f"stopped at step {reached:,} of {chosen.train.steps:,}; the same command goes on: {args.out}", file=sys.stderr)
+        print(
+            f"stopped at step {reached:,} of {chosen.train.steps:,}; the same command goes on: {args.out}",
+            file=sys.stderr,
+        )
     else:
         print(f"{args.out / 'codec'}: the codec with this part, after {reached:,} steps")
     return 0

@@ -13,15 +13,17 @@ import grain
 import jax
 import numpy as np
 
-from spirit_jax.codec_training.recipes import CorpusConfig
-from spirit_jax.errors import UserError
-from spirit_jax.files import fingerprint, read_json, read_jsonl
-from spirit_jax.held_out import set_apart
+from spirit_jax.codec_training.config import CorpusConfig
+from spirit_jax.core.errors import UserError
+from spirit_jax.core.files import fingerprint, read_json, read_jsonl
+from spirit_jax.datasets.splits import set_apart
 from spirit_jax.speech import audio
-from spirit_jax.units import SpeechTokens
+from spirit_jax.tokens.streams import SpeechTokens
 
 TRAINING = ("train", "speech")
-LEVEL, PEAK = 0.08, 0.95  # root mean square that recordings are brought to, and their highest peak: units don't tell the level; a choice
+# root mean square that recordings are brought to, and their highest peak: units don't tell the level; a
+# choice
+LEVEL, PEAK = 0.08, 0.95
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,7 +40,12 @@ class Recording:
         try:
             wav_S = audio.load(self.path)
         except audio.BadAudio as error:
-            raise UserError("recording", self.path, str(error), "bring it back, or make the units again and begin a new run") from error
+            raise UserError(
+                "recording",
+                self.path,
+                str(error),
+                "bring it back, or make the units again and begin a new run",
+            ) from error
         return at_level(wav_S)
 
 
@@ -61,14 +68,28 @@ class Corpus:
         for recording in self.train:
             speech = recording.speech
             parts += recording.id.encode(), recording.voice.encode()
-            parts += (b"" if codes is None else codes.tobytes() for codes in (speech.units, speech.pitch, speech.style))
+            parts += (
+                b"" if codes is None else codes.tobytes()
+                for codes in (speech.units, speech.pitch, speech.style)
+            )
         return fingerprint(*parts)
 
 
-def draw_batches(items: Sequence[Any], cut: Callable[[Any, np.random.Generator], Any], rows: int, seed: int) -> grain.MapDataset:
-    """Endless batches of this process' share of `rows` rows: what `cut` makes of each of its items, once an epoch."""
+def draw_batches(
+    items: Sequence[Any], cut: Callable[[Any, np.random.Generator], Any], rows: int, seed: int
+) -> grain.MapDataset:
+    """Endless batches of this process' share of `rows` rows: what `cut` makes of each of its items, once an
+    epoch.
+    """
     own = items[jax.process_index() :: jax.process_count()]
-    return grain.MapDataset.source(own).seed(seed).shuffle().repeat().random_map(cut).batch(rows // jax.process_count())
+    return (
+        grain.MapDataset.source(own)
+        .seed(seed)
+        .shuffle()
+        .repeat()
+        .random_map(cut)
+        .batch(rows // jax.process_count())
+    )
 
 
 def at_level(wav_S: np.ndarray) -> np.ndarray:
@@ -78,15 +99,20 @@ def at_level(wav_S: np.ndarray) -> np.ndarray:
 
 
 def read_corpus(cfg: CorpusConfig, made_with: str, known_voices: bool = False) -> Corpus:
-    """The rows of a units folder. UserError: units of another codec than the one of the fingerprint `made_with`, none to train on or to hold out,
-    or files gone.
+    """The rows of a units folder. UserError: units of another codec than the one of the fingerprint
+    `made_with`, none to train on or to hold out, or files gone.
 
     known_voices: held-out recordings of voices that aren't trained on are left out.
     """
     folder = Path(cfg.units)
     summary = read_json(folder / "summary.json")
     if (told := summary["encoder_fingerprint"]) != made_with:
-        raise UserError(f"{folder} fingerprint", told, f"must be the codec's, {made_with}", "make the units with this codec")
+        raise UserError(
+            f"{folder} fingerprint",
+            told,
+            f"must be the codec's, {made_with}",
+            "make the units with this codec",
+        )
     rows = [row for name in summary["shards"] for row in read_jsonl(folder / name)]
     known = [row for row in rows if row["split"] in TRAINING]
     held_out = [row for row in rows if row["split"] == cfg.held_out]
@@ -95,8 +121,13 @@ def read_corpus(cfg: CorpusConfig, made_with: str, known_voices: bool = False) -
     voices = {row["voice"] for row in known}
     chosen = [row for row in held_out if not known_voices or row["voice"] in voices]
     if not known or not chosen:
-        rule = f"has {len(known)} recordings to train on and {len(chosen)}{' of their voices' if known_voices else ''} to hold out"
-        raise UserError("corpus.units", folder, rule, f"give more, or a manifest with some of the split {cfg.held_out}")
+        rule = (
+            f"has {len(known)} recordings to train on and "
+            f"{len(chosen)}{' of their voices' if known_voices else ''} to hold out"
+        )
+        raise UserError(
+            "corpus.units", folder, rule, f"give more, or a manifest with some of the split {cfg.held_out}"
+        )
     if gone := [row["audio"] for row in known + chosen if not os.path.isfile(row["audio"])]:
         fix = "bring them back, or make the units again and begin a new run"
         raise UserError("recordings", f"{len(gone)}, the first is {gone[0]}", "no such file", fix)
@@ -104,9 +135,13 @@ def read_corpus(cfg: CorpusConfig, made_with: str, known_voices: bool = False) -
 
 
 def _recording(row: dict) -> Recording:
-    return Recording(row["id"], row["audio"], row["voice"], SpeechTokens(row["units"], row["pitch"], row["style"]))
+    return Recording(
+        row["id"], row["audio"], row["voice"], SpeechTokens(row["units"], row["pitch"], row["style"])
+    )
 
 
 def _spread(rows: list[dict], count: int) -> list[dict]:
     """`count` of the rows, evenly."""
-    return [rows[i] for i in np.unique(np.linspace(0, len(rows) - 1, min(count, len(rows))).round().astype(int))]
+    return [
+        rows[i] for i in np.unique(np.linspace(0, len(rows) - 1, min(count, len(rows))).round().astype(int))
+    ]

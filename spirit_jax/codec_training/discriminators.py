@@ -1,4 +1,5 @@
-"""The judges of HiFi-GAN (Kong et al. 2020): one of the wave folded at each of several periods, one of the wave at each of several rates.
+"""The judges of HiFi-GAN (Kong et al. 2020): one of the wave folded at each of several periods, one of the
+wave at each of several rates.
 
 Legend: B rows, T samples, P samples of a period, D channels, I inputs, O outputs, G groups, K taps.
 """
@@ -7,9 +8,9 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from spirit_jax.codec_training.recipes import DiscriminatorSizes
-from spirit_jax.speech.convolution import param
-from spirit_jax.speech.weight_source import Drawn
+from spirit_jax.codec_training.config import DiscriminatorSizes
+from spirit_jax.speech.kernels.convolution import param
+from spirit_jax.speech.weights.readers import Drawn
 
 SLOPE = 0.1  # of LeakyReLU
 PERIOD_TAPS, PERIOD_STRIDE, LAST_TAPS = 5, 3, 3
@@ -28,9 +29,13 @@ class StridedConv(nnx.Module):
         """[B, T / stride, O]."""
         reach = self.kernel_KIO.shape[0] // 2
         y_BHTO = jax.lax.conv_general_dilated(
-            x_BTI[:, None], self.kernel_KIO[...][None], (1, self.stride), ((0, 0), (reach, reach)), feature_group_count=self.groups,
+            x_BTI[:, None],
+            self.kernel_KIO[...][None],
+            (1, self.stride),
+            ((0, 0), (reach, reach)),
+            feature_group_count=self.groups,
             dimension_numbers=("NHWC", "HWIO", "NHWC"),
-        )  # fmt: skip
+        )
         return y_BHTO[:, 0] + self.bias_O[...][None, None]
 
 
@@ -58,7 +63,9 @@ class Discriminators(nnx.Module):
     def __init__(self, sizes: DiscriminatorSizes, key: jax.Array):
         source = Drawn(key)
         strides = [PERIOD_STRIDE] * (len(sizes.period_channels) - 1) + [1]
-        by_period = [(channels, PERIOD_TAPS, stride, 1) for channels, stride in zip(sizes.period_channels, strides)]
+        by_period = [
+            (channels, PERIOD_TAPS, stride, 1) for channels, stride in zip(sizes.period_channels, strides)
+        ]
         self.periods = sizes.periods
         self.by_period = nnx.List(Judge(source, by_period) for _ in sizes.periods)
         self.by_rate = nnx.List(Judge(source, [*sizes.scale_layers]) for _ in range(sizes.scales))
@@ -73,7 +80,9 @@ class Discriminators(nnx.Module):
 
 
 def fold(wav_BT: jax.Array, period: int) -> jax.Array:
-    """Each phase of the period as a row of its own, the wave reflected at its end to whole periods: [B P, T / P, 1]."""
+    """Each phase of the period as a row of its own, the wave reflected at its end to whole periods: [B P, T /
+    P, 1].
+    """
     rows, time = wav_BT.shape
     wav_BT = jnp.pad(wav_BT, ((0, 0), (0, -time % period)), mode="reflect")
     return wav_BT.reshape(rows, -1, period).swapaxes(1, 2).reshape(rows * period, -1, 1)

@@ -1,7 +1,9 @@
-"""One training loop for every part of a codec: batches that depend on the step alone, checkpoints, metrics, held-out figures.
+"""One training loop for every part of a codec: batches that depend on the step alone, checkpoints, metrics,
+held-out figures.
 
-What is trained is a `TrainState` as the language model's is: `model` any tree of modules and arrays, `opt` the optimizers' states. Rows of a batch
-are split over data and fsdp, weights and moments over fsdp by their last axis where it divides.
+What is trained is a `TrainState` as the language model's is: `model` any tree of modules and arrays, `opt`
+the optimizers' states. Rows of a batch are split over data and fsdp, weights and moments over fsdp by their
+last axis where it divides.
 """
 
 import contextlib
@@ -16,20 +18,21 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from spirit_jax.codec_training.recipes import StepsConfig
+from spirit_jax.codec_training.config import StepsConfig
 from spirit_jax.config import CheckpointConfig, MeshConfig, to_dict
-from spirit_jax.errors import Halted, UserError
-from spirit_jax.files import require_place, write_json
-from spirit_jax.progress import Progress
+from spirit_jax.core.errors import Halted, UserError
+from spirit_jax.core.files import require_place, write_json
+from spirit_jax.core.progress import Progress
+from spirit_jax.runs.checkpoints import Checkpoints
+from spirit_jax.runs.metrics import Writer
+from spirit_jax.runs.run_folder import CHECKPOINTS, CODEC, DATA, check_data, check_places, refuse_other
+from spirit_jax.runs.stopping import Stop, stop_on_sigterm
 from spirit_jax.sharding import make_mesh, place_batch
 from spirit_jax.speech.stored_parts import arrays_by_name
-from spirit_jax.training.checkpointing import Checkpoints
-from spirit_jax.training.metrics import Writer
-from spirit_jax.training.run_folder import CHECKPOINTS, CODEC, DATA, check_data, check_places, refuse_other
 from spirit_jax.training.step import TrainState, shardings_of
-from spirit_jax.training.stopping import Stop, stop_on_sigterm
 
-FREE = ("mesh.", "train.steps", "train.log_every", "train.evaluate_every", "checkpoint.")  # what may differ when a run goes on
+# what may differ when a run goes on
+FREE = ("mesh.", "train.steps", "train.log_every", "train.evaluate_every", "checkpoint.")
 FEED = "feed"  # the name of the batches' position in a checkpoint
 READERS = 2  # threads that read ahead
 AHEAD = 8  # batches read ahead
@@ -79,7 +82,9 @@ class Part(Protocol):
         ...
 
     def step(self, number: int) -> Step:
-        """The update of step `number`, from 1: the same object for those that may share a program. Figures are scalars."""
+        """The update of step `number`, from 1: the same object for those that may share a program. Figures
+        are scalars.
+        """
         ...
 
     def evaluate(self, model: Any) -> dict[str, float]:
@@ -96,7 +101,9 @@ class Part(Protocol):
 
 
 def place(tree: Any, mesh: Mesh) -> Any:
-    """Shapes with shardings: of arrays with two axes or more the last is split over fsdp where it divides, the rest is whole everywhere."""
+    """Shapes with shardings: of arrays with two axes or more the last is split over fsdp where it divides,
+    the rest is whole everywhere.
+    """
 
     def shape_of(leaf: Any) -> jax.ShapeDtypeStruct:
         split = leaf.ndim > 1 and leaf.shape[-1] % mesh.shape["fsdp"] == 0
@@ -107,22 +114,27 @@ def place(tree: Any, mesh: Mesh) -> Any:
 
 
 def check(config: Config, out: Path) -> Mesh:
-    """The mesh. UserErrors for one that doesn't fit the rows or the devices, and for a folder that holds another run or can't be written to."""
+    """The mesh. UserErrors for one that doesn't fit the rows or the devices, and for a folder that holds
+    another run or can't be written to.
+    """
     mesh = make_mesh(config.mesh)
     parts = mesh.shape["data"] * mesh.shape["fsdp"]
     if config.train.batch_rows % parts:
         fix = f"set it to a multiple of {parts}"
-        raise UserError("train.batch_rows", config.train.batch_rows, f"must be divisible by data × fsdp = {parts}", fix)
+        raise UserError(
+            "train.batch_rows", config.train.batch_rows, f"must be divisible by data × fsdp = {parts}", fix
+        )
     refuse_other(check_places(out), config, FREE)
     require_place(out / CODEC, "codec folder", "codec.json")
     return mesh
 
 
 def train(part: Part, out: Path) -> int:
-    """Trains to `train.steps` from the newest checkpoint in `out`, or from the start, and finishes; returns the step reached.
+    """Trains to `train.steps` from the newest checkpoint in `out`, or from the start, and finishes; returns
+    the step reached.
 
-    SIGTERM stops it after the step under way, with a checkpoint. UserErrors, as of `check` and `check_data`, before anything is written. A Halted
-    if it diverges.
+    SIGTERM stops it after the step under way, with a checkpoint. UserErrors, as of `check` and `check_data`,
+    before anything is written. A Halted if it diverges.
     """
     config: Config = part.config
     mesh = check(config, out)
@@ -139,18 +151,32 @@ def train(part: Part, out: Path) -> int:
 
 class _Loop:
     def __init__(self, part: Part, out: Path, mesh: Mesh, checkpoints: Checkpoints, start: int):
-        self.part, self.config, self.out, self.mesh, self.checkpoints, self.start = part, part.config, out, mesh, checkpoints, start
+        self.part, self.config, self.out, self.mesh, self.checkpoints, self.start = (
+            part,
+            part.config,
+            out,
+            mesh,
+            checkpoints,
+            start,
+        )
         shapes = place(jax.eval_shape(part.start), mesh)
         self.shardings = shardings_of(shapes)
-        self.feed = iter(part.batches().to_iter_dataset(grain.ReadOptions(num_threads=READERS, prefetch_buffer_size=AHEAD)))
+        self.feed = iter(
+            part.batches().to_iter_dataset(grain.ReadOptions(num_threads=READERS, prefetch_buffer_size=AHEAD))
+        )
         if start:
             restored, values = checkpoints.restore(_flat(shapes), [FEED])
             self.start = checkpoints.latest or 0
-            self.state = TrainState(restored.step, _with_arrays(shapes.model, restored.model), _with_arrays(shapes.opt, restored.opt))
+            self.state = TrainState(
+                restored.step,
+                _with_arrays(shapes.model, restored.model),
+                _with_arrays(shapes.opt, restored.opt),
+            )
             self.feed.set_state(values[FEED])
             print(f"resuming {out} at step {self.start:,}", file=sys.stderr)
         else:
-            self.state = jax.device_put(part.start(), self.shardings)  # op by op: as one program it takes longer to compile than to run
+            # op by op: as one program it takes longer to compile than to run
+            self.state = jax.device_put(part.start(), self.shardings)
         self.programs: dict[Step, Step] = {}
 
     def run(self, stop: Stop) -> int:
@@ -170,15 +196,22 @@ class _Loop:
                 if done % self.config.train.log_every == 0 or done == steps:
                     row = _means(sums)
                     write({"step": done, **row})
-                    progress.advance(len(sums), " ".join(f"{name} {value:.3f}" for name, value in row.items()))
+                    progress.advance(
+                        len(sums), " ".join(f"{name} {value:.3f}" for name, value in row.items())
+                    )
                     sums = []
-                if done == steps or self.config.train.evaluate_every and done % self.config.train.evaluate_every == 0:
+                if (
+                    done == steps
+                    or self.config.train.evaluate_every
+                    and done % self.config.train.evaluate_every == 0
+                ):
                     write({"step": done, **self._evaluate()})
                 if self.checkpoints.is_due(done):
                     saved = self._save(done)
             if saved != done:
                 self._save(done)
-        if done >= steps and jax.process_index() == 0:  # more, where a run that was stopped is given fewer steps
+        # more, where a run that was stopped is given fewer steps
+        if done >= steps and jax.process_index() == 0:
             self.part.finish(self._on_one_device(), self.out)
         return done
 
@@ -190,22 +223,32 @@ class _Loop:
         return self.programs[step]
 
     def _save(self, step: int) -> int:
-        """Returns the step. A Halted if weights are no numbers any more: the checkpoints before stay as they are."""
+        """Returns the step. A Halted if weights are no numbers any more: the checkpoints before stay as they
+        are.
+        """
         if not _finite(self.state.model):
-            raise Halted(f"training diverged before step {step:,}: weights are not finite; begin a new run with a lower optim.rate")
+            raise Halted(
+                f"training diverged before step {step:,}: weights are not finite; begin a new "
+                "run with a lower optim.rate"
+            )
         self.checkpoints.save(step, _flat(self.state), {FEED: self.feed.get_state()}, to_dict(self.config))
         return step
 
     def _evaluate(self) -> dict[str, float]:
         """Figures on held-out data; also printed."""
-        figures = {f"held_out_{name}": float(value) for name, value in self.part.evaluate(self._on_one_device()).items()}
+        figures = {
+            f"held_out_{name}": float(value)
+            for name, value in self.part.evaluate(self._on_one_device()).items()
+        }
         print(" · ".join(f"{name} {value:.4f}" for name, value in figures.items()), flush=True)
         return figures
 
     def _on_one_device(self) -> Any:
         """The weights whole on this process' first device."""
         whole = NamedSharding(self.mesh, PartitionSpec())
-        return jax.tree.map(lambda x: x.addressable_data(0), jax.jit(lambda m: m, out_shardings=whole)(self.state.model))
+        return jax.tree.map(
+            lambda x: x.addressable_data(0), jax.jit(lambda m: m, out_shardings=whole)(self.state.model)
+        )
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[Callable[[dict[str, float]], None]]:

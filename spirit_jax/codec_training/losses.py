@@ -1,4 +1,5 @@
-"""The vocoder's losses: mel, features, least-squares adversarial (Kong et al. 2020, section 2.3), durations. All are means, scalars.
+"""The vocoder's losses: mel, features, least-squares adversarial (Kong et al. 2020, section 2.3), durations.
+All are means, scalars.
 
 Legend: B rows, S samples, N units.
 """
@@ -6,8 +7,8 @@ Legend: B rows, S samples, N units.
 import jax
 import jax.numpy as jnp
 
+from spirit_jax.codec_training.config import MelConfig
 from spirit_jax.codec_training.mel import log_mel
-from spirit_jax.codec_training.recipes import MelConfig
 
 Layers = list[list[jax.Array]]  # of each judge, what each layer gives
 
@@ -29,8 +30,12 @@ def fooling(made: Layers) -> jax.Array:
 
 
 def judging(made: Layers, true: Layers) -> jax.Array:
-    """The discriminators': how far judgements of true sound are from 1 and of made sound from 0, summed over judges."""
-    return jnp.stack([jnp.square(1 - b[-1]).mean() + jnp.square(a[-1]).mean() for a, b in zip(made, true)]).sum()
+    """The discriminators': how far judgements of true sound are from 1 and of made sound from 0, summed over
+    judges.
+    """
+    return jnp.stack(
+        [jnp.square(1 - b[-1]).mean() + jnp.square(a[-1]).mean() for a, b in zip(made, true)]
+    ).sum()
 
 
 def duration_error(predicted_BN: jax.Array, frames_BN: jax.Array, count_B: jax.Array) -> jax.Array:

@@ -10,9 +10,9 @@ import jax.numpy as jnp
 import librosa
 import numpy as np
 
-from spirit_jax.codec_training.recipes import MelConfig
-from spirit_jax.speech.product import product
-from spirit_jax.units import SAMPLE_RATE
+from spirit_jax.codec_training.config import MelConfig
+from spirit_jax.speech.kernels.product import product
+from spirit_jax.tokens.streams import SAMPLE_RATE
 
 FLOOR = 1e-5  # of a band's amplitude
 TINY = 1e-9  # under the root, whose slope would be infinite at 0

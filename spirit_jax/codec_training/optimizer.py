@@ -5,7 +5,7 @@ from typing import Any, TypeVar, cast
 import jax
 import optax
 
-from spirit_jax.codec_training.recipes import AdamConfig
+from spirit_jax.codec_training.config import AdamConfig
 
 M = TypeVar("M")
 

@@ -1,6 +1,8 @@
-"""The pitch VQ-VAE trained on the F0 of recordings (paper section 3.3; van den Oord et al. 2017, its appendix for the codebook).
+"""The pitch VQ-VAE trained on the F0 of recordings (paper section 3.3; van den Oord et al. 2017, its appendix
+for the codebook).
 
-Legend: B rows, F frames (5 ms), C feature channels, N codes of a row, D width of a code, K codes of the codebook.
+Legend: B rows, F frames (5 ms), C feature channels, N codes of a row, D width of a code, K codes of the
+codebook.
 """
 
 import dataclasses
@@ -13,32 +15,44 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from spirit_jax.codec_training.config import PitchRun
 from spirit_jax.codec_training.corpus import Recording, draw_batches, read_corpus
 from spirit_jax.codec_training.optimizer import adam, update
-from spirit_jax.codec_training.recipes import PitchRun
-from spirit_jax.errors import UserError
-from spirit_jax.progress import track
-from spirit_jax.speech import pitch_vqvae
+from spirit_jax.core.errors import UserError
+from spirit_jax.core.progress import track
 from spirit_jax.speech.codec import load_codec
-from spirit_jax.speech.pitch_vqvae import PitchVqVae, init_pitch_vqvae
+from spirit_jax.speech.encoders.pitch import vqvae as pitch_vqvae
+from spirit_jax.speech.encoders.pitch.vqvae import PitchVqVae, init_pitch_vqvae
 from spirit_jax.speech.speech_codec import SpeechCodec
+from spirit_jax.tokens.streams import PITCH_RATE
 from spirit_jax.training.step import TrainState
-from spirit_jax.units import PITCH_RATE
 
 GROUP = 64  # recordings whose F0 is tracked together
 
 
 class PitchPart:
-    """Network, and the moving counts and sums of its codebook (a `loop.Part`). All tracks are held in memory, 6 MB an hour."""
+    """Network, and the moving counts and sums of its codebook (a `loop.Part`). All tracks are held in memory,
+    6 MB an hour.
+    """
 
     def __init__(self, config: PitchRun):
         self.config = config
         codec = load_codec(config.corpus.codec)
         if not isinstance(codec, SpeechCodec):
-            raise UserError("corpus.codec", config.corpus.codec, "has pitch codes of its own", "use a codec of HuBERT units; train-units makes one")
+            raise UserError(
+                "corpus.codec",
+                config.corpus.codec,
+                "has pitch codes of its own",
+                "use a codec of HuBERT units; train-units makes one",
+            )
         if config.network.rate != PITCH_RATE:
             rule = f"must be {PITCH_RATE}: token strings and shards count on it"
-            raise UserError("network's codes a second", config.network.rate, rule, "set encoder.stride ** encoder.downs to 16")
+            raise UserError(
+                "network's codes a second",
+                config.network.rate,
+                rule,
+                "set encoder.stride ** encoder.downs to 16",
+            )
         self.codec = codec
         self.corpus = read_corpus(config.corpus, codec.fingerprint)
         self.tracks = self._track(self.corpus.train)
@@ -48,7 +62,9 @@ class PitchPart:
         self.mean_C, self.scale_C = frames_FC.mean(axis=0), frames_FC.std(axis=0) + 1e-3
 
     def _track(self, recordings: list[Recording]) -> list[np.ndarray]:
-        """Features, float32 [F, C], F whole codes, of each recording: by the codec's FCPE, or by cross-correlation if it has none."""
+        """Features, float32 [F, C], F whole codes, of each recording: by the codec's FCPE, or by
+        cross-correlation if it has none.
+        """
         network = init_pitch_vqvae(self.config.network, jax.random.key(0))
         codec = dataclasses.replace(self.codec, parts=dataclasses.replace(self.codec.parts, pitch=network))
         groups = [recordings[i : i + GROUP] for i in range(0, len(recordings), GROUP)]
@@ -56,7 +72,8 @@ class PitchPart:
         for group in track(groups, "F0", unit=f"× {GROUP} recordings"):
             for f0_F, vuv_F in codec.f0_tracks([recording.load() for recording in group]):
                 whole = len(f0_F) // network.cfg.frames_per_code * network.cfg.frames_per_code
-                if np.any(vuv_F) and whole:  # without voice there is no mean to subtract, without a code nothing to learn
+                # without voice there is no mean to subtract, without a code nothing to learn
+                if np.any(vuv_F) and whole:
                     found.append(pitch_vqvae.features(network.cfg, f0_F, vuv_F)[:whole])
         if not found:
             rule = f"has {len(recordings)} recordings, none of them voiced and as long as a code"
@@ -69,7 +86,9 @@ class PitchPart:
         return {"corpus": self.corpus.fingerprint}
 
     def start(self) -> TrainState:
-        """Random weights, the first layer's divided and the last one's multiplied by the features' deviations: a choice, since F0 comes in Hz."""
+        """Random weights, the first layer's divided and the last one's multiplied by the features'
+        deviations: a choice, since F0 comes in Hz.
+        """
         network = init_pitch_vqvae(self.config.network, jax.random.key(self.config.train.seed))
         first, last = network.encoder.downs[0], network.decoder.out
         first.kernel_KIO[...] = first.kernel_KIO[...] / jnp.asarray(self.scale_C)[None, :, None]
@@ -98,8 +117,8 @@ class PitchPart:
         return functools.partial(pitch_step, self)
 
     def evaluate(self, model: Any) -> dict[str, float]:
-        """Of held-out tracks: root mean square error of F0 in voiced frames, and of its mean in its place; share of frames whose voicing is wrong;
-        codes used, and the exponential of their entropy.
+        """Of held-out tracks: root mean square error of F0 in voiced frames, and of its mean in its place;
+        share of frames whose voicing is wrong; codes used, and the exponential of their entropy.
         """
         network, names = model["network"], self.config.network.features
         codes = pitch_vqvae.encode_batch(network, self.held_out)
@@ -122,18 +141,28 @@ class PitchPart:
         """Sizes and data."""
         hours = sum(map(len, self.tracks)) / 200 / 3600
         return (
-            f"pitch VQ-VAE: {self.config.network.codes} codes of {self.config.network.frames_per_code} frames\n"
+            f"pitch VQ-VAE: {self.config.network.codes} codes of "
+            f"{self.config.network.frames_per_code} frames\n"
             f"data: {len(self.tracks):,} voiced recordings, {hours:.2f} h, {len(self.held_out)} held out\n"
-            f"step: {self.config.train.batch_rows} rows × {self.config.segment_frames} frames, {self.config.train.steps:,} steps"
+            f"step: {self.config.train.batch_rows} rows × {self.config.segment_frames} frames, "
+            f"{self.config.train.steps:,} steps"
         )
 
     def finish(self, model: Any, out: Path) -> None:
-        """Writes the codec with these pitch codes to `out/codec`: expressive, if it has a style encoder too."""
-        SpeechCodec.assemble(dataclasses.replace(self.codec.parts, pitch=model["network"])).save(out / "codec")
+        """Writes the codec with these pitch codes to `out/codec`: expressive, if it has a style
+        encoder too.
+        """
+        SpeechCodec.assemble(dataclasses.replace(self.codec.parts, pitch=model["network"])).save(
+            out / "codec"
+        )
 
 
-def pitch_step(part: PitchPart, state: TrainState, x_BFC: jax.Array) -> tuple[TrainState, dict[str, jax.Array]]:
-    """An update of the network by gradient, through the codes as if they were the vectors, and of the codebook by its moving means."""
+def pitch_step(
+    part: PitchPart, state: TrainState, x_BFC: jax.Array
+) -> tuple[TrainState, dict[str, jax.Array]]:
+    """An update of the network by gradient, through the codes as if they were the vectors, and of the
+    codebook by its moving means.
+    """
     scale_C = jnp.asarray(part.scale_C)[None, None]
 
     def loss(network: PitchVqVae) -> tuple[jax.Array, tuple[jax.Array, jax.Array, dict[str, jax.Array]]]:
@@ -141,25 +170,43 @@ def pitch_step(part: PitchPart, state: TrainState, x_BFC: jax.Array) -> tuple[Tr
         z_BND = network.encoder(x_BFC, frames_B)
         codes_BN = network.nearest(z_BND)
         q_BND = jax.lax.stop_gradient(network.codebook_KD[...][codes_BN])
-        made_BFC = network.decoder(z_BND + jax.lax.stop_gradient(q_BND - z_BND), jnp.full(len(x_BFC), z_BND.shape[1]))
-        figures = {"reconstruction": jnp.square((made_BFC - x_BFC) / scale_C).mean(), "commitment": jnp.square(z_BND - q_BND).mean()}
-        return figures["reconstruction"] + part.config.commitment * figures["commitment"], (z_BND, codes_BN, figures)
+        made_BFC = network.decoder(
+            z_BND + jax.lax.stop_gradient(q_BND - z_BND), jnp.full(len(x_BFC), z_BND.shape[1])
+        )
+        figures = {
+            "reconstruction": jnp.square((made_BFC - x_BFC) / scale_C).mean(),
+            "commitment": jnp.square(z_BND - q_BND).mean(),
+        }
+        return figures["reconstruction"] + part.config.commitment * figures["commitment"], (
+            z_BND,
+            codes_BN,
+            figures,
+        )
 
     network = state.model["network"]
     grads, (z_BND, codes_BN, figures) = jax.grad(loss, has_aux=True)(network)
     network, opt = update(part.optimizer, network, grads, state.opt)
     key = jax.random.fold_in(jax.random.key(part.config.train.seed), state.step)
     vectors_ND, codes_N = z_BND.reshape(-1, z_BND.shape[-1]), codes_BN.reshape(-1)
-    count_K, sum_KD, restarts = update_codebook(part.config, state.model["count_K"], state.model["sum_KD"], vectors_ND, codes_N, key)
+    count_K, sum_KD, restarts = update_codebook(
+        part.config, state.model["count_K"], state.model["sum_KD"], vectors_ND, codes_N, key
+    )
     network.codebook_KD[...] = sum_KD / count_K[:, None]
     model = {"network": network, "count_K": count_K, "sum_KD": sum_KD}
     return TrainState(state.step + 1, model, opt), {**figures, "restarts": restarts}
 
 
 def update_codebook(
-    cfg: PitchRun, count_K: jax.Array, sum_KD: jax.Array, vectors_ND: jax.Array, codes_N: jax.Array, key: jax.Array
+    cfg: PitchRun,
+    count_K: jax.Array,
+    sum_KD: jax.Array,
+    vectors_ND: jax.Array,
+    codes_N: jax.Array,
+    key: jax.Array,
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Moving counts [K] and sums [K, D] after a step, and how many codes began anew: at a vector drawn at random, with the mean count."""
+    """Moving counts [K] and sums [K, D] after a step, and how many codes began anew: at a vector drawn at
+    random, with the mean count.
+    """
     codes = len(count_K)
     chosen_NK = jax.nn.one_hot(codes_N, codes)
     count_K = cfg.memory * count_K + (1 - cfg.memory) * chosen_NK.sum(axis=0)

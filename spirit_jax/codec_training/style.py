@@ -1,4 +1,5 @@
-"""Style codes: k-means over a teacher's features of whole seconds, distilled into a wav2vec 2.0 classifier (paper section 3.1, [M]).
+"""Style codes: k-means over a teacher's features of whole seconds, distilled into a wav2vec 2.0 classifier
+(paper section 3.1, [M]).
 
 Legend: B rows, S samples, T frames, N seconds, D width, V codes.
 """
@@ -14,22 +15,28 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from spirit_jax.codec_training.config import StyleRun
 from spirit_jax.codec_training.corpus import Recording, draw_batches, read_corpus
 from spirit_jax.codec_training.optimizer import adam, update
-from spirit_jax.codec_training.recipes import StyleRun
-from spirit_jax.errors import UserError
-from spirit_jax.progress import track
+from spirit_jax.core.errors import UserError
+from spirit_jax.core.progress import track
 from spirit_jax.speech.codec import load_codec
-from spirit_jax.speech.hubert import extract_features, load_hubert
-from spirit_jax.speech.quantizer import assign, nearest, train_kmeans
+from spirit_jax.speech.encoders.hubert_units import extract_features, load_hubert
+from spirit_jax.speech.encoders.style.classifier import (
+    FRAMES_PER_CODE,
+    StyleEncoder,
+    StyleHead,
+    encode_style,
+    pool,
+)
+from spirit_jax.speech.encoders.wav2vec2.batches import HF_EPS, normalize, round_up_tiles
+from spirit_jax.speech.encoders.wav2vec2.network import Wav2Vec2
+from spirit_jax.speech.quantizers.kmeans import assign, nearest, train_kmeans
 from spirit_jax.speech.speech_codec import SpeechCodec
 from spirit_jax.speech.stored_parts import part_fingerprint
-from spirit_jax.speech.style_encoder import FRAMES_PER_CODE, StyleEncoder, StyleHead, encode_style, pool
-from spirit_jax.speech.wav2vec2 import Wav2Vec2
-from spirit_jax.speech.wav2vec2_rows import HF_EPS, normalize, round_up_tiles
-from spirit_jax.speech.weight_source import Drawn
+from spirit_jax.speech.weights.readers import Drawn
+from spirit_jax.tokens.streams import SAMPLE_RATE
 from spirit_jax.training.step import TrainState
-from spirit_jax.units import SAMPLE_RATE
 
 FRAME_RATE = 50.0
 GROUP = 16  # recordings that the teacher hears together
@@ -37,27 +44,47 @@ UNKNOWN = -1  # the code of a second that isn't there
 
 
 class StylePart:
-    """The student, taught (a `loop.Part`). The teacher's pooled features are held in memory, 11 MB an hour at width 768."""
+    """The student, taught (a `loop.Part`). The teacher's pooled features are held in memory, 11 MB an hour at
+    width 768.
+    """
 
     def __init__(self, config: StyleRun):
         self.config = config
         codec = load_codec(config.corpus.codec)
         if not isinstance(codec, SpeechCodec):
-            raise UserError("corpus.codec", config.corpus.codec, "has style codes of its own", "use a codec of HuBERT units; train-units makes one")
+            raise UserError(
+                "corpus.codec",
+                config.corpus.codec,
+                "has style codes of its own",
+                "use a codec of HuBERT units; train-units makes one",
+            )
         self.codec = codec
         teacher, student = load_hubert(config.teacher, config.teacher_layer), load_hubert(config.student)
         for name, model in (("teacher", teacher), ("student", student)):
             if model.frame_rate != FRAME_RATE:
-                raise UserError(f"{name} frames a second", model.frame_rate, f"must be {FRAME_RATE}", "use a wav2vec 2.0 or HuBERT of that rate")
+                raise UserError(
+                    f"{name} frames a second",
+                    model.frame_rate,
+                    f"must be {FRAME_RATE}",
+                    "use a wav2vec 2.0 or HuBERT of that rate",
+                )
         self.teacher_fingerprint = part_fingerprint(teacher)
         self.corpus = read_corpus(config.corpus, codec.fingerprint)
         self.encoder: Wav2Vec2 = student.encoder
-        train, held_out = (self._pooled(recordings, teacher) for recordings in (self.corpus.train, self.corpus.held_out))
+        train, held_out = (
+            self._pooled(recordings, teacher) for recordings in (self.corpus.train, self.corpus.held_out)
+        )
         centers_VD = train_kmeans(np.concatenate(train), config.codes, config.train.seed)
         self.distance = float(nearest(np.concatenate(held_out), centers_VD)[1].mean())
-        self.distance_of_mean = float(np.square(np.concatenate(held_out) - np.concatenate(train).mean(axis=0)).sum(axis=1).mean())
-        self.lessons = [(recording, assign(x_ND, centers_VD)) for recording, x_ND in zip(self.corpus.train, train)]
-        self.judges = [(recording, assign(x_ND, centers_VD)) for recording, x_ND in zip(self.corpus.held_out, held_out)]
+        self.distance_of_mean = float(
+            np.square(np.concatenate(held_out) - np.concatenate(train).mean(axis=0)).sum(axis=1).mean()
+        )
+        self.lessons = [
+            (recording, assign(x_ND, centers_VD)) for recording, x_ND in zip(self.corpus.train, train)
+        ]
+        self.judges = [
+            (recording, assign(x_ND, centers_VD)) for recording, x_ND in zip(self.corpus.held_out, held_out)
+        ]
         self.optimizer = adam(config.optim)
 
     @property
@@ -76,7 +103,12 @@ class StylePart:
 
     def start(self) -> TrainState:
         """The student's encoder and a head of random weights."""
-        head = StyleHead(Drawn(jax.random.key(self.config.train.seed)), self.encoder.cfg.width, self.config.projected, self.config.codes)
+        head = StyleHead(
+            Drawn(jax.random.key(self.config.train.seed)),
+            self.encoder.cfg.width,
+            self.config.projected,
+            self.config.codes,
+        )
         model = StyleEncoder(jax.tree.map(jnp.copy, self.encoder), head)
         return TrainState(jnp.zeros((), jnp.int32), model, self.optimizer.init(model))
 
@@ -91,7 +123,10 @@ class StylePart:
             first = int(rng.integers(max(1, len(codes_N) - seconds + 1)))
             wav_S = normalize(recording.load(), HF_EPS)[first * SAMPLE_RATE : (first + seconds) * SAMPLE_RATE]
             codes_N = codes_N[first : first + seconds]
-            padded = {"wav": np.pad(wav_S, (0, room - len(wav_S))), "codes": np.pad(codes_N, (0, seconds - len(codes_N)), constant_values=UNKNOWN)}
+            padded = {
+                "wav": np.pad(wav_S, (0, room - len(wav_S))),
+                "codes": np.pad(codes_N, (0, seconds - len(codes_N)), constant_values=UNKNOWN),
+            }
             return {**padded, "samples": np.array(len(wav_S), np.int32)}
 
         return draw_batches(self.lessons, cut, train.batch_rows, train.seed)
@@ -105,12 +140,15 @@ class StylePart:
         return functools.partial(style_step, self)
 
     def evaluate(self, model: StyleEncoder) -> dict[str, float]:
-        """Share of held-out seconds whose code is the teacher's, and of the commonest code; the mean squared distance of the teacher's features to
-        the centres, and to their mean.
+        """Share of held-out seconds whose code is the teacher's, and of the commonest code; the mean squared
+        distance of the teacher's features to the centres, and to their mean.
         """
         told_N, true_N = [], []
-        for told, (_, true) in zip(encode_style(model, [recording.load() for recording, _ in self.judges]), self.judges):
-            seconds = min(len(told), len(true))  # the frames of student and teacher may end at different samples
+        for told, (_, true) in zip(
+            encode_style(model, [recording.load() for recording, _ in self.judges]), self.judges
+        ):
+            # the frames of student and teacher may end at different samples
+            seconds = min(len(told), len(true))
             told_N.append(told[:seconds])
             true_N.append(true[:seconds])
         told, true = np.concatenate(told_N), np.concatenate(true_N)
@@ -126,8 +164,10 @@ class StylePart:
         """Sizes and data."""
         seconds = sum(len(codes_N) for _, codes_N in self.lessons)
         return (
-            f"style: {self.config.codes} codes of {seconds:,} seconds, {len(self.lessons):,} recordings, {len(self.judges)} held out\n"
-            f"step: {self.config.train.batch_rows} rows × {self.config.seconds} s, {self.config.train.steps:,} steps"
+            f"style: {self.config.codes} codes of {seconds:,} seconds, {len(self.lessons):,} recordings, "
+            f"{len(self.judges)} held out\n"
+            f"step: {self.config.train.batch_rows} rows × {self.config.seconds} s, "
+            f"{self.config.train.steps:,} steps"
         )
 
     def finish(self, model: StyleEncoder, out: Path) -> None:
@@ -135,7 +175,9 @@ class StylePart:
         SpeechCodec.assemble(dataclasses.replace(self.codec.parts, style=model)).save(out / "codec")
 
 
-def style_step(part: StylePart, state: TrainState, batch: dict[str, jax.Array]) -> tuple[TrainState, dict[str, jax.Array]]:
+def style_step(
+    part: StylePart, state: TrainState, batch: dict[str, jax.Array]
+) -> tuple[TrainState, dict[str, jax.Array]]:
     """An update by the cross-entropy of the codes, all but the convolutions in front learning."""
 
     def loss(model: StyleEncoder) -> tuple[jax.Array, dict[str, jax.Array]]:
@@ -155,7 +197,8 @@ def style_step(part: StylePart, state: TrainState, batch: dict[str, jax.Array]) 
 def classify_seconds(model: StyleEncoder, wav_BS: jax.Array, samples_B: jax.Array, seconds: int) -> jax.Array:
     """Logits [B, N, V] of the mean frame of each second; of row b the first samples_B[b] samples count."""
     encoder = jax.tree.map(lambda x: x, model.encoder)
-    encoder.convs = jax.tree.map(jax.lax.stop_gradient, encoder.convs)  # their loop over tiles has no derivative, and fine-tuning freezes them
+    # their loop over tiles has no derivative, and fine-tuning freezes them
+    encoder.convs = jax.tree.map(jax.lax.stop_gradient, encoder.convs)
     states_BTD = encoder(wav_BS, samples_B)[-1][:, : seconds * FRAMES_PER_CODE]
     rows, frames, width = states_BTD.shape
     inside_BT1 = (jnp.arange(frames)[None] < encoder.cfg.frame_count(samples_B)[:, None])[..., None]

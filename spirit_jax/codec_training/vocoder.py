@@ -1,4 +1,5 @@
-"""A HiFi-GAN trained for a codec's units, with its duration predictor (paper section 3.3; Kong et al. 2020; Polyak et al. 2021).
+"""A HiFi-GAN trained for a codec's units, with its duration predictor (paper section 3.3; Kong et al. 2020;
+Polyak et al. 2021).
 
 Legend: B rows, T frames of 25 Hz, S samples, N units.
 """
@@ -14,23 +15,24 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from spirit_jax.codec_training import losses, vocoder_data
+from spirit_jax.codec_training import losses
+from spirit_jax.codec_training import vocoder_rows as vocoder_data
+from spirit_jax.codec_training.config import GeneratorSizes, MelConfig, VocoderRun
 from spirit_jax.codec_training.corpus import Corpus, at_level, read_corpus
 from spirit_jax.codec_training.discriminators import Discriminators
 from spirit_jax.codec_training.optimizer import adam, update
-from spirit_jax.codec_training.recipes import GeneratorSizes, MelConfig, VocoderRun
-from spirit_jax.errors import UserError
-from spirit_jax.files import write_json
-from spirit_jax.speech import mfcc
+from spirit_jax.core.errors import UserError
+from spirit_jax.core.files import write_json
 from spirit_jax.speech.codec import Codec, load_codec
+from spirit_jax.speech.decoders.hifigan import Generator, GeneratorConfig
+from spirit_jax.speech.decoders.hifigan_synthesis import Utterance, generate_batch, predict
 from spirit_jax.speech.embedded_codec import EmbeddedCodec
-from spirit_jax.speech.hifigan import Generator, GeneratorConfig
+from spirit_jax.speech.encoders import mfcc
 from spirit_jax.speech.speech_codec import SpeechCodec
-from spirit_jax.speech.synthesis import Utterance, generate_batch, predict
 from spirit_jax.speech.vocoded_codec import VocodedCodec
-from spirit_jax.speech.weight_source import Drawn
+from spirit_jax.speech.weights.readers import Drawn
+from spirit_jax.tokens.streams import SAMPLE_RATE
 from spirit_jax.training.step import TrainState
-from spirit_jax.units import SAMPLE_RATE
 
 Batch = dict[str, jax.Array]
 Figures = dict[str, jax.Array]
@@ -42,7 +44,9 @@ class VocoderPart:
     def __init__(self, config: VocoderRun):
         self.config = config
         self.codec = load_codec(config.corpus.codec)
-        self.corpus: Corpus = read_corpus(config.corpus, self.codec.fingerprint, known_voices=config.generator.speakers)
+        self.corpus: Corpus = read_corpus(
+            config.corpus, self.codec.fingerprint, known_voices=config.generator.speakers
+        )
         self.cfg = generator_config(config.generator, self.codec, len(self.corpus.voices))
         self.cutter = vocoder_data.Cutter(self.corpus.voices, self.cfg, self.codec.count_units)
         self.optimizer = adam(config.optim)
@@ -53,11 +57,20 @@ class VocoderPart:
         return {"corpus": self.corpus.fingerprint}
 
     def start(self) -> TrainState:
-        """Random weights, every kernel's deviation one over the root of what it sums over: a choice, where HiFi-GAN draws all with 0.01."""
+        """Random weights, every kernel's deviation one over the root of what it sums over: a choice, where
+        HiFi-GAN draws all with 0.01.
+        """
         key = jax.random.key(self.config.train.seed)
         generator = Generator(self.cfg, Drawn(jax.random.fold_in(key, 0)))
-        model = {"generator": generator, "discriminators": Discriminators(self.config.discriminators, jax.random.fold_in(key, 1))}
-        return TrainState(jnp.zeros((), jnp.int32), model, {name: self.optimizer.init(network) for name, network in model.items()})
+        model = {
+            "generator": generator,
+            "discriminators": Discriminators(self.config.discriminators, jax.random.fold_in(key, 1)),
+        }
+        return TrainState(
+            jnp.zeros((), jnp.int32),
+            model,
+            {name: self.optimizer.init(network) for name, network in model.items()},
+        )
 
     def batches(self) -> grain.MapDataset:
         """See `vocoder_data.Cutter`."""
@@ -91,8 +104,9 @@ class VocoderPart:
 
     @functools.cached_property
     def comparison(self) -> dict[str, float]:
-        """What the codec's own decoder does on the held-out recordings: Griffin-Lim for the embedded one. A codec of trained networks, which may
-        have no vocoder yet and says units for as long as it likes, isn't compared.
+        """What the codec's own decoder does on the held-out recordings: Griffin-Lim for the embedded one. A
+        codec of trained networks, which may have no vocoder yet and says units for as long as it likes, isn't
+        compared.
         """
         if isinstance(self.codec, SpeechCodec):
             return {}
@@ -106,36 +120,61 @@ class VocoderPart:
         return [self.cutter.line_up(recording)[1].reshape(-1) for recording in self.corpus.held_out]
 
     def evaluate(self, model: Any) -> dict[str, float]:
-        """Mel distances of held-out recordings to what the generator makes, and the codec's own decoder, of their codes; the error of durations in
-        frames, and that of always guessing the training median.
+        """Mel distances of held-out recordings to what the generator makes, and the codec's own decoder, of
+        their codes; the error of durations in frames, and that of always guessing the training median.
         """
         generator, held_out = model["generator"], self.corpus.held_out
         voices = self.corpus.voices
         utterances = [
-            Utterance(r.speech.units, r.speech.pitch, r.speech.style, voices.index(r.voice) if self.cfg.speakers else None) for r in held_out
+            Utterance(
+                r.speech.units,
+                r.speech.pitch,
+                r.speech.style,
+                voices.index(r.voice) if self.cfg.speakers else None,
+            )
+            for r in held_out
         ]
-        figures = mel_distances(generate_batch(generator, utterances), self._true, self.config.mel) | self.comparison
+        figures = (
+            mel_distances(generate_batch(generator, utterances), self._true, self.config.mel)
+            | self.comparison
+        )
         if generator.duration is None:
             return figures
         units, frames = zip(*(vocoder_data.runs_of(recording.speech.units) for recording in held_out))
-        guess = np.median(np.concatenate([vocoder_data.runs_of(recording.speech.units)[1] for recording in self.corpus.train]))
+        guess = np.median(
+            np.concatenate(
+                [vocoder_data.runs_of(recording.speech.units)[1] for recording in self.corpus.train]
+            )
+        )
         predicted, true = np.concatenate(predict(generator, units)), np.concatenate(frames)
-        return figures | {"frames_off": float(np.abs(predicted - true).mean()), "frames_off_of_median": float(np.abs(guess - true).mean())}
+        return figures | {
+            "frames_off": float(np.abs(predicted - true).mean()),
+            "frames_off_of_median": float(np.abs(guess - true).mean()),
+        }
 
     def describe(self) -> str:
         """Sizes and data."""
         shapes = jax.eval_shape(self.start).model
-        count = {name: sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(network)) for name, network in shapes.items()}
+        count = {
+            name: sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(network))
+            for name, network in shapes.items()
+        }
         rows, seconds = self.config.train.batch_rows, self.config.segment_units * self.cfg.hop / SAMPLE_RATE
         return (
-            f"vocoder: generator of {count['generator']:,} parameters, discriminators of {count['discriminators']:,}\n"
-            f"data: {len(self.corpus.train):,} recordings of {len(self.corpus.voices)} voices, {len(self.corpus.held_out)} held out\n"
+            f"vocoder: generator of {count['generator']:,} parameters, discriminators of "
+            f"{count['discriminators']:,}\n"
+            f"data: {len(self.corpus.train):,} recordings of {len(self.corpus.voices)} voices, "
+            f"{len(self.corpus.held_out)} held out\n"
             f"step: {rows} rows × {seconds:.2f} s, {self.config.train.steps:,} steps"
         )
 
     def finish(self, model: Any, out: Path) -> None:
-        """Writes the codec with the generator as its decoder to `out/codec`, and the names of its voices, by number, to `out/voices.json`."""
-        write_json(out / "voices.json", {str(number): voice for number, voice in enumerate(self.corpus.voices)})
+        """Writes the codec with the generator as its decoder to `out/codec`, and the names of its voices, by
+        number, to `out/voices.json`.
+        """
+        write_json(
+            out / "voices.json", {str(number): voice for number, voice in enumerate(self.corpus.voices)}
+        )
         with_vocoder(self.codec, model["generator"], self.corpus).save(out / "codec")
 
 
@@ -144,7 +183,10 @@ def with_vocoder(codec: Codec, generator: Generator, corpus: Corpus) -> Codec:
     if isinstance(codec, SpeechCodec):
         parts = dataclasses.replace(codec.parts, **{f"vocoder_{codec.variant.value}": generator})
         return SpeechCodec.assemble(parts, codec.variant)
-    usual = [_commonest([getattr(recording.speech, name) for recording in corpus.train]) for name in ("pitch", "style")]
+    usual = [
+        _commonest([getattr(recording.speech, name) for recording in corpus.train])
+        for name in ("pitch", "style")
+    ]
     encoder = codec.encoder if isinstance(codec, VocodedCodec) else codec
     assert isinstance(encoder, EmbeddedCodec), "there is no other kind"
     return VocodedCodec(encoder, generator, tuple(corpus.voices), *usual)
@@ -165,9 +207,13 @@ def warm_step(part: VocoderPart, state: TrainState, batch: Batch) -> tuple[Train
 
 
 def adversarial_step(part: VocoderPart, state: TrainState, batch: Batch) -> tuple[TrainState, Figures]:
-    """An update of the discriminators, then one of the generator by those; the sound is made once for both."""
+    """An update of the discriminators, then one of the generator by those; the sound is made once
+    for both.
+    """
     weights, true_BS = part.config.loss, batch["wav"]
-    (wav_BS, durations), pull_back = jax.vjp(lambda generator: part.speak(generator, batch), state.model["generator"])
+    (wav_BS, durations), pull_back = jax.vjp(
+        lambda generator: part.speak(generator, batch), state.model["generator"]
+    )
 
     def judge(discriminators: Discriminators) -> jax.Array:
         return losses.judging(*_apart(discriminators(jnp.concatenate([wav_BS, true_BS]))))
@@ -178,33 +224,57 @@ def adversarial_step(part: VocoderPart, state: TrainState, batch: Batch) -> tupl
 
     def loss(wav_BS: jax.Array) -> tuple[jax.Array, Figures]:
         made = discriminators(wav_BS)
-        terms = {"mel": losses.mel_distance(wav_BS, true_BS, part.config.mel), "features": losses.feature_distance(made, true)}
+        terms = {
+            "mel": losses.mel_distance(wav_BS, true_BS, part.config.mel),
+            "features": losses.feature_distance(made, true),
+        }
         terms["adversarial"] = losses.fooling(made)
-        total = weights.mel * terms["mel"] + weights.features * terms["features"] + weights.adversarial * terms["adversarial"]
+        total = (
+            weights.mel * terms["mel"]
+            + weights.features * terms["features"]
+            + weights.adversarial * terms["adversarial"]
+        )
         return total, terms
 
     slope_BS, terms = jax.grad(loss, has_aux=True)(wav_BS)
     (grads,) = pull_back((slope_BS, jnp.float32(weights.durations)))
     generator, opt = part.update(state, "generator", grads)
-    return _next(state, generator=(generator, opt), discriminators=(discriminators, opt_d)), {**terms, "judging": judging, "durations": durations}
+    return _next(state, generator=(generator, opt), discriminators=(discriminators, opt_d)), {
+        **terms,
+        "judging": judging,
+        "durations": durations,
+    }
 
 
 def generator_config(sizes: GeneratorSizes, codec: Codec, voices: int) -> GeneratorConfig:
-    """The generator for a codec's streams and that many voices; a UserError if its rates don't make a unit's samples."""
+    """The generator for a codec's streams and that many voices; a UserError if its rates don't make a unit's
+    samples.
+    """
     hops = {name: round(SAMPLE_RATE / rate) for name, rate in codec.rates.items()}
     fields = dataclasses.asdict(sizes) | {"speakers": voices if sizes.speakers else 0}
     streams = {"pitches": codec.pitch_count, "styles": codec.style_count}
     cfg = GeneratorConfig(**fields, **streams, units=codec.unit_count, hop=hops["units"])
-    cfg = dataclasses.replace(cfg, pitch_hop=hops.get("pitch", cfg.pitch_hop), style_hop=hops.get("style", cfg.style_hop))
+    cfg = dataclasses.replace(
+        cfg, pitch_hop=hops.get("pitch", cfg.pitch_hop), style_hop=hops.get("style", cfg.style_hop)
+    )
     if cfg.samples(1) != cfg.hop or math.prod(cfg.rates) != cfg.hop:
-        rule = f"must multiply to the {cfg.hop} samples of a unit, each kernel longer than its rate by an even number"
-        raise UserError("generator.rates", f"{cfg.rates}, kernels {cfg.rate_kernels}", rule, "set generator.rates=[5,4,4,4,2]")
+        rule = (
+            f"must multiply to the {cfg.hop} samples of a unit, each kernel "
+            "longer than its rate by an even number"
+        )
+        raise UserError(
+            "generator.rates",
+            f"{cfg.rates}, kernels {cfg.rate_kernels}",
+            rule,
+            "set generator.rates=[5,4,4,4,2]",
+        )
     return cfg
 
 
 def mel_distances(spoken: list[np.ndarray], true: list[np.ndarray], cfg: MelConfig) -> dict[str, float]:
-    """Of sounds to true ones, in nats: `mel`, the mean absolute difference of the loss's log-mels (of amplitude) over all laid end to end, and
-    `mel_without_level`, that of `mfcc.log_mel` (of power, 100 frames a second, each sound's own level taken out).
+    """Of sounds to true ones, in nats: `mel`, the mean absolute difference of the loss's log-mels (of
+    amplitude) over all laid end to end, and `mel_without_level`, that of `mfcc.log_mel` (of power, 100 frames
+    a second, each sound's own level taken out).
     """
     true = [wav_S[: len(wav)] for wav_S, wav in zip(true, spoken)]
     made = [wav[: len(wav_S)] for wav, wav_S in zip(spoken, true)]

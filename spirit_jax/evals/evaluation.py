@@ -6,15 +6,16 @@ from functools import cached_property
 
 from spirit_jax.generation.spirit_lm import SpiritLM
 from spirit_jax.tokens.interleave import Record, Spans
-from spirit_jax.tokens.vocab import merge
+from spirit_jax.tokens.vocabulary import merge
 
 
 @dataclasses.dataclass(frozen=True)
 class Evaluation:
     """A model, held-out records, the spans in which they are interleaved, and the seed of all draws.
 
-    The spans are the same for all models, and so short that a single sentence changes modality: a choice. longest: tokens that are read at once, the
-    paper's 4,096: a choice, since attention's memory grows with their square. Longer documents are cut for the loss, longer records not asked.
+    The spans are the same for all models, and so short that a single sentence changes modality: a choice.
+    longest: tokens that are read at once, the paper's 4,096: a choice, since attention's memory grows with
+    their square. Longer documents are cut for the loss, longer records not asked.
     """
 
     lm: SpiritLM

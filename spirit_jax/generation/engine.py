@@ -1,7 +1,8 @@
-"""Prefill and decode with a key/value cache, many prompts at a time. Shapes: B rows, P prompt slots, N new tokens, V vocabulary rows.
+"""Prefill and decode with a key/value cache, many prompts at a time. Shapes: B rows, P prompt slots, N new
+tokens, V vocabulary rows.
 
-Prompts are sorted by length and padded, on the right, to few sizes; the number of rows and the budget of new tokens too, so that a loop over
-many prompts compiles each size once.
+Prompts are sorted by length and padded, on the right, to few sizes; the number of rows and the budget of new
+tokens too, so that a loop over many prompts compiles each size once.
 """
 
 import dataclasses
@@ -13,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from spirit_jax.config import ModelConfig
-from spirit_jax.errors import UserError
+from spirit_jax.core.errors import UserError
 from spirit_jax.generation.sampling import Sampling, forbid, sample
 from spirit_jax.model.llama import DTYPES, Cache, Llama, new_cache
 
@@ -32,16 +33,26 @@ class Limits:
     def __post_init__(self):
         if not 1 <= self.max_new_tokens < 2**30:
             raise UserError(
-                "max_new_tokens", self.max_new_tokens, "must be at least 1 and below 2^30", "the paper uses 50 for text, 200 to 300 for speech"
+                "max_new_tokens",
+                self.max_new_tokens,
+                "must be at least 1 and below 2^30",
+                "the paper uses 50 for text, 200 to 300 for speech",
             )
 
 
 def generate(
-    llama: Llama, prompts: Sequence[np.ndarray], forbidden_V: np.ndarray, limits: Limits, sampling: Sampling, seed: int = 0
+    llama: Llama,
+    prompts: Sequence[np.ndarray],
+    forbidden_V: np.ndarray,
+    limits: Limits,
+    sampling: Sampling,
+    seed: int = 0,
 ) -> list[np.ndarray]:
-    """Continues each prompt (int ids, at least one): int32 new ids, EOS left out, in the order of the prompts.
+    """Continues each prompt (int ids, at least one): int32 new ids, EOS left out, in the order of the
+    prompts.
 
-    forbidden_V: bool [V], ids never drawn. The same prompts and seed give the same ids; prompt i draws with a key of its own, (seed, i).
+    forbidden_V: bool [V], ids never drawn. The same prompts and seed give the same ids; prompt i draws with a
+    key of its own, (seed, i).
     """
     for prompt in prompts:
         if not len(prompt):
@@ -53,17 +64,24 @@ def generate(
     at = 0
     while at < len(order):
         slots = _round_up(len(prompts[order[at]]), MIN_PROMPT)
-        slots = most if 4 * slots >= most else slots  # a size of its own is worth compiling only where it saves much
-        rows = choose_rows(len(prompts), llama.cfg, slots + new)  # for a short last batch too: empty rows cost less than compiling
+        # a size of its own is worth compiling only where it saves much
+        slots = most if 4 * slots >= most else slots
+        # for a short last batch too: empty rows cost less than compiling
+        rows = choose_rows(len(prompts), llama.cfg, slots + new)
         group = order[at : at + rows]
-        for i, ids in zip(group, _generate_group(llama, prompts, group, (rows, slots, new), forbidden_V, limits, sampling, seed)):
+        for i, ids in zip(
+            group,
+            _generate_group(llama, prompts, group, (rows, slots, new), forbidden_V, limits, sampling, seed),
+        ):
             outputs[i] = ids
         at += rows
     return outputs
 
 
 def choose_rows(wanted: int, cfg: ModelConfig, slots: int) -> int:
-    """Rows of a batch: 1, 8 or 64, no more than needed and no more than the memory set aside for caches holds."""
+    """Rows of a batch: 1, 8 or 64, no more than needed and no more than the memory set aside for caches
+    holds.
+    """
     row_bytes = 2 * cfg.layers * slots * cfg.kv_heads * cfg.head_width * jnp.dtype(DTYPES[cfg.dtype]).itemsize
     enough = next((rows for rows in ROWS if rows >= wanted), ROWS[-1])
     return max(rows for rows in ROWS if rows == 1 or (rows <= enough and rows * row_bytes <= MAX_CACHE_BYTES))
@@ -102,7 +120,21 @@ def _round_up(count: int, least: int) -> int:
 
 
 @partial(jax.jit, static_argnames="new")
-def _decode(llama, tokens_BP, lengths_B, live_B, numbers_B, seed, forbidden_V, eos, limit, temperature, top_p, *, new: int):
+def _decode(
+    llama,
+    tokens_BP,
+    lengths_B,
+    live_B,
+    numbers_B,
+    seed,
+    forbidden_V,
+    eos,
+    limit,
+    temperature,
+    top_p,
+    *,
+    new: int,
+):
     """New ids int32 [B, new] and how many of each row count [B]; rows that are not live hold padding."""
     rows, slots = tokens_BP.shape
     keys_B = jax.vmap(jax.random.fold_in, (None, 0))(jax.random.key(seed), numbers_B)
@@ -115,7 +147,9 @@ def _decode(llama, tokens_BP, lengths_B, live_B, numbers_B, seed, forbidden_V, e
     def advance(state):
         step, logits_BV, open_B, ids_BN, cache = state
         step_keys_B = jax.vmap(jax.random.fold_in, (0, None))(keys_B, step)
-        next_B = jnp.where(open_B, sample(forbid(logits_BV, forbidden_V), step_keys_B, temperature, top_p), eos)
+        next_B = jnp.where(
+            open_B, sample(forbid(logits_BV, forbidden_V), step_keys_B, temperature, top_p), eos
+        )
         ids_BN = jax.lax.dynamic_update_slice(ids_BN, next_B[:, None], (0, step))
         x_B1D, cache = llama.hidden(next_B[:, None], (lengths_B + step)[:, None], cache=cache)
         return step + 1, llama.logits(x_B1D)[:, 0], open_B & (next_B != eos), ids_BN, cache
@@ -126,7 +160,9 @@ def _decode(llama, tokens_BP, lengths_B, live_B, numbers_B, seed, forbidden_V, e
     return ids_BN, jnp.sum(~ended_BN & (jnp.arange(new) < steps)[None], axis=1)
 
 
-def _prefill(llama: Llama, tokens_BP: jax.Array, lengths_B: jax.Array, cache: Cache) -> tuple[jax.Array, Cache | None]:
+def _prefill(
+    llama: Llama, tokens_BP: jax.Array, lengths_B: jax.Array, cache: Cache
+) -> tuple[jax.Array, Cache | None]:
     """Logits [B, V] after each prompt's last token, and the filled cache."""
     rows, slots = tokens_BP.shape
     positions_BP = jnp.broadcast_to(jnp.arange(slots, dtype=jnp.int32)[None], (rows, slots))

@@ -5,7 +5,7 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 
-from spirit_jax.errors import UserError
+from spirit_jax.core.errors import UserError
 
 HOTTEST = 1e6  # all is equally likely long before; far beyond, float32 has no such quotients
 
@@ -26,7 +26,9 @@ class Sampling:
                 "use 0 for greedy decoding, 0.8 for the paper's sampling",
             )
         if not 0 < self.top_p <= 1:
-            raise UserError("top_p", self.top_p, "must be above 0 and at most 1", "use 0.95, or 1 to keep every token")
+            raise UserError(
+                "top_p", self.top_p, "must be above 0 and at most 1", "use 0.95, or 1 to keep every token"
+            )
 
 
 GREEDY = Sampling(temperature=0.0)
@@ -38,7 +40,9 @@ def forbid(logits_BV: jax.Array, forbidden_V: jax.Array) -> jax.Array:
 
 
 def nucleus(logits_BV: jax.Array, top_p: jax.Array) -> jax.Array:
-    """Keeps the fewest likeliest ids whose probabilities reach `top_p`, the likeliest always; the others become -inf. Ties stay together."""
+    """Keeps the fewest likeliest ids whose probabilities reach `top_p`, the likeliest always; the others
+    become -inf. Ties stay together.
+    """
     ordered_BV = jnp.sort(logits_BV, axis=-1, descending=True)
     probability_BV = jax.nn.softmax(ordered_BV, axis=-1)
     before_BV = jnp.cumsum(probability_BV, axis=-1) - probability_BV
@@ -48,7 +52,8 @@ def nucleus(logits_BV: jax.Array, top_p: jax.Array) -> jax.Array:
 
 
 def sample(logits_BV: jax.Array, keys_B: jax.Array, temperature: jax.Array, top_p: jax.Array) -> jax.Array:
-    """Draws one id a row, int32 [B]; temperature and top_p are float32 scalars, so that changing them compiles nothing.
+    """Draws one id a row, int32 [B]; temperature and top_p are float32 scalars, so that changing them
+    compiles nothing.
 
     Each row has its own key: what a row draws does not depend on its neighbours.
     """

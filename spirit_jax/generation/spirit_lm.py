@@ -8,17 +8,17 @@ from pathlib import Path
 
 import numpy as np
 
-from spirit_jax.errors import UserError
+from spirit_jax.core.errors import UserError
 from spirit_jax.generation import engine, likelihood
-from spirit_jax.generation.prompt import MIN_SPEECH_UNITS, Part, PromptFormat, Said, Task
 from spirit_jax.generation.sampling import GREEDY, Sampling
 from spirit_jax.model.checkpoint import load_model
 from spirit_jax.model.llama import Llama
 from spirit_jax.speech import audio
 from spirit_jax.speech.codec import Codec, load_codec
+from spirit_jax.tokens.prompt_format import MIN_SPEECH_UNITS, Part, PromptFormat, Said, Task
+from spirit_jax.tokens.streams import SpeechTokens, SpokenUnits
 from spirit_jax.tokens.text import TextTokenizer
-from spirit_jax.tokens.vocab import Modality, Vocabulary
-from spirit_jax.units import SpeechTokens, SpokenUnits
+from spirit_jax.tokens.vocabulary import Modality, Vocabulary
 
 NEW_TEXT, NEW_SPEECH_AFTER_TEXT, NEW_SPEECH_AFTER_SPEECH = 50, 200, 300  # paper section 4
 
@@ -43,8 +43,8 @@ class Output:
 
 @dataclasses.dataclass(frozen=True)
 class SpiritLM:
-    """A loaded model. `ends`: it was trained with EOS and may end speech with it; the published models can't. `row_length`: tokens of the rows that
-    it was trained on.
+    """A loaded model. `ends`: it was trained with EOS and may end speech with it; the published models can't.
+    `row_length`: tokens of the rows that it was trained on.
     """
 
     llama: Llama
@@ -55,10 +55,17 @@ class SpiritLM:
 
     @classmethod
     def load(cls, checkpoint: str | Path) -> "SpiritLM":
-        """From a run folder (its last step), one step's folder, or a folder of converted weights. UserError where nothing can be loaded."""
+        """From a run folder (its last step), one step's folder, or a folder of converted weights. UserError
+        where nothing can be loaded.
+        """
         loaded = load_model(checkpoint)
         if loaded.tokenizer_path is None:
-            raise UserError("checkpoint tokenizer", checkpoint, "the folder has no tokenizer", "put tokenizer.model or tokenizer.json into it")
+            raise UserError(
+                "checkpoint tokenizer",
+                checkpoint,
+                "the folder has no tokenizer",
+                "put tokenizer.model or tokenizer.json into it",
+            )
         tokenizer = TextTokenizer.load(loaded.tokenizer_path)
         data = loaded.data
         form = PromptFormat(loaded.vocabulary, tokenizer, data.asr_marker, data.tts_marker)
@@ -78,11 +85,18 @@ class SpiritLM:
     def codec(self) -> Codec:
         """Its speech codec; a UserError if the checkpoint has none."""
         if self.codec_path is None:
-            raise UserError("checkpoint codec", None, "this checkpoint has no codec/ folder", "train with data.codec set, or prompt with text")
+            raise UserError(
+                "checkpoint codec",
+                None,
+                "this checkpoint has no codec/ folder",
+                "train with data.codec set, or prompt with text",
+            )
         return load_codec(self.codec_path)
 
     def listen(self, paths: Sequence[str | Path], max_seconds: float | None = None) -> list[SpeechTokens]:
-        """Units of audio files, of at most `max_seconds` of each; a file that is no usable audio is a UserError."""
+        """Units of audio files, of at most `max_seconds` of each; a file that is no usable audio is a
+        UserError.
+        """
         wavs = []
         for path in paths:
             try:
@@ -104,29 +118,52 @@ class SpiritLM:
 
         TRANSCRIBE and SPEAK decide the output's modality themselves.
 
-        Defaults: the paper's temperature and top-p to continue, greedy to transcribe and to speak (a choice, measured: fewer wrong words);
-        its numbers of new tokens, but up to the prompt's length for a transcript. A prompt longer than the rows of training gives a warning.
+        Defaults: the paper's temperature and top-p to continue, greedy to transcribe and to speak (a choice,
+        measured: fewer wrong words); its numbers of new tokens, but up to the prompt's length for a
+        transcript. A prompt longer than the rows of training gives a warning.
         """
         output = {Task.TRANSCRIBE: Modality.TEXT, Task.SPEAK: Modality.SPEECH}.get(task, output)
         ids = [self.format.encode(prompt, task, output) for prompt in prompts]
         for number, part in enumerate(ids):
             if len(part) > self.row_length:
-                says = f"prompt {number} has {len(part):,} tokens, more than the rows that the model was trained on, {self.row_length:,}"
+                says = (
+                    f"prompt {number} has {len(part):,} tokens, more than the rows that the "
+                    f"model was trained on, {self.row_length:,}"
+                )
                 print(f"warning: {says}; expect little sense", file=sys.stderr)
         if max_new_tokens is None:
-            max_new_tokens = max((_budget(prompt, part, task, output) for prompt, part in zip(prompts, ids)), default=1)
+            max_new_tokens = max(
+                (_budget(prompt, part, task, output) for prompt, part in zip(prompts, ids)), default=1
+            )
         if sampling is None:
             sampling = Sampling() if task is Task.CONTINUE else GREEDY
         least = MIN_SPEECH_UNITS if output is Modality.ARBITRARY else 0
-        return [Output(new, self.format.decode(new, least)) for new in self.generate_ids(ids, output, max_new_tokens, sampling, seed)]
+        return [
+            Output(new, self.format.decode(new, least))
+            for new in self.generate_ids(ids, output, max_new_tokens, sampling, seed)
+        ]
 
     def generate_ids(
-        self, prompts: Sequence[np.ndarray], output: Modality, max_new_tokens: int, sampling: Sampling = GREEDY, seed: int = 0
+        self,
+        prompts: Sequence[np.ndarray],
+        output: Modality,
+        max_new_tokens: int,
+        sampling: Sampling = GREEDY,
+        seed: int = 0,
     ) -> list[np.ndarray]:
-        """Continues prompts of ids in one modality: int32 ids, EOS left out. EOS is banned from forced speech unless the model `ends`."""
+        """Continues prompts of ids in one modality: int32 ids, EOS left out. EOS is banned from forced speech
+        unless the model `ends`.
+        """
         forbidden_V = self.vocabulary.forbidden(output, self.llama.cfg.rows)
         forbidden_V[self.vocabulary.eos] &= not self.ends
-        return engine.generate(self.llama, prompts, forbidden_V, engine.Limits(max_new_tokens, self.vocabulary.eos), sampling, seed)
+        return engine.generate(
+            self.llama,
+            prompts,
+            forbidden_V,
+            engine.Limits(max_new_tokens, self.vocabulary.eos),
+            sampling,
+            seed,
+        )
 
     def score(self, pairs: Sequence[likelihood.Pair]) -> likelihood.Scores:
         """Log-likelihood of each target ids after its prompt ids."""

@@ -1,17 +1,19 @@
 """Who may look at whom, and the attention itself. The only place that knows about masks.
 
-B rows, T query tokens, S key slots, H heads, G key/value heads, R = H/G query heads for each of them, K head width.
+B rows, T query tokens, S key slots, H heads, G key/value heads, R = H/G query heads for each of them, K head
+width.
 
-Training and scoring (`attend`): a token sees itself and the tokens before it that have its own segment id. Segment 0 is padding: it sees
-only padding, and nobody else sees it, so no row of a mask is empty and no NaN can arise.
-Decoding (`attend_cache`): a token's slot in the cache is its position, so a token at position p sees the slots 0..p. Prompts of unequal
-length are padded on the right: what padding writes into the slots behind a prompt is overwritten by the generated token of that position
-before it can be seen.
+Training and scoring (`attend`): a token sees itself and the tokens before it that have its own segment id.
+Segment 0 is padding: it sees only padding, and nobody else sees it, so no row of a mask is empty and no NaN
+can arise. Decoding (`attend_cache`): a token's slot in the cache is its position, so a token at position p
+sees the slots 0..p. Prompts of unequal length are padded on the right: what padding writes into the slots
+behind a prompt is overwritten by the generated token of that position before it can be seen.
 
-Three kernels serve `attend`, all tested against `attend_by_definition`: splash attention on TPUs, cuDNN's on NVIDIA GPUs, and blocks of matrix
-products elsewhere and where the shape doesn't fit. On a mesh each device runs one on its own rows, heads and queries. Rows split over
-`context` gather their keys and values first; a ring would hold less but send as much, in as many steps as there are parts, and keys of a
-row are small beside the weights that each layer gathers anyway (a choice).
+Three kernels serve `attend`, all tested against `attend_by_definition`: splash attention on TPUs, cuDNN's on
+NVIDIA GPUs, and blocks of matrix products elsewhere and where the shape doesn't fit. On a mesh each device
+runs one on its own rows, heads and queries. Rows split over `context` gather their keys and values first; a
+ring would hold less but send as much, in as many steps as there are parts, and keys of a row are small beside
+the weights that each layer gathers anyway (a choice).
 """
 
 import jax
@@ -21,11 +23,23 @@ from jax.sharding import NamedSharding, PartitionSpec
 
 from spirit_jax.sharding import mesh_sizes, platform, pspec
 
-QUERY_BLOCKS = 4  # a block of queries skips the keys behind it; 4 on CPU took 0.37 of the time of one block (4 x 512 tokens, 6 heads)
+# a block of queries skips the keys behind it; 4 on CPU took 0.37 of the time of one block (4 x 512 tokens, 6
+# heads)
+QUERY_BLOCKS = 4
 MIN_BLOCK = 64
-SPLASH_BLOCKS = (512, 256, 128)  # queries and keys of a splash block, the largest that divides; 2048 overflow VMEM on v5e
+# queries and keys of a splash block, the largest that divides; 2048 overflow VMEM on v5e
+SPLASH_BLOCKS = (512, 256, 128)
 SAVED = "attention"  # name of what a kernel keeps for the backward pass, for remat policies
-SPLASH_SIZES = ("block_q", "block_kv", "block_kv_compute", "block_q_dkv", "block_kv_dkv", "block_kv_dkv_compute", "block_q_dq", "block_kv_dq")
+SPLASH_SIZES = (
+    "block_q",
+    "block_kv",
+    "block_kv_compute",
+    "block_q_dkv",
+    "block_kv_dkv",
+    "block_kv_dkv_compute",
+    "block_q_dq",
+    "block_kv_dq",
+)
 QUERIES = pspec(("batch", "sequence", "heads", None))
 KEYS = pspec(("batch", None, "kv_heads", None))
 ROWS = pspec(("batch", None))
@@ -40,20 +54,32 @@ def attend(q_BTHK: jax.Array, k_BTGK: jax.Array, v_BTGK: jax.Array, segment_ids_
     if not _is_split():
         return checkpoint_name(kernel(q_BTHK, k_BTGK, v_BTGK, segment_ids_BT, 0), SAVED)
 
-    def local(q_BTHK: jax.Array, k_BSGK: jax.Array, v_BSGK: jax.Array, segment_ids_BS: jax.Array) -> jax.Array:
+    def local(
+        q_BTHK: jax.Array, k_BSGK: jax.Array, v_BSGK: jax.Array, segment_ids_BS: jax.Array
+    ) -> jax.Array:
         first = jax.lax.axis_index("context") * q_BTHK.shape[1] if mesh_sizes()["context"] > 1 else 0
         return kernel(q_BTHK, k_BSGK, v_BSGK, segment_ids_BS, first)
 
-    attend_locally = jax.shard_map(local, in_specs=(QUERIES, KEYS, KEYS, ROWS), out_specs=QUERIES, check_vma=False)
+    attend_locally = jax.shard_map(
+        local, in_specs=(QUERIES, KEYS, KEYS, ROWS), out_specs=QUERIES, check_vma=False
+    )
     return checkpoint_name(attend_locally(q_BTHK, k_BTGK, v_BTGK, segment_ids_BT), SAVED)
 
 
-def attend_splash(q_BTHK: jax.Array, k_BTGK: jax.Array, v_BTGK: jax.Array, segment_ids_BT: jax.Array, interpret: bool = False) -> jax.Array:
-    """`attend` by splash attention, which skips the blocks behind each query; T must be a multiple of 128 on each device.
+def attend_splash(
+    q_BTHK: jax.Array,
+    k_BTGK: jax.Array,
+    v_BTGK: jax.Array,
+    segment_ids_BT: jax.Array,
+    interpret: bool = False,
+) -> jax.Array:
+    """`attend` by splash attention, which skips the blocks behind each query; T must be a multiple of 128 on
+    each device.
 
     `interpret` runs the kernel on a CPU, for tests.
     """
-    from jax.experimental.pallas.ops.tpu import splash_attention as splash  # here, since it takes seconds that only a TPU gives back
+    # here, since it takes seconds that only a TPU gives back
+    from jax.experimental.pallas.ops.tpu import splash_attention as splash
 
     sizes, length = mesh_sizes(), q_BTHK.shape[1]
     block, parts = _splash_block(length), sizes["context"]
@@ -68,24 +94,32 @@ def attend_splash(q_BTHK: jax.Array, k_BTGK: jax.Array, v_BTGK: jax.Array, segme
     )
 
     def local(kernel, q_BTHK, k_BSGK, v_BSGK, segments_BT, segments_BS):
-        q_BHTK, k_BGSK, v_BGSK = (x.swapaxes(1, 2) for x in (q_BTHK * q_BTHK.shape[-1] ** -0.5, k_BSGK, v_BSGK))
+        q_BHTK, k_BGSK, v_BGSK = (
+            x.swapaxes(1, 2) for x in (q_BTHK * q_BTHK.shape[-1] ** -0.5, k_BSGK, v_BSGK)
+        )
         y_BHTK = jax.vmap(kernel)(q_BHTK, k_BGSK, v_BGSK, splash.SegmentIds(segments_BT, segments_BS))
         return y_BHTK.swapaxes(1, 2).astype(q_BTHK.dtype)
 
     if _is_split():
-        masks = kernel.manual_sharding_spec(NamedSharding(jax.sharding.get_abstract_mesh(), PartitionSpec(None, "context")))
+        masks = kernel.manual_sharding_spec(
+            NamedSharding(jax.sharding.get_abstract_mesh(), PartitionSpec(None, "context"))
+        )
         inputs = (masks, QUERIES, KEYS, KEYS, pspec(("batch", "sequence")), ROWS)
         local = jax.shard_map(local, in_specs=inputs, out_specs=QUERIES, check_vma=False)
     return local(kernel, q_BTHK, k_BTGK, v_BTGK, segment_ids_BT, segment_ids_BT)
 
 
-def attend_cache(q_BTHK: jax.Array, k_BGSK: jax.Array, v_BGSK: jax.Array, positions_BT: jax.Array) -> jax.Array:
+def attend_cache(
+    q_BTHK: jax.Array, k_BGSK: jax.Array, v_BGSK: jax.Array, positions_BT: jax.Array
+) -> jax.Array:
     """Attention of new tokens to a cache that holds them already: [B, T, H, K]."""
     mask_B1TS = (jnp.arange(k_BGSK.shape[2])[None, None, :] <= positions_BT[:, :, None])[:, None]
     return _attend(q_BTHK, k_BGSK, v_BGSK, mask_B1TS)
 
 
-def attend_by_definition(q_BTHK: jax.Array, k_BSGK: jax.Array, v_BSGK: jax.Array, mask_B1TS: jax.Array) -> jax.Array:
+def attend_by_definition(
+    q_BTHK: jax.Array, k_BSGK: jax.Array, v_BSGK: jax.Array, mask_B1TS: jax.Array
+) -> jax.Array:
     """Attention written out in float32: what the kernels are tested against."""
     repeat = q_BTHK.shape[2] // k_BSGK.shape[2]
     k_BSHK, v_BSHK = (jnp.repeat(x, repeat, axis=2).astype(jnp.float32) for x in (k_BSGK, v_BSGK))
@@ -94,7 +128,9 @@ def attend_by_definition(q_BTHK: jax.Array, k_BSGK: jax.Array, v_BSGK: jax.Array
     return jnp.einsum("BHTS,BSHK->BTHK", weights_BHTS, v_BSHK).astype(q_BTHK.dtype)
 
 
-def segment_mask(segment_ids_BS: jax.Array, first: jax.Array | int = 0, count: int | None = None) -> jax.Array:
+def segment_mask(
+    segment_ids_BS: jax.Array, first: jax.Array | int = 0, count: int | None = None
+) -> jax.Array:
     """Causal and within one segment, for the queries in `count` slots from `first` on: bool [B, 1, T, S]."""
     slots_S = jnp.arange(segment_ids_BS.shape[1])
     count = len(slots_S) if count is None else count
@@ -104,38 +140,60 @@ def segment_mask(segment_ids_BS: jax.Array, first: jax.Array | int = 0, count: i
     return (same_BTS & (slots_S[None, :] <= slots_T[:, None])[None])[:, None]
 
 
-def _products(q_BTHK: jax.Array, k_BSGK: jax.Array, v_BSGK: jax.Array, segment_ids_BS: jax.Array, first: jax.Array | int) -> jax.Array:
-    """Queries from slot `first` on, by matrix products. Where the queries are all, each block of them skips the keys behind it."""
+def _products(
+    q_BTHK: jax.Array, k_BSGK: jax.Array, v_BSGK: jax.Array, segment_ids_BS: jax.Array, first: jax.Array | int
+) -> jax.Array:
+    """Queries from slot `first` on, by matrix products. Where the queries are all, each block of them skips
+    the keys behind it.
+    """
     length, whole = q_BTHK.shape[1], q_BTHK.shape[1] == k_BSGK.shape[1]
-    block = length // QUERY_BLOCKS if whole and length % QUERY_BLOCKS == 0 and length >= QUERY_BLOCKS * MIN_BLOCK else length
+    block = (
+        length // QUERY_BLOCKS
+        if whole and length % QUERY_BLOCKS == 0 and length >= QUERY_BLOCKS * MIN_BLOCK
+        else length
+    )
     k_BGSK, v_BGSK = k_BSGK.transpose(0, 2, 1, 3), v_BSGK.transpose(0, 2, 1, 3)
     outputs = []
     for start in range(0, length, block):
         end = start + block if whole else k_BSGK.shape[1]
         mask_B1TS = segment_mask(segment_ids_BS[:, :end], first + start, block)
-        outputs.append(_attend(q_BTHK[:, start : start + block], k_BGSK[:, :, :end], v_BGSK[:, :, :end], mask_B1TS))
+        outputs.append(
+            _attend(q_BTHK[:, start : start + block], k_BGSK[:, :, :end], v_BGSK[:, :, :end], mask_B1TS)
+        )
     return jnp.concatenate(outputs, axis=1)
 
 
-def _cudnn(q_BTHK: jax.Array, k_BSGK: jax.Array, v_BSGK: jax.Array, segment_ids_BS: jax.Array, first: jax.Array | int) -> jax.Array:
-    """Queries from slot `first` on, by cuDNN's kernel. Where the queries are all, it is told that the mask is causal, and skips blocks."""
+def _cudnn(
+    q_BTHK: jax.Array, k_BSGK: jax.Array, v_BSGK: jax.Array, segment_ids_BS: jax.Array, first: jax.Array | int
+) -> jax.Array:
+    """Queries from slot `first` on, by cuDNN's kernel. Where the queries are all, it is told that the mask is
+    causal, and skips blocks.
+    """
     mask_B1TS = segment_mask(segment_ids_BS, first, q_BTHK.shape[1])
     causal = q_BTHK.shape[1] == k_BSGK.shape[1]
-    return jax.nn.dot_product_attention(q_BTHK, k_BSGK, v_BSGK, mask=mask_B1TS, is_causal=causal, implementation="cudnn")
+    return jax.nn.dot_product_attention(
+        q_BTHK, k_BSGK, v_BSGK, mask=mask_B1TS, is_causal=causal, implementation="cudnn"
+    )
 
 
 def _attend(q_BTHK: jax.Array, k_BGSK: jax.Array, v_BGSK: jax.Array, mask_B1TS: jax.Array) -> jax.Array:
     rows, length, heads, width = q_BTHK.shape
     groups, slots = k_BGSK.shape[1:3]
-    q_BGRTK = (q_BTHK * width**-0.5).reshape(rows, length, groups, heads // groups, width).transpose(0, 2, 3, 1, 4)
-    mask_B1QS = jnp.broadcast_to(mask_B1TS[:, :, None], (rows, 1, heads // groups, length, slots)).reshape(rows, 1, -1, slots)
+    q_BGRTK = (
+        (q_BTHK * width**-0.5).reshape(rows, length, groups, heads // groups, width).transpose(0, 2, 3, 1, 4)
+    )
+    mask_B1QS = jnp.broadcast_to(mask_B1TS[:, :, None], (rows, 1, heads // groups, length, slots)).reshape(
+        rows, 1, -1, slots
+    )
     y_BGQK = _weigh(q_BGRTK.reshape(rows, groups, -1, width), k_BGSK, v_BGSK, mask_B1QS)
     return y_BGQK.reshape(q_BGRTK.shape).transpose(0, 3, 1, 2, 4).reshape(q_BTHK.shape)
 
 
 @jax.custom_vjp
 def _weigh(q_BGQK: jax.Array, k_BGSK: jax.Array, v_BGSK: jax.Array, mask_B1QS: jax.Array) -> jax.Array:
-    """Values weighed by the softmax of scores. Q: the queries of all heads of a group. Gradients by hand: on CPU 0.65 of the time of JAX's."""
+    """Values weighed by the softmax of scores. Q: the queries of all heads of a group. Gradients by hand: on
+    CPU 0.65 of the time of JAX's.
+    """
     return _weigh_forward(q_BGQK, k_BGSK, v_BGSK, mask_B1QS)[0]
 
 
@@ -150,12 +208,18 @@ def _weigh_forward(q_BGQK: jax.Array, k_BGSK: jax.Array, v_BGSK: jax.Array, mask
 
 def _weigh_backward(saved: tuple[jax.Array, ...], dy_BGQK: jax.Array):
     q_BGQK, k_BGSK, v_BGSK, weights_BGQS, y_BGQK = saved
-    dv_BGKS = jnp.einsum("BGQK,BGQS->BGKS", dy_BGQK, weights_BGQS)  # K before S: so that the wide side of the product isn't turned
+    # K before S: so that the wide side of the product isn't turned
+    dv_BGKS = jnp.einsum("BGQK,BGQS->BGKS", dy_BGQK, weights_BGQS)
     dweights_BGQS = jnp.einsum("BGQK,BGSK->BGQS", dy_BGQK, v_BGSK, preferred_element_type=jnp.float32)
     mean_BGQ1 = jnp.sum(dy_BGQK.astype(jnp.float32) * y_BGQK.astype(jnp.float32), axis=-1, keepdims=True)
     dscores_BGQS = (weights_BGQS.astype(jnp.float32) * (dweights_BGQS - mean_BGQ1)).astype(q_BGQK.dtype)
     dk_BGKS = jnp.einsum("BGQK,BGQS->BGKS", q_BGQK, dscores_BGQS)
-    return jnp.einsum("BGQS,BGSK->BGQK", dscores_BGQS, k_BGSK), dk_BGKS.swapaxes(2, 3), dv_BGKS.swapaxes(2, 3), None
+    return (
+        jnp.einsum("BGQS,BGSK->BGQK", dscores_BGQS, k_BGSK),
+        dk_BGKS.swapaxes(2, 3),
+        dv_BGKS.swapaxes(2, 3),
+        None,
+    )
 
 
 _weigh.defvjp(_weigh_forward, _weigh_backward)

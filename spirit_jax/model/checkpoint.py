@@ -1,7 +1,8 @@
-"""Weights with all that is needed to use them, in one folder; and loading them from any folder that this project writes.
+"""Weights with all that is needed to use them, in one folder; and loading them from any folder that this
+project writes.
 
-A weights folder: config.json {"format", "model", "vocabulary", "origin"}, weights/ (Orbax), the tokenizer's files and codec/ where there are
-any. A run folder is described in `spirit_jax.training.run_folder`.
+A weights folder: config.json {"format", "model", "vocabulary", "origin"}, weights/ (Orbax), the tokenizer's
+files and codec/ where there are any. A run folder is described in `spirit_jax.runs.run_folder`.
 """
 
 import dataclasses
@@ -15,11 +16,11 @@ from jax.sharding import Mesh
 from orbax.checkpoint import v1 as ocp
 
 from spirit_jax.config import DataConfig, Dtype, MeshConfig, ModelConfig, Source, from_dict, to_dict
-from spirit_jax.errors import UserError
-from spirit_jax.files import read_json, require_folder, write_atomically, write_json
+from spirit_jax.core.errors import UserError
+from spirit_jax.core.files import read_json, require_folder, write_atomically, write_json
 from spirit_jax.model.llama import Llama, abstract
 from spirit_jax.sharding import make_mesh
-from spirit_jax.tokens.vocab import Vocabulary
+from spirit_jax.tokens.vocabulary import Vocabulary
 
 FORMAT = 1
 WEIGHTS, CHECKPOINTS, CODEC = "weights", "checkpoints", "codec"
@@ -28,9 +29,11 @@ TOKENIZER_FILES = ("tokenizer.model", "tokenizer.json", "tokenizer_config.json")
 
 @dataclasses.dataclass(frozen=True)
 class Place:
-    """A model's parts on disk. data: what it was trained on; a converted model has seen none, and its texts have no end.
+    """A model's parts on disk. data: what it was trained on; a converted model has seen none, and its texts
+    have no end.
 
-    weights: the Orbax folder with the model's tree; room: the name of the tree in it; origin: facts kept for exporting.
+    weights: the Orbax folder with the model's tree; room: the name of the tree in it; origin: facts kept for
+    exporting.
     """
 
     weights: Path
@@ -50,7 +53,9 @@ class Place:
 
 @dataclasses.dataclass(frozen=True)
 class LoadedModel:
-    """A model in memory with what it needs: paths of tokenizer and codec are None where the folder has none."""
+    """A model in memory with what it needs: paths of tokenizer and codec are None where the
+    folder has none.
+    """
 
     llama: Llama
     config: ModelConfig
@@ -61,7 +66,8 @@ class LoadedModel:
 
 
 def load_model(path: str | Path, mesh: Mesh | None = None, dtype: Dtype | None = None) -> LoadedModel:
-    """Loads a weights folder, a run folder (its latest step) or one step's folder, split over `mesh` or on the first device.
+    """Loads a weights folder, a run folder (its latest step) or one step's folder, split over `mesh` or on
+    the first device.
 
     `dtype` replaces the type of activations. Raises a UserError where there is nothing to load.
     """
@@ -78,16 +84,30 @@ def load_weights(path: str | Path, mesh: Mesh | None = None) -> tuple[Llama, Mod
 
 
 def save_weights(
-    folder: str | Path, llama: Llama, vocabulary: Vocabulary, tokenizer: Path | None = None, codec: Path | None = None, origin: dict | None = None
+    folder: str | Path,
+    llama: Llama,
+    vocabulary: Vocabulary,
+    tokenizer: Path | None = None,
+    codec: Path | None = None,
+    origin: dict | None = None,
 ) -> None:
-    """Writes a weights folder, whole or not at all. `tokenizer`: a file, or a folder with one; `codec`: a codec's folder."""
+    """Writes a weights folder, whole or not at all. `tokenizer`: a file, or a folder with one; `codec`: a
+    codec's folder.
+    """
     with write_atomically(folder) as partial:
         partial.mkdir()
         ocp.save(str((partial / WEIGHTS).absolute()), nnx.as_pure(llama))
         write_identity(partial, llama.cfg, vocabulary, tokenizer, codec, origin or {})
 
 
-def write_identity(folder: Path, cfg: ModelConfig, vocabulary: Vocabulary, tokenizer: Path | None, codec: Path | None, origin: dict) -> None:
+def write_identity(
+    folder: Path,
+    cfg: ModelConfig,
+    vocabulary: Vocabulary,
+    tokenizer: Path | None,
+    codec: Path | None,
+    origin: dict,
+) -> None:
     """Writes what goes beside the weights; config.json last."""
     if tokenizer is not None:
         beside = tokenizer if tokenizer.is_dir() else tokenizer.parent
@@ -97,7 +117,10 @@ def write_identity(folder: Path, cfg: ModelConfig, vocabulary: Vocabulary, token
                 shutil.copyfile(beside / name, folder / name)
     if codec is not None:
         shutil.copytree(require_folder(codec, "codec"), folder / CODEC)
-    write_json(folder / "config.json", {"format": FORMAT, "model": to_dict(cfg), "vocabulary": vocabulary.to_dict(), "origin": origin})
+    write_json(
+        folder / "config.json",
+        {"format": FORMAT, "model": to_dict(cfg), "vocabulary": vocabulary.to_dict(), "origin": origin},
+    )
 
 
 def find_model(path: str | Path) -> Place:
@@ -108,7 +131,9 @@ def find_model(path: str | Path) -> Place:
     if (path / CHECKPOINTS).is_dir():
         steps = [step for step in (path / CHECKPOINTS).iterdir() if step.name.isdigit()]
         if not steps:
-            raise UserError("checkpoint", path, "has no finished step yet", "train further, or name another run")
+            raise UserError(
+                "checkpoint", path, "has no finished step yet", "train further, or name another run"
+            )
         return _find_step(max(steps, key=lambda step: int(step.name)), path)
     if path.name.isdigit() and path.parent.name == CHECKPOINTS:
         return _find_step(path, path.parent.parent)
@@ -119,7 +144,9 @@ def find_model(path: str | Path) -> Place:
 def _find_converted(folder: Path) -> Place:
     values = read_json(folder / "config.json")
     if values.get("format") != FORMAT or not {"model", "vocabulary", "origin"} <= values.keys():
-        raise UserError("checkpoint", folder, f"has a config.json that is not of format {FORMAT}", "convert it again")
+        raise UserError(
+            "checkpoint", folder, f"has a config.json that is not of format {FORMAT}", "convert it again"
+        )
     tokenizer, codec = _beside(folder)
     data = DataConfig(str(folder), (Source(str(folder)),), append_eos=False)
     model, vocabulary = from_dict(values["model"], ModelConfig), Vocabulary.from_dict(values["vocabulary"])
@@ -145,5 +172,10 @@ def _restore(place: Place, config: ModelConfig, mesh: Mesh | None) -> Llama:
     try:
         tree = ocp.load(str(place.weights.absolute()), nnx.as_pure(shapes), **named)
     except (ValueError, KeyError, FileNotFoundError) as error:
-        raise UserError("weights", place.weights, f"don't load: {error}".splitlines()[0], "the folder is damaged: convert or train again") from error
+        raise UserError(
+            "weights",
+            place.weights,
+            f"don't load: {error}".splitlines()[0],
+            "the folder is damaged: convert or train again",
+        ) from error
     return jax.tree.unflatten(jax.tree.structure(shapes), jax.tree.leaves(tree))

@@ -1,9 +1,11 @@
 """The Llama, as Flax NNX modules that are plain pytrees: drive it with jax.jit, jax.grad, jax.lax.scan.
 
-B rows, T tokens, S cache slots, V vocabulary rows, D width, F MLP width, H heads, G key/value heads, K head width, L layers.
+B rows, T tokens, S cache slots, V vocabulary rows, D width, F MLP width, H heads, G key/value heads, K head
+width, L layers.
 
-Parameters are float32; matrices are stored inputs first (D, F), the head like the embedding (V, D). Rotary embedding is Hugging Face's half
-rotation: component i of a head pairs with component i + K/2. With `tied` there is no head: the embedding is used twice.
+Parameters are float32; matrices are stored inputs first (D, F), the head like the embedding (V, D). Rotary
+embedding is Hugging Face's half rotation: component i of a head pairs with component i + K/2. With `tied`
+there is no head: the embedding is used twice.
 """
 
 import math
@@ -19,19 +21,24 @@ from jax.sharding import Mesh
 
 from spirit_jax.config import Dtype, ModelConfig, Remat
 from spirit_jax.model.attention import SAVED, attend, attend_cache
-from spirit_jax.model.product import product
+from spirit_jax.model.linear_product import product
 from spirit_jax.sharding import RULES, constrain, place_axes
 
 Cache = tuple[jax.Array, jax.Array]  # keys and values, each [L, B, G, S, K]
-UNROLL = 8  # models of up to so many layers are compiled without a loop: measured 1.15 to 1.2 times as fast a step on CPU
+# models of up to so many layers are compiled without a loop: measured 1.15 to 1.2 times as fast a step on CPU
+UNROLL = 8
 DTYPES = {Dtype.FLOAT32: jnp.float32, Dtype.BFLOAT16: jnp.bfloat16}
-NARROW, WIDE = (SAVED, "query", "key", "value", "out"), ("gate", "up")  # names of products that remat policies keep
+# names of products that remat policies keep
+NARROW, WIDE = (SAVED, "query", "key", "value", "out"), ("gate", "up")
 POLICIES = {
     Remat.NONE: jax.checkpoint_policies.everything_saveable,
     Remat.SAVE_DOTS: jax.checkpoint_policies.save_only_these_names(*NARROW, *WIDE),
     Remat.SAVE_NARROW: jax.checkpoint_policies.save_only_these_names(*NARROW),
     Remat.OFFLOAD: jax.checkpoint_policies.save_and_offload_only_these_names(
-        names_which_can_be_saved=[], names_which_can_be_offloaded=[*NARROW, *WIDE], offload_src="device", offload_dst="pinned_host"
+        names_which_can_be_saved=[],
+        names_which_can_be_offloaded=[*NARROW, *WIDE],
+        offload_src="device",
+        offload_dst="pinned_host",
     ),
     Remat.FULL: jax.checkpoint_policies.nothing_saveable,
 }
@@ -81,20 +88,29 @@ class Attention(nnx.Module):
         self.k_DGK = param(_normal(k, narrow, cfg.width), "width", "kv_heads", "head_width")
         self.v_DGK = param(_normal(v, narrow, cfg.width), "width", "kv_heads", "head_width")
         out = (cfg.heads, cfg.head_width, cfg.width)
-        self.o_HKD = param(_normal(o, out, cfg.heads * cfg.head_width * 2 * cfg.layers), "heads", "head_width", "width")
+        self.o_HKD = param(
+            _normal(o, out, cfg.heads * cfg.head_width * 2 * cfg.layers), "heads", "head_width", "width"
+        )
 
     def __call__(self, x_BTD: jax.Array, place: Place, cache: Cache | None, layer: jax.Array):
-        """Returns [B, T, D] and the cache with this layer's new keys and values written to the slots of their positions."""
+        """Returns [B, T, D] and the cache with this layer's new keys and values written to the slots of their
+        positions.
+        """
         q_BTHK = checkpoint_name(rotate(_to_heads(x_BTD, self.q_DHK), place.rotation), "query")
         k_BTGK = checkpoint_name(rotate(_to_heads(x_BTD, self.k_DGK), place.rotation), "key")
         v_BTGK = checkpoint_name(_to_heads(x_BTD, self.v_DGK), "value")
         if cache is None:
             y_BTHK = attend(q_BTHK, k_BTGK, v_BTGK, place.segment_ids_BT)
         else:
-            cache = _write(cache[0], k_BTGK, layer, place.positions_BT), _write(cache[1], v_BTGK, layer, place.positions_BT)
+            cache = (
+                _write(cache[0], k_BTGK, layer, place.positions_BT),
+                _write(cache[1], v_BTGK, layer, place.positions_BT),
+            )
             y_BTHK = attend_cache(q_BTHK, cache[0][layer], cache[1][layer], place.positions_BT)
         y_BTE = y_BTHK.reshape(*y_BTHK.shape[:2], -1)
-        return checkpoint_name(product(y_BTE, _gather_matrix(cast(self.o_HKD, x_BTD), 2, "heads", None)), "out"), cache
+        return checkpoint_name(
+            product(y_BTE, _gather_matrix(cast(self.o_HKD, x_BTD), 2, "heads", None)), "out"
+        ), cache
 
 
 class Mlp(nnx.Module):
@@ -104,7 +120,9 @@ class Mlp(nnx.Module):
         gate, up, down = jax.random.split(key, 3)
         self.gate_DF = param(_normal(gate, (cfg.width, cfg.mlp_width), cfg.width), "width", "mlp")
         self.up_DF = param(_normal(up, (cfg.width, cfg.mlp_width), cfg.width), "width", "mlp")
-        self.down_FD = param(_normal(down, (cfg.mlp_width, cfg.width), cfg.mlp_width * 2 * cfg.layers), "mlp", "width")
+        self.down_FD = param(
+            _normal(down, (cfg.mlp_width, cfg.width), cfg.mlp_width * 2 * cfg.layers), "mlp", "width"
+        )
 
     def __call__(self, x_BTD: jax.Array) -> jax.Array:
         """[B, T, D] -> [B, T, D]."""
@@ -137,14 +155,22 @@ class Llama(nnx.Module):
         self.embed_VD = param(_normal(embed, (cfg.rows, cfg.width), cfg.width), "vocab", "width")
         self.layers = _stack(lambda k: Block(cfg, k), jax.random.split(layers, cfg.layers))
         self.norm = Norm(cfg)
-        self.head_VD = None if cfg.tied else param(_normal(head, (cfg.rows, cfg.width), cfg.width), "vocab", "width")
+        self.head_VD = (
+            None if cfg.tied else param(_normal(head, (cfg.rows, cfg.width), cfg.width), "vocab", "width")
+        )
 
     @property
     def output_VD(self) -> jax.Array:
         """The output matrix, float32 [V, D]: the head, or the embedding if tied."""
         return (self.embed_VD if self.head_VD is None else self.head_VD)[...]
 
-    def __call__(self, tokens_BT: jax.Array, positions_BT: jax.Array, segment_ids_BT: jax.Array | None = None, cache: Cache | None = None):
+    def __call__(
+        self,
+        tokens_BT: jax.Array,
+        positions_BT: jax.Array,
+        segment_ids_BT: jax.Array | None = None,
+        cache: Cache | None = None,
+    ):
         """Logits [B, T, V] in the activation dtype, and the cache; see `hidden`."""
         x_BTD, cache = self.hidden(tokens_BT, positions_BT, segment_ids_BT, cache)
         return self.logits(x_BTD), cache
@@ -153,11 +179,18 @@ class Llama(nnx.Module):
         """Logits [B, T, V] of hidden states; padding rows of the vocabulary are not masked."""
         return jnp.einsum("BTD,VD->BTV", x_BTD, self.output_VD.astype(x_BTD.dtype))
 
-    def hidden(self, tokens_BT: jax.Array, positions_BT: jax.Array, segment_ids_BT: jax.Array | None = None, cache: Cache | None = None):
+    def hidden(
+        self,
+        tokens_BT: jax.Array,
+        positions_BT: jax.Array,
+        segment_ids_BT: jax.Array | None = None,
+        cache: Cache | None = None,
+    ):
         """Hidden states after the last norm [B, T, D], and the cache.
 
-        Without a cache: causal within segments (`segment_ids_BT`, 0 is padding; None: one segment a row). With one (`new_cache`):
-        `positions_BT` must rise by one along a row; tokens are written to the slots of their positions and see all slots up to their own.
+        Without a cache: causal within segments (`segment_ids_BT`, 0 is padding; None: one segment a row).
+        With one (`new_cache`): `positions_BT` must rise by one along a row; tokens are written to the slots
+        of their positions and see all slots up to their own.
         """
         assert cache is None or segment_ids_BT is None, "a cached row is one segment"
         segment_ids_BT = jnp.ones_like(tokens_BT) if segment_ids_BT is None else segment_ids_BT
@@ -165,14 +198,17 @@ class Llama(nnx.Module):
 
         def layer(carry: Any, block_and_number: Any):
             (x_BTD, cache), (block, number) = carry, block_and_number
-            x_BTD, cache = block(x_BTD, place, cache, number)  # the cache is carried, so that it is updated in place
+            # the cache is carried, so that it is updated in place
+            x_BTD, cache = block(x_BTD, place, cache, number)
             return (constrain(x_BTD, "batch", "sequence", None), cache), None
 
         if cache is None and self.cfg.remat is not Remat.NONE:
             layer = jax.checkpoint(layer, policy=POLICIES[self.cfg.remat], prevent_cse=False)
         x_BTD = constrain(lookup(self.embed_VD[...], tokens_BT, self.cfg), "batch", "sequence", None)
         whole = self.cfg.layers if self.cfg.layers <= UNROLL else 1
-        (x_BTD, cache), _ = jax.lax.scan(layer, (x_BTD, cache), (self.layers, jnp.arange(self.cfg.layers)), unroll=whole)
+        (x_BTD, cache), _ = jax.lax.scan(
+            layer, (x_BTD, cache), (self.layers, jnp.arange(self.cfg.layers)), unroll=whole
+        )
         return self.norm(x_BTD), cache
 
 
@@ -193,28 +229,36 @@ def _to_heads(x_BTD: jax.Array, weight_DHK: nnx.Param) -> jax.Array:
 
 
 def _gather_matrix(weight: jax.Array, inputs: int, *axes: str | None) -> jax.Array:
-    """The first `inputs` axes of a weight as one, the rest as another, with these names and gathered over fsdp.
+    """The first `inputs` axes of a weight as one, the rest as another, with these names and gathered over
+    fsdp.
 
-    As a matrix, since of three axes TPUs put D innermost, where they can't gather: they sum arrays that are 0 but for one part, at twice the cost.
+    As a matrix, since of three axes TPUs put D innermost, where they can't gather: they sum arrays that are 0
+    but for one part, at twice the cost.
     """
     rows = math.prod(weight.shape[:inputs])
     return constrain(weight.reshape(rows, -1), *axes)
 
 
 def frequencies(cfg: ModelConfig) -> np.ndarray:
-    """Rotary frequencies, float32 [K/2], in radians a position; scaled as Llama 3 does if the configuration says so."""
+    """Rotary frequencies, float32 [K/2], in radians a position; scaled as Llama 3 does if the configuration
+    says so.
+    """
     freq = 1.0 / cfg.rope_theta ** (np.arange(0, cfg.head_width, 2, dtype=np.float64) / cfg.head_width)
     if cfg.rope_scaling is not None:
         scaling = cfg.rope_scaling
         turns = scaling.original_max_position * freq / (2 * np.pi)
-        blend = np.clip((turns - scaling.low_freq_factor) / (scaling.high_freq_factor - scaling.low_freq_factor), 0, 1)
+        blend = np.clip(
+            (turns - scaling.low_freq_factor) / (scaling.high_freq_factor - scaling.low_freq_factor), 0, 1
+        )
         freq = (1 - blend) * freq / scaling.factor + blend * freq
     return freq.astype(np.float32)
 
 
 def rotation_of(positions_BT: jax.Array, cfg: ModelConfig) -> tuple[jax.Array, jax.Array]:
     """Cosine and sine of each position's angles, each float32 [B, T, 1, K/2]."""
-    angle = positions_BT[:, :, None, None].astype(jnp.float32) * jnp.asarray(frequencies(cfg))[None, None, None]
+    angle = (
+        positions_BT[:, :, None, None].astype(jnp.float32) * jnp.asarray(frequencies(cfg))[None, None, None]
+    )
     return jnp.cos(angle), jnp.sin(angle)
 
 
@@ -226,7 +270,9 @@ def rotate(x_BTHK: jax.Array, rotation: tuple[jax.Array, jax.Array]) -> jax.Arra
 
 
 def new_cache(cfg: ModelConfig, rows: int, slots: int) -> Cache:
-    """An empty cache for `rows` sequences of at most `slots` tokens: two zeros [L, B, G, S, K] in the activation dtype."""
+    """An empty cache for `rows` sequences of at most `slots` tokens: two zeros [L, B, G, S, K] in the
+    activation dtype.
+    """
     shape = (cfg.layers, rows, cfg.kv_heads, slots, cfg.head_width)
     return jnp.zeros(shape, DTYPES[cfg.dtype]), jnp.zeros(shape, DTYPES[cfg.dtype])
 
@@ -239,21 +285,27 @@ def abstract(cfg: ModelConfig, mesh: Mesh) -> Llama:
 
     def place(variable: nnx.Variable) -> nnx.Variable:
         axes = variable.get_metadata("axes")
-        return jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=place_axes(mesh, axes, a.shape)), variable)
+        return jax.tree.map(
+            lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=place_axes(mesh, axes, a.shape)),
+            variable,
+        )
 
     return jax.tree.map(place, jax.eval_shape(lambda: Llama(cfg, jax.random.key(0))), is_leaf=is_param)
 
 
 def init_sharded(cfg: ModelConfig, key: jax.Array, mesh: Mesh) -> Llama:
-    """Random weights, made where they live: nothing is materialised on one device. The same values on any mesh."""
+    """Random weights, made where they live: nothing is materialised on one device. The same values on any
+    mesh.
+    """
     shardings = jax.tree.map(lambda a: a.sharding, abstract(cfg, mesh))
     return jax.jit(lambda k: Llama(cfg, k), out_shardings=shardings)(key)
 
 
 def flops_per_token(cfg: ModelConfig, length: int) -> float:
-    """Floating-point operations of one training token in rows of `length`: 6 for each weight of a matrix product (forward 2, backward 4),
-    and for the scores and sums of attention 12 · heads · head width · length a layer, half of it since attention is causal.
-    Recomputation is not counted. The embedding's gather is free; the head counts also if tied.
+    """Floating-point operations of one training token in rows of `length`: 6 for each weight of a matrix
+    product (forward 2, backward 4), and for the scores and sums of attention 12 · heads · head width · length
+    a layer, half of it since attention is causal. Recomputation is not counted. The embedding's gather is
+    free; the head counts also if tied.
     """
     projections = cfg.width * cfg.head_width * 2 * (cfg.heads + cfg.kv_heads)
     matrices = cfg.layers * (projections + 3 * cfg.width * cfg.mlp_width) + cfg.rows * cfg.width
@@ -261,7 +313,9 @@ def flops_per_token(cfg: ModelConfig, length: int) -> float:
 
 
 def _normal(key: jax.Array, shape: tuple[int, ...], fan_in: int) -> jax.Array:
-    """Normal with variance 1/fan_in; matrices that write to the residual stream count the 2 · layers of them as inputs too: a choice."""
+    """Normal with variance 1/fan_in; matrices that write to the residual stream count the 2 · layers of them
+    as inputs too: a choice.
+    """
     return jax.random.normal(key, shape, jnp.float32) * fan_in**-0.5
 
 
@@ -271,6 +325,8 @@ def _stack(make: Callable[[jax.Array], nnx.Module], keys: jax.Array) -> nnx.Modu
     return jax.tree.map(lambda v: v.copy(axes=("layers", *v.get_metadata("axes"))), many, is_leaf=is_param)
 
 
-def _write(cache_LBGSK: jax.Array, new_BTGK: jax.Array, layer: jax.Array, positions_BT: jax.Array) -> jax.Array:
+def _write(
+    cache_LBGSK: jax.Array, new_BTGK: jax.Array, layer: jax.Array, positions_BT: jax.Array
+) -> jax.Array:
     """A layer's new entries, each to the slot of its position."""
     return cache_LBGSK.at[layer, jnp.arange(len(positions_BT))[:, None], :, positions_BT].set(new_BTGK)

@@ -2,9 +2,10 @@
 
 B rows, T tokens, D width, V vocabulary rows, M modalities, N sources.
 
-The logits of a chunk of tokens live only while that chunk is worked on, in float32. When a gradient is wanted, the same pass that makes the
-logits also makes their gradient, so nothing is computed twice and no [B, T, V] array is kept: three matrix products in all. On a mesh each
-device works on its own tokens against its own vocabulary rows, and the head's gradient is summed over devices once, after the last chunk.
+The logits of a chunk of tokens live only while that chunk is worked on, in float32. When a gradient is
+wanted, the same pass that makes the logits also makes their gradient, so nothing is computed twice and no [B,
+T, V] array is kept: three matrix products in all. On a mesh each device works on its own tokens against its
+own vocabulary rows, and the head's gradient is summed over devices once, after the last chunk.
 """
 
 import math
@@ -15,7 +16,7 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import PartitionSpec
 
-from spirit_jax.batch import Batch
+from spirit_jax.model.batch import Batch
 from spirit_jax.model.llama import Llama
 from spirit_jax.sharding import mesh_sizes, pspec
 
@@ -25,13 +26,16 @@ TOKENS = pspec(("batch", "sequence"))
 ROWS = ("data", "fsdp", "context")  # mesh axes that split the tokens
 
 
-def loss_terms(llama: Llama, batch: Batch, text_size: int, sources: int = 1) -> tuple[jax.Array, dict[str, jax.Array]]:
+def loss_terms(
+    llama: Llama, batch: Batch, text_size: int, sources: int = 1
+) -> tuple[jax.Array, dict[str, jax.Array]]:
     """The sum of weight · nll over the batch, to differentiate, and its parts.
 
-    nll is -ln p(target). `text_size` is the number of text ids (Vocabulary.text_size): by their targets, tokens are text (below it), tags
-    (the two ids from it on) or speech. Parts, float32 [M] in the order of MODALITIES: "nll" the weighted sums, "weight" the sums of weights.
-    "source_nll" and "source_weight": the same by source, float32 [N] for N = `sources`; all one source without `batch.source_ids`.
-    Divide sums by sums of weights for means; sums of several batches add up.
+    nll is -ln p(target). `text_size` is the number of text ids (Vocabulary.text_size): by their targets,
+    tokens are text (below it), tags (the two ids from it on) or speech. Parts, float32 [M] in the order of
+    MODALITIES: "nll" the weighted sums, "weight" the sums of weights. "source_nll" and "source_weight": the
+    same by source, float32 [N] for N = `sources`; all one source without `batch.source_ids`. Divide sums by
+    sums of weights for means; sums of several batches add up.
     """
     hidden_BTD, _ = llama.hidden(batch.tokens, batch.positions, batch.segment_ids)
     total, nll_BT = cross_entropy(hidden_BTD, llama.output_VD, batch.targets, batch.loss_weights)
@@ -43,7 +47,9 @@ def loss_terms(llama: Llama, batch: Batch, text_size: int, sources: int = 1) -> 
     return total, {"nll": nll_M, "weight": weight_M, "source_nll": nll_N, "source_weight": weight_N}
 
 
-def _sums_by_kind(nll_BT: jax.Array, weights_BT: jax.Array, kinds_BT: jax.Array, kinds: int) -> tuple[jax.Array, jax.Array]:
+def _sums_by_kind(
+    nll_BT: jax.Array, weights_BT: jax.Array, kinds_BT: jax.Array, kinds: int
+) -> tuple[jax.Array, jax.Array]:
     """Sums of weight · nll and of weight over the tokens of each kind."""
     weights_KBT = jnp.where(kinds_BT[None] == jnp.arange(kinds)[:, None, None], weights_BT[None], 0)
     return jnp.einsum("KBT,BT->K", weights_KBT, nll_BT), weights_KBT.sum((1, 2))
@@ -56,8 +62,12 @@ def token_nll(llama: Llama, batch: Batch) -> jax.Array:
 
 
 @jax.custom_vjp
-def cross_entropy(x_BTD: jax.Array, head_VD: jax.Array, targets_BT: jax.Array, weights_BT: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """The sum of weight · nll, and nll [B, T], both float32. Only the sum has a gradient, in x and the head."""
+def cross_entropy(
+    x_BTD: jax.Array, head_VD: jax.Array, targets_BT: jax.Array, weights_BT: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """The sum of weight · nll, and nll [B, T], both float32. Only the sum has a gradient, in x
+    and the head.
+    """
     return _spread(_values, (TOKENS,))(x_BTD, head_VD.astype(x_BTD.dtype), targets_BT, weights_BT)
 
 
@@ -77,7 +87,9 @@ cross_entropy.defvjp(_forward, _backward)
 
 
 def _spread(local: Callable[..., Any], outputs: tuple[PartitionSpec, ...]) -> Callable[..., Any]:
-    """`local` run by each device on its own tokens and vocabulary rows: sums of many chunks cross the network once, not once a chunk."""
+    """`local` run by each device on its own tokens and vocabulary rows: sums of many chunks cross the network
+    once, not once a chunk.
+    """
     if math.prod(mesh_sizes().values()) == 1:
         return local
     inputs = (TOKENS, pspec(("vocab", None)), TOKENS, TOKENS)
@@ -99,14 +111,18 @@ def _values_and_slopes(x_BTD: jax.Array, head_VD: jax.Array, targets_BT: jax.Arr
         x_BTD, targets_BT, weights_BT = part
         logits_BTV, hits_BTV = _logits(x_BTD, head_VD), _hits(targets_BT, head_VD)
         nll_BT, sum_BT = _nll(logits_BTV, hits_BTV)
-        slope_BTV = (jnp.exp(logits_BTV - sum_BT[:, :, None]) - hits_BTV.astype(jnp.float32)) * weights_BT[:, :, None]
+        slope_BTV = (jnp.exp(logits_BTV - sum_BT[:, :, None]) - hits_BTV.astype(jnp.float32)) * weights_BT[
+            :, :, None
+        ]
         slope_BTV = slope_BTV.astype(x_BTD.dtype)
-        grad_DV += jnp.einsum("BTD,BTV->DV", x_BTD, slope_BTV, preferred_element_type=jnp.float32)  # faster on CPU than VD
+        # faster on CPU than VD
+        grad_DV += jnp.einsum("BTD,BTV->DV", x_BTD, slope_BTV, preferred_element_type=jnp.float32)
         return grad_DV, (nll_BT, jnp.einsum("BTV,VD->BTD", slope_BTV, head_VD))
 
     parts = _split((x_BTD, targets_BT, weights_BT), head_VD.shape[0])
     grad_DV, (nll_CBT, slope_CBTD) = jax.lax.scan(chunk, jnp.zeros(head_VD.shape[::-1], jnp.float32), parts)
-    grad_DV = jax.lax.optimization_barrier(grad_DV)  # else XLA turns a lone chunk's product, which in bfloat16 its CPU code can't run then
+    # else XLA turns a lone chunk's product, which in bfloat16 its CPU code can't run then
+    grad_DV = jax.lax.optimization_barrier(grad_DV)
     nll_BT, slope_BTD = _join(nll_CBT), _sum(_join(slope_CBTD), "tensor")
     if mesh_sizes()["fsdp"] > 1:
         grad_DV = jax.lax.psum_scatter(grad_DV, "fsdp", scatter_dimension=0, tiled=True)
@@ -144,7 +160,9 @@ def _split(arrays: tuple[jax.Array, ...], vocabulary: int) -> Any:
     rows, length = arrays[0].shape[:2]
     wanted = rows * length * vocabulary * 4 / LOGITS_BYTES
     chunks = next(n for n in range(1, length + 1) if length % n == 0 and (n >= wanted or n == length))
-    return jax.tree.map(lambda x: jnp.moveaxis(x.reshape(rows, chunks, length // chunks, *x.shape[2:]), 1, 0), arrays)
+    return jax.tree.map(
+        lambda x: jnp.moveaxis(x.reshape(rows, chunks, length // chunks, *x.shape[2:]), 1, 0), arrays
+    )
 
 
 def _join(x_CBT: jax.Array) -> jax.Array:

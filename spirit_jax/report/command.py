@@ -1,6 +1,7 @@
 """`python -m spirit_jax report`: one HTML page and one JSON file about a run.
 
-python -m spirit_jax report --run runs/demo --eval-before before.json --eval-after after.json --shards shards --out runs/demo
+python -m spirit_jax report --run runs/demo --eval-before before.json --eval-after after.json \
+    --shards shards --out runs/demo
 """
 
 import argparse
@@ -9,9 +10,17 @@ from pathlib import Path
 
 import jax
 
-from spirit_jax.errors import UserError
+from spirit_jax.core.errors import UserError
+from spirit_jax.core.files import (
+    read_json,
+    read_jsonl,
+    require_file,
+    require_folder,
+    require_place,
+    write_json,
+    write_text,
+)
 from spirit_jax.evals.command import read_records
-from spirit_jax.files import read_json, read_jsonl, require_file, require_folder, require_place, write_json, write_text
 from spirit_jax.generation.spirit_lm import SpiritLM
 from spirit_jax.report import figures, page
 from spirit_jax.report.examples import make_examples, show_utterance
@@ -23,13 +32,26 @@ RECORDS = 300
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the command's options."""
     parser.add_argument("--run", required=True, help="run folder")
-    parser.add_argument("--eval-before", type=Path, help="what eval wrote for the checkpoint that training began with")
+    parser.add_argument(
+        "--eval-before", type=Path, help="what eval wrote for the checkpoint that training began with"
+    )
     parser.add_argument("--eval-after", type=Path, required=True, help="what eval wrote for the run")
-    parser.add_argument("--shards", required=True, help="folder of aligned shards, for the utterance and the examples")
+    parser.add_argument(
+        "--shards", required=True, help="folder of aligned shards, for the utterance and the examples"
+    )
     parser.add_argument("--split", default="heldout")
-    parser.add_argument("--manifest", type=Path, help="the corpus's manifest.jsonl: shows an utterance as it was recorded, not as resynthesised")
+    parser.add_argument(
+        "--manifest",
+        type=Path,
+        help="the corpus's manifest.jsonl: shows an utterance as it was recorded, not as resynthesised",
+    )
     parser.add_argument("--title", help="default: the run folder's name")
-    parser.add_argument("--examples", type=int, default=3, help="sentences that the model continues, reads aloud and transcribes")
+    parser.add_argument(
+        "--examples",
+        type=int,
+        default=3,
+        help="sentences that the model continues, reads aloud and transcribes",
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, required=True, help="folder for report.html and report.json")
 

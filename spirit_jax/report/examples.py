@@ -9,21 +9,23 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from spirit_jax.evals.items import DIRECTIONS, Direction, cut_word, words_of
-from spirit_jax.files import read_jsonl
-from spirit_jax.generation.prompt import Task, speech_of
+from spirit_jax.core.files import read_jsonl
+from spirit_jax.evals.suites.continuations import DIRECTIONS, Direction, cut_word, words_of
 from spirit_jax.generation.sampling import GREEDY, Sampling
 from spirit_jax.generation.spirit_lm import NEW_SPEECH_AFTER_TEXT, NEW_TEXT, SpiritLM
 from spirit_jax.report import figures
 from spirit_jax.speech import audio
 from spirit_jax.tokens.interleave import Record, boundaries, continuation
-from spirit_jax.tokens.vocab import Modality, merge
-from spirit_jax.units import PITCH_RATE, SAMPLE_RATE, STYLE_RATE, UNIT_RATE, SpeechTokens
+from spirit_jax.tokens.prompt_format import Task, speech_of
+from spirit_jax.tokens.streams import PITCH_RATE, SAMPLE_RATE, STYLE_RATE, UNIT_RATE, SpeechTokens
+from spirit_jax.tokens.vocabulary import Modality, merge
 
 
 @dataclasses.dataclass(frozen=True)
 class Clip:
-    """Words, and how they sound, as a data URI, if they were spoken. `heard`: the words are the model's own transcript."""
+    """Words, and how they sound, as a data URI, if they were spoken. `heard`: the words are the model's own
+    transcript.
+    """
 
     words: str
     audio: str | None = None
@@ -42,7 +44,9 @@ class Example:
 
 @dataclasses.dataclass(frozen=True)
 class Question:
-    """An example without its answer. lead: ids of speech that the model hears before the answer when it transcribes it."""
+    """An example without its answer. lead: ids of speech that the model hears before the answer when it
+    transcribes it.
+    """
 
     title: str
     ids: np.ndarray
@@ -54,14 +58,25 @@ class Question:
 
 
 def make_examples(lm: SpiritLM, records: Sequence[Record], count: int, seed: int = 0) -> list[Example]:
-    """For the first `count` records that can be cut: continuations in each direction but text to text, then reading aloud and transcribing."""
-    chosen = [(record, cut) for record in records if (cut := cut_word(words_of(record, lm.tokenizer), boundaries(record, lm.vocabulary)))][:count]
-    directions = [direction for direction in DIRECTIONS if Modality.SPEECH in (direction.prompt, direction.target)]
+    """For the first `count` records that can be cut: continuations in each direction but text to text, then
+    reading aloud and transcribing.
+    """
+    chosen = [
+        (record, cut)
+        for record in records
+        if (cut := cut_word(words_of(record, lm.tokenizer), boundaries(record, lm.vocabulary)))
+    ][:count]
+    directions = [
+        direction for direction in DIRECTIONS if Modality.SPEECH in (direction.prompt, direction.target)
+    ]
     questions = [_continue(lm, record, cut, direction) for direction in directions for record, cut in chosen]
     questions += [_read_aloud(lm, record) for record, _ in chosen]
     questions += [_transcribe(lm, record, record.speech) for record, _ in chosen if record.speech]
     answers = _answer(lm, questions, seed)
-    return [Example(question.title, question.prompt, answer, question.reference) for question, answer in zip(questions, answers)]
+    return [
+        Example(question.title, question.prompt, answer, question.reference)
+        for question, answer in zip(questions, answers)
+    ]
 
 
 def show_utterance(lm: SpiritLM, records: Sequence[Record], manifest: Path | None) -> dict | None:
@@ -77,9 +92,18 @@ def show_utterance(lm: SpiritLM, records: Sequence[Record], manifest: Path | Non
     words = words_of(record, lm.tokenizer)
     tokens = len(merge(record.speech)[0])
     source = "As recorded" if recording else "Resynthesised from its units"
-    caption = f"{source}: {record.speech.duration_s:.1f} s, {len(words)} words, {len(record.text_ids)} text tokens, {tokens} speech tokens."
+    caption = (
+        f"{source}: {record.speech.duration_s:.1f} s, {len(words)} words, "
+        f"{len(record.text_ids)} text tokens, {tokens} speech tokens."
+    )
     figure = figures.utterance(record, words, wav)
-    return {"text": " ".join(words), "voice": record.voice, "figure_svg": figure, "audio": player(wav), "caption": caption}
+    return {
+        "text": " ".join(words),
+        "voice": record.voice,
+        "figure_svg": figure,
+        "audio": player(wav),
+        "caption": caption,
+    }
 
 
 def find_recording(manifest: Path, id: str) -> Path | None:
@@ -100,33 +124,59 @@ def _continue(lm: SpiritLM, record: Record, cut: int, direction: Direction) -> Q
     ids, target = continuation(record, cut, direction.prompt, direction.target, lm.vocabulary)
     ids = ids if direction.prompt is direction.target else np.append(ids, target[:1])  # the tag
     lead = continuation(record, cut, Modality.SPEECH, Modality.SPEECH, lm.vocabulary)[0][2:]
-    prompt, reference = _clip(lm, record, 0, cut, direction.prompt), _clip(lm, record, cut, record.words, direction.target)
+    prompt, reference = (
+        _clip(lm, record, 0, cut, direction.prompt),
+        _clip(lm, record, cut, record.words, direction.target),
+    )
     return Question(title, ids, direction.target, Sampling(), lead, prompt, reference)
 
 
 def _read_aloud(lm: SpiritLM, record: Record) -> Question:
-    text, spoken = (_clip(lm, record, 0, record.words, modality) for modality in (Modality.TEXT, Modality.SPEECH))
+    text, spoken = (
+        _clip(lm, record, 0, record.words, modality) for modality in (Modality.TEXT, Modality.SPEECH)
+    )
     ids = lm.format.encode([text.words], Task.SPEAK, Modality.SPEECH)
     return Question("Reading aloud", ids, Modality.SPEECH, GREEDY, ids[:0], text, spoken)
 
 
 def _transcribe(lm: SpiritLM, record: Record, speech: SpeechTokens) -> Question:
     ids = lm.format.encode([speech], Task.TRANSCRIBE, Modality.TEXT)
-    spoken, text = Clip("", player(lm.codec.decode(speech))), _clip(lm, record, 0, record.words, Modality.TEXT)
+    spoken, text = (
+        Clip("", player(lm.codec.decode(speech))),
+        _clip(lm, record, 0, record.words, Modality.TEXT),
+    )
     return Question("Transcribing", ids, Modality.TEXT, GREEDY, ids[:0], spoken, text)
 
 
 def _answer(lm: SpiritLM, questions: Sequence[Question], seed: int) -> list[Clip]:
-    """What the model goes on with; speech it transcribes itself, greedily, together with what lies before it."""
+    """What the model goes on with; speech it transcribes itself, greedily, together with what
+    lies before it.
+    """
     ids: dict[int, np.ndarray] = {}
     for modality, most in ((Modality.TEXT, NEW_TEXT), (Modality.SPEECH, NEW_SPEECH_AFTER_TEXT)):
         for sampling in (Sampling(), GREEDY):
-            places = [i for i, question in enumerate(questions) if (question.target, question.sampling) == (modality, sampling)]
-            ids |= zip(places, lm.generate_ids([questions[i].ids for i in places], modality, most, sampling, seed))
-    answers = {i: Clip(" ".join(part for part in lm.format.decode(new) if isinstance(part, str))) for i, new in ids.items()}
-    spoken = {i: speech for i, new in ids.items() if questions[i].target is Modality.SPEECH and len((speech := speech_of(new, lm.vocabulary)).units)}
+            places = [
+                i
+                for i, question in enumerate(questions)
+                if (question.target, question.sampling) == (modality, sampling)
+            ]
+            ids |= zip(
+                places, lm.generate_ids([questions[i].ids for i in places], modality, most, sampling, seed)
+            )
+    answers = {
+        i: Clip(" ".join(part for part in lm.format.decode(new) if isinstance(part, str)))
+        for i, new in ids.items()
+    }
+    spoken = {
+        i: speech
+        for i, new in ids.items()
+        if questions[i].target is Modality.SPEECH and len((speech := speech_of(new, lm.vocabulary)).units)
+    }
     heard = lm.generate([[np.concatenate([questions[i].lead, ids[i]])] for i in spoken], task=Task.TRANSCRIBE)
-    answers |= {i: Clip(transcript.text, player(lm.codec.decode(spoken[i])), heard=True) for i, transcript in zip(spoken, heard)}
+    answers |= {
+        i: Clip(transcript.text, player(lm.codec.decode(spoken[i])), heard=True)
+        for i, transcript in zip(spoken, heard)
+    }
     return [answers[i] for i in range(len(questions))]
 
 
@@ -143,8 +193,14 @@ def _excerpt(speech: SpeechTokens, begin_s: float, end_s: float) -> SpeechTokens
     """The codes between two times."""
 
     def between(codes: np.ndarray | None, rate: float) -> np.ndarray | None:
-        return None if codes is None else codes[int(begin_s * rate) : max(int(begin_s * rate) + 1, round(end_s * rate))]
+        return (
+            None
+            if codes is None
+            else codes[int(begin_s * rate) : max(int(begin_s * rate) + 1, round(end_s * rate))]
+        )
 
     return SpeechTokens(
-        speech.units[round(begin_s * UNIT_RATE) : round(end_s * UNIT_RATE)], between(speech.pitch, PITCH_RATE), between(speech.style, STYLE_RATE)
+        speech.units[round(begin_s * UNIT_RATE) : round(end_s * UNIT_RATE)],
+        between(speech.pitch, PITCH_RATE),
+        between(speech.style, STYLE_RATE),
     )

@@ -1,4 +1,6 @@
-"""Figures as inline SVG that takes its colours from the page: CSS variables stand where matplotlib wrote a colour."""
+"""Figures as inline SVG that takes its colours from the page: CSS variables stand where matplotlib wrote a
+colour.
+"""
 
 import dataclasses
 import io
@@ -13,11 +15,27 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from spirit_jax.tokens.interleave import Record
-from spirit_jax.tokens.vocab import run_starts
-from spirit_jax.units import PITCH_RATE, SAMPLE_RATE, STYLE_RATE, UNIT_RATE, SpeechTokens
+from spirit_jax.tokens.streams import PITCH_RATE, SAMPLE_RATE, STYLE_RATE, UNIT_RATE, SpeechTokens
+from spirit_jax.tokens.vocabulary import run_starts
 
-INK, MUTED, LINE, TEXT, SPEECH, PITCH, SOFT = "#010101", "#020202", "#030303", "#040404", "#050505", "#060606", "#070707"
-VARIABLES = {INK: "ink", MUTED: "muted", LINE: "line", TEXT: "text", SPEECH: "speech", PITCH: "pitch", SOFT: "soft"}
+INK, MUTED, LINE, TEXT, SPEECH, PITCH, SOFT = (
+    "#010101",
+    "#020202",
+    "#030303",
+    "#040404",
+    "#050505",
+    "#060606",
+    "#070707",
+)
+VARIABLES = {
+    INK: "ink",
+    MUTED: "muted",
+    LINE: "line",
+    TEXT: "text",
+    SPEECH: "speech",
+    PITCH: "pitch",
+    SOFT: "soft",
+}
 STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "font.size": 10,
@@ -38,7 +56,9 @@ PLACES = 200  # averaging window: a curve's points over this
 
 
 def loss_curves(rows: Sequence[dict]) -> str:
-    """Training loss by modality over steps, each row faint and its running mean strong; evaluations as rings."""
+    """Training loss by modality over steps, each row faint and its running mean strong;
+    evaluations as rings.
+    """
     with mpl.rc_context(STYLE):
         figure = Figure((WIDTH, 3.6))
         axes = figure.add_axes((LEFT, 0.14, RIGHT - LEFT, 0.82))
@@ -48,8 +68,20 @@ def loss_curves(rows: Sequence[dict]) -> str:
             if not len(steps):
                 continue
             axes.plot(steps, losses, color=colour, linewidth=0.8, alpha=0.25)
-            axes.plot(steps, running_mean(losses, max(1, len(losses) * 10 // PLACES)), color=colour, linewidth=2.2, label=name)
-            axes.plot(*series(rows, f"validation_loss_{name}"), "o", color=colour, markerfacecolor="none", markersize=6)
+            axes.plot(
+                steps,
+                running_mean(losses, max(1, len(losses) * 10 // PLACES)),
+                color=colour,
+                linewidth=2.2,
+                label=name,
+            )
+            axes.plot(
+                *series(rows, f"validation_loss_{name}"),
+                "o",
+                color=colour,
+                markerfacecolor="none",
+                markersize=6,
+            )
             highest.append(losses[min(3, len(losses) - 1)])
         axes.set(xlabel="step", ylabel="loss (nats a token)", ylim=(0, max(highest, default=1) * 1.05))
         axes.margins(x=0.01)
@@ -82,14 +114,20 @@ class Lane:
 
 
 def utterance(record: Record, words: Sequence[str], wav: np.ndarray) -> str:
-    """Waveform, words, units and, where the speech has them, pitch and style, on one time axis. wav: float32 at 16 kHz."""
+    """Waveform, words, units and, where the speech has them, pitch and style, on one time axis. wav: float32
+    at 16 kHz.
+    """
     speech = record.speech or SpeechTokens(np.zeros(0, np.int32))
     seconds = max(len(wav) / SAMPLE_RATE, speech.duration_s)
     lanes = [Lane("wave", 1.5), Lane("words", 0.45), Lane("units", 0.7)]
-    lanes += [Lane("pitch", 1.0)] * (speech.pitch is not None) + [Lane("style", 0.4)] * (speech.style is not None)
+    lanes += [Lane("pitch", 1.0)] * (speech.pitch is not None) + [Lane("style", 0.4)] * (
+        speech.style is not None
+    )
     with mpl.rc_context({**STYLE, "axes.grid": False}):
         figure = Figure((WIDTH, sum(lane.height for lane in lanes) + 0.5))
-        rooms = figure.subplots(len(lanes), 1, sharex=True, squeeze=False, height_ratios=[lane.height for lane in lanes])[:, 0]
+        rooms = figure.subplots(
+            len(lanes), 1, sharex=True, squeeze=False, height_ratios=[lane.height for lane in lanes]
+        )[:, 0]
         figure.subplots_adjust(LEFT, 0.42 / figure.get_figheight(), RIGHT, 0.99, hspace=0.12)
         for lane, axes in zip(lanes, rooms):
             axes.set_ylabel(lane.name, rotation=0, ha="right", va="center", labelpad=8)
@@ -123,7 +161,9 @@ def _draw_words(axes: Axes, record: Record, words: Sequence[str], seconds: float
     axes.set_ylim(0, 1)
     points = WIDTH * 72 * (RIGHT - LEFT) / seconds  # a second's width
     for word, start, end in zip(words, record.word_start_s, record.word_end_s):
-        axes.add_patch(Rectangle((start, 0.08), end - start, 0.84, facecolor=SOFT, edgecolor=TEXT, linewidth=0.8))
+        axes.add_patch(
+            Rectangle((start, 0.08), end - start, 0.84, facecolor=SOFT, edgecolor=TEXT, linewidth=0.8)
+        )
         size = min(9.5, (end - start) * points / (0.62 * len(word)))
         axes.text((start + end) / 2, 0.5, word, ha="center", va="center_baseline", fontsize=size)
 
@@ -137,16 +177,34 @@ def _draw_codes(axes: Axes, codes: np.ndarray, rate: float, colour: str) -> None
         shade = 0.12 + 0.6 * (int(codes[start]) * 37 % (top + 1)) / (top + 1)
         left, width = start / rate, (end - start) / rate
         axes.add_patch(Rectangle((left, 0.05), width, 0.9, facecolor=colour, alpha=shade, linewidth=0))
-        axes.text(left + width / 2, 0.5, str(codes[start]), ha="center", va="center", fontsize=6.5, rotation=0 if width > 0.2 else 90)
+        axes.text(
+            left + width / 2,
+            0.5,
+            str(codes[start]),
+            ha="center",
+            va="center",
+            fontsize=6.5,
+            rotation=0 if width > 0.2 else 90,
+        )
 
 
 def to_svg(figure: Figure, title: str) -> str:
     """The figure as an `<svg>` element that scales with the page; the same figure gives the same text."""
     file = io.StringIO()
     with mpl.rc_context({"svg.hashsalt": title}):
-        figure.savefig(file, format="svg", transparent=True, metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+        figure.savefig(
+            file,
+            format="svg",
+            transparent=True,
+            metadata={"Date": None, "Creator": None, "Format": None, "Type": None},
+        )
     svg = file.getvalue()[file.getvalue().index("<svg") :]
     for colour, name in VARIABLES.items():
         svg = svg.replace(colour, f"var(--{name})")
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
-    return re.sub(r'<svg [^>]*?viewBox="([^"]*)"[^>]*>', rf'<svg viewBox="\1" role="img" aria-label="{title}">', svg, count=1)
+    return re.sub(
+        r'<svg [^>]*?viewBox="([^"]*)"[^>]*>',
+        rf'<svg viewBox="\1" role="img" aria-label="{title}">',
+        svg,
+        count=1,
+    )

@@ -17,7 +17,10 @@ MEANINGS = {
 
 def training_numbers(rows: Sequence[dict]) -> dict:
     """Steps, tokens, tokens a second (while training) and seconds in all, from the rows of metrics.jsonl."""
-    spent = {name: sum(row.get(f"time/{name}_s", 0.0) for row in rows) for name in ("data", "step", "checkpoint", "evaluate")}
+    spent = {
+        name: sum(row.get(f"time/{name}_s", 0.0) for row in rows)
+        for name in ("data", "step", "checkpoint", "evaluate")
+    }
     tokens = sum(row.get("tokens", 0.0) for row in rows)
     return {
         "steps": max((row["step"] for row in rows), default=0),
@@ -28,20 +31,29 @@ def training_numbers(rows: Sequence[dict]) -> dict:
 
 
 def report_numbers(rows: Sequence[dict], before: dict, after: dict) -> dict:
-    """What `report.json` holds; what was not evaluated is None. before, after: the `tasks` of two evaluations.
+    """What `report.json` holds; what was not evaluated is None. before, after: the `tasks` of two
+    evaluations.
 
-    loss_by_modality: nll a token of held-out records as text, as speech, and of either kind of token when interleaved.
+    loss_by_modality: nll a token of held-out records as text, as speech, and of either kind of token when
+    interleaved.
     """
     numbers: dict = {}
     for name in MEANINGS:
         result, earlier = after.get(name), before.get(name)
         key = f"{name}_accuracy" if name.startswith("choice") else name
         numbers[key] = result and result["value"]
-        numbers[f"{key}_interval"] = [result["low"], result["high"]] if result and result["value"] is not None else None
+        numbers[f"{key}_interval"] = (
+            [result["low"], result["high"]] if result and result["value"] is not None else None
+        )
         numbers[f"{key}_before"] = earlier and earlier["value"]
     pairs = [after[name]["pairs"] for name in ("choice_s2t", "choice_t2s") if name in after]
     numbers["n_pairs"] = min(pairs, default=0)
-    return {**numbers, "loss_by_modality": losses(after), "loss_by_modality_before": losses(before), **training_numbers(rows)}
+    return {
+        **numbers,
+        "loss_by_modality": losses(after),
+        "loss_by_modality_before": losses(before),
+        **training_numbers(rows),
+    }
 
 
 def losses(tasks: dict) -> dict[str, float]:
@@ -52,7 +64,11 @@ def losses(tasks: dict) -> dict[str, float]:
         "speech": ("speech", "speech"),
         **{f"interleaved_{kind}": ("interleaved", kind) for kind in ("text", "speech")},
     }
-    return {name: parts[part]["nll"][kind] for name, (part, kind) in places.items() if kind in parts.get(part, {}).get("nll", {})}
+    return {
+        name: parts[part]["nll"][kind]
+        for name, (part, kind) in places.items()
+        if kind in parts.get(part, {}).get("nll", {})
+    }
 
 
 def result_rows(before: dict, after: dict, prefix: str) -> list[dict]:
@@ -64,7 +80,10 @@ def result_rows(before: dict, after: dict, prefix: str) -> list[dict]:
 def loss_rows(before: dict, after: dict) -> list[dict]:
     """Losses earlier and later, for the page."""
     old, new = losses(before), losses(after)
-    return [{"name": name.replace("_", " ").capitalize(), "before": old.get(name), "after": new.get(name)} for name in dict.fromkeys([*new, *old])]
+    return [
+        {"name": name.replace("_", " ").capitalize(), "before": old.get(name), "after": new.get(name)}
+        for name in dict.fromkeys([*new, *old])
+    ]
 
 
 def tiles(numbers: dict) -> list[dict]:
@@ -79,7 +98,11 @@ def tiles(numbers: dict) -> list[dict]:
     for key, name in wanted:
         value, earlier = numbers[key], numbers[f"{key}_before"]
         if value is not None:
-            note = f"before training {earlier:.3f}" if earlier is not None else "95 % within {:.3f}–{:.3f}".format(*numbers[f"{key}_interval"])
+            note = (
+                f"before training {earlier:.3f}"
+                if earlier is not None
+                else "95 % within {:.3f}–{:.3f}".format(*numbers[f"{key}_interval"])
+            )
             shown.append({"name": name, "value": f"{value:.3f}", "note": note})
     return shown
 
@@ -100,6 +123,14 @@ def facts(numbers: dict, parameters: int) -> list[tuple[str, str]]:
 def transcripts(tasks: dict) -> list[tuple[str, str, list[dict]]]:
     """Heading, explanation and examples for each kind of transcript."""
     return [
-        ("Transcripts", "Greedy transcripts of held-out speech.", tasks.get("wer_s2t", {}).get("examples", [])),
-        ("Round trip", "Held-out texts read aloud by the model and transcribed by it again.", tasks.get("wer_t2s", {}).get("examples", [])),
+        (
+            "Transcripts",
+            "Greedy transcripts of held-out speech.",
+            tasks.get("wer_s2t", {}).get("examples", []),
+        ),
+        (
+            "Round trip",
+            "Held-out texts read aloud by the model and transcribed by it again.",
+            tasks.get("wer_t2s", {}).get("examples", []),
+        ),
     ]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import jinja2
 
-from spirit_jax.evals.words import normalise
+from spirit_jax.evals.metrics.word_errors import normalise
 
 TEMPLATE = "report.html"
 
@@ -13,7 +13,9 @@ TEMPLATE = "report.html"
 def render(context: dict) -> str:
     """The page as HTML; everything in `context` is escaped but figures (`*_svg`)."""
     loader = jinja2.FileSystemLoader(Path(__file__).parent)
-    environment = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment = jinja2.Environment(
+        loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
     environment.filters |= {"compact": compact, "difference": difference, "grouped": grouped}
     return environment.get_template(TEMPLATE).render(context)
 
@@ -32,7 +34,10 @@ def compact(number: float) -> str:
 
 def grouped(examples: list) -> list[tuple[str, list]]:
     """Examples by title, in order of appearance."""
-    return [(title, [example for example in examples if example.title == title]) for title in dict.fromkeys(example.title for example in examples)]
+    return [
+        (title, [example for example in examples if example.title == title])
+        for title in dict.fromkeys(example.title for example in examples)
+    ]
 
 
 def difference(transcript: str, reference: str) -> list[tuple[str, str]]:
@@ -47,5 +52,9 @@ def difference(transcript: str, reference: str) -> list[tuple[str, str]]:
         if kind == "equal":
             parts.append(("same", " ".join(wanted[a:b])))
             continue
-        parts += [(name, " ".join(words)) for name, words in (("missing", wanted[a:b]), ("extra", said[c:d])) if words]
+        parts += [
+            (name, " ".join(words))
+            for name, words in (("missing", wanted[a:b]), ("extra", said[c:d]))
+            if words
+        ]
     return parts

@@ -6,22 +6,27 @@ from pathlib import Path
 
 import numpy as np
 
-from spirit_jax.files import write_atomically
-from spirit_jax.units import SAMPLE_RATE
+from spirit_jax.core.files import write_atomically
+from spirit_jax.tokens.streams import SAMPLE_RATE
 
 MIN_SAMPLES = 1280  # 80 ms: a shorter piece is dropped by the published release
 MIN_RATE = 8_000  # of a corpus, a choice: below it the upper formants are gone
 MAX_CHANNELS = 2  # of a corpus, a choice: more is a microphone array or a surround mix, not one voice
 SILENCE_PEAK = 1e-4  # a choice: -80 dB of full scale
-LOUDEST = 2.0**32  # float files may hold integers of 32 bits; what is beyond them is no sound, and its squares overflow
-WAV_CUT = re.compile(r"^data : (\d+) \(should be (\d+)\)$", re.MULTILINE)  # libsndfile's log: bytes that the header claims, bytes there
-UNKNOWN_LENGTH = 0x7FFF0000  # bytes from here on are claimed by writers to a pipe, which can't know the length
+# float files may hold integers of 32 bits; what is beyond them is no sound, and its squares overflow
+LOUDEST = 2.0**32
+# libsndfile's log: bytes that the header claims, bytes there
+WAV_CUT = re.compile(r"^data : (\d+) \(should be (\d+)\)$", re.MULTILINE)
+# bytes from here on are claimed by writers to a pipe, which can't know the length
+UNKNOWN_LENGTH = 0x7FFF0000
 
 
 class BadAudio(ValueError):
-    """A recording that can't become units. `reason` is a short slug for counting, `detail` a sentence for people.
+    """A recording that can't become units. `reason` is a short slug for counting, `detail` a sentence for
+    people.
 
-    Reasons: missing, unreadable, empty, truncated, too_many_channels, low_rate, not_finite, too_loud, too_short, silent.
+    Reasons: missing, unreadable, empty, truncated, too_many_channels, low_rate, not_finite, too_loud,
+    too_short, silent.
     """
 
     def __init__(self, reason: str, detail: str):
@@ -30,10 +35,11 @@ class BadAudio(ValueError):
 
 
 def load(path: str | Path, max_seconds: float | None = None, corpus: bool = False) -> np.ndarray:
-    """Reads wav, flac, mp3 or ogg at any rate, its channels averaged: float32 [samples] at 16 kHz, at most `max_seconds` of it.
+    """Reads wav, flac, mp3 or ogg at any rate, its channels averaged: float32 [samples] at 16 kHz, at most
+    `max_seconds` of it.
 
-    Raises BadAudio, with the reason, for whatever `check` refuses and for files that don't decode; `corpus`: and for what is nothing to learn
-    from, more than two channels and rates below 8 kHz.
+    Raises BadAudio, with the reason, for whatever `check` refuses and for files that don't decode; `corpus`:
+    and for what is nothing to learn from, more than two channels and rates below 8 kHz.
     """
     samples_NC, rate = _read(Path(path), max_seconds, corpus)
     wav = samples_NC.mean(axis=1) if samples_NC.shape[1] > 1 else samples_NC[:, 0]
@@ -47,7 +53,9 @@ def load(path: str | Path, max_seconds: float | None = None, corpus: bool = Fals
 
 
 def check(wav: np.ndarray) -> None:
-    """Raises BadAudio if mono 16 kHz samples [N] are not finite, shorter than 80 ms, silent or beyond 32-bit integers."""
+    """Raises BadAudio if mono 16 kHz samples [N] are not finite, shorter than 80 ms, silent or beyond 32-bit
+    integers.
+    """
     check_numbers(wav)
     if len(wav) < MIN_SAMPLES:
         raise BadAudio("too_short", f"{len(wav)} samples at 16 kHz, the least is {MIN_SAMPLES}")
@@ -58,13 +66,17 @@ def check(wav: np.ndarray) -> None:
 def check_numbers(wav: np.ndarray) -> None:
     """Raises BadAudio if samples [N] are not finite or beyond 32-bit integers."""
     if not np.isfinite(wav).all():
-        raise BadAudio("not_finite", f"{np.count_nonzero(~np.isfinite(wav))} of {len(wav)} samples are NaN or infinite")
+        raise BadAudio(
+            "not_finite", f"{np.count_nonzero(~np.isfinite(wav))} of {len(wav)} samples are NaN or infinite"
+        )
     if len(wav) and (peak := float(np.abs(wav).max())) > LOUDEST:
         raise BadAudio("too_loud", f"the loudest sample is {peak:.1e} times full scale")
 
 
 def save(path: str | Path, wav: np.ndarray, rate: int = SAMPLE_RATE) -> None:
-    """Writes float samples [N] in -1..1 (clipped) as 16-bit sound, in the format of the suffix, whole or not at all."""
+    """Writes float samples [N] in -1..1 (clipped) as 16-bit sound, in the format of the suffix, whole or not
+    at all.
+    """
     import soundfile
 
     with write_atomically(path) as partial:
@@ -87,9 +99,12 @@ def _read(path: Path, max_seconds: float | None, corpus: bool) -> tuple[np.ndarr
                 raise BadAudio("low_rate", f"{file.samplerate} Hz, at least {MIN_RATE}")
             if cut := _bytes_missing(file.extra_info):
                 raise BadAudio("truncated", cut)
-            frames = file.frames if max_seconds is None else round(min(file.frames, max_seconds * file.samplerate))
+            frames = (
+                file.frames if max_seconds is None else round(min(file.frames, max_seconds * file.samplerate))
+            )
             samples_NC, rate = file.read(frames, dtype="float32", always_2d=True), file.samplerate
-    except (soundfile.SoundFileError, OSError, MemoryError) as error:  # damaged; no permission; or a broken header that claims terabytes
+    # damaged; no permission; or a broken header that claims terabytes
+    except (soundfile.SoundFileError, OSError, MemoryError) as error:
         raise BadAudio("unreadable", str(error)) from error
     if not len(samples_NC):
         raise BadAudio("empty", "the file has no samples")

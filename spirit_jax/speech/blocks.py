@@ -1,7 +1,8 @@
-"""Many utterances through one compiled kernel: laid end to end and cut into equal blocks, so that jit compiles once whatever the lengths.
+"""Many utterances through one compiled kernel: laid end to end and cut into equal blocks, so that jit
+compiles once whatever the lengths.
 
-A frame's value depends on its own samples only, so an utterance gives the same numbers alone and among others.
-Legend: H hops of the whole stream, S samples of a hop, D features of a frame.
+A frame's value depends on its own samples only, so an utterance gives the same numbers alone and among
+others. Legend: H hops of the whole stream, S samples of a hop, D features of a frame.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,11 +14,18 @@ BLOCK = 2048  # frames a kernel call; 20 s at 10 ms
 
 
 def map_frames(
-    kernel: Callable[[np.ndarray], jax.Array], wavs: Sequence[np.ndarray], counts: Sequence[int], hop: int, before: int, context: int
+    kernel: Callable[[np.ndarray], jax.Array],
+    wavs: Sequence[np.ndarray],
+    counts: Sequence[int],
+    hop: int,
+    before: int,
+    context: int,
 ) -> list[np.ndarray]:
-    """Runs `kernel` ([BLOCK + context, hop] samples -> [BLOCK, D]) over all wavs; float32 [counts[i], D] for each.
+    """Runs `kernel` ([BLOCK + context, hop] samples -> [BLOCK, D]) over all wavs; float32 [counts[i], D] for
+    each.
 
-    Frame j of a wav sees hops j to j + context of the wav preceded by `before` zeros; past the end there are zeros.
+    Frame j of a wav sees hops j to j + context of the wav preceded by `before` zeros; past the end there are
+    zeros.
     """
     starts = np.cumsum([0, *(count + context for count in counts)])
     blocks = max(1, -(-int(starts[-1]) // BLOCK))

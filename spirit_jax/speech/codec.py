@@ -1,4 +1,6 @@
-"""Encode and decode, the only door between sound and units. A codec is a folder, whose `codec.json` says its kind and sizes."""
+"""Encode and decode, the only door between sound and units. A codec is a folder, whose `codec.json` says its
+kind and sizes.
+"""
 
 import dataclasses
 from collections.abc import Sequence
@@ -7,13 +9,13 @@ from typing import Protocol
 
 import numpy as np
 
-from spirit_jax.errors import UserError
-from spirit_jax.files import read_json
+from spirit_jax.core.errors import UserError
+from spirit_jax.core.files import read_json
 from spirit_jax.speech.codes import Codes
 from spirit_jax.speech.embedded_codec import EmbeddedCodec
 from spirit_jax.speech.speech_codec import SpeechCodec
 from spirit_jax.speech.vocoded_codec import VocodedCodec
-from spirit_jax.units import SpeechTokens
+from spirit_jax.tokens.streams import SpeechTokens
 
 
 class Codec(Protocol):
@@ -53,9 +55,11 @@ class Codec(Protocol):
         ...
 
     def decode(self, speech: Codes, speaker: int | None = None, style: int | None = None) -> np.ndarray:
-        """Sound of an utterance's codes, or of spoken units or a token string, whose durations the codec predicts: float32 [samples] at 16 kHz.
+        """Sound of an utterance's codes, or of spoken units or a token string, whose durations the codec
+        predicts: float32 [samples] at 16 kHz.
 
-        speaker, style: of the codec's voices and manners, its own choice where None; UserError for one that it hasn't.
+        speaker, style: of the codec's voices and manners, its own choice where None; UserError for one that
+        it hasn't.
         """
         ...
 
@@ -82,12 +86,16 @@ KINDS = {"embedded": EmbeddedCodec, "speech": SpeechCodec, "vocoded": VocodedCod
 
 
 def load_codec(folder: str | Path) -> Codec:
-    """The codec in a folder, by the kind that its codec.json names. UserError for a missing folder or an unknown kind."""
+    """The codec in a folder, by the kind that its codec.json names. UserError for a missing folder or an
+    unknown kind.
+    """
     return KINDS[_read(folder)["kind"]].load(folder)
 
 
 def read_identity(folder: str | Path) -> Identity:
-    """What a codec's folder says of it, without loading it. UserErrors as of `load_codec`, and for a codec.json that lacks a value."""
+    """What a codec's folder says of it, without loading it. UserErrors as of `load_codec`, and for a
+    codec.json that lacks a value.
+    """
     about = _read(folder)
     names = [field.name for field in dataclasses.fields(Identity)]
     if missing := [name for name in names if name not in about]:
@@ -98,5 +106,10 @@ def read_identity(folder: str | Path) -> Identity:
 def _read(folder: str | Path) -> dict:
     about = read_json(Path(folder) / "codec.json")
     if about.get("kind") not in KINDS:
-        raise UserError(f"{folder}/codec.json kind", about.get("kind"), f"must be one of {', '.join(KINDS)}", "use a codec of this version")
+        raise UserError(
+            f"{folder}/codec.json kind",
+            about.get("kind"),
+            f"must be one of {', '.join(KINDS)}",
+            "use a codec of this version",
+        )
     return about

@@ -1,6 +1,7 @@
 """Sequences of many lengths as arrays of few shapes, so that jit compiles seldom.
 
-The padded length depends on a sequence's own length only, and on a CPU rows go one by one: the same bits alone and among others.
+The padded length depends on a sequence's own length only, and on a CPU rows go one by one: the same bits
+alone and among others.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -9,12 +10,17 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-ROWS = 16  # of a call on an accelerator, as for the H200's figures in docs/benchmarks.md; a CPU gains nothing from more than one
-FULL = 4  # times the shortest length: beyond it rows get fewer, since attention over 16 of 100 s would take up to 40 GB
+# of a call on an accelerator, as for the H200's figures in docs/benchmarks.md; a CPU gains nothing from more
+# than one
+ROWS = 16
+# times the shortest length: beyond it rows get fewer, since attention over 16 of 100 s would take up to 40 GB
+FULL = 4
 
 
 class Call(NamedTuple):
-    """The padded length of all its rows, how many there are, and the indices of the sequences that fill the first of them."""
+    """The padded length of all its rows, how many there are, and the indices of the sequences that fill the
+    first of them.
+    """
 
     size: int
     rows: int
@@ -30,7 +36,9 @@ def row_count(size: int, shortest: int) -> int:
 
 
 def round_up(length: int) -> int:
-    """A power of two, or one and a half: a choice, at most 8 compilations for a range of 1 to 16 and 17 % of padding on average."""
+    """A power of two, or one and a half: a choice, at most 8 compilations for a range of 1 to 16 and 17 % of
+    padding on average.
+    """
     power = 1 << max(0, length - 1).bit_length()
     return power * 3 // 4 if length <= power * 3 // 4 else power
 

@@ -1,4 +1,5 @@
-"""The codec of trained networks: HuBERT units, VQ-VAE pitch codes and wav2vec 2.0 style codes in, a HiFi-GAN out (paper section 3).
+"""The codec of trained networks: HuBERT units, VQ-VAE pitch codes and wav2vec 2.0 style codes in, a HiFi-GAN
+out (paper section 3).
 
 A folder: codec.json, and weights/NAME for each of its parts, written once by `convert-speech`.
 """
@@ -14,27 +15,29 @@ from typing import Any, overload
 import jax
 import numpy as np
 
-from spirit_jax.errors import UserError
-from spirit_jax.files import fingerprint, read_json, require_place, write_atomically, write_json
-from spirit_jax.speech import fcpe as fcpe_tracker
-from spirit_jax.speech import pieces, pitch_vqvae
+from spirit_jax.core.errors import UserError
+from spirit_jax.core.files import fingerprint, read_json, require_place, write_atomically, write_json
+from spirit_jax.speech import segments as pieces
 from spirit_jax.speech.audio import check_numbers
 from spirit_jax.speech.codes import Codes, read_codes
-from spirit_jax.speech.f0_contour import interpolate
-from spirit_jax.speech.hifigan import Generator, for_cpu
-from spirit_jax.speech.hubert import Hubert, extract_features
-from spirit_jax.speech.pitch import track_f0
-from spirit_jax.speech.pitch_vqvae import PitchVqVae
+from spirit_jax.speech.decoders.hifigan import Generator, for_cpu
+from spirit_jax.speech.decoders.hifigan_synthesis import Utterance, generate, voice_of
+from spirit_jax.speech.encoders.hubert_units import Hubert, extract_features
+from spirit_jax.speech.encoders.pitch import fcpe as fcpe_tracker
+from spirit_jax.speech.encoders.pitch import vqvae as pitch_vqvae
+from spirit_jax.speech.encoders.pitch.contour import interpolate
+from spirit_jax.speech.encoders.pitch.cross_correlation import track_f0
+from spirit_jax.speech.encoders.pitch.vqvae import PitchVqVae
+from spirit_jax.speech.encoders.style.classifier import StyleEncoder, encode_style
+from spirit_jax.speech.encoders.wav2vec2.batches import mix_down
+from spirit_jax.speech.quantizers.linear import UnitQuantizer, fill_blanks
 from spirit_jax.speech.stored_parts import load_part, part_fingerprint, save_part
-from spirit_jax.speech.style_encoder import StyleEncoder, encode_style
-from spirit_jax.speech.synthesis import Utterance, generate, voice_of
-from spirit_jax.speech.unit_quantizers import UnitQuantizer, fill_blanks
-from spirit_jax.speech.wav2vec2_rows import mix_down
-from spirit_jax.units import MISSING_STYLES, RATES, SAMPLE_RATE, SpeechTokens, SpokenUnits
+from spirit_jax.tokens.streams import MISSING_STYLES, RATES, SAMPLE_RATE, SpeechTokens, SpokenUnits
 
 WEIGHTS = "weights"
 ENCODERS = {"units": "HuBERT", "pitch": "pitch VQ-VAE", "style": "style encoder"}  # by what they give
-LEVEL_HZ, LEVEL_CODES = 120.0, 9  # a level pitch for speech that says none: the middle of so many codes; a choice
+# a level pitch for speech that says none: the middle of so many codes; a choice
+LEVEL_HZ, LEVEL_CODES = 120.0, 9
 
 
 class Variant(enum.Enum):
@@ -46,7 +49,9 @@ class Variant(enum.Enum):
 
 @dataclasses.dataclass(frozen=True)
 class Parts:
-    """The networks. Without `fcpe` F0 comes from the tracker that needs no weights; without a vocoder the codec encodes only."""
+    """The networks. Without `fcpe` F0 comes from the tracker that needs no weights; without a vocoder the
+    codec encodes only.
+    """
 
     hubert: Hubert
     quantizer: UnitQuantizer
@@ -59,7 +64,12 @@ class Parts:
     def __post_init__(self):
         if self.quantizer.width != self.hubert.encoder.cfg.width:
             rule = f"must be the width of HuBERT, {self.hubert.encoder.cfg.width}"
-            raise UserError("quantizer width", self.quantizer.width, rule, "use the quantizer that belongs to this HuBERT and layer")
+            raise UserError(
+                "quantizer width",
+                self.quantizer.width,
+                rule,
+                "use the quantizer that belongs to this HuBERT and layer",
+            )
         for name in ("vocoder_base", "vocoder_expressive"):
             if (generator := getattr(self, name)) is not None:
                 self._check_vocoder(name, generator)
@@ -73,22 +83,42 @@ class Parts:
     def _check_vocoder(self, name: str, generator: Generator) -> None:
         cfg = generator.cfg
         if name == "vocoder_base" and (cfg.pitches or cfg.styles):
-            raise UserError(name, "with pitch or style", "must have an embedding of units alone", "use it as the expressive vocoder")
+            raise UserError(
+                name,
+                "with pitch or style",
+                "must have an embedding of units alone",
+                "use it as the expressive vocoder",
+            )
         if cfg.sample_rate != SAMPLE_RATE:
-            raise UserError(f"{name} sampling_rate", cfg.sample_rate, f"must be {SAMPLE_RATE}", "use a vocoder for 16 kHz")
+            raise UserError(
+                f"{name} sampling_rate", cfg.sample_rate, f"must be {SAMPLE_RATE}", "use a vocoder for 16 kHz"
+            )
         if not self.quantizer.spoken_count <= cfg.units <= self.quantizer.unit_count:
-            rule = f"must be those of the quantizer, {self.quantizer.unit_count}; a linear one's blank may be left out"
+            rule = (
+                f"must be those of the quantizer, {self.quantizer.unit_count}; a "
+                "linear one's blank may be left out"
+            )
             raise UserError(f"{name} units", cfg.units, rule, "use the vocoder and the quantizer of one set")
-        coded = {"pitches": self.pitch.cfg.codes if self.pitch else 0, "styles": self.style.style_count if self.style else 0}
+        coded = {
+            "pitches": self.pitch.cfg.codes if self.pitch else 0,
+            "styles": self.style.style_count if self.style else 0,
+        }
         for stream, count in coded.items():
             if 0 < getattr(cfg, stream) < count:
                 rule = f"must be as many as are encoded, {count}"
-                raise UserError(f"{name} {stream}", getattr(cfg, stream), rule, "use the vocoder and the encoders of one set")
+                raise UserError(
+                    f"{name} {stream}",
+                    getattr(cfg, stream),
+                    rule,
+                    "use the vocoder and the encoders of one set",
+                )
 
 
 @dataclasses.dataclass(frozen=True)
 class SpeechCodec:
-    """The networks as a codec of one variant. `fingerprint` names what makes the codes: equal fingerprints give equal codes, whatever the vocoder."""
+    """The networks as a codec of one variant. `fingerprint` names what makes the codes: equal fingerprints
+    give equal codes, whatever the vocoder.
+    """
 
     parts: Parts
     variant: Variant
@@ -96,32 +126,65 @@ class SpeechCodec:
 
     @classmethod
     def assemble(cls, parts: Parts, variant: Variant | None = None) -> "SpeechCodec":
-        """From networks in memory; the richest variant if none is named. UserError for one that the parts can't be."""
+        """From networks in memory; the richest variant if none is named. UserError for one that the parts
+        can't be.
+        """
         variant = _choose(parts.variants, variant)
-        return cls(parts, variant, _fingerprint_of({name: part_fingerprint(part) for name, part in _named(parts).items()}, variant))
+        return cls(
+            parts,
+            variant,
+            _fingerprint_of({name: part_fingerprint(part) for name, part in _named(parts).items()}, variant),
+        )
 
     @classmethod
     def load(cls, folder: str | Path, variant: Variant | str | None = None) -> "SpeechCodec":
-        """Reads what `save` wrote, without PyTorch: all parts, as the folder's own variant, or of a named variant only those that it uses."""
+        """Reads what `save` wrote, without PyTorch: all parts, as the folder's own variant, or of a named
+        variant only those that it uses.
+        """
         about = read_json(Path(folder) / "codec.json")
         if about.get("kind") != "speech" or not {"variant", "variants", "parts"} <= about.keys():
             raise UserError(
-                f"{folder}/codec.json kind", about.get("kind"), "must be speech, and whole", "python -m spirit_jax convert-speech makes one"
+                f"{folder}/codec.json kind",
+                about.get("kind"),
+                "must be speech, and whole",
+                "python -m spirit_jax convert-speech makes one",
             )
         chosen = _choose([Variant(name) for name in about["variants"]], variant or about["variant"])
-        named = {name: part for name, part in about["parts"].items() if variant is None or _belongs(name, chosen, about["parts"])}
-        parts = Parts(**{name: load_part(Path(folder) / WEIGHTS / name, part) for name, part in named.items()})
-        return cls(parts, chosen, _fingerprint_of({name: part["fingerprint"] for name, part in named.items()}, chosen))
+        named = {
+            name: part
+            for name, part in about["parts"].items()
+            if variant is None or _belongs(name, chosen, about["parts"])
+        }
+        parts = Parts(
+            **{name: load_part(Path(folder) / WEIGHTS / name, part) for name, part in named.items()}
+        )
+        return cls(
+            parts,
+            chosen,
+            _fingerprint_of({name: part["fingerprint"] for name, part in named.items()}, chosen),
+        )
 
     def save(self, folder: str | Path) -> None:
         """Writes codec.json and the weights of all parts, whole or not at all."""
         require_place(folder, "codec folder", "codec.json")
         with write_atomically(folder) as partial:
             (partial / WEIGHTS).mkdir(parents=True)
-            parts = {name: save_part(partial / WEIGHTS / name, part) for name, part in _named(self.parts).items()}
-            counts = {"unit_count": self.unit_count, "pitch_count": self.pitch_count, "style_count": self.style_count}
+            parts = {
+                name: save_part(partial / WEIGHTS / name, part) for name, part in _named(self.parts).items()
+            }
+            counts = {
+                "unit_count": self.unit_count,
+                "pitch_count": self.pitch_count,
+                "style_count": self.style_count,
+            }
             variants = [variant.value for variant in self.parts.variants]
-            about = {"kind": "speech", "variant": self.variant.value, "variants": variants, "sample_rate": SAMPLE_RATE, **counts}
+            about = {
+                "kind": "speech",
+                "variant": self.variant.value,
+                "variants": variants,
+                "sample_rate": SAMPLE_RATE,
+                **counts,
+            }
             write_json(partial / "codec.json", {**about, "fingerprint": self.fingerprint, "parts": parts})
 
     @property
@@ -160,10 +223,11 @@ class SpeechCodec:
         return self.encode_batch([wavs])[0] if isinstance(wavs, np.ndarray) else self.encode_batch(wavs)
 
     def encode_batch(self, wavs: Sequence[np.ndarray]) -> list[SpeechTokens]:
-        """Codes, not deduplicated, of 16 kHz wavs, float [S] or [C, S] whose channels are averaged; the same for a wav alone and among others.
+        """Codes, not deduplicated, of 16 kHz wavs, float [S] or [C, S] whose channels are averaged; the same
+        for a wav alone and among others.
 
-        A wav over 100 s is encoded in pieces of 100 s, a last one under 1280 samples dropped [B]; a wav under 1280 samples has no codes. BadAudio
-        for samples that are not finite, or beyond 32-bit integers.
+        A wav over 100 s is encoded in pieces of 100 s, a last one under 1280 samples dropped [B]; a wav under
+        1280 samples has no codes. BadAudio for samples that are not finite, or beyond 32-bit integers.
         """
         mono = [mix_down(wav) for wav in wavs]
         for wav in mono:
@@ -173,12 +237,14 @@ class SpeechCodec:
         return pieces.join(encoded, owners, len(mono), self.variant is Variant.EXPRESSIVE)
 
     def decode(self, speech: Codes, speaker: int | None = None, style: int | None = None) -> np.ndarray:
-        """The vocoder's sound, float32 [samples] at 16 kHz. speaker, style: of its voices and manners (2 and 8 where it has them [B]).
+        """The vocoder's sound, float32 [samples] at 16 kHz. speaker, style: of its voices and manners (2 and
+        8 where it has them [B]).
 
-        Each spoken unit, and each of a token string, lasts what the vocoder predicts, or one frame if it can't. So does each unit of an utterance,
-        repeated ones too, if the vocoder hears nothing but units [B]: that is slower than what was encoded. With pitch and style each lasts one
-        frame. Pitch that isn't said is level, style that isn't said is 71. A vocoder without pitch and style embeddings leaves those codes out.
-        UserError for codes out of range, and where the codec has no vocoder.
+        Each spoken unit, and each of a token string, lasts what the vocoder predicts, or one frame if it
+        can't. So does each unit of an utterance, repeated ones too, if the vocoder hears nothing but units
+        [B]: that is slower than what was encoded. With pitch and style each lasts one frame. Pitch that isn't
+        said is level, style that isn't said is 71. A vocoder without pitch and style embeddings leaves those
+        codes out. UserError for codes out of range, and where the codec has no vocoder.
         """
         speech = read_codes(speech, self.unit_count, self.pitch_count, self.style_count)
         if isinstance(speech, SpokenUnits) and self._vocoder.duration is None:
@@ -196,11 +262,15 @@ class SpeechCodec:
         voice_of(self._vocoder.cfg, speaker, style)
 
     def f0_tracks(self, wavs: Sequence[np.ndarray]) -> list[tuple[np.ndarray, np.ndarray]]:
-        """F0 in Hz and voicing (0 or 1) at 200 Hz of each wav, as the pitch codes' encoder wants them: filled, or 0 where unvoiced."""
+        """F0 in Hz and voicing (0 or 1) at 200 Hz of each wav, as the pitch codes' encoder wants them:
+        filled, or 0 where unvoiced.
+        """
         fill = self._pitch.cfg.interpolated
         if self.parts.fcpe is not None:
             return fcpe_tracker.track_f0(self.parts.fcpe, wavs, fill)
-        return [(interpolate(f0_F) if fill else f0_F, (f0_F > 0).astype(np.float32)) for f0_F in track_f0(wavs)]
+        return [
+            (interpolate(f0_F) if fill else f0_F, (f0_F > 0).astype(np.float32)) for f0_F in track_f0(wavs)
+        ]
 
     def _encode_group(self, wavs: Sequence[np.ndarray]) -> list[SpeechTokens]:
         units = self.parts.quantizer.quantize(extract_features(self.parts.hubert, wavs))
@@ -211,7 +281,9 @@ class SpeechCodec:
         return [SpeechTokens(*codes) for codes in zip(units, pitches, styles)]
 
     def _speakable(self, units_N: np.ndarray) -> np.ndarray:
-        """The units with the blank, for which a vocoder has no sound, filled as in encoding; none if there is nothing else."""
+        """The units with the blank, for which a vocoder has no sound, filled as in encoding; none if there is
+        nothing else.
+        """
         blank = self._vocoder.cfg.units
         filled_N = fill_blanks(units_N, blank)
         return filled_N[:0] if (filled_N == blank).all() else filled_N
@@ -241,12 +313,19 @@ class SpeechCodec:
 
     @functools.cached_property
     def _vocoder(self) -> Generator:
-        """The variant's, in the form in which this kind of device speaks fastest; one that knows units alone may stand in for expressive."""
+        """The variant's, in the form in which this kind of device speaks fastest; one that knows units alone
+        may stand in for expressive.
+        """
         generator = self.parts.vocoder_base
         if self.variant is Variant.EXPRESSIVE:
             generator = self.parts.vocoder_expressive or generator
         if generator is None:
-            raise UserError("codec vocoder", None, f"this codec has none for {self.variant.value}", "convert a HiFi-GAN with it, or train one")
+            raise UserError(
+                "codec vocoder",
+                None,
+                f"this codec has none for {self.variant.value}",
+                "convert a HiFi-GAN with it, or train one",
+            )
         return for_cpu(generator) if jax.default_backend() == "cpu" else generator
 
     @property
@@ -261,22 +340,35 @@ class SpeechCodec:
 
 
 def check_rates(codec: SpeechCodec) -> None:
-    """UserError for a codec whose codes come at other rates than a language model's, and for vocoders that make another time of them."""
+    """UserError for a codec whose codes come at other rates than a language model's, and for vocoders that
+    make another time of them.
+    """
     for name, rate in codec.rates.items():
         if rate != RATES[name]:
-            rule, fix = f"must be {RATES[name]}: times, alignments and token strings count on it", "use a network of that rate"
+            rule, fix = (
+                f"must be {RATES[name]}: times, alignments and token strings count on it",
+                "use a network of that rate",
+            )
             raise UserError(f"{ENCODERS[name]} codes a second", rate, rule, fix)
     for part in ("vocoder_base", "vocoder_expressive"):
         if (generator := getattr(codec.parts, part)) is None:
             continue
         cfg = generator.cfg
-        hops = [("upsample_rates' product", math.prod(cfg.rates), "units"), ("code_hop_size", cfg.hop, "units")]
+        hops = [
+            ("upsample_rates' product", math.prod(cfg.rates), "units"),
+            ("code_hop_size", cfg.hop, "units"),
+        ]
         hops += [("f0_hop_size", cfg.pitch_hop, "pitch")] if cfg.pitches else []
         hops += [("style_hop_size", cfg.style_hop, "style")] if cfg.styles else []
         for name, samples, stream in hops:
             if samples != SAMPLE_RATE / RATES[stream]:
                 rule = f"must be {SAMPLE_RATE / RATES[stream]:.0f}, what a code of {stream} stands for"
-                raise UserError(f"{part} {name}", samples, rule, "use the vocoder of one set with the encoders, or leave it out")
+                raise UserError(
+                    f"{part} {name}",
+                    samples,
+                    rule,
+                    "use the vocoder of one set with the encoders, or leave it out",
+                )
 
 
 def _usual_style(count: int) -> int:
@@ -285,7 +377,11 @@ def _usual_style(count: int) -> int:
 
 def _named(parts: Parts) -> dict[str, Any]:
     """The parts that are there, by field."""
-    return {field.name: part for field in dataclasses.fields(parts) if (part := getattr(parts, field.name)) is not None}
+    return {
+        field.name: part
+        for field in dataclasses.fields(parts)
+        if (part := getattr(parts, field.name)) is not None
+    }
 
 
 def _belongs(name: str, variant: Variant, there: Mapping[str, Any]) -> bool:
@@ -308,5 +404,9 @@ def _choose(variants: Sequence[Variant], wanted: Variant | str | None) -> Varian
 
 def _fingerprint_of(prints: Mapping[str, str], variant: Variant) -> str:
     """Of the parts that make codes."""
-    encoders = {name: value for name, value in prints.items() if not name.startswith("vocoder") and _belongs(name, variant, prints)}
+    encoders = {
+        name: value
+        for name, value in prints.items()
+        if not name.startswith("vocoder") and _belongs(name, variant, prints)
+    }
     return fingerprint(*(f"{name} {value}".encode() for name, value in sorted(encoders.items())))

@@ -1,4 +1,5 @@
-"""Networks of a speech codec on disk: a folder of Orbax weights each, and sizes that are JSON, from which the network is built again without PyTorch.
+"""Networks of a speech codec on disk: a folder of Orbax weights each, and sizes that are JSON, from which the
+network is built again without PyTorch.
 
 Arrays are stored in the form in which they are computed with, so nothing is converted twice.
 """
@@ -15,17 +16,17 @@ from flax import nnx
 from orbax.checkpoint import v1 as ocp
 
 from spirit_jax.config import from_dict, part, to_dict
-from spirit_jax.errors import UserError
-from spirit_jax.files import fingerprint
-from spirit_jax.speech.fcpe import Fcpe, FcpeConfig
-from spirit_jax.speech.hifigan import Generator, GeneratorConfig
-from spirit_jax.speech.hubert import Hubert
-from spirit_jax.speech.pitch_vqvae import PitchConfig, PitchVqVae
-from spirit_jax.speech.style_encoder import StyleEncoder, StyleHead
-from spirit_jax.speech.unit_quantizers import KmeansQuantizer, LinearQuantizer
-from spirit_jax.speech.wav2vec2 import Wav2Vec2
-from spirit_jax.speech.wav2vec2_config import Wav2Vec2Config
-from spirit_jax.speech.weight_source import Drawn, Source
+from spirit_jax.core.errors import UserError
+from spirit_jax.core.files import fingerprint
+from spirit_jax.speech.decoders.hifigan import Generator, GeneratorConfig
+from spirit_jax.speech.encoders.hubert_units import Hubert
+from spirit_jax.speech.encoders.pitch.fcpe import Fcpe, FcpeConfig
+from spirit_jax.speech.encoders.pitch.vqvae import PitchConfig, PitchVqVae
+from spirit_jax.speech.encoders.style.classifier import StyleEncoder, StyleHead
+from spirit_jax.speech.encoders.wav2vec2.config import Wav2Vec2Config
+from spirit_jax.speech.encoders.wav2vec2.network import Wav2Vec2
+from spirit_jax.speech.quantizers.linear import KmeansQuantizer, LinearQuantizer
+from spirit_jax.speech.weights.readers import Drawn, Source
 
 
 @part
@@ -63,7 +64,9 @@ class StyleSizes:
 
 @dataclasses.dataclass(frozen=True)
 class Kind:
-    """How one kind of network is taken apart into sizes and a tree of arrays, built from sizes, and put together again."""
+    """How one kind of network is taken apart into sizes and a tree of arrays, built from sizes, and put
+    together again.
+    """
 
     network: type
     sizes: type
@@ -75,11 +78,15 @@ class Kind:
 
 def _linear(sizes: LinearSizes, source: Source) -> LinearQuantizer:
     widths = list(enumerate(zip(sizes.widths, sizes.widths[1:])))
-    return LinearQuantizer([(source.array(f"{i}.weight", (b, a)).T, source.array(f"{i}.bias", (b,))) for i, (a, b) in widths])
+    return LinearQuantizer(
+        [(source.array(f"{i}.weight", (b, a)).T, source.array(f"{i}.bias", (b,))) for i, (a, b) in widths]
+    )
 
 
 def _style(sizes: StyleSizes, source: Source) -> StyleEncoder:
-    return StyleEncoder(Wav2Vec2(source, sizes.encoder), StyleHead(source, sizes.encoder.width, sizes.projected, sizes.labels))
+    return StyleEncoder(
+        Wav2Vec2(source, sizes.encoder), StyleHead(source, sizes.encoder.width, sizes.projected, sizes.labels)
+    )
 
 
 KINDS = {
@@ -94,7 +101,9 @@ KINDS = {
     "linear": Kind(
         LinearQuantizer,
         LinearSizes,
-        size=lambda quantizer: LinearSizes((quantizer.width, *(bias_O.shape[0] for bias_O in quantizer.biases))),
+        size=lambda quantizer: LinearSizes(
+            (quantizer.width, *(bias_O.shape[0] for bias_O in quantizer.biases))
+        ),
         build=_linear,
     ),
     "kmeans": Kind(
@@ -118,27 +127,46 @@ KINDS = {
 
 
 def save_part(folder: Path, network: Any) -> dict[str, Any]:
-    """Writes a network's weights and returns what `load_part` needs beside them: {"kind", "sizes", "fingerprint"}."""
+    """Writes a network's weights and returns what `load_part` needs beside them: {"kind", "sizes",
+    "fingerprint"}.
+    """
     name = _name_of(network)
     ocp.save(str(folder.absolute()), arrays_by_name(KINDS[name].tree(network)))
-    return {"kind": name, "sizes": to_dict(KINDS[name].size(network)), "fingerprint": part_fingerprint(network)}
+    return {
+        "kind": name,
+        "sizes": to_dict(KINDS[name].size(network)),
+        "fingerprint": part_fingerprint(network),
+    }
 
 
 def load_part(folder: Path, about: dict[str, Any]) -> Any:
-    """The network that `save_part` wrote, on the first device. UserError where the weights don't fit the sizes or aren't there."""
+    """The network that `save_part` wrote, on the first device. UserError where the weights don't fit the
+    sizes or aren't there.
+    """
     if not {"kind", "sizes"} <= about.keys() or about["kind"] not in KINDS:
-        raise UserError("codec part", about.get("kind"), f"must be one of {', '.join(KINDS)}", "convert the checkpoints again")
+        raise UserError(
+            "codec part",
+            about.get("kind"),
+            f"must be one of {', '.join(KINDS)}",
+            "convert the checkpoints again",
+        )
     kind = KINDS[about["kind"]]
     sizes = from_dict(about["sizes"], kind.sizes)
     place = jax.sharding.SingleDeviceSharding(jax.devices()[0])
     shapes = jax.tree.map(
-        lambda x: jax.ShapeDtypeStruct(x.shape, np.float32, sharding=place), jax.eval_shape(lambda: kind.build(sizes, Drawn(jax.random.key(0))))
+        lambda x: jax.ShapeDtypeStruct(x.shape, np.float32, sharding=place),
+        jax.eval_shape(lambda: kind.build(sizes, Drawn(jax.random.key(0)))),
     )
     try:
         arrays = ocp.load(str(folder.absolute()), arrays_by_name(shapes))
     except (ValueError, KeyError, OSError) as error:
-        raise UserError("codec weights", folder, f"don't load: {error}".splitlines()[0], "convert the checkpoints again") from error
-    return kind.join(sizes, jax.tree.unflatten(jax.tree.structure(shapes), [arrays[name] for name in arrays_by_name(shapes)]))
+        raise UserError(
+            "codec weights", folder, f"don't load: {error}".splitlines()[0], "convert the checkpoints again"
+        ) from error
+    return kind.join(
+        sizes,
+        jax.tree.unflatten(jax.tree.structure(shapes), [arrays[name] for name in arrays_by_name(shapes)]),
+    )
 
 
 def part_fingerprint(network: Any) -> str:
@@ -151,7 +179,10 @@ def part_fingerprint(network: Any) -> str:
 
 def arrays_by_name(tree: Any) -> dict[str, Any]:
     """The leaves in order, by their path in the tree."""
-    return {jax.tree_util.keystr(path) or "array": leaf for path, leaf in jax.tree_util.tree_flatten_with_path(nnx.as_pure(tree))[0]}
+    return {
+        jax.tree_util.keystr(path) or "array": leaf
+        for path, leaf in jax.tree_util.tree_flatten_with_path(nnx.as_pure(tree))[0]
+    }
 
 
 def _name_of(network: Any) -> str:

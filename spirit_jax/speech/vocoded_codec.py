@@ -1,4 +1,5 @@
-"""The embedded codec's encoder with a HiFi-GAN that was trained for its units as the decoder, in place of Griffin-Lim.
+"""The embedded codec's encoder with a HiFi-GAN that was trained for its units as the decoder, in place of
+Griffin-Lim.
 
 A folder: codec.json, encoder/ (an embedded codec), weights/ of the generator.
 """
@@ -11,21 +12,23 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from spirit_jax.errors import UserError
-from spirit_jax.files import read_json, require_place, write_atomically, write_json
+from spirit_jax.core.errors import UserError
+from spirit_jax.core.files import read_json, require_place, write_atomically, write_json
 from spirit_jax.speech.codes import Codes, read_codes
+from spirit_jax.speech.decoders.hifigan import Generator, for_cpu
+from spirit_jax.speech.decoders.hifigan_synthesis import Utterance, generate, voice_of
 from spirit_jax.speech.embedded_codec import EmbeddedCodec
-from spirit_jax.speech.hifigan import Generator, for_cpu
 from spirit_jax.speech.stored_parts import load_part, save_part
-from spirit_jax.speech.synthesis import Utterance, generate, voice_of
-from spirit_jax.units import SpeechTokens, SpokenUnits
+from spirit_jax.tokens.streams import SpeechTokens, SpokenUnits
 
 ENCODER, WEIGHTS = "encoder", "weights"
 
 
 @dataclasses.dataclass(frozen=True)
 class VocodedCodec:
-    """usual_pitch, usual_style: the codes of speech that has none. voices: the names of the generator's speakers, in order."""
+    """usual_pitch, usual_style: the codes of speech that has none. voices: the names of the generator's
+    speakers, in order.
+    """
 
     encoder: EmbeddedCodec
     generator: Generator
@@ -35,9 +38,21 @@ class VocodedCodec:
 
     def __post_init__(self):
         cfg, encoder = self.generator.cfg, self.encoder
-        if (cfg.units, cfg.pitches, cfg.styles) != (encoder.unit_count, encoder.pitch_count, encoder.style_count):
-            rule = f"must be the encoder's, {encoder.unit_count}, {encoder.pitch_count} and {encoder.style_count}"
-            raise UserError("vocoder units, pitches, styles", (cfg.units, cfg.pitches, cfg.styles), rule, "train the vocoder for this codec")
+        if (cfg.units, cfg.pitches, cfg.styles) != (
+            encoder.unit_count,
+            encoder.pitch_count,
+            encoder.style_count,
+        ):
+            rule = (
+                f"must be the encoder's, {encoder.unit_count}, "
+                f"{encoder.pitch_count} and {encoder.style_count}"
+            )
+            raise UserError(
+                "vocoder units, pitches, styles",
+                (cfg.units, cfg.pitches, cfg.styles),
+                rule,
+                "train the vocoder for this codec",
+            )
 
     @property
     def unit_count(self) -> int:
@@ -73,10 +88,11 @@ class VocodedCodec:
         return self.encoder.encode_batch(wavs)
 
     def decode(self, speech: Codes, speaker: int | None = None, style: int | None = None) -> np.ndarray:
-        """The generator's sound, float32 [samples] at 16 kHz: a unit of an utterance lasts 40 ms, a spoken unit, or one
-        of a token string, what the generator predicts, or 40 ms too if it can't.
+        """The generator's sound, float32 [samples] at 16 kHz: a unit of an utterance lasts 40 ms, a spoken
+        unit, or one of a token string, what the generator predicts, or 40 ms too if it can't.
 
-        speaker: one of `voices` by its place. UserError for codes out of range and for a `style`, of which it has none but the codes.
+        speaker: one of `voices` by its place. UserError for codes out of range and for a `style`, of which it
+        has none but the codes.
         """
         speech = read_codes(speech, self.unit_count, self.pitch_count, self.style_count)
         if not len(speech.units):
@@ -100,16 +116,24 @@ class VocodedCodec:
             partial.mkdir()
             self.encoder.save(partial / ENCODER)
             about = {"kind": "vocoded", "fingerprint": self.fingerprint, "voices": self.voices}
-            about |= {"unit_count": self.unit_count, "pitch_count": self.pitch_count, "style_count": self.style_count}
+            about |= {
+                "unit_count": self.unit_count,
+                "pitch_count": self.pitch_count,
+                "style_count": self.style_count,
+            }
             about |= {"usual_pitch": self.usual_pitch, "usual_style": self.usual_style}
-            write_json(partial / "codec.json", about | {"vocoder": save_part(partial / WEIGHTS, self.generator)})
+            write_json(
+                partial / "codec.json", about | {"vocoder": save_part(partial / WEIGHTS, self.generator)}
+            )
 
     @classmethod
     def load(cls, folder: str | Path) -> "VocodedCodec":
         """Reads what `save` wrote; a UserError for what isn't whole."""
         about, encoder = read_json(Path(folder) / "codec.json"), EmbeddedCodec.load(Path(folder) / ENCODER)
         if not {"vocoder", "voices", "usual_pitch", "usual_style"} <= about.keys():
-            raise UserError(f"{folder}/codec.json", ", ".join(about), "lacks a part", "train the vocoder again")
+            raise UserError(
+                f"{folder}/codec.json", ", ".join(about), "lacks a part", "train the vocoder again"
+            )
         generator = load_part(Path(folder) / WEIGHTS, about["vocoder"])
         return cls(encoder, generator, tuple(about["voices"]), about["usual_pitch"], about["usual_style"])
 

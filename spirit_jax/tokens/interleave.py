@@ -1,4 +1,5 @@
-"""An utterance, its words and their times become one training document: all of the paper's arrangements. Pure and seeded.
+"""An utterance, its words and their times become one training document: all of the paper's arrangements. Pure
+and seeded.
 
 Shapes: W words, N tokens of the merged speech stream, n text ids.
 """
@@ -9,17 +10,18 @@ from collections.abc import Sequence
 import numpy as np
 
 from spirit_jax.config import Arrangement
-from spirit_jax.errors import UserError
-from spirit_jax.tokens.vocab import Kind, Modality, Vocabulary, merge
-from spirit_jax.units import SpeechTokens
+from spirit_jax.core.errors import UserError
+from spirit_jax.tokens.streams import SpeechTokens
+from spirit_jax.tokens.vocabulary import Kind, Modality, Vocabulary, merge
 
 
 @dataclasses.dataclass(frozen=True)
 class Record:
     """One utterance, or one text.
 
-    text_ids: int32 [n], the words' tokens one after another; word w is text_ids[word_offsets[w]:word_offsets[w+1]].
-    word_offsets: int32 [W+1]. word_start_s, word_end_s: float32 [W] in seconds, empty when unaligned.
+    text_ids: int32 [n], the words' tokens one after another; word w is
+    text_ids[word_offsets[w]:word_offsets[w+1]]. word_offsets: int32 [W+1]. word_start_s, word_end_s: float32
+    [W] in seconds, empty when unaligned.
     """
 
     id: str
@@ -33,7 +35,12 @@ class Record:
 
     def __post_init__(self):
         if len(self.word_start_s) not in (0, self.words):
-            raise UserError(f"record {self.id} word times", len(self.word_start_s), f"there are {self.words} words", "align it again")
+            raise UserError(
+                f"record {self.id} word times",
+                len(self.word_start_s),
+                f"there are {self.words} words",
+                "align it again",
+            )
 
     @property
     def words(self) -> int:
@@ -53,7 +60,9 @@ class Record:
 
 @dataclasses.dataclass(frozen=True)
 class Spans:
-    """Lengths of the alternating spans in words, both ends included (paper appendix A), and how often speech comes first (a choice)."""
+    """Lengths of the alternating spans in words, both ends included (paper appendix A), and how often speech
+    comes first (a choice).
+    """
 
     text: tuple[int, int] = (10, 30)
     speech: tuple[int, int] = (5, 15)
@@ -78,13 +87,18 @@ def arrange(
     ASR          BOS [Speech] stream [Text] marker text [P T6]
     TTS          BOS [Text] marker text [Speech] stream [P T6]
 
-    INTERLEAVED without word times gives its speech and its text as two documents (a choice). A part that is missing gives no
-    document: none at all for SPEECH without speech, TEXT without text, ASR and TTS without both.
+    INTERLEAVED without word times gives its speech and its text as two documents (a choice). A part that is
+    missing gives no document: none at all for SPEECH without speech, TEXT without text, ASR and TTS without
+    both.
     """
     ends = [vocabulary.eos] if append_eos else []
     if arrangement is Arrangement.INTERLEAVED and record.aligned:
         return [_document(vocabulary, _interleave(record, vocabulary, spans, rng), ends)]
-    speech = [] if not record.spoken or arrangement is Arrangement.TEXT else [[vocabulary.speech_tag], _Stream(record, vocabulary).ids_N]
+    speech = (
+        []
+        if not record.spoken or arrangement is Arrangement.TEXT
+        else [[vocabulary.speech_tag], _Stream(record, vocabulary).ids_N]
+    )
     tag = [vocabulary.text_tag] if vocabulary.has_speech else []
     text = [] if not len(record.text_ids) or arrangement is Arrangement.SPEECH else [tag, record.text_ids]
     if arrangement in (Arrangement.ASR, Arrangement.TTS):
@@ -97,29 +111,40 @@ def arrange(
 
 
 def continuation(
-    record: Record, word_index: int, prompt_modality: Modality, target_modality: Modality, vocabulary: Vocabulary
+    record: Record,
+    word_index: int,
+    prompt_modality: Modality,
+    target_modality: Modality,
+    vocabulary: Vocabulary,
 ) -> tuple[np.ndarray, np.ndarray]:
     """A record cut before word `word_index`: (prompt ids, target ids), int32, for scoring continuations.
 
-    The prompt is BOS, tag, first part; the target the second part, after its tag if the modality changes; no EOS. With speech
-    in it, the cut must be one of `boundaries(record, vocabulary)`.
+    The prompt is BOS, tag, first part; the target the second part, after its tag if the modality changes; no
+    EOS. With speech in it, the cut must be one of `boundaries(record, vocabulary)`.
     """
     allowed = range(1, record.words)
     if Modality.SPEECH in (prompt_modality, target_modality):
         allowed = boundaries(record, vocabulary)
     if word_index not in allowed:
-        raise UserError(f"record {record.id} word index", word_index, f"must be one of {list(allowed)}", "cut at one of boundaries(record)")
+        raise UserError(
+            f"record {record.id} word index",
+            word_index,
+            f"must be one of {list(allowed)}",
+            "cut at one of boundaries(record)",
+        )
     changes = prompt_modality is not target_modality
     cutter = _Cutter(record, vocabulary)
     prompt = [[vocabulary.bos], *cutter.span(prompt_modality, 0, word_index, tagged=True)]
-    return _concatenate(prompt), _concatenate(cutter.span(target_modality, word_index, record.words, tagged=changes))
+    return _concatenate(prompt), _concatenate(
+        cutter.span(target_modality, word_index, record.words, tagged=changes)
+    )
 
 
 def boundaries(record: Record, vocabulary: Vocabulary) -> np.ndarray:
     """Words before which an aligned record can be cut: int [..], ascending, within 1..W-1.
 
-    Not before a word that shares its time with the one before, or where a side would hold no unit of its own: a spoken span
-    is never empty. A record without word times has none.
+    Not before a word that shares its time with the one before, or where a side would hold no unit of its own:
+    a spoken span is never empty. A record without word times has none.
     """
     if not record.aligned:
         return np.zeros(0, np.int64)
@@ -139,8 +164,9 @@ class _Stream:
 class _Cutter:
     """Cuts a record's text and merged stream at word boundaries.
 
-    A token belongs to the word in whose [start, next word's start) its time falls; what lies before the first word belongs to
-    it (a choice). cut_W1[w] is the first token of word w; allowed_W1[w] whether a span may begin or end there.
+    A token belongs to the word in whose [start, next word's start) its time falls; what lies before the first
+    word belongs to it (a choice). cut_W1[w] is the first token of word w; allowed_W1[w] whether a span may
+    begin or end there.
     """
 
     def __init__(self, record: Record, vocabulary: Vocabulary):

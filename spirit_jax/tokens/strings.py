@@ -1,8 +1,10 @@
-"""Token strings such as `[St71][Pi39][Hu99]`: speech, streams and ids to strings and back, with every quirk of the published release.
+"""Token strings such as `[St71][Pi39][Hu99]`: speech, streams and ids to strings and back, with every quirk
+of the published release.
 
-How a string is read (observed): it is split at each `[`. A piece counts if it begins with Hu, Pi or St and then a digit; its value
-is the rest without its last character, whatever that is, so `[Hu12]hello` holds `12]hell`. All other pieces are passed over.
-Each unit takes the pitch and style before it, or, where there is none yet, the first of the whole string.
+How a string is read (observed): it is split at each `[`. A piece counts if it begins with Hu, Pi or St and
+then a digit; its value is the rest without its last character, whatever that is, so `[Hu12]hello` holds
+`12]hell`. All other pieces are passed over. Each unit takes the pitch and style before it, or, where there is
+none yet, the first of the whole string.
 
 Shapes: N tokens of a stream (see `vocab`), U units.
 """
@@ -13,9 +15,16 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 
-from spirit_jax.errors import UserError
-from spirit_jax.tokens.vocab import MARKS, Kind, Vocabulary, merge_streams
-from spirit_jax.units import MISSING_STYLES, PITCH_RATE, STYLE_RATE, UNIT_TIME_RATE, SpeechTokens, SpokenUnits
+from spirit_jax.core.errors import UserError
+from spirit_jax.tokens.streams import (
+    MISSING_STYLES,
+    PITCH_RATE,
+    STYLE_RATE,
+    UNIT_TIME_RATE,
+    SpeechTokens,
+    SpokenUnits,
+)
+from spirit_jax.tokens.vocabulary import MARKS, Kind, Vocabulary, merge_streams
 
 _KIND_OF = {mark: Kind(kind) for kind, mark in enumerate(MARKS)}
 _BLOCK = 1 << 18
@@ -24,16 +33,24 @@ _PROMPT_TOKEN = re.compile(r"\[(?:(Text|Speech)|(Hu|Pi|St)(0|[1-9][0-9]*))\]")
 
 
 def render(speech: SpeechTokens, deduplicate: bool = True) -> str:
-    """The string of an utterance; without `deduplicate` every unit and pitch is kept, so that nothing is lost."""
+    """The string of an utterance; without `deduplicate` every unit and pitch is kept, so that nothing is
+    lost.
+    """
     empty = np.zeros(0, np.int32)
     style = empty if speech.style is None else speech.style
     pitch = empty if speech.pitch is None else speech.pitch
-    streams = ((style, STYLE_RATE, False), (pitch, PITCH_RATE, deduplicate), (speech.units, UNIT_TIME_RATE, deduplicate))
+    streams = (
+        (style, STYLE_RATE, False),
+        (pitch, PITCH_RATE, deduplicate),
+        (speech.units, UNIT_TIME_RATE, deduplicate),
+    )
     return render_stream(*merge_streams(streams)[:2])
 
 
 def render_stream(kind_N: np.ndarray, code_N: np.ndarray) -> str:
-    """The string of a stream, token by token; `parse_stream` is its inverse. A negative code is a UserError."""
+    """The string of a stream, token by token; `parse_stream` is its inverse. A negative code is a
+    UserError.
+    """
     if not len(code_N):
         return ""
     if code_N.min() < 0:
@@ -52,14 +69,17 @@ def _token_bytes() -> np.ndarray:
 
 
 def parse(string: str, repeat_units: bool = False, missing_style: int | None = None) -> SpokenUnits:
-    """The units in a string and, where it has pitch or style, one code of each for every unit. See `carry`."""
+    """The units in a string and, where it has pitch or style, one code of each for every unit.
+    See `carry`.
+    """
     return carry(*parse_stream(string), repeat_units, missing_style)
 
 
 def parse_stream(string: str) -> tuple[np.ndarray, np.ndarray]:
     """The speech tokens in a string, tags and text passed over: (kind_N int8, code_N int32).
 
-    A token whose value is no number below 10^9, such as `[Hu1a]`, is a UserError; `string_to_units` keeps even those.
+    A token whose value is no number below 10^9, such as `[Hu1a]`, is a UserError; `string_to_units` keeps
+    even those.
     """
     stream = _parse_fast(string) if string.isascii() else None
     if stream is not None:
@@ -95,7 +115,9 @@ def _blocks(string: str) -> Iterator[str]:
 
 def _parse_block(string: str) -> tuple[np.ndarray, np.ndarray] | None:
     """One block of S bytes, P pieces."""
-    byte_S = np.frombuffer((string if string.startswith("[") else "[" + string).encode("ascii") + b"[" + bytes(7), np.uint8)
+    byte_S = np.frombuffer(
+        (string if string.startswith("[") else "[" + string).encode("ascii") + b"[" + bytes(7), np.uint8
+    )
     open_P = np.flatnonzero(byte_S == ord("["))
     eight_S = np.ndarray(len(byte_S) - 7, "<u8", byte_S, strides=(1,))  # the eight bytes from each byte on
     word_P = eight_S[open_P[:-1]]
@@ -111,11 +133,13 @@ def _parse_block(string: str) -> tuple[np.ndarray, np.ndarray] | None:
 
 
 def _read_digits(text_P: np.ndarray, digits_P: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The number in the first `digits_P` of four characters, uint32 with the first lowest, and whether it is one.
+    """The number in the first `digits_P` of four characters, uint32 with the first lowest, and whether it is
+    one.
 
     The four are worked on at once, a byte each.
     """
-    digit_P = (text_P ^ 0x30303030) << (32 - 8 * digits_P).astype(np.uint32)  # values 0 to 9, the last digit in the highest byte
+    # values 0 to 9, the last digit in the highest byte
+    digit_P = (text_P ^ 0x30303030) << (32 - 8 * digits_P).astype(np.uint32)
     number_P = ((digit_P | (digit_P + 0x06060606)) & 0xF0F0F0F0) == 0
     pair_P = (digit_P * 10 + (digit_P >> 8)) & 0x00FF00FF
     return ((pair_P * 100 + (pair_P >> 16)) & 0xFFFF).astype(np.int32), number_P
@@ -136,11 +160,14 @@ def _split(string: str) -> tuple[np.ndarray, list[str]]:
     return np.array([_KIND_OF[piece[:2]] for piece in pieces], np.int8), [piece[2:-1] for piece in pieces]
 
 
-def carry(kind_N: np.ndarray, code_N: np.ndarray, repeat_units: bool = False, missing_style: int | None = None) -> SpokenUnits:
+def carry(
+    kind_N: np.ndarray, code_N: np.ndarray, repeat_units: bool = False, missing_style: int | None = None
+) -> SpokenUnits:
     """A stream's units with pitch and style carried onto each.
 
-    With `repeat_units` a unit is said once more for each further pitch that follows a pitch. Pitch without style gets
-    `missing_style`, or none at all. Repeated pitches without any unit are a UserError. For ids: `carry(*vocabulary.decode_stream(ids))`.
+    With `repeat_units` a unit is said once more for each further pitch that follows a pitch. Pitch without
+    style gets `missing_style`, or none at all. Repeated pitches without any unit are a UserError. For ids:
+    `carry(*vocabulary.decode_stream(ids))`.
     """
     style_U, pitch_U, unit_U = _carried(kind_N, repeat_units)
     if unit_U is None and pitch_U is not None and len(pitch_U):
@@ -154,7 +181,9 @@ def carry(kind_N: np.ndarray, code_N: np.ndarray, repeat_units: bool = False, mi
 
 
 def _carried(kind_N: np.ndarray, repeat_units: bool) -> tuple[np.ndarray | None, ...]:
-    """For each kind, in order, the token that each row takes its value from: int [rows], or None if the kind never occurs."""
+    """For each kind, in order, the token that each row takes its value from: int [rows], or None if the kind
+    never occurs.
+    """
     row_N = kind_N == Kind.UNIT
     if repeat_units:
         spoken = np.flatnonzero(kind_N != Kind.STYLE)
@@ -188,7 +217,8 @@ def units_to_string(
     pitch_rate: float = PITCH_RATE,
     style_rate: float = STYLE_RATE,
 ) -> str:
-    """`render` for the published release's form of units: codes as words of a string, taken letter by letter (`007` is not `7`).
+    """`render` for the published release's form of units: codes as words of a string, taken letter by letter
+    (`007` is not `7`).
 
     A missing key raises KeyError. Rates in Hz.
     """
@@ -235,9 +265,11 @@ def string_to_units(
 
 
 def parse_prompt(string: str, vocabulary: Vocabulary, encode: Callable[[str], Sequence[int]]) -> np.ndarray:
-    """Ids of a prompt string, int32, without BOS: `[Text]`, `[Speech]`, `[Hu3]`.. become their tokens, the rest goes through `encode`.
+    """Ids of a prompt string, int32, without BOS: `[Text]`, `[Speech]`, `[Hu3]`.. become their tokens, the
+    rest goes through `encode`.
 
-    Only for strings meant as prompts; typed text belongs in `encode` alone. A code that the vocabulary lacks is a UserError.
+    Only for strings meant as prompts; typed text belongs in `encode` alone. A code that the vocabulary lacks
+    is a UserError.
     """
     parts, end = [], 0
     for match in _PROMPT_TOKEN.finditer(string):

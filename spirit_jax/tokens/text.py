@@ -1,6 +1,8 @@
-"""Text and ids: a SentencePiece model or a Hugging Face `tokenizer.json`, left as they are; speech ids are added in `vocab`.
+"""Text and ids: a SentencePiece model or a Hugging Face `tokenizer.json`, left as they are; speech ids are
+added in `vocab`.
 
-Text is only text here: `[Hu3]`, `[Text]` or `</s>` typed by a user are encoded letter by letter, never as a token of that name.
+Text is only text here: `[Hu3]`, `[Text]` or `</s>` typed by a user are encoded letter by letter, never as a
+token of that name.
 """
 
 import importlib
@@ -14,8 +16,8 @@ from typing import Protocol
 import numpy as np
 import sentencepiece
 
-from spirit_jax.errors import UserError
-from spirit_jax.files import fingerprint, read_json, write_atomically
+from spirit_jax.core.errors import UserError
+from spirit_jax.core.files import fingerprint, read_json, write_atomically
 
 SENTENCEPIECE_NAME = "tokenizer.model"
 HUGGING_FACE_NAME = "tokenizer.json"
@@ -39,7 +41,8 @@ class _Backend(Protocol):
 class TextTokenizer:
     """Text to ids and back.
 
-    size: number of ids. bos, eos, unk: ids (unk is eos where the tokenizer has none). fingerprint: short hash of what makes its ids.
+    size: number of ids. bos, eos, unk: ids (unk is eos where the tokenizer has none). fingerprint: short hash
+    of what makes its ids.
     """
 
     def __init__(self, files: dict[str, bytes], backend: _Backend):
@@ -50,17 +53,29 @@ class TextTokenizer:
 
     @classmethod
     def load(cls, path: str | Path) -> "TextTokenizer":
-        """Reads a `tokenizer.model` or `tokenizer.json`, or a folder with either; a UserError if there is none or it doesn't parse."""
+        """Reads a `tokenizer.model` or `tokenizer.json`, or a folder with either; a UserError if there is
+        none or it doesn't parse.
+        """
         path = Path(path)
         if path.is_dir():
-            found = [path / name for name in (SENTENCEPIECE_NAME, HUGGING_FACE_NAME) if (path / name).is_file()]
+            found = [
+                path / name for name in (SENTENCEPIECE_NAME, HUGGING_FACE_NAME) if (path / name).is_file()
+            ]
             path = found[0] if found else path
         if not path.is_file():
-            raise UserError("tokenizer", path, f"no {SENTENCEPIECE_NAME} or {HUGGING_FACE_NAME} there", "name the file or its folder")
+            raise UserError(
+                "tokenizer",
+                path,
+                f"no {SENTENCEPIECE_NAME} or {HUGGING_FACE_NAME} there",
+                "name the file or its folder",
+            )
         if path.suffix == ".json":
             beside = path.with_name(CONFIG_NAME)
             config = {CONFIG_NAME: beside.read_bytes()} if beside.is_file() else {}
-            return cls({HUGGING_FACE_NAME: path.read_bytes(), **config}, _HuggingFace(path, read_json(beside) if config else {}))
+            return cls(
+                {HUGGING_FACE_NAME: path.read_bytes(), **config},
+                _HuggingFace(path, read_json(beside) if config else {}),
+            )
         return _from_model(path.read_bytes(), path)
 
     def encode(self, text: str) -> list[int]:
@@ -68,11 +83,15 @@ class TextTokenizer:
         return self._backend.encode_batch([text])[0]
 
     def encode_words(self, words: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-        """(int32 ids, int32 offsets [words + 1]): word w is ids[offsets[w]:offsets[w+1]], spelled as inside a sentence.
+        """(int32 ids, int32 offsets [words + 1]): word w is ids[offsets[w]:offsets[w+1]], spelled as inside a
+        sentence.
 
-        The ids equal `encode(" ".join(words))` for words without inner spaces, so a text can be cut anywhere between words.
+        The ids equal `encode(" ".join(words))` for words without inner spaces, so a text can be cut anywhere
+        between words.
         """
-        per_word = self._backend.encode_batch([self._before_word * (place > 0) + word for place, word in enumerate(words)])
+        per_word = self._backend.encode_batch(
+            [self._before_word * (place > 0) + word for place, word in enumerate(words)]
+        )
         offsets = np.zeros(len(per_word) + 1, np.int32)
         np.cumsum([len(ids) for ids in per_word], out=offsets[1:])
         return np.fromiter((id for ids in per_word for id in ids), np.int32, int(offsets[-1])), offsets
@@ -81,7 +100,9 @@ class TextTokenizer:
         """Text of ids, BOS and EOS left out; an id outside the text range is a UserError."""
         plain = [int(id) for id in ids]
         if wrong := [id for id in plain if not 0 <= id < self.size]:
-            raise UserError("text id", wrong[0], f"must be below {self.size}", "take tags and speech ids out first")
+            raise UserError(
+                "text id", wrong[0], f"must be below {self.size}", "take tags and speech ids out first"
+            )
         return self._backend.decode(plain)
 
     def save(self, folder: str | Path) -> None:
@@ -94,8 +115,8 @@ class TextTokenizer:
 def train_tokenizer(sentences: Iterable[str], size: int, path: str | Path) -> TextTokenizer:
     """Trains a SentencePiece BPE model of `size` pieces and writes it to `path` (a file).
 
-    As Llama's: byte fallback, no normalisation, digits split, unk 0, BOS 1, EOS 2. The same sentences give the same bytes.
-    A size that the sentences cannot fill, or too small for the 256 bytes, is a UserError.
+    As Llama's: byte fallback, no normalisation, digits split, unk 0, BOS 1, EOS 2. The same sentences give
+    the same bytes. A size that the sentences cannot fill, or too small for the 256 bytes, is a UserError.
     """
     model = io.BytesIO()
     try:
@@ -118,25 +139,37 @@ def train_tokenizer(sentences: Iterable[str], size: int, path: str | Path) -> Te
         )
     except RuntimeError as error:
         reason = str(error).rpartition("] ")[2] or str(error)
-        raise UserError("tokenizer size", size, f"SentencePiece says: {reason}", "choose another size or give more text") from error
+        raise UserError(
+            "tokenizer size", size, f"SentencePiece says: {reason}", "choose another size or give more text"
+        ) from error
     with write_atomically(path) as partial:
         partial.write_bytes(model.getvalue())
     return _from_model(model.getvalue(), Path(path))
 
 
 def _cut(sentence: str) -> Iterator[str]:
-    """The sentence, or parts of one that is too long to be trained on: at spaces, or where there are none within a word."""
+    """The sentence, or parts of one that is too long to be trained on: at spaces, or where there are none
+    within a word.
+    """
     if len(sentence.encode()) <= LONGEST_SENTENCE:
         yield sentence
     else:
-        yield from textwrap.wrap(sentence, LONGEST_SENTENCE // 4, expand_tabs=False, replace_whitespace=False, break_on_hyphens=False)
+        yield from textwrap.wrap(
+            sentence,
+            LONGEST_SENTENCE // 4,
+            expand_tabs=False,
+            replace_whitespace=False,
+            break_on_hyphens=False,
+        )
 
 
 def _from_model(content: bytes, path: Path) -> TextTokenizer:
     try:
         return TextTokenizer({SENTENCEPIECE_NAME: content}, _SentencePiece(content))
     except RuntimeError as error:
-        raise UserError("tokenizer", path, "must be a SentencePiece model", "download or train it again") from error
+        raise UserError(
+            "tokenizer", path, "must be a SentencePiece model", "download or train it again"
+        ) from error
 
 
 class _SentencePiece:
@@ -144,35 +177,57 @@ class _SentencePiece:
         self.processor, self.identity = sentencepiece.SentencePieceProcessor(), (content,)
         self.processor.LoadFromSerializedProto(content)
         self.size = self.processor.GetPieceSize()
-        self.bos, self.eos, self.unk = self.processor.bos_id(), self.processor.eos_id(), self.processor.unk_id()
+        self.bos, self.eos, self.unk = (
+            self.processor.bos_id(),
+            self.processor.eos_id(),
+            self.processor.unk_id(),
+        )
 
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
-        return [self.processor.Encode(text) for text in texts]  # a list would start a pool of threads for each call
+        # a list would start a pool of threads for each call
+        return [self.processor.Encode(text) for text in texts]
 
     def decode(self, ids: list[int]) -> str:
         return self.processor.Decode(ids)
 
 
 class _HuggingFace:
-    """`tokenizer.json` through the `tokenizers` package; BOS and EOS by `tokenizer_config.json` beside it, or by their usual names."""
+    """`tokenizer.json` through the `tokenizers` package; BOS and EOS by `tokenizer_config.json` beside it, or
+    by their usual names.
+    """
 
-    NAMES = {"bos": ("<s>", "<|begin_of_text|>", "<bos>"), "eos": ("</s>", "<|end_of_text|>", "<eos>", "<|endoftext|>"), "unk": ("<unk>",)}
+    NAMES = {
+        "bos": ("<s>", "<|begin_of_text|>", "<bos>"),
+        "eos": ("</s>", "<|end_of_text|>", "<eos>", "<|endoftext|>"),
+        "unk": ("<unk>",),
+    }
 
     def __init__(self, path: Path, config: dict):
         values = read_json(path)
         if "model" not in values:
-            raise UserError("tokenizer", path, "must have a key model, as the tokenizers package writes it", "download it again")
+            raise UserError(
+                "tokenizer",
+                path,
+                "must have a key model, as the tokenizers package writes it",
+                "download it again",
+            )
         try:
             tokenizers = importlib.import_module("tokenizers")
         except ImportError as error:
-            raise UserError("tokenizer", path, "needs the package tokenizers", "pip install tokenizers") from error
+            raise UserError(
+                "tokenizer", path, "needs the package tokenizers", "pip install tokenizers"
+            ) from error
         self.tokenizer = tokenizers.Tokenizer.from_file(str(path))
         self.tokenizer.encode_special_tokens = True  # "</s>" in a text is text
-        self.size = 1 + max(self.tokenizer.get_vocab(with_added_tokens=True).values(), default=-1)  # ids may have gaps
+        # ids may have gaps
+        self.size = 1 + max(self.tokenizer.get_vocab(with_added_tokens=True).values(), default=-1)
         self.bos, self.eos = self._special("bos", config), self._special("eos", config)
         self.unk = self._special("unk", config, self.eos)
         # Not the files' bytes: what goes out and comes back is written anew.
-        self.identity = (json.dumps(values, sort_keys=True).encode(), *(str(id).encode() for id in (self.bos, self.eos, self.unk)))
+        self.identity = (
+            json.dumps(values, sort_keys=True).encode(),
+            *(str(id).encode() for id in (self.bos, self.eos, self.unk)),
+        )
 
     def _special(self, role: str, config: dict, fallback: int | None = None) -> int:
         named = config.get(f"{role}_token")
@@ -180,11 +235,18 @@ class _HuggingFace:
         ids = [self.tokenizer.token_to_id(name) for name in ((named,) if named else self.NAMES[role])]
         ids = [id for id in ids if id is not None]
         if not ids and fallback is None:
-            raise UserError("tokenizer", f"{role} token", "was not found", "put tokenizer_config.json beside tokenizer.json")
+            raise UserError(
+                "tokenizer",
+                f"{role} token",
+                "was not found",
+                "put tokenizer_config.json beside tokenizer.json",
+            )
         return ids[0] if ids else fallback  # pyright: ignore[reportReturnType]
 
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
-        return [encoding.ids for encoding in self.tokenizer.encode_batch(list(texts), add_special_tokens=False)]
+        return [
+            encoding.ids for encoding in self.tokenizer.encode_batch(list(texts), add_special_tokens=False)
+        ]
 
     def decode(self, ids: list[int]) -> str:
         return self.tokenizer.decode(ids, skip_special_tokens=True)

@@ -1,10 +1,13 @@
-"""`python -m spirit_jax train`: says what it will do, then trains. The same command again goes on where it stopped.
+"""`python -m spirit_jax train`: says what it will do, then trains. The same command again goes on where it
+stopped.
 
 python -m spirit_jax train --config tpu_configs/tiny_cpu.py --out runs/tiny --set train.steps=200
 
-Exit codes: 0 when the last step is done; 0, or what `--stopped-exit-code` says, when SIGTERM or a preemption stopped it with all saved;
-1 when training can't go on by itself (it diverged, or checkpoints can't be written): one line says why; 2 for a mistake found before it began.
-What `--stopped-exit-code` says also stands for other machines that were lost on the way: the traceback is printed, and the last checkpoint is there.
+Exit codes: 0 when the last step is done; 0, or what `--stopped-exit-code` says, when SIGTERM or a preemption
+stopped it with all saved; 1 when training can't go on by itself (it diverged, or checkpoints can't be
+written): one line says why; 2 for a mistake found before it began. What `--stopped-exit-code` says also
+stands for other machines that were lost on the way: the traceback is printed, and the last checkpoint is
+there.
 """
 
 import argparse
@@ -15,23 +18,42 @@ from pathlib import Path
 import jax
 
 from spirit_jax import config
-from spirit_jax.backends import check_profiler
+from spirit_jax.core.process_setup import check_profiler
+from spirit_jax.runs.processes import join_processes
+from spirit_jax.runs.profiling import parse_steps
 from spirit_jax.training.loop import describe, prepare, train
-from spirit_jax.training.processes import join_processes
-from spirit_jax.training.profiling import parse_steps
 
-LOST = ("ABORTED", "CANCELLED", "DEADLINE_EXCEEDED", "UNAVAILABLE")  # statuses of a runtime whose peers or network are gone
+# statuses of a runtime whose peers or network are gone
+LOST = ("ABORTED", "CANCELLED", "DEADLINE_EXCEEDED", "UNAVAILABLE")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the command's options."""
     parser.add_argument("--config", required=True, help="a recipe (.py with config()) or a config.json")
-    parser.add_argument("--out", required=True, type=Path, help="run folder; an unfinished run in it is resumed")
-    parser.add_argument("--root", default=".", type=Path, help="folder from which the config's relative paths are taken")
-    parser.add_argument("--set", nargs="*", action="extend", default=[], metavar="KEY=VALUE", help="changes to the config: optim.peak_lr=3e-5")
-    parser.add_argument("--profile", metavar="FIRST:LAST", help="trace these steps into the run folder's profile/")
+    parser.add_argument(
+        "--out", required=True, type=Path, help="run folder; an unfinished run in it is resumed"
+    )
+    parser.add_argument(
+        "--root", default=".", type=Path, help="folder from which the config's relative paths are taken"
+    )
+    parser.add_argument(
+        "--set",
+        nargs="*",
+        action="extend",
+        default=[],
+        metavar="KEY=VALUE",
+        help="changes to the config: optim.peak_lr=3e-5",
+    )
+    parser.add_argument(
+        "--profile", metavar="FIRST:LAST", help="trace these steps into the run folder's profile/"
+    )
     parser.add_argument("--distributed", action="store_true", help="one of several processes: see README")
-    parser.add_argument("--stopped-exit-code", default=0, type=int, help="when SIGTERM or lost peers stopped it; for launchers that start it again")
+    parser.add_argument(
+        "--stopped-exit-code",
+        default=0,
+        type=int,
+        help="when SIGTERM or lost peers stopped it; for launchers that start it again",
+    )
 
 
 def run(args: argparse.Namespace) -> int:

@@ -1,7 +1,7 @@
 """The training loop: prepare (checks everything, writes nothing), then train (resumes by itself).
 
-Step N is dispatched while a thread reads the batches to come, then the figures of step N-1 are read: the host waits for the devices only
-there, with a step still queued.
+Step N is dispatched while a thread reads the batches to come, then the figures of step N-1 are read: the host
+waits for the devices only there, with a step still queued.
 """
 
 import dataclasses
@@ -14,22 +14,36 @@ import numpy as np
 from jax.sharding import Mesh
 
 from spirit_jax.config import RunConfig, to_dict
-from spirit_jax.errors import UserError
+from spirit_jax.core.chips import peak_flops
+from spirit_jax.core.errors import UserError
+from spirit_jax.core.progress import Progress
 from spirit_jax.model.llama import Llama, abstract, flops_per_token
-from spirit_jax.progress import Progress
+from spirit_jax.runs.checkpoints import Checkpoints
+from spirit_jax.runs.metrics import Clock, Meter, Speed, Writer, losses, summarize
+from spirit_jax.runs.profiling import Profile
+from spirit_jax.runs.run_folder import (
+    CHECKPOINTS,
+    check_identity,
+    check_owner,
+    check_places,
+    has_steps,
+    write_identity,
+)
+from spirit_jax.runs.stopping import Stop, stop_on_sigterm
 from spirit_jax.sharding import make_mesh
-from spirit_jax.training.checkpointing import Checkpoints
-from spirit_jax.training.chips import peak_flops
-from spirit_jax.training.data import validation_batches
-from spirit_jax.training.feeder import Feeder, check_batch, place, streams_here
-from spirit_jax.training.metrics import Clock, Meter, Speed, Writer, losses, summarize
+from spirit_jax.training.data.batches import validation_batches
+from spirit_jax.training.data.placement import Feeder, check_batch, place, streams_here
+from spirit_jax.training.data.sources import Sources, open_sources
 from spirit_jax.training.optimizer import make_optimizer, make_schedule
-from spirit_jax.training.profiling import Profile
-from spirit_jax.training.run_folder import CHECKPOINTS, check_identity, check_owner, check_places, has_steps, write_identity
-from spirit_jax.training.sources import Sources, open_sources
-from spirit_jax.training.start import check_start, start_model
-from spirit_jax.training.step import TrainState, abstract_state, make_eval_step, make_state, make_train_step, shardings_of
-from spirit_jax.training.stopping import Stop, stop_on_sigterm
+from spirit_jax.training.start_weights import check_start, start_model
+from spirit_jax.training.step import (
+    TrainState,
+    abstract_state,
+    make_eval_step,
+    make_state,
+    make_train_step,
+    shardings_of,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,7 +58,9 @@ class Run:
 
 
 def prepare(config: RunConfig, out: str | Path, sources: Sources | None = None) -> Run:
-    """Checks mesh, shards, start weights and the run folder. `sources` replaces those of the configuration (for data in memory)."""
+    """Checks mesh, shards, start weights and the run folder. `sources` replaces those of the configuration
+    (for data in memory).
+    """
     mesh = make_mesh(config.mesh)
     check_batch(config, mesh)
     streams_here(mesh, config.train.batch_rows, config.data.streams)
@@ -55,7 +71,9 @@ def prepare(config: RunConfig, out: str | Path, sources: Sources | None = None) 
             check_identity(Path(out), config, sources)
     if sources.vocabulary.size > config.model.rows:
         fix = f"set model.rows={sources.vocabulary.rows()}"
-        raise UserError("model.rows", config.model.rows, f"the vocabulary has {sources.vocabulary.size} ids", fix)
+        raise UserError(
+            "model.rows", config.model.rows, f"the vocabulary has {sources.vocabulary.size} ids", fix
+        )
     if not has_steps(Path(out)):
         check_start(config, sources.vocabulary, sources.tokenizer.fingerprint)
     return Run(config, Path(out), mesh, sources, abstract(config.model, mesh))
@@ -65,23 +83,31 @@ def describe(run: Run) -> str:
     """What training will do, in a few lines."""
     config, total = run.config, sum(feed.weight for feed in run.sources.train)
     parameters = sum(x.size for x in jax.tree.leaves(run.model))
-    mixture = ", ".join(f"{feed.name} {feed.weight / total:.0%} of tokens ({len(feed.rows):,} records)" for feed in run.sources.train)
+    mixture = ", ".join(
+        f"{feed.name} {feed.weight / total:.0%} of tokens ({len(feed.rows):,} records)"
+        for feed in run.sources.train
+    )
     rows, length = config.train.batch_rows, config.data.sequence_length
     return "\n".join(
         (
-            f"model: {parameters:,} parameters, {config.model.dtype.value}, from {config.checkpoint.init_from or 'random weights'}",
-            f"mesh: {' × '.join(f'{name} {size}' for name, size in run.mesh.shape.items())} on {run.mesh.devices.flat[0].platform}",
+            f"model: {parameters:,} parameters, {config.model.dtype.value}, from "
+            f"{config.checkpoint.init_from or 'random weights'}",
+            f"mesh: {' × '.join(f'{name} {size}' for name, size in run.mesh.shape.items())} on "
+            f"{run.mesh.devices.flat[0].platform}",
             f"mixture: {mixture}",
-            f"step: {rows} rows × {length} = {rows * length:,} tokens, {config.train.steps:,} steps, to {run.out}",
+            f"step: {rows} rows × {length} = {rows * length:,} tokens, "
+            f"{config.train.steps:,} steps, to {run.out}",
         )
     )
 
 
 def train(run: Run, profile: tuple[int, int] | None = None) -> int:
-    """Trains from the newest checkpoint in the run folder, or from the start, to `train.steps`; returns the step reached.
+    """Trains from the newest checkpoint in the run folder, or from the start, to `train.steps`; returns the
+    step reached.
 
-    SIGTERM, or a notice of preemption, stops it after the step under way, with a checkpoint. `profile`: first and last step to trace.
-    Raises a UserError if the data changed since the checkpoint, Halted if it diverges or checkpoints can't be written.
+    SIGTERM, or a notice of preemption, stops it after the step under way, with a checkpoint. `profile`: first
+    and last step to trace. Raises a UserError if the data changed since the checkpoint, Halted if it diverges
+    or checkpoints can't be written.
     """
     config, steps = run.config, run.config.train.steps
     with Checkpoints(run.out / CHECKPOINTS, config.checkpoint) as checkpoints, stop_on_sigterm() as stop:
@@ -90,7 +116,9 @@ def train(run: Run, profile: tuple[int, int] | None = None) -> int:
             write_identity(run.out, config, None if start else run.sources)
         loop = _Loop(run, checkpoints, stop, Profile(run.out, profile))
         try:
-            if loop.start >= steps:  # known only now: a last checkpoint that can't be read is set aside, and training goes on from the one before
+            # known only now: a last checkpoint that can't be read is set aside, and training goes on from the
+            # one before
+            if loop.start >= steps:
                 print(f"{run.out} is finished: step {loop.start:,} of {steps:,}", file=sys.stderr)
                 return loop.start
             with jax.set_mesh(run.mesh):
@@ -104,7 +132,13 @@ class _Loop:
         config, sources = run.config, run.sources
         optimizer = make_optimizer(config.optim, config.train.steps)
         shapes = abstract_state(run.model, optimizer, run.mesh)
-        self.config, self.checkpoints, self.stop, self.profile, self.run_ = config, checkpoints, stop, profile, run
+        self.config, self.checkpoints, self.stop, self.profile, self.run_ = (
+            config,
+            checkpoints,
+            stop,
+            profile,
+            run,
+        )
         self.feeder, self.clock = Feeder(sources.train, sources.arranger, config, run.mesh), Clock()
         self.start = 0
         if checkpoints.latest is None:
@@ -113,17 +147,29 @@ class _Loop:
             self.state = self._restore(shapes)
         self.saved, self.position = self.start, self.feeder.position
         text_size, names = sources.vocabulary.text_size, [feed.name for feed in sources.train]
-        self.step = make_train_step(optimizer, text_size, config.train.accumulate, shardings_of(shapes), len(names))
+        self.step = make_train_step(
+            optimizer, text_size, config.train.accumulate, shardings_of(shapes), len(names)
+        )
         self.eval_step = make_eval_step(text_size)
         devices, schedule = run.mesh.devices.flat, make_schedule(config.optim, config.train.steps)
-        speed = Speed(len(devices), flops_per_token(config.model, config.data.sequence_length), peak_flops(devices[0]))
-        self.meter = Meter(self.clock, config.train.log_every, config.train.steps, schedule, names, self.feeder.epochs, speed)
-        self.writer = Writer(run.out, self.start) if jax.process_index() == 0 and self.start < config.train.steps else None
+        speed = Speed(
+            len(devices), flops_per_token(config.model, config.data.sequence_length), peak_flops(devices[0])
+        )
+        self.meter = Meter(
+            self.clock, config.train.log_every, config.train.steps, schedule, names, self.feeder.epochs, speed
+        )
+        self.writer = (
+            Writer(run.out, self.start)
+            if jax.process_index() == 0 and self.start < config.train.steps
+            else None
+        )
         self.note, self.progress = "", Progress("train", max(config.train.steps - self.start, 0), "step")
 
     def _begin(self, optimizer: Any, shapes: TrainState) -> TrainState:
         model = start_model(self.config, self.run_.mesh)
-        return jax.jit(lambda m: make_state(m, optimizer), out_shardings=shardings_of(shapes), donate_argnums=0)(model)
+        return jax.jit(
+            lambda m: make_state(m, optimizer), out_shardings=shardings_of(shapes), donate_argnums=0
+        )(model)
 
     def _restore(self, shapes: TrainState) -> TrainState:
         state, files = self.checkpoints.restore(shapes, self.feeder.names)
@@ -133,7 +179,9 @@ class _Loop:
         return state
 
     def run(self) -> int:
-        """Steps until the last one or until asked to stop; both ways out have saved the state. Returns the step reached."""
+        """Steps until the last one or until asked to stop; both ways out have saved the state. Returns the
+        step reached.
+        """
         steps, done = self.config.train.steps, self.start
         while done < steps and not self.stop.before(done + 1):
             with self.clock.section("checkpoint"):
@@ -164,7 +212,9 @@ class _Loop:
         """Evaluates and saves where it is time to; the clock's other sections stand still."""
         train = self.config.train
         last = step == train.steps
-        evaluate = self.run_.sources.validation and (last or train.evaluate_every and step % train.evaluate_every == 0)
+        evaluate = self.run_.sources.validation and (
+            last or train.evaluate_every and step % train.evaluate_every == 0
+        )
         save = last or self.checkpoints.is_due(step)
         if evaluate or save:
             with self.clock.section("step"):

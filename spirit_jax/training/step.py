@@ -12,13 +12,15 @@ import jax.numpy as jnp
 import optax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from spirit_jax.batch import Batch
+from spirit_jax.model.batch import Batch
 from spirit_jax.model.llama import Llama, is_param
 from spirit_jax.model.loss import loss_terms
 from spirit_jax.sharding import place_axes
 from spirit_jax.training.guard import Guard, judge
 
-COMPILER_OPTIONS = {  # by platform. On TPUs weights are gathered beside other work: without these v6e waits for each of them (docs/pods.md)
+# by platform. On TPUs weights are gathered beside other work: without these v6e waits for each of them
+# (docs/pods.md)
+COMPILER_OPTIONS = {
     "tpu": {
         "xla_enable_async_all_gather": "true",
         "xla_tpu_enable_async_collective_fusion": "true",
@@ -32,8 +34,9 @@ COMPILER_OPTIONS = {  # by platform. On TPUs weights are gathered beside other w
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class TrainState:
-    """What training changes. step: int32 scalar, the number of updates made; model: a Llama, or what else is trained;
-    opt: optax state, sharded like the parameters; guard: what decides whether a step is made, None where none does.
+    """What training changes. step: int32 scalar, the number of updates made; model: a Llama, or what else is
+    trained; opt: optax state, sharded like the parameters; guard: what decides whether a step is made, None
+    where none does.
     """
 
     step: jax.Array
@@ -45,8 +48,8 @@ class TrainState:
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class StepMetrics:
-    """Sums over one batch. nll_M, weight_M: float32 [M]; nll_N, weight_N: float32 [N]; grad_norm: before clipping, of the mean loss;
-    guard: after the step, see `spirit_jax.training.guard`.
+    """Sums over one batch. nll_M, weight_M: float32 [M]; nll_N, weight_N: float32 [N]; grad_norm: before
+    clipping, of the mean loss; guard: after the step, see `spirit_jax.training.guard`.
     """
 
     nll_M: jax.Array
@@ -63,7 +66,8 @@ def make_state(model: Llama, optimizer: optax.GradientTransformation) -> TrainSt
 
 
 def abstract_state(model: Llama, optimizer: optax.GradientTransformation, mesh: Mesh) -> TrainState:
-    """The state as shapes with shardings, from a model or its abstract: every copy of a parameter is split like it.
+    """The state as shapes with shardings, from a model or its abstract: every copy of a parameter is split
+    like it.
 
     Call it outside `jax.set_mesh`.
     """
@@ -85,12 +89,17 @@ def shardings_of(abstract: Any) -> Any:
 
 
 def make_train_step(
-    optimizer: optax.GradientTransformation, text_size: int, accumulate: int, shardings: TrainState, sources: int = 1
+    optimizer: optax.GradientTransformation,
+    text_size: int,
+    accumulate: int,
+    shardings: TrainState,
+    sources: int = 1,
 ) -> Callable[[TrainState, Batch], tuple[TrainState, StepMetrics]]:
     """Compiles (state, batch) -> (state after one update, metrics); the state passed in is donated.
 
-    The gradient is that of the batch's mean loss over weighted tokens, whatever `accumulate`: parts are weighted by their tokens.
-    A step whose loss or gradient the guard refuses leaves weights and optimizer as they were, and is counted. `sources`: N of the metrics.
+    The gradient is that of the batch's mean loss over weighted tokens, whatever `accumulate`: parts are
+    weighted by their tokens. A step whose loss or gradient the guard refuses leaves weights and optimizer as
+    they were, and is counted. `sources`: N of the metrics.
     """
 
     def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, StepMetrics]:
@@ -102,12 +111,18 @@ def make_train_step(
             model = optax.apply_updates(state.model, updates)
         norm = optax.global_norm(grads)
         good, guard = judge(state.guard, terms["nll"].sum(), norm)
-        model, opt = jax.tree.map(lambda new, old: jnp.where(good, new, old), (model, opt), (state.model, state.opt))
-        metrics = StepMetrics(terms["nll"], terms["weight"], terms["source_nll"], terms["source_weight"], norm, guard)
+        model, opt = jax.tree.map(
+            lambda new, old: jnp.where(good, new, old), (model, opt), (state.model, state.opt)
+        )
+        metrics = StepMetrics(
+            terms["nll"], terms["weight"], terms["source_nll"], terms["source_weight"], norm, guard
+        )
         return TrainState(state.step + 1, model, opt, guard), metrics
 
     options = COMPILER_OPTIONS.get(jax.tree.leaves(shardings)[0].mesh.devices.flat[0].platform)
-    return jax.jit(train_step, donate_argnums=0, out_shardings=(shardings, shardings.step), compiler_options=options)
+    return jax.jit(
+        train_step, donate_argnums=0, out_shardings=(shardings, shardings.step), compiler_options=options
+    )
 
 
 def make_eval_step(text_size: int) -> Callable[[Llama, Batch], dict[str, jax.Array]]:
@@ -115,7 +130,9 @@ def make_eval_step(text_size: int) -> Callable[[Llama, Batch], dict[str, jax.Arr
     return jax.jit(lambda model, batch: loss_terms(model, batch, text_size)[1])
 
 
-def _summed_gradients(model: Llama, batch: Batch, text_size: int, accumulate: int, sources: int) -> tuple[Llama, dict[str, jax.Array]]:
+def _summed_gradients(
+    model: Llama, batch: Batch, text_size: int, accumulate: int, sources: int
+) -> tuple[Llama, dict[str, jax.Array]]:
     """Gradient of the summed loss, and its terms; one part of the batch at a time."""
     gradient = jax.grad(loss_terms, has_aux=True)
     if accumulate == 1:
@@ -125,10 +142,15 @@ def _summed_gradients(model: Llama, batch: Batch, text_size: int, accumulate: in
         return jax.tree.map(jnp.add, sums, gradient(model, part, text_size, sources)), None
 
     parts = jax.tree.map(lambda x: _split_rows(x, accumulate), batch)
-    zeros = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), jax.eval_shape(lambda m: gradient(m, batch, text_size, sources), model))
+    zeros = jax.tree.map(
+        lambda s: jnp.zeros(s.shape, s.dtype),
+        jax.eval_shape(lambda m: gradient(m, batch, text_size, sources), model),
+    )
     return jax.lax.scan(add_part, zeros, parts)[0]
 
 
 def _split_rows(x_BT: jax.Array, accumulate: int) -> jax.Array:
-    """[B, T] -> [A, B/A, T]; part a takes the rows a, a + A, .., so that each device finds its part among its own rows."""
+    """[B, T] -> [A, B/A, T]; part a takes the rows a, a + A, .., so that each device finds its part among its
+    own rows.
+    """
     return jnp.swapaxes(x_BT.reshape(-1, accumulate, *x_BT.shape[1:]), 0, 1)

@@ -9,7 +9,11 @@ from tests.codec_training.world import write_corpus
 def devices_of_the_mesh(monkeypatch):
     """Runs see as many devices as their mesh has."""
     make = loop.make_mesh
-    monkeypatch.setattr(loop, "make_mesh", lambda config: make(config, jax.devices()[: config.data * config.fsdp * config.tensor]))
+    monkeypatch.setattr(
+        loop,
+        "make_mesh",
+        lambda config: make(config, jax.devices()[: config.data * config.fsdp * config.tensor]),
+    )
 
 
 @pytest.fixture(scope="session")

@@ -7,14 +7,14 @@ import grain
 import jax.numpy as jnp
 import pytest
 
+from spirit_jax.codec_training.config import PitchRun, StepsConfig
 from spirit_jax.codec_training.corpus import Corpus, Recording
 from spirit_jax.codec_training.loop import train
-from spirit_jax.codec_training.recipes import PitchRun, StepsConfig
 from spirit_jax.config import CheckpointConfig
-from spirit_jax.errors import Halted, UserError
-from spirit_jax.files import read_jsonl
+from spirit_jax.core.errors import Halted, UserError
+from spirit_jax.core.files import read_jsonl
+from spirit_jax.tokens.streams import SpeechTokens
 from spirit_jax.training.step import TrainState
-from spirit_jax.units import SpeechTokens
 from tests.codec_training.world import ONE
 
 
@@ -54,7 +54,9 @@ def add(state, batch):
 
 
 def lose(state, batch):
-    return TrainState(state.step + 1, {"sum": state.model["sum"] * jnp.nan}, state.opt), {"sum": state.model["sum"]}
+    return TrainState(state.step + 1, {"sum": state.model["sum"] * jnp.nan}, state.opt), {
+        "sum": state.model["sum"]
+    }
 
 
 def test_fewer_steps_than_were_done_finish_a_run(tmp_path):
@@ -64,19 +66,33 @@ def test_fewer_steps_than_were_done_finish_a_run(tmp_path):
         (tmp_path / "made").unlink()
 
 
-@pytest.mark.parametrize("changes", [{"id": "b"}, {"voice": "w"}, {"speech": SpeechTokens([1, 2, 4])}, {"speech": SpeechTokens([1], [2], [3])}])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"id": "b"},
+        {"voice": "w"},
+        {"speech": SpeechTokens([1, 2, 4])},
+        {"speech": SpeechTokens([1], [2], [3])},
+    ],
+)
 def test_a_resumed_run_goes_on_with_the_same_recordings_alone(tmp_path, changes):
     recording = Recording("a", "a.wav", "v", SpeechTokens([1, 2, 3]))
     made = Counting(PitchRun(StepsConfig(2, batch_rows=2), mesh=ONE), Corpus([recording], []))
     longer = dataclasses.replace(made, config=PitchRun(StepsConfig(4, batch_rows=2), mesh=ONE))
     assert train(made, tmp_path) == 2
     with pytest.raises(UserError, match="data corpus = .*learned"):
-        train(dataclasses.replace(longer, corpus=Corpus([dataclasses.replace(recording, **changes)], [])), tmp_path)
+        train(
+            dataclasses.replace(longer, corpus=Corpus([dataclasses.replace(recording, **changes)], [])),
+            tmp_path,
+        )
     moved = dataclasses.replace(recording, path="elsewhere/a.wav")
     assert train(dataclasses.replace(longer, corpus=Corpus([moved], [recording])), tmp_path) == 4
 
 
-@pytest.mark.parametrize("name", ["codec", "checkpoints", "tensorboard", "metrics.jsonl", "data.json", "config.json", "codec/other"])
+@pytest.mark.parametrize(
+    "name",
+    ["codec", "checkpoints", "tensorboard", "metrics.jsonl", "data.json", "config.json", "codec/other"],
+)
 def test_what_is_in_the_way_is_told_before_the_first_step(tmp_path, monkeypatch, name):
     monkeypatch.setattr(Counting, "start", None)
     if name.endswith((".json", ".jsonl")):
@@ -99,6 +115,11 @@ def test_a_run_that_begins_anew_has_one_row_of_step_0(tmp_path, monkeypatch):
 def test_weights_that_are_no_numbers_end_a_run(tmp_path, monkeypatch):
     monkeypatch.setattr(Counting, "step", lambda self, number: add if number < 4 else lose)
     with pytest.raises(Halted, match="diverged before step 4"):
-        train(Counting(PitchRun(StepsConfig(9, batch_rows=2), checkpoint=CheckpointConfig(every_steps=4), mesh=ONE)), tmp_path)
+        train(
+            Counting(
+                PitchRun(StepsConfig(9, batch_rows=2), checkpoint=CheckpointConfig(every_steps=4), mesh=ONE)
+            ),
+            tmp_path,
+        )
     assert [folder.name for folder in (tmp_path / "checkpoints").iterdir()] == ["2"]
     assert not (tmp_path / "made").exists()

@@ -5,11 +5,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from spirit_jax.codec_training import losses, vocoder_data
+from spirit_jax.codec_training import losses
+from spirit_jax.codec_training import vocoder_rows as vocoder_data
+from spirit_jax.codec_training.config import DiscriminatorSizes, MelConfig
 from spirit_jax.codec_training.corpus import at_level
 from spirit_jax.codec_training.discriminators import Discriminators, fold, halve
 from spirit_jax.codec_training.mel import log_mel
-from spirit_jax.codec_training.recipes import DiscriminatorSizes, MelConfig
 from tests.codec_training.world import make_wav
 
 SIZES = DiscriminatorSizes((2, 3), (4, 6), 2, ((4, 15, 1, 1), (8, 41, 2, 4)))
@@ -22,19 +23,25 @@ def test_log_mel_is_librosas():
     ours = np.asarray(jax.jit(lambda wav: log_mel(wav, cfg))(jnp.asarray(wav)[None]))[0]
     padded = np.pad(wav, (cfg.window - cfg.hop) // 2, mode="reflect")
     spectrum = np.abs(librosa.stft(padded, n_fft=cfg.window, hop_length=cfg.hop, center=False))
-    theirs = np.log(np.maximum(librosa.filters.mel(sr=16000, n_fft=cfg.window, n_mels=cfg.bands) @ spectrum, 1e-5)).T
-    np.testing.assert_allclose(ours, theirs, atol=2e-3)  # a quiet band's amplitude is a difference of float32 roundings
+    theirs = np.log(
+        np.maximum(librosa.filters.mel(sr=16000, n_fft=cfg.window, n_mels=cfg.bands) @ spectrum, 1e-5)
+    ).T
+    # a quiet band's amplitude is a difference of float32 roundings
+    np.testing.assert_allclose(ours, theirs, atol=2e-3)
 
 
 def test_silence_has_a_gradient():
-    slope = jax.jit(jax.grad(lambda wav: losses.mel_distance(wav, jnp.ones((1, 4096)), MelConfig())))(jnp.zeros((1, 4096)))
+    slope = jax.jit(jax.grad(lambda wav: losses.mel_distance(wav, jnp.ones((1, 4096)), MelConfig())))(
+        jnp.zeros((1, 4096))
+    )
     assert np.isfinite(slope).all()
 
 
 def test_folding_puts_a_period_beside_itself():
     x_BT = jnp.arange(14.0).reshape(2, 7)
     rows = np.asarray(fold(x_BT, 3))[..., 0]
-    np.testing.assert_array_equal(rows[:3], [[0, 3, 6], [1, 4, 5], [2, 5, 4]])  # two samples are reflected: 5, 4
+    # two samples are reflected: 5, 4
+    np.testing.assert_array_equal(rows[:3], [[0, 3, 6], [1, 4, 5], [2, 5, 4]])
     np.testing.assert_array_equal(rows[3], [7, 10, 13])
 
 
@@ -61,7 +68,9 @@ def test_adversaries_pull_apart():
 def test_durations_count_inside_only():
     predicted, frames = jnp.log1p(jnp.array([[1.0, 3.0, 9.0]])), jnp.array([[1.0, 1.0, 1.0]])
     assert losses.duration_error(predicted, frames, jnp.array([1])) == 0
-    assert losses.duration_error(predicted, frames, jnp.array([2])) == pytest.approx(np.log(2) ** 2 / 2, rel=1e-5)
+    assert losses.duration_error(predicted, frames, jnp.array([2])) == pytest.approx(
+        np.log(2) ** 2 / 2, rel=1e-5
+    )
 
 
 def test_runs_and_level():

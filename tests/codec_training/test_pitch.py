@@ -7,13 +7,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from spirit_jax.codec_training.config import AdamConfig, CorpusConfig, PitchRun, StepsConfig
 from spirit_jax.codec_training.pitch import PitchPart, update_codebook
-from spirit_jax.codec_training.recipes import AdamConfig, CorpusConfig, PitchRun, StepsConfig
 from spirit_jax.config import to_dict
-from spirit_jax.errors import UserError
-from spirit_jax.files import write_json
+from spirit_jax.core.errors import UserError
+from spirit_jax.core.files import write_json
 from spirit_jax.speech.codec import load_codec
-from spirit_jax.speech.pitch_vqvae import PitchConfig, StackConfig
+from spirit_jax.speech.encoders.pitch.vqvae import PitchConfig, StackConfig
 from spirit_jax.speech.speech_codec import SpeechCodec, Variant
 from tests.codec_training.world import ONE, rows_of, write_corpus
 from tests.speech.tiny_codec import tiny_parts
@@ -38,7 +38,16 @@ def test_training_improves_held_out_pitch_and_makes_a_codec_expressive(tmp_path)
     codec = SpeechCodec.assemble(dataclasses.replace(tiny_parts(), pitch=None), Variant.BASE)
     units, folder = write_corpus(tmp_path / "corpus", codec)
     write_json(tmp_path / "recipe.json", to_dict(recipe(units, folder, 200)))
-    assert run_verb("train-pitch", UNITS_DIR=units, CODEC=folder, CONFIG=tmp_path / "recipe.json", OUT=tmp_path / "run") == 0
+    assert (
+        run_verb(
+            "train-pitch",
+            UNITS_DIR=units,
+            CODEC=folder,
+            CONFIG=tmp_path / "recipe.json",
+            OUT=tmp_path / "run",
+        )
+        == 0
+    )
     rows = rows_of(tmp_path / "run")
     assert rows[-1]["held_out_f0_error_hz"] < 0.85 * rows[-1]["held_out_f0_error_hz_of_mean"]
     assert rows[-1]["held_out_f0_error_hz"] < 0.85 * rows[0]["held_out_f0_error_hz"]
@@ -63,7 +72,10 @@ def test_a_codec_with_its_own_pitch_is_refused(embedded_corpus):
         ({"restart_below": float("nan")}, "run.restart_below = nan"),
         ({"segment_frames": 90}, "set segment_frames=96"),
         ({"network": PitchConfig(("vuv",), STACK, STACK, 12)}, "network.features"),
-        ({"network": PitchConfig(("f0",), STACK, dataclasses.replace(STACK, downs=3), 12)}, "network.decoder stride and downs"),
+        (
+            {"network": PitchConfig(("f0",), STACK, dataclasses.replace(STACK, downs=3), 12)},
+            "network.decoder stride and downs",
+        ),
     ],
 )
 def test_settings_that_cannot_train_are_told(changes, says):
@@ -82,14 +94,18 @@ def test_a_network_of_another_rate_is_refused(tmp_path):
     stack = dataclasses.replace(STACK, downs=3)
     cfg = recipe("units", tmp_path / "codec", 1)
     with pytest.raises(UserError, match=r"codes a second = 25.0: must be 12.5"):
-        PitchPart(dataclasses.replace(cfg, network=dataclasses.replace(cfg.network, encoder=stack, decoder=stack)))
+        PitchPart(
+            dataclasses.replace(cfg, network=dataclasses.replace(cfg.network, encoder=stack, decoder=stack))
+        )
 
 
 def test_the_codebook_is_the_moving_mean_and_dead_codes_begin_anew():
     cfg = recipe("units", "codec", 1)
     vectors = jnp.array([[1.0, 0.0], [3.0, 0.0], [0.0, 8.0], [0.0, 8.0]])
     count, total = jnp.array([2.0, 2.0, 0.5]), jnp.array([[2.0, 0.0], [0.0, 16.0], [50.0, 50.0]])
-    count, total, restarts = update_codebook(cfg, count, total, vectors, jnp.array([0, 0, 1, 1]), jax.random.key(0))
+    count, total, restarts = update_codebook(
+        cfg, count, total, vectors, jnp.array([0, 0, 1, 1]), jax.random.key(0)
+    )
     book = np.asarray(total / count[:, None])
     np.testing.assert_allclose(book[0], [(0.99 * 2 + 0.01 * 4) / 2, 0], rtol=1e-6)
     np.testing.assert_allclose(book[1], [0, 8], rtol=1e-6)

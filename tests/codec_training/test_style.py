@@ -5,17 +5,17 @@ import dataclasses
 import pytest
 
 from spirit_jax.codec_training import style
-from spirit_jax.codec_training.recipes import AdamConfig, CorpusConfig, StepsConfig, StyleRun
+from spirit_jax.codec_training.config import AdamConfig, CorpusConfig, StepsConfig, StyleRun
 from spirit_jax.codec_training.style import StylePart
 from spirit_jax.config import to_dict
-from spirit_jax.errors import UserError
-from spirit_jax.files import write_json
+from spirit_jax.core.errors import UserError
+from spirit_jax.core.files import write_json
 from spirit_jax.speech.codec import load_codec
-from spirit_jax.speech.hubert import Hubert
+from spirit_jax.speech.encoders.hubert_units import Hubert
 from spirit_jax.speech.speech_codec import SpeechCodec, Variant
 from tests.codec_training.world import ONE, make_wav, rows_of, write_corpus
-from tests.speech.encoders import AT_25_HZ, random_encoder, store_encoder
 from tests.speech.tiny_codec import AT_50_HZ, tiny_parts
+from tests.speech.tiny_encoders import AT_25_HZ, random_encoder, store_encoder
 from tests.verbs import run_verb
 
 
@@ -44,8 +44,14 @@ def corpus(tmp_path):
 def test_the_student_tells_held_out_codes(corpus, tmp_path):
     encoder = store_encoder(tmp_path / "encoder", AT_50_HZ, 1)
     write_json(tmp_path / "recipe.json", to_dict(recipe(*corpus, 150)))
-    both = {"TEACHER": encoder, "STUDENT": encoder}  # the student begins as the teacher: what is left to learn holds on other sound too
-    words = {"UNITS_DIR": corpus[0], "CODEC": corpus[1], "CONFIG": tmp_path / "recipe.json", "OUT": tmp_path / "run"}
+    # the student begins as the teacher: what is left to learn holds on other sound too
+    both = {"TEACHER": encoder, "STUDENT": encoder}
+    words = {
+        "UNITS_DIR": corpus[0],
+        "CODEC": corpus[1],
+        "CONFIG": tmp_path / "recipe.json",
+        "OUT": tmp_path / "run",
+    }
     assert run_verb("train-style", **words, **both) == 0
     before, after = rows_of(tmp_path / "run")[0], rows_of(tmp_path / "run")[-1]
     assert after["held_out_accuracy"] > before["held_out_accuracy"]
@@ -59,10 +65,16 @@ def test_the_student_tells_held_out_codes(corpus, tmp_path):
 
 
 def test_another_teacher_is_other_data(tmp_path, monkeypatch):
-    corpus = write_corpus(tmp_path, SpeechCodec.assemble(dataclasses.replace(tiny_parts(), style=None), Variant.BASE), count=5)
+    corpus = write_corpus(
+        tmp_path, SpeechCodec.assemble(dataclasses.replace(tiny_parts(), style=None), Variant.BASE), count=5
+    )
     prints = []
     for seed in (1, 1, 2):
-        monkeypatch.setattr(style, "load_hubert", lambda path, layer=None, seed=seed: Hubert(random_encoder(AT_50_HZ, seed), 1))
+        monkeypatch.setattr(
+            style,
+            "load_hubert",
+            lambda path, layer=None, seed=seed: Hubert(random_encoder(AT_50_HZ, seed), 1),
+        )
         prints.append(StylePart(recipe(*corpus, 1)).learns_from)
     assert prints[0] == prints[1]
     assert prints[0]["teacher"] != prints[2]["teacher"]

@@ -1,4 +1,6 @@
-"""The vocoder's training: it gets nearer to held-out recordings, resumes to the bit, and gives the same on several devices."""
+"""The vocoder's training: it gets nearer to held-out recordings, resumes to the bit, and gives the same on
+several devices.
+"""
 
 import dataclasses
 import json
@@ -10,12 +12,12 @@ import jax
 import numpy as np
 import pytest
 
+from spirit_jax.codec_training.config import GeneratorSizes
 from spirit_jax.codec_training.loop import train
-from spirit_jax.codec_training.recipes import GeneratorSizes
 from spirit_jax.codec_training.vocoder import VocoderPart
 from spirit_jax.config import MeshConfig, to_dict
-from spirit_jax.errors import UserError
-from spirit_jax.files import write_json
+from spirit_jax.core.errors import UserError
+from spirit_jax.core.files import write_json
 from spirit_jax.speech.codec import load_codec
 from tests.codec_training.world import make_wav, rows_of, vocoder_run
 from tests.verbs import run_verb
@@ -30,7 +32,12 @@ def corpus(embedded_corpus):
 def test_training_improves_held_out_figures_and_makes_a_codec(corpus, tmp_path):
     out = tmp_path / "run"
     write_json(tmp_path / "recipe.json", to_dict(vocoder_run(*corpus, 110, adversarial_from=90)))
-    assert run_verb("train-vocoder", UNITS_DIR=corpus[0], CODEC=corpus[1], CONFIG=tmp_path / "recipe.json", OUT=out) == 0
+    assert (
+        run_verb(
+            "train-vocoder", UNITS_DIR=corpus[0], CODEC=corpus[1], CONFIG=tmp_path / "recipe.json", OUT=out
+        )
+        == 0
+    )
     rows = rows_of(out)
     before, after = rows[0], rows[-1]
     assert after["held_out_mel"] < 0.8 * before["held_out_mel"]
@@ -51,7 +58,13 @@ def test_a_stopped_run_goes_on_to_the_same_end(corpus, tmp_path, monkeypatch):
     assert train(VocoderPart(vocoder_run(*corpus, 4, adversarial_from=2)), whole) == 4
     with monkeypatch.context() as patch:
         step = VocoderPart.step
-        patch.setattr(VocoderPart, "step", lambda self, number: (number == 3 and os.kill(os.getpid(), signal.SIGTERM), step(self, number))[1])
+        patch.setattr(
+            VocoderPart,
+            "step",
+            lambda self, number: (number == 3 and os.kill(os.getpid(), signal.SIGTERM), step(self, number))[
+                1
+            ],
+        )
         assert train(VocoderPart(vocoder_run(*corpus, 4, adversarial_from=2)), part) == 3
     assert not (part / "codec").exists()
     assert train(VocoderPart(vocoder_run(*corpus, 4, adversarial_from=2)), part) == 4
@@ -62,7 +75,9 @@ def test_a_stopped_run_goes_on_to_the_same_end(corpus, tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_a_finished_run_whose_last_checkpoint_is_broken_trains_on_from_the_one_before(corpus, tmp_path, capsys):
+def test_a_finished_run_whose_last_checkpoint_is_broken_trains_on_from_the_one_before(
+    corpus, tmp_path, capsys
+):
     whole, out = tmp_path / "whole", tmp_path / "run"
     part = VocoderPart(vocoder_run(*corpus, 4, adversarial_from=2, every=4))
     assert train(part, whole) == 4
@@ -74,7 +89,9 @@ def test_a_finished_run_whose_last_checkpoint_is_broken_trains_on_from_the_one_b
     for said in ("checkpoint of step 4 can't be read", "going on from step 2", f"resuming {out} at step 2"):
         assert said in told
     assert rows_of(out)[-1] == rows_of(whole)[-1]
-    for a, b in zip(*(jax.tree.leaves(load_codec(folder / "codec").generator) for folder in (whole, out)), strict=True):
+    for a, b in zip(
+        *(jax.tree.leaves(load_codec(folder / "codec").generator) for folder in (whole, out)), strict=True
+    ):
         np.testing.assert_array_equal(a, b)
 
 

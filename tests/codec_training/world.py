@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from spirit_jax.codec_training.recipes import (
+from spirit_jax.codec_training.config import (
     AdamConfig,
     CorpusConfig,
     DiscriminatorSizes,
@@ -16,11 +16,11 @@ from spirit_jax.codec_training.recipes import (
     VocoderRun,
 )
 from spirit_jax.config import CheckpointConfig, MeshConfig
-from spirit_jax.files import write_json, write_jsonl
+from spirit_jax.core.files import write_json, write_jsonl
 from spirit_jax.speech import audio
 from spirit_jax.speech.codec import Codec
 from spirit_jax.speech.embedded_codec import EmbeddedCodec
-from spirit_jax.units import SAMPLE_RATE
+from spirit_jax.tokens.streams import SAMPLE_RATE
 
 ONE = MeshConfig(1, 1, 1)
 
@@ -29,7 +29,9 @@ def make_wav(voice: int, seed: int, seconds: float = 1.6) -> np.ndarray:
     """Four vowels of a buzzing throat, its pitch bent a little."""
     rng = np.random.default_rng((voice, seed))
     time_S = np.arange(round(seconds * SAMPLE_RATE)) / SAMPLE_RATE
-    pitch_S = (110 + 90 * voice) * (1 + 0.1 * np.sin(2 * np.pi * rng.uniform(0.5, 2) * time_S + rng.uniform(0, 6)))
+    pitch_S = (110 + 90 * voice) * (
+        1 + 0.1 * np.sin(2 * np.pi * rng.uniform(0.5, 2) * time_S + rng.uniform(0, 6))
+    )
     phase_S = 2 * np.pi * np.cumsum(pitch_S) / SAMPLE_RATE
     formants = np.repeat(rng.permutation([300.0, 700.0, 1200.0, 2400.0]), -(-len(time_S) // 4))[: len(time_S)]
     wav_S = np.zeros_like(time_S)
@@ -39,21 +41,35 @@ def make_wav(voice: int, seed: int, seconds: float = 1.6) -> np.ndarray:
 
 
 def write_corpus(folder: Path, codec: Codec | None = None, count: int = 10) -> tuple[Path, Path]:
-    """Units folder and codec folder of `count` recordings for each of two voices, one in five held out; by default of an embedded codec."""
+    """Units folder and codec folder of `count` recordings for each of two voices, one in five held out; by
+    default of an embedded codec.
+    """
     rows, wavs = [], []
     for voice in range(2):
         for number in range(count):
             wavs.append(make_wav(voice, number))
             name = f"v{voice}-{number}"
             audio.save(folder / f"{name}.wav", wavs[-1])
-            rows.append({"id": name, "audio": str(folder / f"{name}.wav"), "voice": f"v{voice}", "split": "train" if number % 5 else "heldout"})
+            rows.append(
+                {
+                    "id": name,
+                    "audio": str(folder / f"{name}.wav"),
+                    "voice": f"v{voice}",
+                    "split": "train" if number % 5 else "heldout",
+                }
+            )
     codec = codec or EmbeddedCodec.train(wavs, units=16, expressive=True)
     codec.save(folder / "codec")
     for row, speech in zip(rows, codec.encode_batch(wavs)):
-        row |= {name: None if (codes := getattr(speech, name)) is None else codes.tolist() for name in ("units", "pitch", "style")}
+        row |= {
+            name: None if (codes := getattr(speech, name)) is None else codes.tolist()
+            for name in ("units", "pitch", "style")
+        }
     (folder / "units").mkdir()
     write_jsonl(folder / "units/units-0.jsonl", rows)
-    write_json(folder / "units/summary.json", {"encoder_fingerprint": codec.fingerprint, "shards": ["units-0.jsonl"]})
+    write_json(
+        folder / "units/summary.json", {"encoder_fingerprint": codec.fingerprint, "shards": ["units-0.jsonl"]}
+    )
     return folder / "units", folder / "codec"
 
 
@@ -62,7 +78,9 @@ def rows_of(out: Path) -> list[dict]:
     return [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
 
 
-def vocoder_run(units: Path, codec: Path, steps: int, adversarial_from: int = 0, mesh: MeshConfig = ONE, every: int = 100) -> VocoderRun:
+def vocoder_run(
+    units: Path, codec: Path, steps: int, adversarial_from: int = 0, mesh: MeshConfig = ONE, every: int = 100
+) -> VocoderRun:
     """A HiFi-GAN that learns these sounds in a hundred steps."""
     return VocoderRun(
         train=StepsConfig(steps, batch_rows=4, log_every=5, evaluate_every=0),

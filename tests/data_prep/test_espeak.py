@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from data_prep.espeak import PHONEME, WORD, Voice, _Event, speak, word_spans
-from spirit_jax.errors import UserError
+from spirit_jax.core.errors import UserError
 
 SENTENCE = "today the brave sailor reached the harbor, and coiled ropes quickly"
 

@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 import soundfile
 
-from data_prep.corpus import read_corpus
 from data_prep.extract_units import extract, read_units
-from spirit_jax.errors import UserError
-from spirit_jax.files import read_json, read_jsonl, write_jsonl
+from spirit_jax.core.errors import UserError
+from spirit_jax.core.files import read_json, read_jsonl, write_jsonl
+from spirit_jax.datasets.manifest import read_corpus
 from spirit_jax.speech import audio
 from spirit_jax.speech.codec import load_codec
 from tests.data_prep.conftest import prepare
@@ -55,7 +55,9 @@ def hospital(tmp_path):
     soundfile.write(folder / "no_samples.wav", good[:0], 16_000)
     soundfile.write(folder / "silent.wav", 0 * good, 16_000)
     soundfile.write(folder / "blip.wav", voiced(0.05), 16_000)
-    soundfile.write(folder / "nan.wav", np.where(np.arange(16_000)[:, None] == 7, np.nan, good), 16_000, subtype="FLOAT")
+    soundfile.write(
+        folder / "nan.wav", np.where(np.arange(16_000)[:, None] == 7, np.nan, good), 16_000, subtype="FLOAT"
+    )
     soundfile.write(folder / "eight.wav", voiced(1.0, 16_000, 8), 16_000)
     soundfile.write(folder / "slow.wav", voiced(1.0, 1_000), 1_000)
     return folder
@@ -101,7 +103,9 @@ def test_strict_gives_1_and_the_same_files(stages, hospital, tmp_path):
 def test_rows_that_name_no_file_are_set_aside_and_keys_of_ones_own_are_kept(codec, tmp_path):
     soundfile.write(tmp_path / "one.wav", voiced(1.0), 16_000)
     names = ("one.wav", "x" * 300 + ".wav", ".", "nul\0.wav")
-    write_jsonl(tmp_path / "manifest.jsonl", [{"id": name[:5], "audio": name, "problem": None} for name in names])
+    write_jsonl(
+        tmp_path / "manifest.jsonl", [{"id": name[:5], "audio": name, "problem": None} for name in names]
+    )
     extract(read_corpus(tmp_path / "manifest.jsonl"), codec, tmp_path / "out", 10)
     assert [(row["id"], row["problem"]) for row in read_units(tmp_path / "out")[1]] == [("one.w", None)]
     assert [row["reason"] for row in read_jsonl(tmp_path / "out" / "quarantine.jsonl")] == ["missing"] * 3
@@ -110,12 +114,18 @@ def test_rows_that_name_no_file_are_set_aside_and_keys_of_ones_own_are_kept(code
 def test_words_of_another_recording_are_set_aside(codec, tmp_path):
     soundfile.write(tmp_path / "one.wav", voiced(1.0), 16_000)
     ends = {"well": 1.0, "late": 1.2, "milliseconds": 1000, "other": 1.3}
-    rows = [{"id": id, "audio": "one.wav", "text": "a b", "words": [["a", 0, 0.4], ["b", 0.5, end]]} for id, end in ends.items()]
+    rows = [
+        {"id": id, "audio": "one.wav", "text": "a b", "words": [["a", 0, 0.4], ["b", 0.5, end]]}
+        for id, end in ends.items()
+    ]
     write_jsonl(tmp_path / "manifest.jsonl", rows)
     extract(read_corpus(tmp_path / "manifest.jsonl"), codec, tmp_path / "out", 10)
     assert [row["id"] for row in read_units(tmp_path / "out")[1]] == ["well", "late"]
     quarantined = list(read_jsonl(tmp_path / "out" / "quarantine.jsonl"))
-    assert [(row["id"], row["reason"]) for row in quarantined] == [("milliseconds", "words_beyond_sound"), ("other", "words_beyond_sound")]
+    assert [(row["id"], row["reason"]) for row in quarantined] == [
+        ("milliseconds", "words_beyond_sound"),
+        ("other", "words_beyond_sound"),
+    ]
     assert "a word ends at 1000.00 s, the sound at 1.00 s" in quarantined[0]["detail"]
 
 
@@ -126,7 +136,10 @@ def test_rows_keep_the_manifest_and_gain_units(stages, codec):
     assert [row["id"] for row in rows] == list(given)
     for row in rows:
         duration = row["duration_s"]
-        assert all(row[name] == given[row["id"]][name] for name in ("audio", "text", "words", "voice", "source", "split"))
+        assert all(
+            row[name] == given[row["id"]][name]
+            for name in ("audio", "text", "words", "voice", "source", "split")
+        )
         assert abs(len(row["units"]) - 25 * duration) <= 2
         assert abs(len(row["pitch"]) - 12.5 * duration) <= 2
         assert abs(len(row["style"]) - duration) <= 1.5
@@ -148,7 +161,9 @@ def test_what_was_interrupted_goes_on_where_it_was(stages, codec, tmp_path):
     rows = [row for row in read_corpus(stages.manifest) if row["audio"]]
     with pytest.raises(KeyboardInterrupt):
         extract(rows, CountingCodec(codec, fails_at=20), tmp_path, shard_size=10)
-    assert [path.name for path in tmp_path.glob("units-*")] == ["units-00000-of-00003.jsonl"], "whole or absent"
+    assert [path.name for path in tmp_path.glob("units-*")] == ["units-00000-of-00003.jsonl"], (
+        "whole or absent"
+    )
     with pytest.raises(UserError, match="hasn't finished"):
         read_units(tmp_path)
     resumed = CountingCodec(codec)
@@ -174,7 +189,9 @@ def test_a_shard_is_made_again_if_rows_recordings_or_codec_changed(stages, codec
     assert encoded() == 10
     manifest = copy / "manifest.jsonl"
     lines = manifest.read_text().splitlines(keepends=True)
-    manifest.write_text("".join([json.dumps({**json.loads(lines[0]), "text": "new words", "words": None}) + "\n", *lines[1:]]))
+    manifest.write_text(
+        "".join([json.dumps({**json.loads(lines[0]), "text": "new words", "words": None}) + "\n", *lines[1:]])
+    )
     assert encoded() == 10
     assert encoded("another") == 29
 
@@ -183,7 +200,10 @@ def test_another_division_leaves_no_old_shards(stages, codec, tmp_path):
     rows = [row for row in read_corpus(stages.manifest) if row["audio"]][:6]
     extract(rows, codec, tmp_path, shard_size=2)
     extract(rows, codec, tmp_path, shard_size=3)
-    assert [path.name for path in sorted(tmp_path.glob("units-*"))] == ["units-00000-of-00002.jsonl", "units-00001-of-00002.jsonl"]
+    assert [path.name for path in sorted(tmp_path.glob("units-*"))] == [
+        "units-00000-of-00002.jsonl",
+        "units-00001-of-00002.jsonl",
+    ]
     assert len(list((tmp_path / "done").iterdir())) == 2
 
 
@@ -206,7 +226,12 @@ def test_long_recordings_are_cut_into_pieces_of_100_s(codec, tmp_path):
 
 @pytest.mark.parametrize("option", ["--audio", "--codec"])
 def test_missing_folders_are_one_line_and_write_nothing(stages, tmp_path, capsys, option):
-    options = {"--audio": stages.manifest, "--codec": stages.codec, "--out": tmp_path / "out", option: tmp_path / "nowhere"}
+    options = {
+        "--audio": stages.manifest,
+        "--codec": stages.codec,
+        "--out": tmp_path / "out",
+        option: tmp_path / "nowhere",
+    }
     assert prepare("units", *(word for pair in options.items() for word in pair)) == 2
     error = capsys.readouterr().err
     assert "nowhere" in error
@@ -216,7 +241,10 @@ def test_missing_folders_are_one_line_and_write_nothing(stages, tmp_path, capsys
 
 def test_a_corpus_without_recordings_is_refused(stages, tmp_path, capsys):
     (tmp_path / "t.txt").write_text("only text\n")
-    assert prepare("units", "--audio", tmp_path / "t.txt", "--codec", stages.codec, "--out", tmp_path / "out") == 2
+    assert (
+        prepare("units", "--audio", tmp_path / "t.txt", "--codec", stages.codec, "--out", tmp_path / "out")
+        == 2
+    )
     assert "has no recordings" in capsys.readouterr().err
 
 
@@ -228,8 +256,12 @@ def test_no_damage_stops_the_job(stages, codec, tmp_path):
         (tmp_path / f"whole.{suffix}").unlink()
         for number in range(10):
             damaged = np.frombuffer(whole, np.uint8).copy()
-            damaged[rng.integers(0, min(len(whole), 100 if number % 2 else 10**9), 6)] = rng.integers(0, 256, 6)
-            (tmp_path / f"{suffix}{number}.{suffix}").write_bytes(damaged[: rng.integers(1, len(whole)) if number % 5 == 0 else None].tobytes())
+            damaged[rng.integers(0, min(len(whole), 100 if number % 2 else 10**9), 6)] = rng.integers(
+                0, 256, 6
+            )
+            (tmp_path / f"{suffix}{number}.{suffix}").write_bytes(
+                damaged[: rng.integers(1, len(whole)) if number % 5 == 0 else None].tobytes()
+            )
     summary = extract(read_corpus(tmp_path), codec, tmp_path / "out", shard_size=100)
     assert summary["n_ok"] + summary["n_quarantined"] == 40
     assert summary["n_quarantined"] > 5
@@ -241,6 +273,11 @@ def test_a_header_that_claims_terabytes_is_unreadable(stages, tmp_path, monkeypa
 
     soundfile.write(tmp_path / "huge.flac", voiced(0.5), 16_000)
     monkeypatch.setattr(soundfile.SoundFile, "read", claim)
-    extract([{"id": "huge", "audio": str(tmp_path / "huge.flac"), "split": "speech"}], load_codec(stages.codec), tmp_path / "out", shard_size=1)
+    extract(
+        [{"id": "huge", "audio": str(tmp_path / "huge.flac"), "split": "speech"}],
+        load_codec(stages.codec),
+        tmp_path / "out",
+        shard_size=1,
+    )
     (row,) = read_jsonl(tmp_path / "out" / "quarantine.jsonl")
     assert (row["reason"], row["detail"]) == ("unreadable", "7.73 TiB")

@@ -25,7 +25,14 @@ def test_thousands_of_distinct_sentences_of_ten_to_twelve_known_words():
 
 def test_no_word_plays_two_parts():
     parts = [word for t in grammar.TOPICS for word in (t.scene, t.verb, *t.actors, *t.objects)]
-    parts += [*grammar.ADVERBS, *set(grammar.ADVERBS.values()), *grammar.DAYS, *grammar.LOOKS, *grammar.LINKS, *set(grammar.LINKS.values())]
+    parts += [
+        *grammar.ADVERBS,
+        *set(grammar.ADVERBS.values()),
+        *grammar.DAYS,
+        *grammar.LOOKS,
+        *grammar.LINKS,
+        *set(grammar.LINKS.values()),
+    ]
     assert len(parts) == len(set(parts))
 
 

@@ -71,7 +71,8 @@ def test_stats_count_what_the_shards_hold(stages, capsys):
     assert 0.8 * seconds < style < 1.5 * seconds
     assert pitch < 12.5 * seconds
     assert units < 25 * seconds
-    assert float(table["train"][8]) == pytest.approx((style + pitch + units) / seconds, rel=0.05)  # hours are printed to three digits
+    # hours are printed to three digits
+    assert float(table["train"][8]) == pytest.approx((style + pitch + units) / seconds, rel=0.05)
     assert "20 of 20 units" in lines[-1]
 
 
@@ -86,15 +87,27 @@ def test_every_command_has_help(command, capsys):
 @pytest.mark.parametrize("command", ["synthesize", "tokenizer", "fit-codec", "units", "shards"])
 def test_a_file_where_a_folder_is_to_be_is_one_line(stages, tmp_path, capsys, command):
     (tmp_path / "file").write_text("mine")
-    given = {"tokenizer": ("--texts", stages.manifest), "units": ("--codec", stages.codec), "shards": stages.shard_options}.get(command, ())
+    given = {
+        "tokenizer": ("--texts", stages.manifest),
+        "units": ("--codec", stages.codec),
+        "shards": stages.shard_options,
+    }.get(command, ())
     audio = ("--audio", stages.manifest) if command in ("fit-codec", "units") else ()
     assert prepare(command, *given, *audio, "--out", tmp_path / "file") == 2
-    assert capsys.readouterr().err == f"error: --out = {tmp_path}/file: {tmp_path}/file is a file; name a folder\n"
+    assert (
+        capsys.readouterr().err
+        == f"error: --out = {tmp_path}/file: {tmp_path}/file is a file; name a folder\n"
+    )
     assert (tmp_path / "file").read_text() == "mine"
 
 
 def test_an_unknown_option_is_one_line_and_exit_2():
-    done = subprocess.run([sys.executable, "-m", "data_prep", "stats", "--nonsense"], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-m", "data_prep", "stats", "--nonsense"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 2
     assert done.stderr.startswith("error: ")
     assert done.stderr.count("\n") == 1

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from data_prep.corpus import read_manifest
 from data_prep.synthesize import HELDOUT_VOICES, TRAINING_VOICES, plan
+from spirit_jax.datasets.manifest import read_manifest
 from tests.data_prep.conftest import prepare
 
 
@@ -18,8 +18,17 @@ def test_splits_hold_what_they_should(rows):
     by_split = {}
     for row in rows:
         by_split.setdefault(row["split"], []).append(row)
-    assert {name: len(part) for name, part in by_split.items()} == {"heldout": 5, "heldout_voice": 3, "train": 18, "speech": 3, "text": 60}
-    assert all(row["text"] and row["words"] and row["audio"] for row in by_split["train"] + by_split["heldout"] + by_split["heldout_voice"])
+    assert {name: len(part) for name, part in by_split.items()} == {
+        "heldout": 5,
+        "heldout_voice": 3,
+        "train": 18,
+        "speech": 3,
+        "text": 60,
+    }
+    assert all(
+        row["text"] and row["words"] and row["audio"]
+        for row in by_split["train"] + by_split["heldout"] + by_split["heldout_voice"]
+    )
     assert all(row["audio"] and not row["text"] and not row["words"] for row in by_split["speech"])
     assert all(row["text"] and not row["audio"] for row in by_split["text"])
     assert {row["voice"] for row in by_split["train"]} == set(TRAINING_VOICES)

@@ -10,11 +10,11 @@ import tensorflow_datasets as tfds
 from data_prep import token_shards
 from data_prep.extract_units import read_units
 from spirit_jax.config import Arrangement
-from spirit_jax.shards import Layout, check_compatible, open_shards, read_metadata, splits
+from spirit_jax.datasets.shards import Layout, check_compatible, open_shards, read_metadata, splits
 from spirit_jax.speech.codec import load_codec
 from spirit_jax.tokens.interleave import Spans, arrange
 from spirit_jax.tokens.text import TextTokenizer
-from spirit_jax.tokens.vocab import TokenClass
+from spirit_jax.tokens.vocabulary import TokenClass
 from tests.data_prep.conftest import prepare
 
 COUNTS = {"heldout": 5, "heldout_voice": 3, "speech": 3, "text": 60, "train": 18}
@@ -24,7 +24,22 @@ SPANS = ("--text-span", 2, 4, "--speech-span", 1, 3)
 @pytest.fixture(scope="module")
 def frozen(stages):
     out = stages.root / "frozen"
-    assert prepare("shards", *stages.shard_options, "--out", out, "--config", "interleaved", "--draws", 3, "--seed", 7, *SPANS) == 0
+    assert (
+        prepare(
+            "shards",
+            *stages.shard_options,
+            "--out",
+            out,
+            "--config",
+            "interleaved",
+            "--draws",
+            3,
+            "--seed",
+            7,
+            *SPANS,
+        )
+        == 0
+    )
     return out
 
 
@@ -50,8 +65,14 @@ def test_records_hold_units_words_and_times(stages):
 
 
 def test_speech_alone_and_text_alone(stages):
-    assert all(record.speech is not None and not len(record.text_ids) and not record.aligned for record in open_shards(stages.shards, split="speech"))
-    assert all(record.speech is None and len(record.text_ids) and not record.aligned for record in open_shards(stages.shards, split="text"))
+    assert all(
+        record.speech is not None and not len(record.text_ids) and not record.aligned
+        for record in open_shards(stages.shards, split="speech")
+    )
+    assert all(
+        record.speech is None and len(record.text_ids) and not record.aligned
+        for record in open_shards(stages.shards, split="text")
+    )
 
 
 def test_any_tfds_reader_sees_the_same_rows(stages):
@@ -78,7 +99,9 @@ def test_metadata_names_tokenizer_encoder_and_vocabulary(stages):
 
 def test_interleaved_documents_are_seeded_draws_of_the_aligned_records(stages, frozen):
     documents = open_shards(frozen, "interleaved")
-    assert splits(documents.folder) == {name: count * (3 if name not in ("text", "speech") else 1) for name, count in COUNTS.items()}
+    assert splits(documents.folder) == {
+        name: count * (3 if name not in ("text", "speech") else 1) for name, count in COUNTS.items()
+    }
     aligned = open_shards(stages.shards)
     records = {record.id: record for record in aligned}
     vocabulary, drawn = aligned.metadata.vocabulary, {}
@@ -91,9 +114,13 @@ def test_interleaved_documents_are_seeded_draws_of_the_aligned_records(stages, f
         for document in found:
             is_text = vocabulary.modality_of(document) == TokenClass.TEXT
             assert is_subsequence(document[is_text], text)
-            assert is_subsequence(document[(document >= vocabulary.unit_start) & (document < vocabulary.pitch_start)], speech)
+            assert is_subsequence(
+                document[(document >= vocabulary.unit_start) & (document < vocabulary.pitch_start)], speech
+            )
             assert {vocabulary.text_tag, vocabulary.speech_tag} <= set(document)
-    assert sum(len({tuple(document) for document in found}) for found in drawn.values()) > 2 * len(records), "draws differ"
+    assert sum(len({tuple(document) for document in found}) for found in drawn.values()) > 2 * len(records), (
+        "draws differ"
+    )
 
 
 def is_subsequence(part, whole) -> bool:
@@ -117,7 +144,9 @@ def test_the_same_seed_gives_the_same_documents(stages, frozen, tmp_path):
 def test_unaligned_utterances_freeze_as_speech_and_as_text(stages, tmp_path):
     (row,) = [row for row in read_units(stages.units)[1] if row["id"] == "train-000000"]
     metadata = open_shards(stages.shards).metadata
-    contents = token_shards.Contents(metadata, TextTokenizer.load(stages.tokenizer), None, None, token_shards.Draws(count=3))
+    contents = token_shards.Contents(
+        metadata, TextTokenizer.load(stages.tokenizer), None, None, token_shards.Draws(count=3)
+    )
     examples = dict(token_shards.write_interleaved({**row, "words": None}, contents))
     speech, text = (example["tokens"] for example in examples.values())
     assert speech[1] == metadata.vocabulary.speech_tag
@@ -138,7 +167,18 @@ def test_units_of_another_codec_are_refused_naming_both(stages, tmp_path, capsys
 
 def test_text_alone_needs_no_codec(stages, tmp_path):
     (tmp_path / "t.txt").write_text("the old farmer\nslept\n")
-    assert prepare("shards", "--texts", tmp_path / "t.txt", "--tokenizer", stages.tokenizer, "--out", tmp_path / "out") == 0
+    assert (
+        prepare(
+            "shards",
+            "--texts",
+            tmp_path / "t.txt",
+            "--tokenizer",
+            stages.tokenizer,
+            "--out",
+            tmp_path / "out",
+        )
+        == 0
+    )
     shards = open_shards(tmp_path / "out", split="text")
     assert shards.metadata.encoder_fingerprint is None
     assert not shards.metadata.vocabulary.has_speech
@@ -167,7 +207,16 @@ def test_shards_are_whole_or_as_before(stages, tmp_path, monkeypatch):
 def test_one_id_for_an_utterance_and_a_text_of_one_split_is_refused(stages, tmp_path, capsys):
     id = next(row["id"] for row in read_units(stages.units)[1] if row["split"] == "speech")
     texts = tmp_path / "texts.jsonl"
-    options = ("--units", stages.units, "--codec", stages.codec, "--tokenizer", stages.tokenizer, "--texts", texts)
+    options = (
+        "--units",
+        stages.units,
+        "--codec",
+        stages.codec,
+        "--tokenizer",
+        stages.tokenizer,
+        "--texts",
+        texts,
+    )
     texts.write_text(json.dumps({"id": id, "text": "the cat", "split": "speech"}))
     assert prepare("shards", *options, "--out", tmp_path / "out") == 2
     assert f"error: id = {id}" in capsys.readouterr().err
@@ -179,12 +228,33 @@ def test_one_id_for_an_utterance_and_a_text_of_one_split_is_refused(stages, tmp_
 def test_a_texts_own_keys_are_no_speech(stages, tmp_path):
     texts = tmp_path / "texts.jsonl"
     texts.write_text(json.dumps({"id": "t", "text": "the cat", "units": "cm"}))
-    assert prepare("shards", "--codec", stages.codec, "--tokenizer", stages.tokenizer, "--texts", texts, "--out", tmp_path / "out") == 0
+    assert (
+        prepare(
+            "shards",
+            "--codec",
+            stages.codec,
+            "--tokenizer",
+            stages.tokenizer,
+            "--texts",
+            texts,
+            "--out",
+            tmp_path / "out",
+        )
+        == 0
+    )
     assert not open_shards(tmp_path / "out", split="text")[0].spoken
 
 
 @pytest.mark.parametrize(
-    "options", [("--draws", 0), ("--seed", -1), ("--text-span", 3, 2), ("--units", "nowhere"), ("--tokenizer", "nowhere"), ("--codec", "nowhere")]
+    "options",
+    [
+        ("--draws", 0),
+        ("--seed", -1),
+        ("--text-span", 3, 2),
+        ("--units", "nowhere"),
+        ("--tokenizer", "nowhere"),
+        ("--codec", "nowhere"),
+    ],
 )
 def test_wrong_options_are_one_line_and_write_nothing(stages, tmp_path, capsys, options):
     assert prepare("shards", *stages.shard_options, "--out", tmp_path / "out", *options) == 2
@@ -195,11 +265,15 @@ def test_wrong_options_are_one_line_and_write_nothing(stages, tmp_path, capsys, 
 
 
 def test_nothing_of_it_needs_tensorflow(stages):
-    check = "import sys, data_prep.token_shards; from spirit_jax.shards import open_shards; "
+    check = "import sys, data_prep.token_shards; from spirit_jax.datasets.shards import open_shards; "
     check += f"open_shards({str(stages.shards)!r})[0]; sys.exit('tensorflow' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", check], check=False).returncode == 0
 
 
 def test_metadata_survives_its_dictionary(stages):
     metadata = open_shards(stages.shards).metadata
-    assert type(metadata).from_dict(metadata.to_dict()) == metadata == read_metadata(stages.shards / "spirit_tokens" / "aligned" / "1.0.0")
+    assert (
+        type(metadata).from_dict(metadata.to_dict())
+        == metadata
+        == read_metadata(stages.shards / "spirit_tokens" / "aligned" / "1.0.0")
+    )

@@ -5,9 +5,9 @@ import dataclasses
 import numpy as np
 
 from spirit_jax.generation.likelihood import Scores
-from spirit_jax.generation.prompt import PromptFormat
 from spirit_jax.generation.spirit_lm import Output
-from spirit_jax.tokens.vocab import Vocabulary
+from spirit_jax.tokens.prompt_format import PromptFormat
+from spirit_jax.tokens.vocabulary import Vocabulary
 from tests.generation.world import prompt_format
 
 
@@ -35,4 +35,7 @@ class Oracle:
 
     def generate(self, prompts, task, **options):
         self.asked.append((task, prompts, options))
-        return [Output(np.array([self.vocabulary.unit_start + 1]), (self.say(place),)) for place in range(len(prompts))]
+        return [
+            Output(np.array([self.vocabulary.unit_start + 1]), (self.say(place),))
+            for place in range(len(prompts))
+        ]

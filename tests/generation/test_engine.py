@@ -2,11 +2,11 @@ import jax
 import numpy as np
 import pytest
 
-from spirit_jax.errors import UserError
+from spirit_jax.core.errors import UserError
 from spirit_jax.generation import engine
 from spirit_jax.generation.engine import Limits, generate
 from spirit_jax.generation.sampling import GREEDY, Sampling
-from spirit_jax.tokens.vocab import Modality, TokenClass
+from spirit_jax.tokens.vocabulary import Modality, TokenClass
 from tests.generation.tiny import CONFIG, VOCABULARY, llama, logits_by_definition
 
 NOTHING = VOCABULARY.forbidden(Modality.ARBITRARY)
@@ -15,7 +15,9 @@ NO_EOS = NOTHING | (np.arange(CONFIG.rows) == VOCABULARY.eos)
 
 def random_prompts(count, low=1, high=30, seed=0):
     rng = np.random.default_rng(seed)
-    return [rng.integers(3, VOCABULARY.size, rng.integers(low, high + 1)).astype(np.int32) for _ in range(count)]
+    return [
+        rng.integers(3, VOCABULARY.size, rng.integers(low, high + 1)).astype(np.int32) for _ in range(count)
+    ]
 
 
 def greedy_without_cache(prompt, forbidden, count):
@@ -49,22 +51,30 @@ def test_a_prompt_is_continued_the_same_in_any_company():
 def test_the_seed_decides():
     prompts = random_prompts(4)
     limits, sampling = Limits(20, VOCABULARY.eos), Sampling(1.5, 1.0)
-    first, again, other = (np.concatenate(generate(llama(), prompts, NO_EOS, limits, sampling, seed)) for seed in (1, 1, 2))
+    first, again, other = (
+        np.concatenate(generate(llama(), prompts, NO_EOS, limits, sampling, seed)) for seed in (1, 1, 2)
+    )
     np.testing.assert_array_equal(first, again)
     assert (first != other).any()
 
 
 def test_equal_prompts_draw_differently_in_one_call():
-    outputs = generate(llama(), [random_prompts(1)[0]] * 4, NO_EOS, Limits(20, VOCABULARY.eos), Sampling(1.5, 1.0))
+    outputs = generate(
+        llama(), [random_prompts(1)[0]] * 4, NO_EOS, Limits(20, VOCABULARY.eos), Sampling(1.5, 1.0)
+    )
     assert len({tuple(output) for output in outputs}) == 4
 
 
 @pytest.mark.parametrize("modality", [Modality.TEXT, Modality.SPEECH])
 @pytest.mark.parametrize("sampling", [GREEDY, Sampling(5.0, 1.0)])
 def test_a_forced_modality_holds_and_padding_rows_never_appear(modality, sampling):
-    outputs = generate(llama(), random_prompts(8), VOCABULARY.forbidden(modality), Limits(30, VOCABULARY.eos), sampling)
+    outputs = generate(
+        llama(), random_prompts(8), VOCABULARY.forbidden(modality), Limits(30, VOCABULARY.eos), sampling
+    )
     ids = np.concatenate(outputs)
-    assert set(VOCABULARY.modality_of(ids)) == {TokenClass.TEXT if modality is Modality.TEXT else TokenClass.SPEECH}
+    assert set(VOCABULARY.modality_of(ids)) == {
+        TokenClass.TEXT if modality is Modality.TEXT else TokenClass.SPEECH
+    }
     assert ids.max() < VOCABULARY.size
 
 
@@ -72,7 +82,9 @@ def test_padding_rows_cannot_be_drawn_even_if_the_model_prefers_them():
     table_VD = llama().head_VD[...]
     model = jax.tree.map(lambda w: w, llama())
     model.head_VD = model.head_VD.copy(table_VD.at[VOCABULARY.size :].mul(1000.0))
-    ids = np.concatenate(generate(model, random_prompts(8), NOTHING, Limits(20, VOCABULARY.eos), Sampling(2.0, 1.0)))
+    ids = np.concatenate(
+        generate(model, random_prompts(8), NOTHING, Limits(20, VOCABULARY.eos), Sampling(2.0, 1.0))
+    )
     assert len(ids)
     assert ids.max() < VOCABULARY.size
 
@@ -99,7 +111,14 @@ def test_a_loop_over_many_prompts_compiles_each_size_once():
     before = engine._decode._cache_size()
     for i, prompt in enumerate(random_prompts(12, 33, 64, seed=9)):
         sampling = Sampling(0.1 * i, 0.9)
-        generate(llama(), [prompt], VOCABULARY.forbidden(Modality.TEXT), Limits(3 + i, VOCABULARY.eos), sampling, seed=i)
+        generate(
+            llama(),
+            [prompt],
+            VOCABULARY.forbidden(Modality.TEXT),
+            Limits(3 + i, VOCABULARY.eos),
+            sampling,
+            seed=i,
+        )
     assert engine._decode._cache_size() - before == 1
 
 

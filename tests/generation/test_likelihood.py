@@ -2,7 +2,7 @@ import jax
 import numpy as np
 import pytest
 
-from spirit_jax.errors import UserError
+from spirit_jax.core.errors import UserError
 from spirit_jax.generation import likelihood
 from spirit_jax.generation.likelihood import log_probs, pack, score
 from tests.generation.tiny import VOCABULARY, llama, logits_by_definition

@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from spirit_jax.errors import UserError
+from spirit_jax.core.errors import UserError
 from spirit_jax.generation.sampling import HOTTEST, Sampling, forbid, nucleus, sample
 
 LOGITS = jnp.log(jnp.array([0.5, 0.3, 0.15, 0.05], jnp.float32))
@@ -31,7 +31,10 @@ def test_frequencies_follow_the_temperature():
 
 
 def test_what_is_forbidden_stays_so_at_the_highest_temperature():
-    assert set(draw(forbid(LOGITS[None], jnp.array([True, False, False, True]))[0], HOTTEST, 1.0, 400)) == {1, 2}
+    assert set(draw(forbid(LOGITS[None], jnp.array([True, False, False, True]))[0], HOTTEST, 1.0, 400)) == {
+        1,
+        2,
+    }
 
 
 def test_zero_temperature_is_greedy():
@@ -51,13 +54,22 @@ def test_a_row_draws_the_same_beside_any_neighbours():
     rows = jax.random.normal(jax.random.key(4), (5, 40))
     jitted = jax.jit(sample)
     together = jitted(rows, keys, jnp.float32(1.0), jnp.float32(0.9))
-    alone = [int(jitted(rows[i : i + 1], keys[i : i + 1], jnp.float32(1.0), jnp.float32(0.9))[0]) for i in range(5)]
+    alone = [
+        int(jitted(rows[i : i + 1], keys[i : i + 1], jnp.float32(1.0), jnp.float32(0.9))[0]) for i in range(5)
+    ]
     assert together.tolist() == alone
 
 
 @pytest.mark.parametrize(
     "values",
-    [{"temperature": -1.0}, {"temperature": float("nan")}, {"temperature": float("inf")}, {"temperature": 1e38}, {"top_p": 0.0}, {"top_p": 1.5}],
+    [
+        {"temperature": -1.0},
+        {"temperature": float("nan")},
+        {"temperature": float("inf")},
+        {"temperature": 1e38},
+        {"top_p": 0.0},
+        {"top_p": 1.5},
+    ],
 )
 def test_settings_that_mean_nothing_are_refused(values):
     with pytest.raises(UserError, match=next(iter(values))):

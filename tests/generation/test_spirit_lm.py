@@ -4,15 +4,15 @@ import numpy as np
 import pytest
 import soundfile
 
-from spirit_jax.errors import UserError
+from spirit_jax.core.errors import UserError
 from spirit_jax.generation import engine
 from spirit_jax.generation.command import add_arguments, run
-from spirit_jax.generation.prompt import Task
 from spirit_jax.generation.sampling import Sampling
 from spirit_jax.generation.spirit_lm import Output, SpiritLM
 from spirit_jax.speech import audio
-from spirit_jax.tokens.vocab import Modality, TokenClass
-from spirit_jax.units import SpeechTokens, SpokenUnits
+from spirit_jax.tokens.prompt_format import Task
+from spirit_jax.tokens.streams import SpeechTokens, SpokenUnits
+from spirit_jax.tokens.vocabulary import Modality, TokenClass
 from tests.generation.world import Tones, record, tiny_lm, vocabulary
 
 SPEECH = record(3).speech
@@ -67,13 +67,17 @@ def test_forced_speech_may_end_only_where_ends_were_learned(asked, ends):
 def test_output_is_of_the_forced_modality(modality):
     outputs = tiny_lm().generate([["the fox"], [SPEECH]], modality, max_new_tokens=20, seed=1)
     for output in outputs:
-        assert set(vocabulary().modality_of(output.ids)) == {TokenClass.TEXT if modality is Modality.TEXT else TokenClass.SPEECH}
+        assert set(vocabulary().modality_of(output.ids)) == {
+            TokenClass.TEXT if modality is Modality.TEXT else TokenClass.SPEECH
+        }
         assert bool(output.text) == (modality is Modality.TEXT)
         assert bool(output.speech) == (modality is Modality.SPEECH)
 
 
 def test_arbitrary_output_drops_short_speech():
-    outputs = tiny_lm().generate([["the fox"]] * 4, Modality.ARBITRARY, max_new_tokens=60, sampling=Sampling(1.0, 1.0))
+    outputs = tiny_lm().generate(
+        [["the fox"]] * 4, Modality.ARBITRARY, max_new_tokens=60, sampling=Sampling(1.0, 1.0)
+    )
     assert any((vocabulary().modality_of(output.ids) == TokenClass.SPEECH).any() for output in outputs)
     assert all(len(speech.units) >= 25 for output in outputs for speech in output.speech)
 
@@ -90,8 +94,12 @@ def test_sound_is_heard_and_what_is_none_is_refused(tmp_path):
     lm = tiny_lm()
     audio.save(tmp_path / "a.wav", Tones().decode(SPEECH))
     np.testing.assert_array_equal(lm.listen([tmp_path / "a.wav"])[0].units, SPEECH.units)
-    np.testing.assert_array_equal(lm.listen([tmp_path / "a.wav"], max_seconds=0.12)[0].units, SPEECH.units[:3])
-    np.testing.assert_array_equal(lm.listen([tmp_path / "a.wav"], max_seconds=float("inf"))[0].units, SPEECH.units)
+    np.testing.assert_array_equal(
+        lm.listen([tmp_path / "a.wav"], max_seconds=0.12)[0].units, SPEECH.units[:3]
+    )
+    np.testing.assert_array_equal(
+        lm.listen([tmp_path / "a.wav"], max_seconds=float("inf"))[0].units, SPEECH.units
+    )
     (tmp_path / "bad.wav").write_bytes(b"not sound")
     with pytest.raises(UserError, match=r"bad\.wav"):
         lm.listen([tmp_path / "bad.wav"])
@@ -115,7 +123,17 @@ def command(monkeypatch, capsys, *words):
 
 def test_the_command_prints_a_line_a_prompt_and_writes_speech(monkeypatch, capsys, tmp_path):
     audio.save(tmp_path / "a.wav", Tones().decode(SPEECH))
-    words = ["--prompt-text", "the fox", "the cow", "--prompt-audio", tmp_path / "a.wav", "--output-modality", "speech", "--max-new-tokens", 20]
+    words = [
+        "--prompt-text",
+        "the fox",
+        "the cow",
+        "--prompt-audio",
+        tmp_path / "a.wav",
+        "--output-modality",
+        "speech",
+        "--max-new-tokens",
+        20,
+    ]
     code, lines = command(monkeypatch, capsys, *words, "--out", tmp_path / "out")
     assert code == 0
     assert [line["prompt"] for line in lines] == ["the fox", "the cow", str(tmp_path / "a.wav")]
@@ -129,7 +147,9 @@ def test_a_prompt_longer_than_the_rows_of_training_gives_a_warning(capsys):
     lm = tiny_lm()
     lm.generate([["the fox"], [SpeechTokens(np.arange(70) % 3)]], max_new_tokens=1)
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("warning: prompt 1 has 73 tokens, more than the rows that the model was trained on, 64")
+    assert line.startswith(
+        "warning: prompt 1 has 73 tokens, more than the rows that the model was trained on, 64"
+    )
 
 
 def test_the_command_transcribes_greedily(monkeypatch, capsys, tmp_path):

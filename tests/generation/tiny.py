@@ -8,11 +8,19 @@ import numpy as np
 
 from spirit_jax.config import Dtype, ModelConfig, Remat
 from spirit_jax.model.llama import Llama, is_param
-from spirit_jax.tokens.vocab import Vocabulary
+from spirit_jax.tokens.vocabulary import Vocabulary
 
 VOCABULARY = Vocabulary(text_size=60, units=30, pitches=6, styles=4)
 CONFIG = ModelConfig(
-    rows=VOCABULARY.rows(), width=32, layers=2, heads=4, kv_heads=2, head_width=8, mlp_width=48, dtype=Dtype.FLOAT32, remat=Remat.NONE
+    rows=VOCABULARY.rows(),
+    width=32,
+    layers=2,
+    heads=4,
+    kv_heads=2,
+    head_width=8,
+    mlp_width=48,
+    dtype=Dtype.FLOAT32,
+    remat=Remat.NONE,
 )
 
 
@@ -22,7 +30,10 @@ def random_llama(cfg: ModelConfig, scale: float) -> Llama:
 
     def draw(variable):
         norm = variable.get_metadata("axes")[-1] == "norm"
-        return jax.tree.map(lambda a: jnp.asarray(np.ones(a.shape) if norm else scale * rng.normal(size=a.shape), a.dtype), variable)
+        return jax.tree.map(
+            lambda a: jnp.asarray(np.ones(a.shape) if norm else scale * rng.normal(size=a.shape), a.dtype),
+            variable,
+        )
 
     return jax.tree.map(draw, jax.eval_shape(lambda: Llama(cfg, jax.random.key(0))), is_leaf=is_param)
 

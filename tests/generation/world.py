@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 
 from spirit_jax.config import Dtype, ModelConfig, Remat
-from spirit_jax.generation.prompt import PromptFormat
 from spirit_jax.generation.spirit_lm import SpiritLM
 from spirit_jax.tokens.interleave import Record
+from spirit_jax.tokens.prompt_format import PromptFormat
+from spirit_jax.tokens.streams import SpeechTokens
 from spirit_jax.tokens.text import TextTokenizer, train_tokenizer
-from spirit_jax.tokens.vocab import Vocabulary
-from spirit_jax.units import SpeechTokens
+from spirit_jax.tokens.vocabulary import Vocabulary
 from tests.generation.tiny import random_llama
 
 NOUNS = ["fox", "cow", "hen", "dog", "cat", "owl", "pig", "bee"]
@@ -24,13 +24,18 @@ UNITS, PITCHES, STYLES = 40, 8, 4
 def sentence(number: int) -> str:
     """Sentence `number`: all differ below 4,096."""
     digits = [(number // 8**place) % 8 for place in range(4)]
-    return f"the {NOUNS[digits[0]]} {VERBS[digits[1]]} the {NOUNS[digits[2]]}, then the {NOUNS[digits[3]]} {VERBS[digits[1]]} it"
+    return (
+        f"the {NOUNS[digits[0]]} {VERBS[digits[1]]} the {NOUNS[digits[2]]}, then the "
+        f"{NOUNS[digits[3]]} {VERBS[digits[1]]} it"
+    )
 
 
 @functools.cache
 def tokenizer() -> TextTokenizer:
     with tempfile.TemporaryDirectory() as folder:
-        return train_tokenizer([sentence(number) for number in range(0, 4096, 7)], 330, Path(folder) / "tokenizer.model")
+        return train_tokenizer(
+            [sentence(number) for number in range(0, 4096, 7)], 330, Path(folder) / "tokenizer.model"
+        )
 
 
 def vocabulary(expressive: bool = False) -> Vocabulary:
@@ -45,7 +50,9 @@ def record(number: int, expressive: bool = False, aligned: bool = True) -> Recor
     """Sentence `number` spoken at four units a word, with units that follow from the words."""
     words = sentence(number).split()
     text_ids, offsets = tokenizer().encode_words(words)
-    units = np.concatenate([np.random.default_rng(zlib.crc32(word.encode())).integers(0, UNITS, 4) for word in words])
+    units = np.concatenate(
+        [np.random.default_rng(zlib.crc32(word.encode())).integers(0, UNITS, 4) for word in words]
+    )
     rng = np.random.default_rng(number)
     pitch = rng.integers(0, PITCHES, -(-len(units) // 2)) if expressive else None
     style = rng.integers(0, STYLES, -(-len(units) // 25)) if expressive else None
@@ -53,7 +60,14 @@ def record(number: int, expressive: bool = False, aligned: bool = True) -> Recor
     ends = starts + 4 / 25 if aligned else starts
     voice = f"voice{number % 2}"
     return Record(
-        f"r{number}", "test", voice, SpeechTokens(units, pitch, style), text_ids, offsets, starts.astype(np.float32), ends.astype(np.float32)
+        f"r{number}",
+        "test",
+        voice,
+        SpeechTokens(units, pitch, style),
+        text_ids,
+        offsets,
+        starts.astype(np.float32),
+        ends.astype(np.float32),
     )
 
 
@@ -71,7 +85,10 @@ class Tones:
         return (0.5 * np.sin(2 * np.pi * np.cumsum(turns))).astype(np.float32)
 
     def encode_batch(self, wavs) -> list[SpeechTokens]:
-        frames = [np.abs(np.fft.rfft(wav[: len(wav) // 640 * 640].reshape(-1, 640) * np.hanning(640), 16_000)) for wav in wavs]
+        frames = [
+            np.abs(np.fft.rfft(wav[: len(wav) // 640 * 640].reshape(-1, 640) * np.hanning(640), 16_000))
+            for wav in wavs
+        ]
         return [SpeechTokens(np.clip((frame.argmax(axis=1) - 190) // 20, 0, UNITS - 1)) for frame in frames]
 
 

@@ -5,7 +5,15 @@ import pytest
 
 from spirit_jax.config import MeshConfig
 from spirit_jax.model import attention
-from spirit_jax.model.attention import MIN_BLOCK, QUERY_BLOCKS, attend, attend_by_definition, attend_cache, attend_splash, segment_mask
+from spirit_jax.model.attention import (
+    MIN_BLOCK,
+    QUERY_BLOCKS,
+    attend,
+    attend_by_definition,
+    attend_cache,
+    attend_splash,
+    segment_mask,
+)
 from spirit_jax.sharding import make_mesh
 
 
@@ -22,7 +30,9 @@ def test_equals_its_definition_in_values_and_gradients(length, groups):
     def total(attention, last):
         return lambda q, k, v: (attention(q, k, v, last) * jnp.cos(jnp.arange(8.0))[None, None, None]).sum()
 
-    np.testing.assert_allclose(attend(q, k, v, segments), attend_by_definition(q, k, v, segment_mask(segments)), rtol=2e-5, atol=2e-6)
+    np.testing.assert_allclose(
+        attend(q, k, v, segments), attend_by_definition(q, k, v, segment_mask(segments)), rtol=2e-5, atol=2e-6
+    )
     ours = jax.grad(total(attend, segments), argnums=(0, 1, 2))(q, k, v)
     theirs = jax.grad(total(attend_by_definition, segment_mask(segments)), argnums=(0, 1, 2))(q, k, v)
     for a, b in zip(ours, theirs):
@@ -45,8 +55,15 @@ def test_cache_shows_slots_up_to_each_position():
     q, k, v = heads(0, 2, 1, 4), heads(1, 2, 6, 2), heads(2, 2, 6, 2)
     positions = jnp.array([[1], [5]])
     for row, end in ((0, 2), (1, 6)):
-        alone = attend_by_definition(q[row : row + 1], k[row : row + 1, :end], v[row : row + 1, :end], jnp.ones((1, 1, 1, end), bool))
-        np.testing.assert_allclose(attend_cache(q, k.swapaxes(1, 2), v.swapaxes(1, 2), positions)[row], alone[0], rtol=1e-5, atol=1e-6)
+        alone = attend_by_definition(
+            q[row : row + 1], k[row : row + 1, :end], v[row : row + 1, :end], jnp.ones((1, 1, 1, end), bool)
+        )
+        np.testing.assert_allclose(
+            attend_cache(q, k.swapaxes(1, 2), v.swapaxes(1, 2), positions)[row],
+            alone[0],
+            rtol=1e-5,
+            atol=1e-6,
+        )
 
 
 def test_bfloat16_stays_near_float32():
@@ -71,7 +88,10 @@ def compare_with_definition(kernel, q, k, v, segments, tolerance=2e-5):
         y, back = jax.vjp(function, q, k, v)
         return y, *back(slope)
 
-    ours, theirs = (jax.device_get(jax.jit(lambda f=f: both(f))()) for f in (lambda q, k, v: kernel(q, k, v, segments), defined))
+    ours, theirs = (
+        jax.device_get(jax.jit(lambda f=f: both(f))())
+        for f in (lambda q, k, v: kernel(q, k, v, segments), defined)
+    )
     for a, b in zip(ours, theirs):
         np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance)
 
@@ -93,7 +113,9 @@ def test_splash_with_queries_split_over_devices_equals_its_definition():
         compare_with_definition(lambda *x: attend_splash(*x, interpret=True), q, k, v, packed_rows(256))
 
 
-@pytest.mark.parametrize("mesh", [MeshConfig(2, 1, 1, 4), MeshConfig(1, 2, 2, 2)], ids=["context", "context and tensor"])
+@pytest.mark.parametrize(
+    "mesh", [MeshConfig(2, 1, 1, 4), MeshConfig(1, 2, 2, 2)], ids=["context", "context and tensor"]
+)
 def test_products_split_over_devices_equal_their_definition(mesh):
     q, k, v = heads(0, 2, 128, 4), heads(1, 2, 128, 2), heads(2, 2, 128, 2)
     with jax.set_mesh(make_mesh(mesh)):
@@ -103,7 +125,11 @@ def test_products_split_over_devices_equal_their_definition(mesh):
 def test_what_cudnn_is_asked_for_equals_the_definition(monkeypatch):
     """The kernel needs a GPU; JAX's own implementation of the same call does not."""
     real = jax.nn.dot_product_attention
-    monkeypatch.setattr(jax.nn, "dot_product_attention", lambda *args, implementation, **kwargs: real(*args, implementation="xla", **kwargs))
+    monkeypatch.setattr(
+        jax.nn,
+        "dot_product_attention",
+        lambda *args, implementation, **kwargs: real(*args, implementation="xla", **kwargs),
+    )
     monkeypatch.setattr(attention, "platform", lambda: "gpu")
     monkeypatch.setattr(attention, "_fits_cudnn", lambda q: True)
     q, k, v = heads(0, 2, 128, 4), heads(1, 2, 128, 2), heads(2, 2, 128, 2)

@@ -8,8 +8,8 @@ from flax import nnx
 from orbax.checkpoint import v1 as ocp
 
 from spirit_jax.config import Dtype, MeshConfig, to_dict
-from spirit_jax.errors import UserError
-from spirit_jax.files import read_json, write_json
+from spirit_jax.core.errors import UserError
+from spirit_jax.core.files import read_json, write_json
 from spirit_jax.model.checkpoint import find_model, load_model, load_weights, save_weights
 from spirit_jax.model.llama import abstract
 from spirit_jax.sharding import make_mesh
@@ -38,7 +38,14 @@ def parts(tmp_path_factory):
 def saved(tmp_path_factory, parts):
     """Saved from eight devices."""
     folder = tmp_path_factory.mktemp("saved") / "weights folder"
-    save_weights(folder, jax.device_put(MODEL, place((2, 2, 2))[1]), VOCABULARY, parts / "text", parts / "codec", {"from": "here"})
+    save_weights(
+        folder,
+        jax.device_put(MODEL, place((2, 2, 2))[1]),
+        VOCABULARY,
+        parts / "text",
+        parts / "codec",
+        {"from": "here"},
+    )
     return folder
 
 
@@ -71,7 +78,13 @@ def test_a_folder_holds_all_that_is_needed(saved):
     assert loaded.vocabulary == VOCABULARY
     assert (loaded.tokenizer_path / "tokenizer.model").read_text() == "text/tokenizer.model"
     assert (loaded.codec_path / "codec.json").read_text() == "codec/codec.json"
-    assert {path.name for path in saved.iterdir()} == {"config.json", "weights", "tokenizer.model", "tokenizer_config.json", "codec"}
+    assert {path.name for path in saved.iterdir()} == {
+        "config.json",
+        "weights",
+        "tokenizer.model",
+        "tokenizer_config.json",
+        "codec",
+    }
     assert find_model(saved).origin == {"from": "here"}
 
 
@@ -94,7 +107,12 @@ def test_a_run_gives_its_latest_step_or_the_one_named(tmp_path):
         ocp.save_checkpointables(tmp_path / "checkpoints" / str(step), {"model": nnx.as_pure(weights)})
     loaded = load_model(tmp_path)
     assert_same_weights(loaded.llama, later)
-    assert (loaded.data, loaded.vocabulary, loaded.tokenizer_path, loaded.codec_path) == (config.data, VOCABULARY, tmp_path, None)
+    assert (loaded.data, loaded.vocabulary, loaded.tokenizer_path, loaded.codec_path) == (
+        config.data,
+        VOCABULARY,
+        tmp_path,
+        None,
+    )
     assert_same_weights(load_model(tmp_path / "checkpoints" / "9").llama)
 
 

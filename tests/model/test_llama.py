@@ -6,11 +6,20 @@ import numpy as np
 import pytest
 
 from spirit_jax.config import Dtype, MeshConfig, Remat, RopeScaling
-from spirit_jax.errors import UserError
+from spirit_jax.core.errors import UserError
 from spirit_jax.model import llama as llama_module
-from spirit_jax.model.llama import abstract, flops_per_token, frequencies, init_sharded, is_param, new_cache, rotate, rotation_of
+from spirit_jax.model.array_store import named_arrays
+from spirit_jax.model.llama import (
+    abstract,
+    flops_per_token,
+    frequencies,
+    init_sharded,
+    is_param,
+    new_cache,
+    rotate,
+    rotation_of,
+)
 from spirit_jax.model.loss import loss_terms
-from spirit_jax.model.stored import named_arrays
 from spirit_jax.sharding import make_mesh, place_batch
 from tests.model.tiny import CONFIG, TEXT_SIZE, batch, made_of, model
 
@@ -26,7 +35,14 @@ forward = jax.jit(lambda llama, tokens_BT, positions_BT: llama(tokens_BT, positi
 
 
 @pytest.mark.parametrize(
-    ("remat", "tied"), [(Remat.SAVE_DOTS, True), (Remat.SAVE_NARROW, False), (Remat.OFFLOAD, True), (Remat.FULL, False), (Remat.FULL, True)]
+    ("remat", "tied"),
+    [
+        (Remat.SAVE_DOTS, True),
+        (Remat.SAVE_NARROW, False),
+        (Remat.OFFLOAD, True),
+        (Remat.FULL, False),
+        (Remat.FULL, True),
+    ],
 )
 def test_recomputation_changes_nothing(remat, tied):
     data = batch([[9, 7], [16]], LENGTH)
@@ -41,7 +57,9 @@ def test_a_loop_over_layers_changes_nothing(monkeypatch):
     tokens, positions = rows_of()
     whole = forward(model(), tokens, positions)
     monkeypatch.setattr(llama_module, "UNROLL", 0)
-    np.testing.assert_allclose(jax.jit(lambda m: m(tokens, positions)[0])(model()), whole, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(
+        jax.jit(lambda m: m(tokens, positions)[0])(model()), whole, rtol=1e-5, atol=1e-6
+    )
 
 
 def test_grouped_query_model_equals_the_one_with_repeated_heads():
@@ -50,7 +68,12 @@ def test_grouped_query_model_equals_the_one_with_repeated_heads():
     for name in ("layers.attention.k_DGK", "layers.attention.v_DGK"):
         arrays[name] = jnp.repeat(arrays[name], CONFIG.heads // 2, axis=2)
     tokens, positions = rows_of()
-    np.testing.assert_allclose(forward(made_of(arrays, kv_heads=4), tokens, positions), forward(few, tokens, positions), rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(
+        forward(made_of(arrays, kv_heads=4), tokens, positions),
+        forward(few, tokens, positions),
+        rtol=1e-5,
+        atol=1e-5,
+    )
 
 
 def test_tied_embedding_gets_both_gradients():
@@ -59,12 +82,18 @@ def test_tied_embedding_gets_both_gradients():
     untied = made_of({**named_arrays(tied), "head_VD": tied.embed_VD[...]})
     gradient = jax.jit(jax.grad(lambda m: loss_terms(m, data, TEXT_SIZE)[0]))
     both, apart = gradient(tied), gradient(untied)
-    np.testing.assert_allclose(both.embed_VD[...], apart.embed_VD[...] + apart.head_VD[...], rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(
+        both.embed_VD[...], apart.embed_VD[...] + apart.head_VD[...], rtol=1e-4, atol=1e-6
+    )
     assert both.head_VD is None
 
 
 def test_decoding_with_a_cache_equals_the_whole_row_for_prompts_of_unequal_length():
-    llama, (tokens, positions), lengths = model(rope_scaling=RopeScaling(original_max_position=8)), rows_of(), np.array([3, 7])
+    llama, (tokens, positions), lengths = (
+        model(rope_scaling=RopeScaling(original_max_position=8)),
+        rows_of(),
+        np.array([3, 7]),
+    )
     whole = forward(llama, tokens, positions)
     prompt = int(lengths.max())
     step = jax.jit(lambda m, t, p, c: m(t, p, cache=c))
@@ -98,7 +127,10 @@ def test_rotation_depends_on_distance_alone():
     x, y = (jax.random.normal(jax.random.key(i), (1, 1, 1, CONFIG.head_width)) for i in (1, 2))
 
     def score(at: int, other: int) -> jax.Array:
-        return (rotate(x, rotation_of(jnp.array([[at]]), CONFIG)) * rotate(y, rotation_of(jnp.array([[other]]), CONFIG))).sum()
+        return (
+            rotate(x, rotation_of(jnp.array([[at]]), CONFIG))
+            * rotate(y, rotation_of(jnp.array([[other]]), CONFIG))
+        ).sum()
 
     np.testing.assert_allclose(score(7, 4), score(103, 100), rtol=1e-4)
     assert abs(score(7, 4) - score(7, 5)) > 1e-3
@@ -106,21 +138,31 @@ def test_rotation_depends_on_distance_alone():
 
 def test_scaled_frequencies_keep_the_fast_and_slow_the_slow():
     plain = frequencies(dataclasses.replace(CONFIG, head_width=64, rope_theta=500_000.0))
-    scaled = frequencies(dataclasses.replace(CONFIG, head_width=64, rope_theta=500_000.0, rope_scaling=RopeScaling()))
+    scaled = frequencies(
+        dataclasses.replace(CONFIG, head_width=64, rope_theta=500_000.0, rope_scaling=RopeScaling())
+    )
     ratio = plain / scaled
     np.testing.assert_allclose(ratio[[0, -1]], [1, 8], rtol=1e-6)
     assert (np.diff(ratio) >= -1e-6).all()
 
 
 def test_eight_devices_equal_one_in_loss_and_gradient():
-    """To 1e-5 of the loss, of each gradient's norm and of its largest element: float32 sums in another order."""
+    """To 1e-5 of the loss, of each gradient's norm and of its largest element: float32 sums in
+    another order.
+    """
     cfg, data = CONFIG, batch([[9, 7], [16], [3, 4, 5], [12]], LENGTH)
     results = []
-    for sizes in (MeshConfig(1, 1, 1), MeshConfig(data=2, fsdp=2, tensor=2), MeshConfig(data=2, fsdp=2, context=2)):
+    for sizes in (
+        MeshConfig(1, 1, 1),
+        MeshConfig(data=2, fsdp=2, tensor=2),
+        MeshConfig(data=2, fsdp=2, context=2),
+    ):
         mesh = make_mesh(sizes, jax.devices()[: 8 if results else 1])
         llama, placed = init_sharded(cfg, jax.random.key(3), mesh), place_batch(data, mesh)
         with jax.set_mesh(mesh):
-            loss, gradient = jax.jit(jax.value_and_grad(lambda m, b: loss_terms(m, b, TEXT_SIZE)[0]))(llama, placed)
+            loss, gradient = jax.jit(jax.value_and_grad(lambda m, b: loss_terms(m, b, TEXT_SIZE)[0]))(
+                llama, placed
+            )
         results.append([np.asarray(x) for x in (loss, *jax.tree.leaves(gradient))])
     one, *others = results
     for eight in others:
@@ -132,7 +174,8 @@ def test_eight_devices_equal_one_in_loss_and_gradient():
 
 def test_init_is_the_same_to_the_bit_on_any_mesh_and_lives_where_it_should():
     one, eight = (
-        init_sharded(CONFIG, jax.random.key(5), make_mesh(m, d)) for m, d in ((MeshConfig(1, 1, 1), jax.devices()[:1]), (MeshConfig(2, 2, 2), None))
+        init_sharded(CONFIG, jax.random.key(5), make_mesh(m, d))
+        for m, d in ((MeshConfig(1, 1, 1), jax.devices()[:1]), (MeshConfig(2, 2, 2), None))
     )
     for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(eight)):
         np.testing.assert_array_equal(np.asarray(a), np.asarray(b))
@@ -156,6 +199,16 @@ def test_bfloat16_activations_leave_parameters_float32():
 
 def test_flops_follow_parameters_and_length():
     llama = model()
-    matrices = sum(p[...].size for p in jax.tree.leaves(llama, is_leaf=is_param) if "norm" not in p.get_metadata("axes")) - llama.embed_VD[...].size
+    matrices = (
+        sum(
+            p[...].size
+            for p in jax.tree.leaves(llama, is_leaf=is_param)
+            if "norm" not in p.get_metadata("axes")
+        )
+        - llama.embed_VD[...].size
+    )
     assert flops_per_token(CONFIG, 0) == 6 * matrices
-    assert flops_per_token(CONFIG, 10) - flops_per_token(CONFIG, 0) == 6 * CONFIG.layers * CONFIG.heads * CONFIG.head_width * 10
+    assert (
+        flops_per_token(CONFIG, 10) - flops_per_token(CONFIG, 0)
+        == 6 * CONFIG.layers * CONFIG.heads * CONFIG.head_width * 10
+    )

@@ -1,13 +1,15 @@
-"""What gradients say about the model: who depends on whom, and that other ways to compute the same give the same."""
+"""What gradients say about the model: who depends on whom, and that other ways to compute the same give the
+same.
+"""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from spirit_jax.model.array_store import named_arrays
 from spirit_jax.model.llama import Llama
 from spirit_jax.model.loss import loss_terms
-from spirit_jax.model.stored import named_arrays
 from tests.model.tiny import CONFIG, TEXT_SIZE, batch, made_of, model
 
 LENGTH = 8
@@ -15,7 +17,9 @@ value_and_slopes = jax.jit(jax.value_and_grad(lambda llama, data: loss_terms(lla
 
 
 def dependence(llama: Llama, segments: jax.Array) -> np.ndarray:
-    """How much the output at each token depends on each token's embedding: norms of the Jacobian [T outputs, T inputs]."""
+    """How much the output at each token depends on each token's embedding: norms of the Jacobian [T outputs,
+    T inputs].
+    """
     positions = jnp.arange(LENGTH)[None]
 
     def outputs(table):
@@ -27,7 +31,9 @@ def dependence(llama: Llama, segments: jax.Array) -> np.ndarray:
     return np.linalg.norm(np.asarray(jax.jit(jax.jacrev(outputs))(table)), axis=-1)
 
 
-@pytest.mark.parametrize("segments", [[1] * 8, [1, 1, 1, 2, 2, 3, 0, 0]], ids=["one document", "packed documents and padding"])
+@pytest.mark.parametrize(
+    "segments", [[1] * 8, [1, 1, 1, 2, 2, 3, 0, 0]], ids=["one document", "packed documents and padding"]
+)
 def test_a_token_depends_on_itself_and_those_before_it_in_its_document_alone(segments):
     ids = np.array(segments)
     may = np.tril(ids[:, None] == ids[None, :])
@@ -54,7 +60,10 @@ def test_a_row_of_padding_beside_others_changes_nothing():
 def test_gradients_of_shared_heads_are_sums_of_those_of_repeated_heads():
     few, repeats, data = model(), CONFIG.heads // CONFIG.kv_heads, batch([[5, 3], [8]], LENGTH)
     arrays, shared = named_arrays(few), ("layers.attention.k_DGK", "layers.attention.v_DGK")
-    many = made_of({n: jnp.repeat(a, repeats, axis=2) if n in shared else a for n, a in arrays.items()}, kv_heads=CONFIG.heads)
+    many = made_of(
+        {n: jnp.repeat(a, repeats, axis=2) if n in shared else a for n, a in arrays.items()},
+        kv_heads=CONFIG.heads,
+    )
     (loss, ours), (same, theirs) = value_and_slopes(few, data), value_and_slopes(many, data)
     np.testing.assert_allclose(loss, same, rtol=1e-6)
     theirs = named_arrays(theirs)

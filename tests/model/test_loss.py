@@ -25,13 +25,25 @@ def plain_loss(x, head, targets, weights):
     return -(jnp.take_along_axis(logp, targets[:, :, None], -1)[:, :, 0] * weights).sum()
 
 
-@pytest.mark.parametrize("chunk_bytes", [2**26, 4 * 2 * 4 * CONFIG.rows, 1], ids=["whole", "chunks", "token by token"])
+@pytest.mark.parametrize(
+    "chunk_bytes", [2**26, 4 * 2 * 4 * CONFIG.rows, 1], ids=["whole", "chunks", "token by token"]
+)
 def test_value_and_gradient_equal_the_textbook(monkeypatch, chunk_bytes):
     monkeypatch.setattr(loss, "LOGITS_BYTES", chunk_bytes)
-    x, head = jax.random.normal(jax.random.key(0), (2, 16, 8)), jax.random.normal(jax.random.key(1), (CONFIG.rows, 8))
-    targets, weights = jax.random.randint(jax.random.key(2), (2, 16), 0, CONFIG.rows), jax.random.uniform(jax.random.key(3), (2, 16))
-    value, slopes = jax.value_and_grad(lambda x, h: 3.0 * cross_entropy(x, h, targets, weights)[0], argnums=(0, 1))(x, head)
-    expected, expected_slopes = jax.value_and_grad(lambda x, h: 3.0 * plain_loss(x, h, targets, weights), argnums=(0, 1))(x, head)
+    x, head = (
+        jax.random.normal(jax.random.key(0), (2, 16, 8)),
+        jax.random.normal(jax.random.key(1), (CONFIG.rows, 8)),
+    )
+    targets, weights = (
+        jax.random.randint(jax.random.key(2), (2, 16), 0, CONFIG.rows),
+        jax.random.uniform(jax.random.key(3), (2, 16)),
+    )
+    value, slopes = jax.value_and_grad(
+        lambda x, h: 3.0 * cross_entropy(x, h, targets, weights)[0], argnums=(0, 1)
+    )(x, head)
+    expected, expected_slopes = jax.value_and_grad(
+        lambda x, h: 3.0 * plain_loss(x, h, targets, weights), argnums=(0, 1)
+    )(x, head)
     np.testing.assert_allclose(value, expected, rtol=1e-5)
     np.testing.assert_allclose(cross_entropy(x, head, targets, weights)[0] * 3, expected, rtol=1e-5)
     for ours, theirs in zip(slopes, expected_slopes):
@@ -54,7 +66,11 @@ def test_packed_documents_have_the_loss_and_gradient_of_documents_alone():
 
 def test_padding_and_unweighted_targets_have_no_part():
     llama, data = model(), batch(SPANS, 16)
-    other = dataclasses.replace(data, targets=np.where(data.loss_weights > 0, data.targets, 7), tokens=np.where(data.segment_ids > 0, data.tokens, 9))
+    other = dataclasses.replace(
+        data,
+        targets=np.where(data.loss_weights > 0, data.targets, 7),
+        tokens=np.where(data.segment_ids > 0, data.tokens, 9),
+    )
     for a, b in zip(*(jax.tree.leaves(gradient(llama, d)[0]) for d in (data, other))):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7)
 
@@ -63,7 +79,11 @@ def test_modalities_split_the_sum_by_the_target():
     llama, data = model(), batch(SPANS, 16)
     total, terms = jax.jit(loss_terms, static_argnums=2)(llama, data, TEXT_SIZE)
     nll, weights, targets = np.asarray(jax.jit(token_nll)(llama, data)), data.loss_weights, data.targets
-    kinds = {"text": targets < TEXT_SIZE, "tag": (targets >= TEXT_SIZE) & (targets < TEXT_SIZE + 2), "speech": targets >= TEXT_SIZE + 2}
+    kinds = {
+        "text": targets < TEXT_SIZE,
+        "tag": (targets >= TEXT_SIZE) & (targets < TEXT_SIZE + 2),
+        "speech": targets >= TEXT_SIZE + 2,
+    }
     for place, name in enumerate(MODALITIES):
         np.testing.assert_allclose(terms["nll"][place], (nll * weights)[kinds[name]].sum(), rtol=1e-5)
         np.testing.assert_allclose(terms["weight"][place], weights[kinds[name]].sum())
@@ -72,7 +92,10 @@ def test_modalities_split_the_sum_by_the_target():
 
 def test_bfloat16_loss_is_float32_and_near():
     data = batch(SPANS, 16)
-    low, full = (jax.jit(loss_terms, static_argnums=2)(model(dtype=dtype), data, TEXT_SIZE)[0] for dtype in (Dtype.BFLOAT16, Dtype.FLOAT32))
+    low, full = (
+        jax.jit(loss_terms, static_argnums=2)(model(dtype=dtype), data, TEXT_SIZE)[0]
+        for dtype in (Dtype.BFLOAT16, Dtype.FLOAT32)
+    )
     assert low.dtype == jnp.float32
     np.testing.assert_allclose(low, full, rtol=0.02)
 
@@ -81,6 +104,10 @@ def test_no_array_has_the_size_of_all_logits(monkeypatch):
     monkeypatch.setattr(loss, "LOGITS_BYTES", 4 * 2 * 4 * CONFIG.rows)
     x, head = jnp.ones((2, 16, 8)), jnp.ones((CONFIG.rows, 8))
     targets, weights = jnp.ones((2, 16), jnp.int32), jnp.ones((2, 16))
-    program = str(jax.make_jaxpr(jax.grad(lambda x, h: cross_entropy(x, h, targets, weights)[0], argnums=(0, 1)))(x, head))
+    program = str(
+        jax.make_jaxpr(jax.grad(lambda x, h: cross_entropy(x, h, targets, weights)[0], argnums=(0, 1)))(
+            x, head
+        )
+    )
     assert f"f32[2,4,{CONFIG.rows}]" in program
     assert f"f32[2,16,{CONFIG.rows}]" not in program

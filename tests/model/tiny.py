@@ -5,13 +5,22 @@ import dataclasses
 import jax
 import numpy as np
 
-from spirit_jax.batch import Batch
 from spirit_jax.config import Dtype, ModelConfig, Remat
+from spirit_jax.model.array_store import named_arrays
+from spirit_jax.model.batch import Batch
 from spirit_jax.model.llama import Llama
-from spirit_jax.model.stored import named_arrays
 
 CONFIG = ModelConfig(
-    rows=64, width=32, layers=2, heads=4, kv_heads=2, head_width=8, mlp_width=48, rope_theta=100.0, dtype=Dtype.FLOAT32, remat=Remat.NONE
+    rows=64,
+    width=32,
+    layers=2,
+    heads=4,
+    kv_heads=2,
+    head_width=8,
+    mlp_width=48,
+    rope_theta=100.0,
+    dtype=Dtype.FLOAT32,
+    remat=Remat.NONE,
 )
 TEXT_SIZE = 40
 
@@ -21,7 +30,9 @@ def model(seed: int = 0, **changes) -> Llama:
 
 
 def batch(segments: list[list[int]], length: int, seed: int = 0, rows: int = CONFIG.rows) -> Batch:
-    """Rows of packed documents of these lengths, padded to `length`; targets are the next tokens of the document."""
+    """Rows of packed documents of these lengths, padded to `length`; targets are the next tokens of the
+    document.
+    """
     rng = np.random.default_rng(seed)
     tokens, targets, ids, positions = (np.zeros((len(segments), length), np.int32) for _ in range(4))
     weights = np.zeros((len(segments), length), np.float32)

@@ -7,12 +7,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from spirit_jax.speech.wav2vec2 import MASKED, Wav2Vec2
-from spirit_jax.speech.wav2vec2_config import ConvNorm
+from spirit_jax.speech.encoders.wav2vec2.config import ConvNorm
+from spirit_jax.speech.encoders.wav2vec2.network import MASKED, Wav2Vec2
 
 
 def trace(encoder: Wav2Vec2, wavs: list[np.ndarray]) -> list[dict[str, np.ndarray]]:
-    """Each stage's output by name for each wav: convolutions [1, C, T], the rest [1, T, D]. All are padded to one length."""
+    """Each stage's output by name for each wav: convolutions [1, C, T], the rest [1, T, D]. All are padded to
+    one length.
+    """
     padded = encoder.cfg.sample_count(max(encoder.cfg.frame_count(len(wav)) for wav in wavs) + 3)
     return [_trace(encoder, wav, padded) for wav in wavs]
 
@@ -20,10 +22,15 @@ def trace(encoder: Wav2Vec2, wavs: list[np.ndarray]) -> list[dict[str, np.ndarra
 def _trace(encoder: Wav2Vec2, wav_S: np.ndarray, padded: int) -> dict[str, np.ndarray]:
     wav_1S = np.pad(wav_S, (0, padded - len(wav_S)))[None]
     cfg, out, count = encoder.cfg, {}, len(wav_S)
-    padded_out = {name: np.asarray(value) for name, value in _padded_trace(encoder, jnp.asarray(wav_1S), jnp.array([count])).items()}
+    padded_out = {
+        name: np.asarray(value)
+        for name, value in _padded_trace(encoder, jnp.asarray(wav_1S), jnp.array([count])).items()
+    }
     for i, conv in enumerate(cfg.convs):
         count = (count - conv.taps) // conv.stride + 1
-        out[f"convlayer{i}"] = out["conv_features"] = padded_out.pop(f"convlayer{i}")[:, :count].transpose(0, 2, 1)
+        out[f"convlayer{i}"] = out["conv_features"] = padded_out.pop(f"convlayer{i}")[:, :count].transpose(
+            0, 2, 1
+        )
     return out | {name: value[:, :count] for name, value in padded_out.items()}
 
 

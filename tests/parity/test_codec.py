@@ -1,4 +1,6 @@
-"""The assembled codec against the published release's tokenizer: wav to codes, codes and token strings to wav."""
+"""The assembled codec against the published release's tokenizer: wav to codes, codes and token strings to
+wav.
+"""
 
 import json
 import os
@@ -8,19 +10,33 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from spirit_jax.speech import audio, pieces
+from spirit_jax.speech import audio
+from spirit_jax.speech import segments as pieces
 from spirit_jax.speech.audio import MIN_SAMPLES
-from spirit_jax.speech.convert import find_sources, read_parts
+from spirit_jax.speech.commands.convert import find_sources, read_parts
 from spirit_jax.speech.speech_codec import SpeechCodec, Variant
 from spirit_jax.tokens.strings import parse, render
 from tests.parity import golden
 
 pytestmark = pytest.mark.parity
 pytest.importorskip("torch", reason="reading the published files needs requirements-parity.txt")
-FOLDER = golden.require("golden_e2e.json", "golden_e2e.npz", "golden_hubert.npz", "golden_hubert_long.npz", "audio.npz", "f0_inputs.npz")
+FOLDER = golden.require(
+    "golden_e2e.json",
+    "golden_e2e.npz",
+    "golden_hubert.npz",
+    "golden_hubert_long.npz",
+    "audio.npz",
+    "f0_inputs.npz",
+)
 RECORDS = golden.load_json("golden_e2e.json")["records"]
-SPOKEN, AUDIO, F0, LONG = (np.load(FOLDER / f"{name}.npz") for name in ("golden_e2e", "audio", "f0_inputs", "golden_hubert_long"))
-CASES = [tuple(name.split("/")) for name in RECORDS if name.split("/")[-1] in [variant.value for variant in Variant]]
+SPOKEN, AUDIO, F0, LONG = (
+    np.load(FOLDER / f"{name}.npz") for name in ("golden_e2e", "audio", "f0_inputs", "golden_hubert_long")
+)
+CASES = [
+    tuple(name.split("/"))
+    for name in RECORDS
+    if name.split("/")[-1] in [variant.value for variant in Variant]
+]
 PIECES = [name for name in RECORDS if name.startswith("max_wav_chunk")]
 WAV_TOLERANCE = 5e-4
 STREAMS = {"hubert": "units", "pitch": "pitch", "style": "style"}
@@ -41,14 +57,23 @@ def stored_tracks(monkeypatch):
     """The golden set's F0, which another tracker made."""
 
     def tracks(self, wavs):
-        names = [next(name for name in AUDIO.files if AUDIO[name].shape == wav.shape and (AUDIO[name] == wav).all()) for wav in wavs]
+        names = [
+            next(
+                name for name in AUDIO.files if AUDIO[name].shape == wav.shape and (AUDIO[name] == wav).all()
+            )
+            for wav in wavs
+        ]
         return [(F0[f"{name}_pyaapt/f0"], F0[f"{name}_pyaapt/vuv"]) for name in names]
 
     monkeypatch.setattr(SpeechCodec, "f0_tracks", tracks)
 
 
 def streams_of(speech) -> dict[str, str]:
-    return {name: " ".join(map(str, codes)) for name, field in STREAMS.items() if (codes := getattr(speech, field)) is not None}
+    return {
+        name: " ".join(map(str, codes))
+        for name, field in STREAMS.items()
+        if (codes := getattr(speech, field)) is not None
+    }
 
 
 def assert_spoken(wav: np.ndarray, case: str, samples: int) -> None:
@@ -77,14 +102,23 @@ def test_sound_of_a_token_string(codecs, name, kind):
     assert_spoken(wav, f"{name}|{kind}|decode_string", record["decode_string_samples"])
 
 
-@pytest.mark.parametrize(("name", "kind"), [case for case in CASES if "decode_units_samples" in RECORDS["/".join(case)]])
+@pytest.mark.parametrize(
+    ("name", "kind"), [case for case in CASES if "decode_units_samples" in RECORDS["/".join(case)]]
+)
 def test_sound_of_codes(codecs, name, kind):
     codec, record = codecs[Variant(kind)], RECORDS[f"{name}/{kind}"]
-    assert_spoken(codec.decode(codec.encode(AUDIO[name]), speaker=0), f"{name}|{kind}|decode_units", record["decode_units_samples"])
+    assert_spoken(
+        codec.decode(codec.encode(AUDIO[name]), speaker=0),
+        f"{name}|{kind}|decode_units",
+        record["decode_units_samples"],
+    )
 
 
 def test_channels_are_averaged(codecs):
-    rows = [AUDIO[name][: int(length)] for name, length in re.findall(r"(\w+)\[:(\d+)\]", RECORDS["stereo"]["note"])]
+    rows = [
+        AUDIO[name][: int(length)]
+        for name, length in re.findall(r"(\w+)\[:(\d+)\]", RECORDS["stereo"]["note"])
+    ]
     wavs = {**{f"channel{i}": row for i, row in enumerate(rows)}, "average": np.stack(rows)}
     for name, wav in wavs.items():
         assert streams_of(codecs[Variant.BASE].encode(wav)) == RECORDS["stereo"][name]
@@ -105,12 +139,19 @@ def test_pieces(codecs, monkeypatch, name):
     assert streams_of(codecs[Variant.BASE].encode(AUDIO["speech"][: int(length)])) == RECORDS[name]
 
 
-@pytest.mark.skipif("SPIRIT_CHECKPOINTS" not in os.environ, reason="no published weights: set SPIRIT_CHECKPOINTS to their folder checkpoints/")
+@pytest.mark.skipif(
+    "SPIRIT_CHECKPOINTS" not in os.environ,
+    reason="no published weights: set SPIRIT_CHECKPOINTS to their folder checkpoints/",
+)
 def test_the_real_utterance():
-    """What the published tokenizers give for a real recording; pitch is left out, whose tracker this folder may not have."""
+    """What the published tokenizers give for a real recording; pitch is left out, whose tracker this folder
+    may not have.
+    """
     (path,) = golden.require_real().glob("*.flac")
     expected = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
-    speech = SpeechCodec.assemble(read_parts(find_sources(Path(os.environ["SPIRIT_CHECKPOINTS"])))).encode(audio.load(path))
+    speech = SpeechCodec.assemble(read_parts(find_sources(Path(os.environ["SPIRIT_CHECKPOINTS"])))).encode(
+        audio.load(path)
+    )
     np.testing.assert_array_equal(speech.units, expected["units"])
     np.testing.assert_array_equal(speech.style, expected["style"])
 
@@ -120,4 +161,6 @@ def test_the_real_utterance():
 def test_over_100_seconds(codecs, length):
     both = np.concatenate([AUDIO["speech"], AUDIO["chirp"]])
     wav = np.tile(both, -(-int(length[1:]) // len(both)))[: int(length[1:])]
-    np.testing.assert_array_equal(codecs[Variant.BASE].encode(wav).units, LONG[f"{length}|spiritlm_tokenizer_codes"])
+    np.testing.assert_array_equal(
+        codecs[Variant.BASE].encode(wav).units, LONG[f"{length}|spiritlm_tokenizer_codes"]
+    )

@@ -5,15 +5,23 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from spirit_jax.speech.f0_contour import interpolate, subtract_mean
-from spirit_jax.speech.pitch_vqvae import decode_f0, encode_batch, encode_f0, features, load_pitch_vqvae
+from spirit_jax.speech.encoders.pitch.contour import interpolate, subtract_mean
+from spirit_jax.speech.encoders.pitch.vqvae import (
+    decode_f0,
+    encode_batch,
+    encode_f0,
+    features,
+    load_pitch_vqvae,
+)
 from tests.parity import golden
 from tests.parity.close import assert_close
 
 pytestmark = pytest.mark.parity
 pytest.importorskip("torch", reason="reading the published files needs requirements-parity.txt")
 FOLDER = golden.require("golden_f0_vqvae.npz", "f0_inputs.npz", "f0_interp_inputs.npz", "vqvae_f0_quantizer")
-GOLDEN, INPUTS, TRACKS = (np.load(FOLDER / f"{name}.npz") for name in ("golden_f0_vqvae", "f0_inputs", "f0_interp_inputs"))
+GOLDEN, INPUTS, TRACKS = (
+    np.load(FOLDER / f"{name}.npz") for name in ("golden_f0_vqvae", "f0_inputs", "f0_interp_inputs")
+)
 CASES = sorted({name.split("/")[0] for name in INPUTS.files})
 MEANS = {"": None, "_speaker": float(GOLDEN["meta_speaker_f0_mean"])}
 
@@ -47,15 +55,21 @@ def encode(model):
 
     def run(x_FC):
         padded = np.pad(x_FC, ((0, longest - len(x_FC)), (0, 0)), constant_values=7)
-        return np.asarray(encoder(padded[None], jnp.array([len(x_FC)])))[0, : len(x_FC) // model.cfg.frames_per_code]
+        return np.asarray(encoder(padded[None], jnp.array([len(x_FC)])))[
+            0, : len(x_FC) // model.cfg.frames_per_code
+        ]
 
     return run
 
 
 # a track with Hz but no voiced frame has no mean, and the published release computes with NaN
-@pytest.mark.parametrize("case", [case for case in CASES if np.isfinite(GOLDEN.get(f"{case}|encoder_out", np.nan)).all()])
+@pytest.mark.parametrize(
+    "case", [case for case in CASES if np.isfinite(GOLDEN.get(f"{case}|encoder_out", np.nan)).all()]
+)
 def test_layers(model, encode, case):
-    assert_close(encode(GOLDEN[f"{case}|quantizer_input"][0].T).T[None], GOLDEN[f"{case}|encoder_out"], "encoder_out")
+    assert_close(
+        encode(GOLDEN[f"{case}|quantizer_input"][0].T).T[None], GOLDEN[f"{case}|encoder_out"], "encoder_out"
+    )
     codes = GOLDEN[f"{case}|codes"]
     assert_close(model.codebook_KD[...][codes].T[None], GOLDEN[f"{case}|decoder_in"], "decoder_in")
     assert_close(decode_f0(model, codes).T, GOLDEN[f"{case}|decoded_pred"], "decoded_pred")
@@ -71,4 +85,6 @@ def test_all_cases_in_one_batch(model):
 def test_interpolation(case):
     for name, fill_ends in (("filled", True), ("not_filled", False)):
         expected = GOLDEN[f"interp|{case}|{name}"]
-        np.testing.assert_allclose(interpolate(TRACKS[case], fill_ends), expected, atol=1e-9 * max(1, np.abs(expected).max()), rtol=0)
+        np.testing.assert_allclose(
+            interpolate(TRACKS[case], fill_ends), expected, atol=1e-9 * max(1, np.abs(expected).max()), rtol=0
+        )

@@ -1,4 +1,6 @@
-"""FCPE against torchfcpe 0.0.4, with the trained weights of its wheel: $SPIRIT_FCPE, or `wheels/` in the environment's folder."""
+"""FCPE against torchfcpe 0.0.4, with the trained weights of its wheel: $SPIRIT_FCPE, or `wheels/` in the
+environment's folder.
+"""
 
 import os
 import sys
@@ -9,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from spirit_jax.speech.fcpe import load_fcpe, pad_wav, raw_f0, track_f0
+from spirit_jax.speech.encoders.pitch.fcpe import load_fcpe, pad_wav, raw_f0, track_f0
 from tests.parity import golden
 
 pytestmark = pytest.mark.parity
@@ -17,7 +19,8 @@ pytest.importorskip("torch", reason="reading the published files needs requireme
 GOLDEN = np.load(golden.require("golden_fcpe.npz") / "golden_fcpe.npz")
 CASES = sorted({name.split("__")[0] for name in GOLDEN.files} - {"const"})
 WAVS = [GOLDEN[f"{case}__wav"] for case in CASES]
-SPEECH = [case for case in CASES if case.startswith(("speech", "clip"))]  # tones have bins so empty that float32 rounding shows
+# tones have bins so empty that float32 rounding shows
+SPEECH = [case for case in CASES if case.startswith(("speech", "clip"))]
 F0_HZ, LATENT = 3e-3, 1e-5
 
 
@@ -43,7 +46,9 @@ def test_f0_and_voicing(model):
         np.testing.assert_allclose(f0_raw, GOLDEN[f"{case}__f0_raw"], atol=F0_HZ, err_msg=case)
         np.testing.assert_allclose(f0_unfilled, GOLDEN[f"{case}__f0_nointerp"], atol=F0_HZ, err_msg=case)
         crashed = GOLDEN[f"{case}__reference_raises"]  # on unvoiced input; 0 Hz is meant
-        np.testing.assert_allclose(f0, np.zeros_like(vuv) if crashed else GOLDEN[f"{case}__f0"], atol=F0_HZ, err_msg=case)
+        np.testing.assert_allclose(
+            f0, np.zeros_like(vuv) if crashed else GOLDEN[f"{case}__f0"], atol=F0_HZ, err_msg=case
+        )
     alone = track_f0(model, [WAVS[-1]])[0]
     np.testing.assert_array_equal(alone[0], tracks[-1][0])
 
@@ -63,4 +68,6 @@ def test_network(model):
         latent_TQ = np.asarray(network(filled_TM[None], jnp.array([count])))[0, :count]
         np.testing.assert_allclose(latent_TQ, GOLDEN[f"{case}__latent"], atol=LATENT, err_msg=case)
         voiced = GOLDEN[f"{case}__f0_raw"] > 0
-        np.testing.assert_array_equal(latent_TQ.argmax(axis=1)[voiced], GOLDEN[f"{case}__argmax"][voiced], err_msg=case)
+        np.testing.assert_array_equal(
+            latent_TQ.argmax(axis=1)[voiced], GOLDEN[f"{case}__argmax"][voiced], err_msg=case
+        )

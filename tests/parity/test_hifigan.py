@@ -7,16 +7,18 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from spirit_jax.errors import UserError
-from spirit_jax.speech.hifigan import for_cpu, read_generator
-from spirit_jax.speech.synthesis import Utterance, generate, parse_codes, predict
+from spirit_jax.core.errors import UserError
+from spirit_jax.speech.decoders.hifigan import for_cpu, read_generator
+from spirit_jax.speech.decoders.hifigan_synthesis import Utterance, generate, parse_codes, predict
 from tests.parity import golden
 from tests.parity.close import assert_close
 
 pytestmark = pytest.mark.parity
 pytest.importorskip("torch", reason="reading the published files needs requirements-parity.txt")
 FOLDERS = {"base": "hifigan_spiritlm_base", "expressive": "hifigan_spiritlm_expressive_w2v2"}
-FOLDER = golden.require(*FOLDERS.values(), *(f"golden_hifigan_{name}.{kind}" for name in FOLDERS for kind in ("npz", "json")))
+FOLDER = golden.require(
+    *FOLDERS.values(), *(f"golden_hifigan_{name}.{kind}" for name in FOLDERS for kind in ("npz", "json"))
+)
 CASES = {name: json.loads((FOLDER / f"golden_hifigan_{name}.json").read_text())["cases"] for name in FOLDERS}
 ARRAYS = {name: np.load(FOLDER / f"golden_hifigan_{name}.npz") for name in FOLDERS}
 ALL = [(variant, case) for variant, cases in CASES.items() for case in cases]
@@ -30,7 +32,13 @@ def generators():
 
 
 def speak(generator, case):
-    codes = Utterance(case["code"], case.get("f0_code"), case.get("style_code"), case.get("speaker_id"), case.get("style_id"))
+    codes = Utterance(
+        case["code"],
+        case.get("f0_code"),
+        case.get("style_code"),
+        case.get("speaker_id"),
+        case.get("style_id"),
+    )
     return generate(generator, codes, case["dur_pred"], not case.get("not_dedup_code", False))
 
 
@@ -58,7 +66,9 @@ def test_waveforms_of_the_cpu_forms(generators, variant):
     generator = for_cpu(generators[variant])
     for case in [case for name, case in SPOKEN if name == variant and f"{case}|wav" in ARRAYS[variant]][:4]:
         wav = speak(generator, CASES[variant][case])
-        np.testing.assert_allclose(wav, ARRAYS[variant][f"{case}|wav"], atol=WAV_TOLERANCE, rtol=0, err_msg=case)
+        np.testing.assert_allclose(
+            wav, ARRAYS[variant][f"{case}|wav"], atol=WAV_TOLERANCE, rtol=0, err_msg=case
+        )
 
 
 @pytest.mark.parametrize("variant", FOLDERS)
@@ -78,7 +88,9 @@ def test_durations_and_conditioning(generators, variant):
         assert arrays[f"{case}|frames"] == durations.sum()
         if f"{case}|generator_input" in arrays:
             embedded = np.repeat(generator.tables["dict"][...][units], durations, axis=0)
-            np.testing.assert_array_equal(arrays[f"{case}|generator_input"][0, : generator.cfg.width].T, embedded)
+            np.testing.assert_array_equal(
+                arrays[f"{case}|generator_input"][0, : generator.cfg.width].T, embedded
+            )
         compared += 1
     assert compared > 3
 
@@ -107,6 +119,8 @@ def test_layers(generators, variant):
         tapped.pre = Tap(generator.pre, "conv_pre", seen)
         tapped.ups = tuple(Tap(up, f"up{i}", seen) for i, up in enumerate(generator.ups))
         x_BTD = arrays[f"{case}|generator_input"].transpose(0, 2, 1)
-        outputs = jax.jit(lambda x, tapped=tapped, seen=seen: [tapped(x, jnp.full(1, x.shape[1])), dict(seen)][1])(x_BTD)
+        outputs = jax.jit(
+            lambda x, tapped=tapped, seen=seen: [tapped(x, jnp.full(1, x.shape[1])), dict(seen)][1]
+        )(x_BTD)
         for key, output_BTD in outputs.items():
             assert_close(output_BTD.transpose(0, 2, 1), arrays[f"{case}|{key}"], f"{case} {key}")

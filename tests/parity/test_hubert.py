@@ -3,17 +3,21 @@
 import numpy as np
 import pytest
 
-from spirit_jax.speech.hubert import extract_features, load_hubert
-from spirit_jax.speech.unit_quantizers import load_quantizer
-from spirit_jax.speech.wav2vec2_fast import fast_form
+from spirit_jax.speech.encoders.hubert_units import extract_features, load_hubert
+from spirit_jax.speech.kernels.wav2vec2_forms import fast_form
+from spirit_jax.speech.quantizers.linear import load_quantizer
 from tests.parity import golden
 from tests.parity.close import assert_close, assert_row
 from tests.parity.encoder_stages import trace
 
 pytestmark = pytest.mark.parity
 pytest.importorskip("torch", reason="reading the published files needs requirements-parity.txt")
-FOLDER = golden.require("golden_hubert.npz", "golden_hubert.json", "golden_hubert_long.npz", "audio.npz", "hubert_25hz")
-GOLDEN, LONG, AUDIO = (np.load(FOLDER / name) for name in ("golden_hubert.npz", "golden_hubert_long.npz", "audio.npz"))
+FOLDER = golden.require(
+    "golden_hubert.npz", "golden_hubert.json", "golden_hubert_long.npz", "audio.npz", "hubert_25hz"
+)
+GOLDEN, LONG, AUDIO = (
+    np.load(FOLDER / name) for name in ("golden_hubert.npz", "golden_hubert_long.npz", "audio.npz")
+)
 CASES = [name for name in AUDIO.files if f"{name}|features" in GOLDEN.files]
 LAYER = int(GOLDEN["meta_output_layer"])
 
@@ -47,7 +51,9 @@ def test_features_alone_and_in_company(hubert):
 
 @pytest.mark.parametrize("case", CASES)
 def test_every_stage(stages, case):
-    names = {name.partition("|")[2] for name in GOLDEN.files if name.startswith(f"{case}|")} & set(stages[case])
+    names = {name.partition("|")[2] for name in GOLDEN.files if name.startswith(f"{case}|")} & set(
+        stages[case]
+    )
     assert {"conv_features", f"layer{LAYER}"} <= names
     for name in sorted(names):
         assert_close(stages[case][name], GOLDEN[f"{case}|{name}"], f"{case} {name}")
@@ -67,7 +73,9 @@ def test_normalized_waveform(hubert):
     normalized = type(hubert)(hubert.encoder, hubert.layer, 1e-5)
     for case in CASES:
         if f"{case}_normalized|features" in GOLDEN.files:
-            assert_close(extract_features(normalized, [AUDIO[case]])[0], GOLDEN[f"{case}_normalized|features"][0], case)
+            assert_close(
+                extract_features(normalized, [AUDIO[case]])[0], GOLDEN[f"{case}_normalized|features"][0], case
+            )
 
 
 def test_two_channels_are_averaged(hubert, quantizer):
@@ -88,14 +96,18 @@ def test_batch(hubert, quantizer):
 @pytest.mark.parametrize("name", [name for name in GOLDEN.files if name.startswith("chunk")])
 def test_pieces(hubert, quantizer, name):
     piece, length, what = name.split("|")
-    features = extract_features(hubert, [AUDIO["speech"][: int(length.removeprefix("n"))]], int(piece.removeprefix("chunk")))
+    features = extract_features(
+        hubert, [AUDIO["speech"][: int(length.removeprefix("n"))]], int(piece.removeprefix("chunk"))
+    )
     if what == "dense":
         assert_close(features[0], GOLDEN[name][0], name)
     else:
         assert np.array_equal(quantizer.quantize(features)[0], GOLDEN[name])
 
 
-@pytest.mark.parametrize(("length", "expected"), golden.load_json("golden_hubert.json")["min_lengths"].items())
+@pytest.mark.parametrize(
+    ("length", "expected"), golden.load_json("golden_hubert.json")["min_lengths"].items()
+)
 def test_short_input_gives_units_or_none(hubert, quantizer, length, expected):
     """Where the published release fails for want of samples, there is no unit."""
     units = quantizer.quantize(extract_features(hubert, [AUDIO["speech"][20000 : 20000 + int(length)]]))[0]
@@ -107,4 +119,6 @@ def test_short_input_gives_units_or_none(hubert, quantizer, length, expected):
 def test_over_100_seconds(hubert, quantizer, length):
     both = np.concatenate([AUDIO["speech"], AUDIO["chirp"]])
     wav = np.tile(both, -(-int(length[1:]) // len(both)))[: int(length[1:])]
-    assert np.array_equal(quantizer.quantize(extract_features(hubert, [wav]))[0], LONG[f"{length}|hubert_codes"])
+    assert np.array_equal(
+        quantizer.quantize(extract_features(hubert, [wav]))[0], LONG[f"{length}|hubert_codes"]
+    )

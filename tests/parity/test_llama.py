@@ -1,4 +1,6 @@
-"""The Llama against the golden outputs of transformers: forward, generation, training, formats. Sizes come from the data."""
+"""The Llama against the golden outputs of transformers: forward, generation, training, formats. Sizes come
+from the data.
+"""
 
 import dataclasses
 from functools import cache
@@ -10,16 +12,16 @@ import numpy as np
 import optax
 import pytest
 
-from spirit_jax.batch import Batch
 from spirit_jax.config import Dtype, Remat
 from spirit_jax.generation.engine import Limits, generate
 from spirit_jax.generation.sampling import GREEDY
+from spirit_jax.model.batch import Batch
 from spirit_jax.model.checkpoint import LoadedModel, load_model
-from spirit_jax.model.convert import export_llama, import_llama
 from spirit_jax.model.llama import Llama, frequencies
 from spirit_jax.model.loss import loss_terms, token_nll
-from spirit_jax.model.names import rows_of, to_theirs
-from spirit_jax.tokens.vocab import Modality, Vocabulary
+from spirit_jax.model_io.conversion import export_llama, import_llama
+from spirit_jax.model_io.names import rows_of, to_theirs
+from spirit_jax.tokens.vocabulary import Modality, Vocabulary
 from tests.parity.close import assert_close
 from tests.parity.golden import require
 
@@ -52,7 +54,9 @@ def plain(llama: Llama) -> Llama:
 
 @pytest.fixture(params=SETS)
 def golden(request, room) -> tuple[LoadedModel, dict[str, np.ndarray]]:
-    return _converted(room, request.param), dict(np.load(require(f"golden_{request.param}.npz") / f"golden_{request.param}.npz"))
+    return _converted(room, request.param), dict(
+        np.load(require(f"golden_{request.param}.npz") / f"golden_{request.param}.npz")
+    )
 
 
 @pytest.fixture
@@ -65,7 +69,9 @@ def shifted(ids_BT: np.ndarray) -> Batch:
     tokens_BT = jnp.asarray(ids_BT[:, :-1], jnp.int32)
     positions_BT = jnp.broadcast_to(jnp.arange(tokens_BT.shape[1])[None], tokens_BT.shape)
     ones_BT = jnp.ones_like(tokens_BT)
-    return Batch(tokens_BT, jnp.asarray(ids_BT[:, 1:], jnp.int32), ones_BT.astype(jnp.float32), ones_BT, positions_BT)
+    return Batch(
+        tokens_BT, jnp.asarray(ids_BT[:, 1:], jnp.int32), ones_BT.astype(jnp.float32), ones_BT, positions_BT
+    )
 
 
 def places(ids_BT: np.ndarray) -> tuple[jax.Array, jax.Array]:
@@ -79,7 +85,10 @@ def their_names(tree: Llama) -> dict[str, np.ndarray]:
         for part in path.split("."):
             arrays[path] = getattr(arrays[path], part)
     whole = [(name, layer, np.asarray(arrays[name.ours][...])) for name, layer in rows_of(tree.cfg)]
-    return {name.hugging_face.format(layer): to_theirs(name, x if layer is None else x[layer], tree.cfg) for name, layer, x in whole}
+    return {
+        name.hugging_face.format(layer): to_theirs(name, x if layer is None else x[layer], tree.cfg)
+        for name, layer, x in whole
+    }
 
 
 def test_rotary_frequencies(golden):
@@ -99,14 +108,22 @@ def test_hidden_states(golden):
     for depth in range(1, loaded.config.layers):
         cfg = dataclasses.replace(loaded.llama.cfg, layers=depth)
         shapes = jax.eval_shape(lambda c=cfg: Llama(c, jax.random.key(0)))
-        cut = jax.tree.map(lambda leaf, like: leaf[: like.shape[0]], jax.tree.leaves(loaded.llama), jax.tree.leaves(shapes))
+        cut = jax.tree.map(
+            lambda leaf, like: leaf[: like.shape[0]], jax.tree.leaves(loaded.llama), jax.tree.leaves(shapes)
+        )
         shallow = jax.tree.unflatten(jax.tree.structure(shapes), cut)
         x_BTD = np.asarray(shallow.hidden(tokens_BT, positions_BT)[0])
         before = stored[f"hidden_state{depth}"]  # before the last norm, which ours has
-        scale = np.asarray(shallow.norm.scale[...]) / np.sqrt((before**2).mean(-1, keepdims=True) + cfg.norm_eps)
+        scale = np.asarray(shallow.norm.scale[...]) / np.sqrt(
+            (before**2).mean(-1, keepdims=True) + cfg.norm_eps
+        )
         assert_close(x_BTD, before * scale, f"hidden state {depth}")
     assert_close(loaded.llama.embed_VD[...][tokens_BT], stored["hidden_state0"], "embeddings", 0)
-    assert_close(loaded.llama.hidden(tokens_BT, positions_BT)[0], stored[f"hidden_state{loaded.config.layers}"], "last hidden state")
+    assert_close(
+        loaded.llama.hidden(tokens_BT, positions_BT)[0],
+        stored[f"hidden_state{loaded.config.layers}"],
+        "last hidden state",
+    )
 
 
 def test_losses_of_tokens(golden):
@@ -121,7 +138,9 @@ def test_padding_on_the_left_is_a_segment_of_its_own(golden):
     mask_BT = stored["left_padded|attention_mask"]
     positions_BT = np.maximum(np.cumsum(mask_BT, 1) - 1, 0)
     tokens_BT, _ = places(stored["input_ids"])
-    logits_BTV, _ = loaded.llama(tokens_BT, jnp.asarray(positions_BT, jnp.int32), jnp.asarray(mask_BT, jnp.int32))
+    logits_BTV, _ = loaded.llama(
+        tokens_BT, jnp.asarray(positions_BT, jnp.int32), jnp.asarray(mask_BT, jnp.int32)
+    )
     row = np.asarray(logits_BTV)[1][mask_BT[1] > 0]
     assert_close(row, stored["left_padded|logits_unmasked_positions_row1"], "left padded")
 
@@ -162,7 +181,9 @@ def test_three_steps_of_training(golden):
             if step == 0:
                 _check_first_gradient(seen[0], stored)
             np.testing.assert_allclose(loss, stored["train|losses"][step], rtol=1e-4)
-            np.testing.assert_allclose(optax.global_norm(gradient), stored["train|global_grad_norm_before_clip"][step], rtol=1e-4)
+            np.testing.assert_allclose(
+                optax.global_norm(gradient), stored["train|global_grad_norm_before_clip"][step], rtol=1e-4
+            )
             llama, state = move(llama, gradient, state)
     named = their_names(llama)
     for key in (key for key in stored if key.startswith("train|param_after3|")):
@@ -173,19 +194,27 @@ def test_three_steps_of_training(golden):
 
 
 def _check_moved(got: np.ndarray, expected: np.ndarray, gradients: list[np.ndarray], name: str) -> None:
-    """1e-4 of the norm, and of the largest element for each element but those with a gradient at rounding level in some step.
+    """1e-4 of the norm, and of the largest element for each element but those with a gradient at rounding
+    level in some step.
 
-    AdamW divides such a gradient by its own size, so that its noise moves the parameter by a part of the learning rate.
+    AdamW divides such a gradient by its own size, so that its noise moves the parameter by a part of the
+    learning rate.
     """
     assert np.linalg.norm(got - expected) <= 1e-4 * np.linalg.norm(expected), name
     noise = np.any([(g != 0) & (np.abs(g) < NOISE * np.abs(g).max()) for g in gradients], axis=0)
-    assert noise.sum() <= max(1, noise.size // 100), f"{name}: the exception takes in {noise.sum()} of {noise.size}"
+    assert noise.sum() <= max(1, noise.size // 100), (
+        f"{name}: the exception takes in {noise.sum()} of {noise.size}"
+    )
     assert_close(np.where(noise, expected, got), expected, name, 1e-4)
     assert np.abs(got - expected).max() <= RATE, name
 
 
 def _check_first_gradient(named: dict[str, np.ndarray], stored: dict[str, np.ndarray]) -> None:
-    norms = {key.rpartition("|")[2]: value for key, value in stored.items() if key.startswith("train|grad_norm_step0|")}
+    norms = {
+        key.rpartition("|")[2]: value
+        for key, value in stored.items()
+        if key.startswith("train|grad_norm_step0|")
+    }
     assert norms.keys() == named.keys()
     for name, norm in norms.items():
         np.testing.assert_allclose(np.linalg.norm(named[name]), norm, rtol=1e-4, err_msg=name)
@@ -220,8 +249,12 @@ def test_many_rows(big):
             low, high = map(int, key.rsplit("_", 2)[1:])
             assert_close(logits_BTV[..., low:high], stored[key], key)
     assert_close(jax.nn.logsumexp(logits_BTV, -1), stored["f32|logsumexp"], "logsumexp")
-    assert_close(np.take_along_axis(logits_BTV, stored["f32|top8_ids"], -1), stored["f32|top8_values"], "top8")
-    np.testing.assert_array_equal(np.argsort(-logits_BTV, -1, kind="stable")[..., :1], stored["f32|top8_ids"][..., :1])
+    assert_close(
+        np.take_along_axis(logits_BTV, stored["f32|top8_ids"], -1), stored["f32|top8_values"], "top8"
+    )
+    np.testing.assert_array_equal(
+        np.argsort(-logits_BTV, -1, kind="stable")[..., :1], stored["f32|top8_ids"][..., :1]
+    )
     nll_BT = token_nll(loaded.llama, shifted(stored["input_ids"]))
     np.testing.assert_allclose(nll_BT.mean(), stored["f32|mean_loss"], rtol=1e-5)
 

@@ -1,4 +1,6 @@
-"""What we write, read by transformers; and what it computes, against what we compute. Needs requirements-parity.txt."""
+"""What we write, read by transformers; and what it computes, against what we compute. Needs
+requirements-parity.txt.
+"""
 
 import dataclasses
 
@@ -6,17 +8,17 @@ import numpy as np
 import pytest
 
 from spirit_jax.config import RopeScaling
-from spirit_jax.errors import UserError
+from spirit_jax.core.errors import UserError
 from spirit_jax.model.checkpoint import save_weights
-from spirit_jax.model.convert import Options, export_llama, import_llama
-from spirit_jax.model.verify import TOLERANCE, verify
-from spirit_jax.model.vocabulary import Request
+from spirit_jax.model_io.conversion import Options, export_llama, import_llama
+from spirit_jax.model_io.verification import TOLERANCE, verify
+from spirit_jax.model_io.vocabulary_plan import Request
+from spirit_jax.tokens.streams import SpeechTokens
 from spirit_jax.tokens.strings import parse_prompt, render
-from spirit_jax.tokens.vocab import Vocabulary
-from spirit_jax.units import SpeechTokens
-from tests.model.folders import tensors, write_folder
-from tests.model.texts import WORDS, write_byte_level, write_sentencepiece
+from spirit_jax.tokens.vocabulary import Vocabulary
 from tests.model.tiny import CONFIG, model
+from tests.model_io.folders import tensors, write_folder
+from tests.model_io.texts import WORDS, write_byte_level, write_sentencepiece
 
 pytestmark = pytest.mark.parity
 torch = pytest.importorskip("torch")
@@ -30,7 +32,9 @@ def exported(tmp_path_factory):
     room = tmp_path_factory.mktemp("exported")
     tokenizer = write_sentencepiece(room / "text")
     vocabulary = Vocabulary(tokenizer.size, 20, 5, 4)
-    save_weights(room / "ours", model(rows=vocabulary.rows(), rope_scaling=SCALING), vocabulary, room / "text")
+    save_weights(
+        room / "ours", model(rows=vocabulary.rows(), rope_scaling=SCALING), vocabulary, room / "text"
+    )
     export_llama(room / "ours", room / "theirs")
     return room, tokenizer, vocabulary
 
@@ -48,8 +52,13 @@ def check_ids(folder, tokenizer, vocabulary):
     rng = np.random.default_rng(1)
     for _ in range(20):
         speech = render(SpeechTokens(rng.integers(0, 20, 60), rng.integers(0, 5, 30), rng.integers(0, 4, 3)))
-        prompt = f"[Text]{' '.join(rng.choice(WORDS, 9))} [Speech]{speech}[Text]{' '.join(rng.choice(WORDS, 5))}"
-        assert peer(prompt, add_special_tokens=False)["input_ids"] == parse_prompt(prompt, vocabulary, tokenizer.encode).tolist()
+        prompt = (
+            f"[Text]{' '.join(rng.choice(WORDS, 9))} [Speech]{speech}[Text]{' '.join(rng.choice(WORDS, 5))}"
+        )
+        assert (
+            peer(prompt, add_special_tokens=False)["input_ids"]
+            == parse_prompt(prompt, vocabulary, tokenizer.encode).tolist()
+        )
     assert peer("the")["input_ids"][0] == vocabulary.bos
     assert (peer.bos_token_id, peer.eos_token_id) == (vocabulary.bos, vocabulary.eos)
     assert len(peer) == vocabulary.size
@@ -60,7 +69,9 @@ def test_auto_tokenizer_gives_our_ids(exported):
     room, tokenizer, vocabulary = exported
     peer = check_ids(room / "theirs", tokenizer, vocabulary)
     said = peer.decode(parse_prompt("[Text]the quick[Speech][Hu3]", vocabulary, tokenizer.encode))
-    assert said == "[Text] the quick[Speech][Hu3]", "SentencePiece's space before a word stays after an added token, as in every Llama tokenizer"
+    assert said == "[Text] the quick[Speech][Hu3]", (
+        "SentencePiece's space before a word stays after an added token, as in every Llama tokenizer"
+    )
 
 
 def test_auto_tokenizer_gives_our_ids_of_a_byte_level_tokenizer_too(tmp_path):
@@ -70,15 +81,23 @@ def test_auto_tokenizer_gives_our_ids_of_a_byte_level_tokenizer_too(tmp_path):
     vocabulary = import_llama(tmp_path / "source", tmp_path / "ours", Options(Request(20, 5, 4))).vocabulary
     export_llama(tmp_path / "ours", tmp_path / "theirs")
     peer = check_ids(tmp_path / "theirs", tokenizer, vocabulary)
-    assert peer.decode(parse_prompt("[Text]the quick[Speech][Hu3]", vocabulary, tokenizer.encode)) == "[Text]the quick[Speech][Hu3]"
+    assert (
+        peer.decode(parse_prompt("[Text]the quick[Speech][Hu3]", vocabulary, tokenizer.encode))
+        == "[Text]the quick[Speech][Hu3]"
+    )
 
 
 def test_generation_samples_no_row_of_padding(exported):
     room, _, vocabulary = exported
-    tokenizer, peer = transformers.AutoTokenizer.from_pretrained(room / "theirs"), transformers.AutoModelForCausalLM.from_pretrained(room / "theirs")
+    tokenizer, peer = (
+        transformers.AutoTokenizer.from_pretrained(room / "theirs"),
+        transformers.AutoModelForCausalLM.from_pretrained(room / "theirs"),
+    )
     prompt = tokenizer("[Speech][Hu12][Hu7][Text]", return_tensors="pt")
     torch.manual_seed(0)
-    rows = peer.generate(**prompt, max_new_tokens=40, do_sample=True, temperature=5.0, num_return_sequences=40)
+    rows = peer.generate(
+        **prompt, max_new_tokens=40, do_sample=True, temperature=5.0, num_return_sequences=40
+    )
     assert rows.max() < vocabulary.size < peer.config.vocab_size
 
 

@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from spirit_jax.speech.unit_quantizers import fill_blanks, load_quantizer
+from spirit_jax.speech.quantizers.linear import fill_blanks, load_quantizer
 from tests.parity import golden
 from tests.parity.close import assert_close, assert_row
 
@@ -12,8 +12,14 @@ pytestmark = pytest.mark.parity
 pytest.importorskip("torch", reason="reading the published files needs requirements-parity.txt")
 FOLDER = golden.require("golden_quantizer.npz", "golden_hubert.npz", "hubert_25hz")
 GOLDEN, HUBERT = np.load(FOLDER / "golden_quantizer.npz"), np.load(FOLDER / "golden_hubert.npz")
-CASES = [name.removesuffix("|codes") for name in GOLDEN.files if name.endswith("|codes") and not name.startswith("kmeans")]
-KMEANS_CASES = [name.split("|")[1] for name in GOLDEN.files if name.startswith("kmeans|") and name.endswith("|codes")]
+CASES = [
+    name.removesuffix("|codes")
+    for name in GOLDEN.files
+    if name.endswith("|codes") and not name.startswith("kmeans")
+]
+KMEANS_CASES = [
+    name.split("|")[1] for name in GOLDEN.files if name.startswith("kmeans|") and name.endswith("|codes")
+]
 
 
 @pytest.fixture(scope="module")
@@ -45,8 +51,14 @@ def test_classes(linear, case):
 
 @pytest.mark.parametrize("case", CASES)
 def test_units(linear, case):
-    """The published release treats a batch as one long utterance, whose rows fill each other's leading blanks; here rows stay apart."""
-    classes_BT, released_BT, blank = GOLDEN[f"{case}|argmax_raw"], GOLDEN[f"{case}|codes"], linear.unit_count - 1
+    """The published release treats a batch as one long utterance, whose rows fill each other's leading
+    blanks; here rows stay apart.
+    """
+    classes_BT, released_BT, blank = (
+        GOLDEN[f"{case}|argmax_raw"],
+        GOLDEN[f"{case}|codes"],
+        linear.unit_count - 1,
+    )
     assert np.array_equal(fill_blanks(classes_BT.reshape(-1), blank), released_BT.reshape(-1))
     units = linear.quantize(list(features_of(case)))
     assert len(units) == len(classes_BT)

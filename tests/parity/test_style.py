@@ -5,8 +5,8 @@ import re
 import numpy as np
 import pytest
 
-from spirit_jax.speech.style_encoder import encode_style, last_states, load_style_encoder, pool
-from spirit_jax.speech.wav2vec2_rows import HF_EPS, normalize
+from spirit_jax.speech.encoders.style.classifier import encode_style, last_states, load_style_encoder, pool
+from spirit_jax.speech.encoders.wav2vec2.batches import HF_EPS, normalize
 from tests.parity import golden
 from tests.parity.close import assert_close
 from tests.parity.encoder_stages import trace
@@ -39,7 +39,11 @@ def outputs(encoder):
     values = [{"last_hidden": states_TD[None]} for states_TD in last_states(encoder, wavs)]
     for case_values, wav in zip(values, wavs):
         projected_NP, logits_NV = encoder.head(pool(case_values["last_hidden"][0]))
-        case_values |= {"pooled_projected": projected_NP[None], "logits": logits_NV[None], "input_values": normalize(wav, HF_EPS)[None]}
+        case_values |= {
+            "pooled_projected": projected_NP[None],
+            "logits": logits_NV[None],
+            "input_values": normalize(wav, HF_EPS)[None],
+        }
         case_values["input_values_head"] = case_values["input_values"][:, :64]
     for case_values, codes_N in zip(values, encode_style(encoder, wavs)):
         case_values["style_codes"] = codes_N
@@ -53,7 +57,12 @@ def test_outputs(outputs, case):
     for name in sorted(stored & set(outputs[case])):
         if name == "input_values_head":
             outputs[case][name] = outputs[case][name][:, : GOLDEN[f"{case}|{name}"].shape[1]]
-        assert_close(outputs[case][name], GOLDEN[f"{case}|{name}"], f"{case} {name}", 0 if name == "style_codes" else 2e-4)
+        assert_close(
+            outputs[case][name],
+            GOLDEN[f"{case}|{name}"],
+            f"{case} {name}",
+            0 if name == "style_codes" else 2e-4,
+        )
 
 
 def test_stages(encoder):

@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 
+from spirit_jax.tokens.streams import MISSING_STYLES, SpeechTokens
 from spirit_jax.tokens.strings import render, string_to_units, units_to_string
-from spirit_jax.units import MISSING_STYLES, SpeechTokens
 from tests.parity import golden
 
 pytestmark = pytest.mark.parity
@@ -21,7 +21,11 @@ def outcome(function, *arguments, **kwargs):
 
 
 def failures(found, wanted, cases):
-    return [json.dumps({"case": case, "found": f}) for f, w, case in zip(found, wanted, cases, strict=True) if f != w]
+    return [
+        json.dumps({"case": case, "found": f})
+        for f, w, case in zip(found, wanted, cases, strict=True)
+        if f != w
+    ]
 
 
 def test_units_to_string():
@@ -35,7 +39,10 @@ def test_string_to_units():
     cases = golden.load_json("golden_token_strings.json")["string_to_units"]
     found, wanted = [], []
     for case in cases:
-        result, expected = outcome(string_to_units, case["string"], **case["kwargs"]), case.get("error") or case["output"]
+        result, expected = (
+            outcome(string_to_units, case["string"], **case["kwargs"]),
+            case.get("error") or case["output"],
+        )
         if "[Pi" in case["string"] and isinstance(expected, dict):
             check_missing_style(case, result, expected)
         found.append(result)

@@ -1,13 +1,15 @@
-"""HuBERT and the style classifier against transformers on random weights, at two sizes and both kinds of norm; skipped where it isn't installed."""
+"""HuBERT and the style classifier against transformers on random weights, at two sizes and both kinds of
+norm; skipped where it isn't installed.
+"""
 
 import itertools
 
 import numpy as np
 import pytest
 
-from spirit_jax.speech.hubert import extract_features, load_hubert
-from spirit_jax.speech.style_encoder import encode_style, last_states, load_style_encoder, pool
-from spirit_jax.speech.wav2vec2_rows import HF_EPS, normalize
+from spirit_jax.speech.encoders.hubert_units import extract_features, load_hubert
+from spirit_jax.speech.encoders.style.classifier import encode_style, last_states, load_style_encoder, pool
+from spirit_jax.speech.encoders.wav2vec2.batches import HF_EPS, normalize
 from tests.parity.close import assert_close
 
 torch = pytest.importorskip("torch", reason="needs requirements-parity.txt")
@@ -15,14 +17,28 @@ transformers = pytest.importorskip("transformers", reason="needs requirements-pa
 pytestmark = pytest.mark.parity
 
 SMALL = {
-    "hidden_size": 48, "intermediate_size": 80, "num_hidden_layers": 2, "num_attention_heads": 3, "conv_dim": (24, 24, 32),
-    "conv_kernel": (10, 4, 3), "conv_stride": (5, 4, 3), "num_conv_pos_embeddings": 15, "num_conv_pos_embedding_groups": 4,
-}  # fmt: skip
+    "hidden_size": 48,
+    "intermediate_size": 80,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 3,
+    "conv_dim": (24, 24, 32),
+    "conv_kernel": (10, 4, 3),
+    "conv_stride": (5, 4, 3),
+    "num_conv_pos_embeddings": 15,
+    "num_conv_pos_embedding_groups": 4,
+}
 LARGER = {
-    "hidden_size": 96, "intermediate_size": 160, "num_hidden_layers": 4, "num_attention_heads": 8, "conv_dim": (64,) * 8,
-    "conv_kernel": (10, 3, 3, 3, 3, 2, 2, 2), "conv_stride": (5, 2, 2, 2, 2, 2, 2, 2), "num_conv_pos_embeddings": 128,
-    "num_conv_pos_embedding_groups": 16, "layer_norm_eps": 1e-3,
-}  # fmt: skip
+    "hidden_size": 96,
+    "intermediate_size": 160,
+    "num_hidden_layers": 4,
+    "num_attention_heads": 8,
+    "conv_dim": (64,) * 8,
+    "conv_kernel": (10, 3, 3, 3, 3, 2, 2, 2),
+    "conv_stride": (5, 2, 2, 2, 2, 2, 2, 2),
+    "num_conv_pos_embeddings": 128,
+    "num_conv_pos_embedding_groups": 16,
+    "layer_norm_eps": 1e-3,
+}
 PRE_NORM = {"feat_extract_norm": "layer", "do_stable_layer_norm": True, "conv_bias": True}
 SIZES = list(itertools.product((SMALL, LARGER), ({}, PRE_NORM)))
 RNG = np.random.default_rng(0)
@@ -34,7 +50,11 @@ def randomize(model):
     torch.manual_seed(0)
     with torch.no_grad():
         for name, weight in model.named_parameters():
-            weight.copy_(torch.rand_like(weight) + 0.5 if weight.ndim == 1 and "bias" not in name else 1.5 * weight + 0.05 * torch.randn_like(weight))
+            weight.copy_(
+                torch.rand_like(weight) + 0.5
+                if weight.ndim == 1 and "bias" not in name
+                else 1.5 * weight + 0.05 * torch.randn_like(weight)
+            )
     return model.eval()
 
 
@@ -72,7 +92,9 @@ def test_sequence_classifier(size, kind, tmp_path):
 
 def test_one_second_is_what_transformers_classifies(tmp_path):
     """On up to 50 frames the mean is over all, as in the model's own forward pass."""
-    model = randomize(transformers.Wav2Vec2ForSequenceClassification(transformers.Wav2Vec2Config(**LARGER, num_labels=5)))
+    model = randomize(
+        transformers.Wav2Vec2ForSequenceClassification(transformers.Wav2Vec2Config(**LARGER, num_labels=5))
+    )
     model.save_pretrained(tmp_path)
     encoder, wav = load_style_encoder(tmp_path), WAVS[0][: 640 * 40]
     assert_close(encoder.head(pool(last_states(encoder, [wav])[0]))[1], run(model, wav).logits, "logits")

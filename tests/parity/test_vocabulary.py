@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from spirit_jax.tokens.vocab import Modality, Vocabulary
+from spirit_jax.tokens.vocabulary import Modality, Vocabulary
 from tests.parity import golden
 
 pytestmark = pytest.mark.parity

@@ -3,16 +3,22 @@ import re
 import numpy as np
 import pytest
 
-from spirit_jax.evals.items import words_of
+from spirit_jax.evals.suites.continuations import words_of
 from spirit_jax.report.figures import loss_curves, running_mean, series, utterance
 from tests.generation.world import record, tokenizer
 
-ROWS = [{"step": 10 * i, "loss_text": 3.0 / i, "loss_speech": 5.0 / i} for i in range(1, 60)] + [{"step": 590, "validation_loss_text": 1.0}]
+ROWS = [{"step": 10 * i, "loss_text": 3.0 / i, "loss_speech": 5.0 / i} for i in range(1, 60)] + [
+    {"step": 590, "validation_loss_text": 1.0}
+]
 
 
 def draw(expressive=False):
     one = record(7, expressive)
-    return utterance(one, words_of(one, tokenizer()), np.sin(np.arange(int(one.speech.duration_s * 16_000))).astype(np.float32))
+    return utterance(
+        one,
+        words_of(one, tokenizer()),
+        np.sin(np.arange(int(one.speech.duration_s * 16_000))).astype(np.float32),
+    )
 
 
 @pytest.mark.parametrize("svg", [loss_curves(ROWS), draw(True)], ids=["loss", "utterance"])
@@ -35,7 +41,9 @@ def test_an_utterance_shows_its_words_and_one_box_a_run():
     runs = 1 + np.count_nonzero(np.diff(one.speech.units))
     drawn = re.findall(r">(\d+)</text>", svg)
     assert len(drawn) == runs
-    assert drawn == [str(code) for code in one.speech.units[np.flatnonzero(np.diff(one.speech.units, prepend=-1))]]
+    assert drawn == [
+        str(code) for code in one.speech.units[np.flatnonzero(np.diff(one.speech.units, prepend=-1))]
+    ]
 
 
 def test_pitch_and_style_have_lanes_only_where_there_are_any():

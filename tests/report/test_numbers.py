@@ -1,13 +1,25 @@
 import pytest
 
-from spirit_jax.report.numbers import facts, loss_rows, report_numbers, result_rows, tiles, training_numbers, transcripts
+from spirit_jax.report.numbers import (
+    facts,
+    loss_rows,
+    report_numbers,
+    result_rows,
+    tiles,
+    training_numbers,
+    transcripts,
+)
 
 
 def estimate(value, **more):
     return {"value": value, "low": value - 0.1, "high": value + 0.1, "n": 50, **more}
 
 
-BEFORE = {"choice_s2t": estimate(0.5, pairs=200), "choice_t2s": estimate(0.4, pairs=200), "loss": {"text": {"nll": {"text": 2.0}}}}
+BEFORE = {
+    "choice_s2t": estimate(0.5, pairs=200),
+    "choice_t2s": estimate(0.4, pairs=200),
+    "loss": {"text": {"nll": {"text": 2.0}}},
+}
 AFTER = {
     "choice_s2t": estimate(0.9, pairs=200),
     "choice_t2s": estimate(0.8, pairs=190),
@@ -19,8 +31,22 @@ AFTER = {
     },
 }
 ROWS = [
-    {"step": 10, "tokens": 1000, "time/data_s": 1.0, "time/step_s": 9.0, "time/checkpoint_s": 0.0, "time/evaluate_s": 0.0},
-    {"step": 20, "tokens": 1000, "time/data_s": 1.0, "time/step_s": 9.0, "time/checkpoint_s": 5.0, "time/evaluate_s": 2.0},
+    {
+        "step": 10,
+        "tokens": 1000,
+        "time/data_s": 1.0,
+        "time/step_s": 9.0,
+        "time/checkpoint_s": 0.0,
+        "time/evaluate_s": 0.0,
+    },
+    {
+        "step": 20,
+        "tokens": 1000,
+        "time/data_s": 1.0,
+        "time/step_s": 9.0,
+        "time/checkpoint_s": 5.0,
+        "time/evaluate_s": 2.0,
+    },
     {"step": 20, "validation_loss": 3.0},
 ]
 
@@ -32,7 +58,12 @@ def test_the_json_holds_what_was_promised():
     assert numbers["choice_t2s_accuracy_interval"] == pytest.approx([0.7, 0.9])
     assert numbers["n_pairs"] == 190
     assert (numbers["wer_s2t"], numbers["wer_t2s"]) == (0.3, None)
-    assert numbers["loss_by_modality"] == {"text": 1.0, "speech": 3.0, "interleaved_text": 1.5, "interleaved_speech": 3.5}
+    assert numbers["loss_by_modality"] == {
+        "text": 1.0,
+        "speech": 3.0,
+        "interleaved_text": 1.5,
+        "interleaved_speech": 3.5,
+    }
     assert numbers["loss_by_modality_before"] == {"text": 2.0}
 
 

@@ -52,7 +52,11 @@ class Checker(HTMLParser):
         self.open, self.references = [], []
 
     def handle_starttag(self, tag, attrs):
-        self.references += [value for name, value in attrs if name in ("src", "href", "xlink:href", "poster", "action") and value]
+        self.references += [
+            value
+            for name, value in attrs
+            if name in ("src", "href", "xlink:href", "poster", "action") and value
+        ]
         if tag not in self.VOID:
             self.open.append(tag)
 
@@ -86,7 +90,9 @@ def test_text_from_outside_is_escaped(examples):
 
 
 def test_a_run_with_little_to_show_has_a_page_too():
-    html = render([], utterance=None, transcripts=transcripts({}), choice_rows=[], wer_rows=[], loss_rows=[], tiles=[])
+    html = render(
+        [], utterance=None, transcripts=transcripts({}), choice_rows=[], wer_rows=[], loss_rows=[], tiles=[]
+    )
     assert "What it says" not in html
     assert "audio controls" not in html
 
@@ -126,7 +132,9 @@ def test_a_player_holds_its_sound():
 
 def test_the_utterance_is_shown_as_recorded_where_the_recording_is_known(tmp_path):
     one = record(0)
-    audio.save(tmp_path / "wav" / "r0.wav", np.concatenate([Tones().decode(one.speech), Tones().decode(one.speech)]))
+    audio.save(
+        tmp_path / "wav" / "r0.wav", np.concatenate([Tones().decode(one.speech), Tones().decode(one.speech)])
+    )
     manifest = tmp_path / "manifest.jsonl"
     manifest.write_text('{"id": "other", "audio": null}\n{"id": "r0", "audio": "wav/r0.wav"}\n')
     assert find_recording(manifest, "r0") == tmp_path / "wav/r0.wav"
@@ -140,6 +148,11 @@ def test_the_utterance_is_shown_as_recorded_where_the_recording_is_known(tmp_pat
 
 
 def test_words_are_told_apart():
-    assert page.difference("the big cat", "The cat sat.") == [("same", "the"), ("extra", "big"), ("same", "cat"), ("missing", "sat")]
+    assert page.difference("the big cat", "The cat sat.") == [
+        ("same", "the"),
+        ("extra", "big"),
+        ("same", "cat"),
+        ("missing", "sat"),
+    ]
     assert page.difference("", "") == []
     assert [page.compact(n) for n in (7, 12_345, 960_000, 7e9)] == ["7", "12.3 K", "960 K", "7 B"]

@@ -1,4 +1,6 @@
-"""Sound that is known: tones, and babble of five vowels and a hiss, 120 ms each, by a pulse train at a given pitch."""
+"""Sound that is known: tones, and babble of five vowels and a hiss, 120 ms each, by a pulse train at a given
+pitch.
+"""
 
 import numpy as np
 import scipy.signal
@@ -11,11 +13,15 @@ PHONE_SAMPLES = 1920
 def tone(hz: float, seconds: float, partials: int = 1) -> np.ndarray:
     """A sum of sines at multiples of `hz`, falling as 1/n: float32 [samples]."""
     t = np.arange(round(seconds * RATE)) / RATE
-    return (0.3 * sum(np.sin(2 * np.pi * hz * n * t) / n for n in range(1, partials + 1) if hz * n < RATE / 2)).astype(np.float32)
+    return (
+        0.3 * sum(np.sin(2 * np.pi * hz * n * t) / n for n in range(1, partials + 1) if hz * n < RATE / 2)
+    ).astype(np.float32)
 
 
 def babble(seconds: float, seed: int, hz: float = 120.0, tract: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
-    """Sound float32 [samples] and the phone (0 to 5) of each 40 ms: int [samples // 640]. `tract` multiplies the formants."""
+    """Sound float32 [samples] and the phone (0 to 5) of each 40 ms: int [samples // 640]. `tract` multiplies
+    the formants.
+    """
     rng = np.random.default_rng(seed)
     samples = round(seconds * RATE)
     phones = rng.integers(0, 6, -(-samples // PHONE_SAMPLES))
@@ -23,7 +29,9 @@ def babble(seconds: float, seed: int, hz: float = 120.0, tract: float = 1.0) -> 
     parts = []
     for i, phone in enumerate(phones):
         source = pulses[i * PHONE_SAMPLES : (i + 1) * PHONE_SAMPLES]
-        parts.append(0.05 * rng.normal(size=len(source)) if phone == 5 else _vowel(source, VOWELS[phone], tract))
+        parts.append(
+            0.05 * rng.normal(size=len(source)) if phone == 5 else _vowel(source, VOWELS[phone], tract)
+        )
     wav = np.concatenate(parts) + 1e-3 * rng.normal(size=samples)
     return wav.astype(np.float32), np.repeat(phones, PHONE_SAMPLES // 640)[: samples // 640]
 

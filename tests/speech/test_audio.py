@@ -65,7 +65,18 @@ def write_bad(path, kind):
         path.write_bytes(path.read_bytes()[:20_000])
 
 
-BAD = ["missing", "empty", "unreadable", "truncated", "silent", "too_short", "not_finite", "too_loud", "too_many_channels", "low_rate"]
+BAD = [
+    "missing",
+    "empty",
+    "unreadable",
+    "truncated",
+    "silent",
+    "too_short",
+    "not_finite",
+    "too_loud",
+    "too_many_channels",
+    "low_rate",
+]
 
 
 @pytest.mark.parametrize("reason", BAD)
@@ -83,13 +94,16 @@ def test_what_is_nothing_to_learn_from_can_be_heard(tmp_path, kind):
     rate = soundfile.info(tmp_path / "a.wav").samplerate
     wav = audio.load(tmp_path / "a.wav")
     assert len(wav) == 16_000 * 16_000 // rate
-    assert np.fft.rfft(wav[:16_000] * np.hanning(16_000)).__abs__().argmax() == pytest.approx(220 * rate / 16_000, abs=2)
+    assert np.fft.rfft(wav[:16_000] * np.hanning(16_000)).__abs__().argmax() == pytest.approx(
+        220 * rate / 16_000, abs=2
+    )
 
 
 @pytest.mark.parametrize("subtype", ["PCM_U8", "PCM_24", "PCM_32", "DOUBLE", "ULAW", "IMA_ADPCM", "GSM610"])
 def test_any_depth_of_wav(tmp_path, subtype):
     soundfile.write(tmp_path / "a.wav", soxr.resample(tone(220, 1.0), 16_000, 8_000), 8_000, subtype=subtype)
-    assert len(audio.load(tmp_path / "a.wav")) == pytest.approx(16_000, abs=1200)  # compressed ones fill their last block
+    # compressed ones fill their last block
+    assert len(audio.load(tmp_path / "a.wav")) == pytest.approx(16_000, abs=1200)
     assert len(audio.load(tmp_path / "a.wav", max_seconds=0.5)) == 8_000
 
 

@@ -3,12 +3,13 @@ import json
 import numpy as np
 import pytest
 
-from spirit_jax.errors import UserError
-from spirit_jax.speech import pieces, pitch
+from spirit_jax.core.errors import UserError
+from spirit_jax.speech import segments as pieces
 from spirit_jax.speech.audio import BadAudio
 from spirit_jax.speech.codec import load_codec
 from spirit_jax.speech.embedded_codec import EmbeddedCodec, mean_runs
-from spirit_jax.units import SpeechTokens, SpokenUnits
+from spirit_jax.speech.encoders.pitch import cross_correlation as pitch
+from spirit_jax.tokens.streams import SpeechTokens, SpokenUnits
 from tests.speech.synthetic import babble
 
 VOICES = [{"hz": 100, "tract": 1.0}, {"hz": 190, "tract": 1.15}]
@@ -16,7 +17,9 @@ VOICES = [{"hz": 100, "tract": 1.0}, {"hz": 190, "tract": 1.15}]
 
 @pytest.fixture(scope="module")
 def corpus():
-    return [babble(3.0, seed=i, hz=VOICES[i % 2]["hz"] + 3 * i, tract=VOICES[i % 2]["tract"]) for i in range(24)]
+    return [
+        babble(3.0, seed=i, hz=VOICES[i % 2]["hz"] + 3 * i, tract=VOICES[i % 2]["tract"]) for i in range(24)
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +34,9 @@ def streams(speech):
 def test_units_name_the_phone_and_not_the_voice(codec):
     test = [babble(3.0, seed=100 + i // 2, **VOICES[i % 2]) for i in range(8)]
     units = codec.encode_batch([wav for wav, _ in test])
-    pairs = [(unit, phone) for speech, (_, phones) in zip(units, test) for unit, phone in zip(speech.units, phones)]
+    pairs = [
+        (unit, phone) for speech, (_, phones) in zip(units, test) for unit, phone in zip(speech.units, phones)
+    ]
     table = np.zeros((16, 6))
     np.add.at(table, tuple(np.array(pairs).T), 1)
     assert table.max(1).sum() / table.sum() > 0.75
@@ -51,7 +56,10 @@ def test_counts_of_each_stream(codec):
 
 
 def test_a_wav_gives_the_same_units_alone_and_among_others(codec):
-    wavs = [babble(seconds, seed=i, hz=90 + 9 * i)[0] for i, seconds in enumerate((0.3, 5.0, 1.71, 0.08, 21.0, 2.2))]
+    wavs = [
+        babble(seconds, seed=i, hz=90 + 9 * i)[0]
+        for i, seconds in enumerate((0.3, 5.0, 1.71, 0.08, 21.0, 2.2))
+    ]
     for wav, speech in zip(wavs, codec.encode_batch(wavs)):
         for alone, together in zip(streams(codec.encode_batch([wav])[0]), streams(speech)):
             np.testing.assert_array_equal(alone, together)
@@ -66,7 +74,10 @@ def test_loudness_does_not_matter(codec):
 def test_a_code_change_costs(codec, corpus):
     eager = EmbeddedCodec({**codec.arrays, "unit_change_cost": np.float32(0)})
     wavs = [wav for wav, _ in corpus[:6]]
-    changes = [sum(np.count_nonzero(np.diff(speech.units)) for speech in c.encode_batch(wavs)) for c in (codec, eager)]
+    changes = [
+        sum(np.count_nonzero(np.diff(speech.units)) for speech in c.encode_batch(wavs))
+        for c in (codec, eager)
+    ]
     assert changes[0] < changes[1]
 
 
@@ -86,10 +97,16 @@ def test_decoded_speech_is_heard_as_its_units(codec, corpus):
 
 
 def test_decoded_speech_keeps_its_melody_and_voice_pitch(codec):
-    low, high = (np.concatenate([babble(0.6, seed=1, hz=hz)[0] for hz in rise]) for rise in ((90, 105, 125, 145), (180, 200, 225, 250)))
+    low, high = (
+        np.concatenate([babble(0.6, seed=1, hz=hz)[0] for hz in rise])
+        for rise in ((90, 105, 125, 145), (180, 200, 225, 250))
+    )
     heard = []
     for wav in (low, high):
-        (asked,), (made,) = pitch.track_f0([wav]), pitch.track_f0([codec.decode(codec.encode_batch([wav])[0])])
+        (asked,), (made,) = (
+            pitch.track_f0([wav]),
+            pitch.track_f0([codec.decode(codec.encode_batch([wav])[0])]),
+        )
         both = (asked[: len(made)] > 0) & (made[: len(asked)] > 0)
         assert np.corrcoef(asked[: len(made)][both], made[: len(asked)][both])[0, 1] > 0.7
         heard.append(np.median(made[made > 0]))
@@ -115,9 +132,14 @@ def test_spoken_units_last_as_long_as_they_do_on_average(codec, corpus):
         runs = np.flatnonzero(np.diff(speech.units, prepend=-1))
         spoken = SpokenUnits(speech.units[runs], speech.pitch[runs // 2], speech.style[runs // 25])
         wav = codec.decode(spoken)
-        np.testing.assert_allclose(len(wav) / 640, codec.arrays["unit_frames"][spoken.units].sum(), atol=0.5001)
+        np.testing.assert_allclose(
+            len(wav) / 640, codec.arrays["unit_frames"][spoken.units].sum(), atol=0.5001
+        )
     lasting = sum(len(speech.units) for speech in encoded)
-    told = sum(codec.arrays["unit_frames"][speech.units[np.diff(speech.units, prepend=-1) != 0]].sum() for speech in encoded)
+    told = sum(
+        codec.arrays["unit_frames"][speech.units[np.diff(speech.units, prepend=-1) != 0]].sum()
+        for speech in encoded
+    )
     assert abs(told / lasting - 1) < 0.01
 
 
@@ -143,7 +165,11 @@ def test_long_audio_is_cut_in_pieces(codec, monkeypatch):
 
 
 def test_bad_wavs_are_refused(codec):
-    for wav, reason in ((np.zeros(16_000), "silent"), (np.ones(1279), "too_short"), (np.full(16_000, np.nan), "not_finite")):
+    for wav, reason in (
+        (np.zeros(16_000), "silent"),
+        (np.ones(1279), "too_short"),
+        (np.full(16_000, np.nan), "not_finite"),
+    ):
         with pytest.raises(BadAudio, match=reason):
             codec.encode_batch([wav.astype(np.float32)])
 

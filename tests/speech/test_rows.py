@@ -34,4 +34,8 @@ def test_rows_on_an_accelerator_get_fewer_with_their_length(monkeypatch):
     assert row_count(100, 5) == 1
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
     assert [row_count(size, 5) for size in (5, 20, 25, 50, 84, 10_000)] == [16, 16, 8, 4, 2, 1]
-    assert [(call.rows, len(call.indices)) for call in calls([3] * 17 + [50], 5, lambda length: length)] == [(16, 16), (16, 1), (4, 1)]
+    assert [(call.rows, len(call.indices)) for call in calls([3] * 17 + [50], 5, lambda length: length)] == [
+        (16, 16),
+        (16, 1),
+        (4, 1),
+    ]

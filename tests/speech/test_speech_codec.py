@@ -4,22 +4,33 @@ import json
 import numpy as np
 import pytest
 
-from spirit_jax.errors import UserError
-from spirit_jax.speech import pieces
+from spirit_jax.core.errors import UserError
+from spirit_jax.speech import segments as pieces
 from spirit_jax.speech.audio import BadAudio
 from spirit_jax.speech.codec import load_codec
-from spirit_jax.speech.hifigan import Generator
-from spirit_jax.speech.pitch_vqvae import PitchVqVae
+from spirit_jax.speech.decoders.hifigan import Generator
+from spirit_jax.speech.decoders.hifigan_synthesis import predict
+from spirit_jax.speech.encoders.pitch.vqvae import PitchVqVae
+from spirit_jax.speech.encoders.style.classifier import StyleEncoder
+from spirit_jax.speech.encoders.wav2vec2.config import ConvShape
+from spirit_jax.speech.encoders.wav2vec2.network import Wav2Vec2
+from spirit_jax.speech.quantizers.linear import KmeansQuantizer
 from spirit_jax.speech.speech_codec import Parts, SpeechCodec, Variant, check_rates
-from spirit_jax.speech.style_encoder import StyleEncoder
-from spirit_jax.speech.synthesis import predict
-from spirit_jax.speech.unit_quantizers import KmeansQuantizer
-from spirit_jax.speech.wav2vec2 import Wav2Vec2
-from spirit_jax.speech.wav2vec2_config import ConvShape
-from spirit_jax.units import SpeechTokens, SpokenUnits
-from tests.speech.encoders import Varied
+from spirit_jax.tokens.streams import SpeechTokens, SpokenUnits
 from tests.speech.synthetic import babble
-from tests.speech.tiny_codec import AT_50_HZ, MANNERS, PITCH, PITCHES, SPEAKERS, STYLES, UNITS, VOCODER, tiny_codec, tiny_parts
+from tests.speech.tiny_codec import (
+    AT_50_HZ,
+    MANNERS,
+    PITCH,
+    PITCHES,
+    SPEAKERS,
+    STYLES,
+    UNITS,
+    VOCODER,
+    tiny_codec,
+    tiny_parts,
+)
+from tests.speech.tiny_encoders import Varied
 
 
 def streams(speech):
@@ -81,7 +92,10 @@ def test_two_channels_are_averaged():
 def test_long_audio_is_cut_and_still_spoken(monkeypatch):
     monkeypatch.setattr(pieces, "PIECE_SECONDS", 1)
     wav = babble(5.02, seed=3)[0]
-    whole, parts = tiny_codec().encode(wav), tiny_codec().encode([wav[i : i + 16_000] for i in range(0, 80_000, 16_000)])
+    whole, parts = (
+        tiny_codec().encode(wav),
+        tiny_codec().encode([wav[i : i + 16_000] for i in range(0, 80_000, 16_000)]),
+    )
     for i, stream in enumerate(streams(whole)):  # the last 320 samples are dropped
         np.testing.assert_array_equal(stream, np.concatenate([streams(part)[i] for part in parts]))
     assert len(tiny_codec().decode(whole)) == 640 * len(whole.units)
@@ -117,14 +131,17 @@ def test_what_is_not_said_is_chosen():
     wav = codec.decode(SpokenUnits(units))
     assert len(wav) == len(codec.decode(SpokenUnits(units, np.zeros(4))))
     np.testing.assert_array_equal(
-        codec.decode(SpokenUnits(units, np.zeros(4))), codec.decode(SpokenUnits(units, np.zeros(4), np.full(4, STYLES - 1)))
+        codec.decode(SpokenUnits(units, np.zeros(4))),
+        codec.decode(SpokenUnits(units, np.zeros(4), np.full(4, STYLES - 1))),
     )
     assert len(codec.decode(SpeechTokens(units))) == 640 * 4
 
 
 def test_the_blank_is_spoken_as_its_neighbour():
     base = tiny_codec(Variant.BASE)
-    np.testing.assert_array_equal(base.decode(SpokenUnits(np.array([3, UNITS, 5]))), base.decode(SpokenUnits(np.array([3, 3, 5]))))
+    np.testing.assert_array_equal(
+        base.decode(SpokenUnits(np.array([3, UNITS, 5]))), base.decode(SpokenUnits(np.array([3, 3, 5])))
+    )
     silence = base.decode(SpeechTokens(np.full(3, UNITS)))
     assert len(silence) == 3 * 640
     assert not silence.any()
@@ -132,7 +149,10 @@ def test_the_blank_is_spoken_as_its_neighbour():
 
 
 def test_codes_out_of_range_are_named():
-    for codes, says in (((np.array([UNITS + 1]),), "units code = 21"), ((np.array([1]), np.array([PITCHES])), "pitch code = 12")):
+    for codes, says in (
+        ((np.array([UNITS + 1]),), "units code = 21"),
+        ((np.array([1]), np.array([PITCHES])), "pitch code = 12"),
+    ):
         with pytest.raises(UserError, match=says):
             tiny_codec().decode(SpokenUnits(*codes))
     with pytest.raises(UserError, match="pitch code = 1: this codec has no pitch codes"):
@@ -142,7 +162,9 @@ def test_codes_out_of_range_are_named():
 def test_a_vocoder_of_units_stands_in():
     codec = SpeechCodec.assemble(dataclasses.replace(tiny_parts(), vocoder_expressive=None))
     units = np.array([3, 3, 7])
-    np.testing.assert_array_equal(codec.decode(SpokenUnits(units, units, units)), tiny_codec(Variant.BASE).decode(SpokenUnits(units)))
+    np.testing.assert_array_equal(
+        codec.decode(SpokenUnits(units, units, units)), tiny_codec(Variant.BASE).decode(SpokenUnits(units))
+    )
     mute = SpeechCodec.assemble(dataclasses.replace(tiny_parts(), vocoder_expressive=None, vocoder_base=None))
     for speak in (lambda: mute.decode(SpokenUnits(units)), lambda: mute.check_voice(None, None)):
         with pytest.raises(UserError, match="codec vocoder = None"):
@@ -152,7 +174,10 @@ def test_a_vocoder_of_units_stands_in():
 
 def test_a_stored_codec_is_the_same(stored):
     wav = babble(1.2, seed=8)[0]
-    for variant, loaded in ((Variant.EXPRESSIVE, load_codec(stored)), (Variant.BASE, SpeechCodec.load(stored, "base"))):
+    for variant, loaded in (
+        (Variant.EXPRESSIVE, load_codec(stored)),
+        (Variant.BASE, SpeechCodec.load(stored, "base")),
+    ):
         codec = tiny_codec(variant)
         assert loaded.fingerprint == codec.fingerprint
         speech = loaded.encode_batch([wav])[0]
@@ -166,7 +191,10 @@ def test_loading_and_saving_again_loses_no_part(stored, tmp_path):
     SpeechCodec.assemble(parts).save(tmp_path / "codec")
     again = load_codec(tmp_path / "codec")
     assert again.variant is Variant.BASE
-    assert SpeechCodec.assemble(dataclasses.replace(again.parts, style=tiny_parts().style)).fingerprint == tiny_codec().fingerprint
+    assert (
+        SpeechCodec.assemble(dataclasses.replace(again.parts, style=tiny_parts().style)).fingerprint
+        == tiny_codec().fingerprint
+    )
     assert again.parts.vocoder_base is not None
     assert again.parts.vocoder_expressive is not None
 
@@ -177,7 +205,10 @@ def test_parts_that_do_not_belong_together():
     for changes, says in (
         ({"vocoder_base": fewer}, "vocoder_base units = 7"),
         ({"vocoder_base": parts.vocoder_expressive}, "vocoder_base = with pitch"),
-        ({"vocoder_base": Generator(dataclasses.replace(VOCODER, sample_rate=22_050), Varied(0))}, "sampling_rate = 22050"),
+        (
+            {"vocoder_base": Generator(dataclasses.replace(VOCODER, sample_rate=22_050), Varied(0))},
+            "sampling_rate = 22050",
+        ),
     ):
         with pytest.raises(UserError, match=says):
             dataclasses.replace(parts, **changes)
@@ -213,21 +244,32 @@ def test_encoders_of_other_rates_are_told():
     pitch = PitchVqVae(dataclasses.replace(PITCH, encoder=stack, decoder=stack), Varied(1))
     slow = dataclasses.replace(AT_50_HZ, convs=(*AT_50_HZ.convs[:2], ConvShape(6, 4, 4)))
     style = StyleEncoder(Wav2Vec2(Varied(2), slow), tiny_parts().style.head)
-    for part, says in (({"pitch": pitch}, "pitch VQ-VAE codes a second = 25.0"), ({"style": style}, "style encoder codes a second = 0.5")):
+    for part, says in (
+        ({"pitch": pitch}, "pitch VQ-VAE codes a second = 25.0"),
+        ({"style": style}, "style encoder codes a second = 0.5"),
+    ):
         with pytest.raises(UserError, match=says):
             check_rates(SpeechCodec.assemble(dataclasses.replace(tiny_parts(), **part)))
 
 
 def test_without_a_duration_predictor_a_spoken_unit_lasts_a_frame():
-    vocoders = {f"vocoder_{variant.value}": getattr(tiny_parts(), f"vocoder_{variant.value}") for variant in Variant}
-    mute = {name: Generator(dataclasses.replace(vocoder.cfg, duration_width=0), Varied(5)) for name, vocoder in vocoders.items()}
+    vocoders = {
+        f"vocoder_{variant.value}": getattr(tiny_parts(), f"vocoder_{variant.value}") for variant in Variant
+    }
+    mute = {
+        name: Generator(dataclasses.replace(vocoder.cfg, duration_width=0), Varied(5))
+        for name, vocoder in vocoders.items()
+    }
     units = np.array([3, 7, 7, 2, 5])
     for variant in Variant:
         codec = SpeechCodec.assemble(dataclasses.replace(tiny_parts(), **mute), variant)
         np.testing.assert_array_equal(codec.decode(SpokenUnits(units)), codec.decode(SpeechTokens(units)))
         assert len(codec.decode("[Hu3][Hu7]")) == 2 * 640
     pitch, style = np.array([1, 1, 4, 4, 2]), np.full(5, 2)
-    np.testing.assert_array_equal(codec.decode(SpokenUnits(units, pitch, style)), codec.decode(SpeechTokens(units, pitch[::2], style[:1])))
+    np.testing.assert_array_equal(
+        codec.decode(SpokenUnits(units, pitch, style)),
+        codec.decode(SpeechTokens(units, pitch[::2], style[:1])),
+    )
 
 
 def test_a_folder_of_other_things_is_left_alone(tmp_path):
@@ -242,7 +284,9 @@ def test_a_spoilt_folder_is_told(stored, tmp_path):
     (tmp_path / "codec.json").write_text(json.dumps(about))
     with pytest.raises(UserError, match="codec weights"):
         load_codec(tmp_path)
-    (tmp_path / "codec.json").write_text(json.dumps({**about, "parts": {"hubert": {"kind": "oracle", "sizes": {}}, "quantizer": {}}}))
+    (tmp_path / "codec.json").write_text(
+        json.dumps({**about, "parts": {"hubert": {"kind": "oracle", "sizes": {}}, "quantizer": {}}})
+    )
     with pytest.raises(UserError, match="oracle"):
         load_codec(tmp_path)
     with pytest.raises(UserError, match="variant = sung"):

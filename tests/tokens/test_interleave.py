@@ -1,4 +1,6 @@
-"""Arrangements of a record: nothing lost, nothing moved, tags at changes only, spans as long as asked, cut where the words are."""
+"""Arrangements of a record: nothing lost, nothing moved, tags at changes only, spans as long as asked, cut
+where the words are.
+"""
 
 import dataclasses
 
@@ -8,17 +10,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spirit_jax.config import Arrangement
-from spirit_jax.errors import UserError
+from spirit_jax.core.errors import UserError
 from spirit_jax.tokens.interleave import Record, Spans, arrange, boundaries, continuation
-from spirit_jax.tokens.vocab import Kind, Modality, TokenClass, Vocabulary, merge
-from spirit_jax.units import SpeechTokens
+from spirit_jax.tokens.streams import SpeechTokens
+from spirit_jax.tokens.vocabulary import Kind, Modality, TokenClass, Vocabulary, merge
 
 BASE, EXPRESSIVE, TEXT = Vocabulary.base(2000), Vocabulary.expressive(2000), Vocabulary.text_only(2000)
 SPANS = Spans(text=(2, 4), speech=(1, 3))
 
 
 def make_record(seed, words=20, expressive=True, word_s=0.4):
-    """A record with random words, times and codes; text ids count up from 3 so that a word is known by its tokens."""
+    """A record with random words, times and codes; text ids count up from 3 so that a word is known by its
+    tokens.
+    """
     rng = np.random.default_rng(seed)
     lengths = rng.integers(1, 4, words)
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
@@ -27,12 +31,27 @@ def make_record(seed, words=20, expressive=True, word_s=0.4):
         starts[3] = starts[2]  # a pair under one time
     count = int(25 * words * word_s) + 5
     units = np.repeat(rng.integers(0, 501, count), rng.integers(1, 4, count))[:count]
-    extra = (np.repeat(rng.integers(0, 64, count), 3)[: count // 2], rng.integers(0, 100, count // 25 + 1)) if expressive else (None, None)
-    return Record("r", "s", "v", SpeechTokens(units, *extra), np.arange(3, 3 + offsets[-1], dtype=np.int32), offsets, starts, starts + 0.1)
+    extra = (
+        (np.repeat(rng.integers(0, 64, count), 3)[: count // 2], rng.integers(0, 100, count // 25 + 1))
+        if expressive
+        else (None, None)
+    )
+    return Record(
+        "r",
+        "s",
+        "v",
+        SpeechTokens(units, *extra),
+        np.arange(3, 3 + offsets[-1], dtype=np.int32),
+        offsets,
+        starts,
+        starts + 0.1,
+    )
 
 
 def unaligned(record):
-    return dataclasses.replace(record, word_start_s=np.zeros(0, np.float32), word_end_s=np.zeros(0, np.float32))
+    return dataclasses.replace(
+        record, word_start_s=np.zeros(0, np.float32), word_end_s=np.zeros(0, np.float32)
+    )
 
 
 def spans_of(document, vocabulary):
@@ -55,7 +74,9 @@ def spans_of(document, vocabulary):
 
 
 def without_repeats(ids, begin, record, vocabulary):
-    """A speech span less the style and pitch that were in force at stream place `begin` and are said again."""
+    """A speech span less the style and pitch that were in force at stream place `begin` and are
+    said again.
+    """
     kind, code, _ = merge(record.speech)
     said = [vocabulary.encode_stream(kind[at : at + 1], code[at : at + 1])[0] for at in in_force(kind, begin)]
     assert ids[: len(said)].tolist() == said
@@ -76,7 +97,9 @@ seeds = st.integers(0, 10_000)
 @given(seeds, st.integers(1, 40), st.sampled_from([BASE, EXPRESSIVE]))
 @settings(max_examples=100)
 def test_the_other_modality_covers_exactly_the_words_between(seed, words, vocabulary):
-    """Walks the document: each span is the words or the stream tokens that come next, so all is there in order."""
+    """Walks the document: each span is the words or the stream tokens that come next, so all is there in
+    order.
+    """
     record = make_record(seed, words, vocabulary is EXPRESSIVE)
     kind, code, time = merge(record.speech)
     stream = vocabulary.encode_stream(kind, code)
@@ -86,11 +109,15 @@ def test_the_other_modality_covers_exactly_the_words_between(seed, words, vocabu
     for place, (modality, ids) in enumerate(spans):
         if modality is Modality.TEXT:
             last = int(np.searchsorted(record.word_offsets, record.word_offsets[word] + len(ids)))
-            np.testing.assert_array_equal(ids, record.text_ids[record.word_offsets[word] : record.word_offsets[last]])
+            np.testing.assert_array_equal(
+                ids, record.text_ids[record.word_offsets[word] : record.word_offsets[last]]
+            )
         else:
             ids = without_repeats(ids, cuts[word], record, vocabulary)
             assert (vocabulary.decode_stream(ids)[0] == Kind.UNIT).any()
-            (last,) = (b for b in [*boundaries(record, vocabulary), words] if cuts[b] == cuts[word] + len(ids))
+            (last,) = (
+                b for b in [*boundaries(record, vocabulary), words] if cuts[b] == cuts[word] + len(ids)
+            )
             np.testing.assert_array_equal(ids, stream[cuts[word] : cuts[last]])
         low, high = SPANS.text if modality is Modality.TEXT else SPANS.speech
         check_length(record, vocabulary, word, last, low, high, place == len(spans) - 1)
@@ -99,7 +126,9 @@ def test_the_other_modality_covers_exactly_the_words_between(seed, words, vocabu
 
 
 def check_length(record, vocabulary, word, last, low, high, tail):
-    """Within bounds, but for the tail, and for words that can't be told apart in time, which stay together."""
+    """Within bounds, but for the tail, and for words that can't be told apart in time, which stay
+    together.
+    """
     allowed = [*boundaries(record, vocabulary), record.words]
     longest = min((b for b in allowed if b >= word + high), default=record.words)
     assert word < last <= longest
@@ -112,17 +141,30 @@ def test_speech_is_deduplicated_before_it_is_cut(seed, vocabulary):
     """A run of equal units across a cut is said once: the spans hold as many units as the whole stream."""
     record = make_record(seed, 20, vocabulary is EXPRESSIVE)
     all_speech = dataclasses.replace(SPANS, text=(1, 1), speech=(1, 1), speech_first=1.0)
-    (document,) = arrange(record, Arrangement.INTERLEAVED, vocabulary, all_speech, np.random.default_rng(seed))
-    (swapped,) = arrange(record, Arrangement.INTERLEAVED, vocabulary, dataclasses.replace(all_speech, speech_first=0.0), np.random.default_rng(seed))
+    (document,) = arrange(
+        record, Arrangement.INTERLEAVED, vocabulary, all_speech, np.random.default_rng(seed)
+    )
+    (swapped,) = arrange(
+        record,
+        Arrangement.INTERLEAVED,
+        vocabulary,
+        dataclasses.replace(all_speech, speech_first=0.0),
+        np.random.default_rng(seed),
+    )
     units = sum(int((vocabulary.decode_stream(ids)[0] == Kind.UNIT).sum()) for ids in (document, swapped))
     assert units == int((merge(record.speech)[0] == Kind.UNIT).sum())
-    text = sum(int((vocabulary.modality_of(ids[1:-1]) == TokenClass.TEXT).sum()) for ids in (document, swapped))
+    text = sum(
+        int((vocabulary.modality_of(ids[1:-1]) == TokenClass.TEXT).sum()) for ids in (document, swapped)
+    )
     assert text == len(record.text_ids)
 
 
 def test_the_same_seed_gives_the_same_document_and_others_differ():
     record = make_record(3, 60)
-    draws = [arrange(record, Arrangement.INTERLEAVED, EXPRESSIVE, SPANS, np.random.default_rng(seed))[0] for seed in (0, 0, *range(1, 9))]
+    draws = [
+        arrange(record, Arrangement.INTERLEAVED, EXPRESSIVE, SPANS, np.random.default_rng(seed))[0]
+        for seed in (0, 0, *range(1, 9))
+    ]
     np.testing.assert_array_equal(draws[0], draws[1])
     assert len({draw.tobytes() for draw in draws}) == 9
 
@@ -131,7 +173,9 @@ def test_the_same_seed_gives_the_same_document_and_others_differ():
 def test_which_modality_starts(first):
     spans = dataclasses.replace(SPANS, speech_first=first)
     for seed in range(5):
-        (document,) = arrange(make_record(seed), Arrangement.INTERLEAVED, EXPRESSIVE, spans, np.random.default_rng(seed))
+        (document,) = arrange(
+            make_record(seed), Arrangement.INTERLEAVED, EXPRESSIVE, spans, np.random.default_rng(seed)
+        )
         assert document[1] == (EXPRESSIVE.speech_tag if first else EXPRESSIVE.text_tag)
 
 
@@ -174,7 +218,10 @@ def test_text_only_vocabulary_has_no_tag_and_no_speech():
 def test_without_word_times_speech_and_text_train_apart():
     record, rng = unaligned(make_record(0)), np.random.default_rng(0)
     documents = arrange(record, Arrangement.INTERLEAVED, EXPRESSIVE, SPANS, rng)
-    apart = [arrange(record, arrangement, EXPRESSIVE, SPANS, rng)[0] for arrangement in (Arrangement.SPEECH, Arrangement.TEXT)]
+    apart = [
+        arrange(record, arrangement, EXPRESSIVE, SPANS, rng)[0]
+        for arrangement in (Arrangement.SPEECH, Arrangement.TEXT)
+    ]
     assert [document.tolist() for document in documents] == [document.tolist() for document in apart]
 
 
@@ -184,7 +231,10 @@ def test_missing_parts_give_no_document(arrangement):
     no_speech = dataclasses.replace(record, speech=None)
     silent = dataclasses.replace(record, speech=SpeechTokens(np.zeros(0)))
     no_text = dataclasses.replace(record, text_ids=record.text_ids[:0], word_offsets=record.word_offsets[:1])
-    of_text, of_speech = {Arrangement.TEXT, Arrangement.INTERLEAVED}, {Arrangement.SPEECH, Arrangement.INTERLEAVED}
+    of_text, of_speech = (
+        {Arrangement.TEXT, Arrangement.INTERLEAVED},
+        {Arrangement.SPEECH, Arrangement.INTERLEAVED},
+    )
     assert len(arrange(no_speech, arrangement, BASE, SPANS, rng)) == (arrangement in of_text)
     assert len(arrange(silent, arrangement, BASE, SPANS, rng)) == (arrangement in of_text)
     assert len(arrange(no_text, arrangement, BASE, SPANS, rng)) == (arrangement in of_speech)
@@ -199,13 +249,18 @@ def test_a_continuation_is_the_record_cut_in_two(vocabulary, prompt, target):
     stream = vocabulary.encode_stream(kind, code)
     for word in boundaries(record, vocabulary):
         cut, offset = int(np.searchsorted(time, record.word_start_s[word])), record.word_offsets[word]
-        first = {Modality.TEXT: [vocabulary.text_tag, *record.text_ids[:offset]], Modality.SPEECH: [vocabulary.speech_tag, *stream[:cut]]}
+        first = {
+            Modality.TEXT: [vocabulary.text_tag, *record.text_ids[:offset]],
+            Modality.SPEECH: [vocabulary.speech_tag, *stream[:cut]],
+        }
         begin, end = continuation(record, int(word), prompt, target, vocabulary)
         assert begin.tolist() == [vocabulary.bos, *first[prompt]]
         if prompt is not target:
             assert end[0] == (vocabulary.text_tag if target is Modality.TEXT else vocabulary.speech_tag)
             end = end[1:] if target is Modality.TEXT else without_repeats(end[1:], cut, record, vocabulary)
-        np.testing.assert_array_equal(end, record.text_ids[offset:] if target is Modality.TEXT else stream[cut:])
+        np.testing.assert_array_equal(
+            end, record.text_ids[offset:] if target is Modality.TEXT else stream[cut:]
+        )
 
 
 def test_continuations_are_refused_where_speech_cannot_be_cut():

@@ -5,16 +5,38 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spirit_jax.errors import UserError
+from spirit_jax.core.errors import UserError
 from spirit_jax.tokens import strings
-from spirit_jax.tokens.strings import carry, parse, parse_prompt, parse_stream, render, render_stream, string_to_units, units_to_string
-from spirit_jax.tokens.vocab import Kind, Vocabulary, merge
-from spirit_jax.units import MISSING_STYLES, SpeechTokens
+from spirit_jax.tokens.streams import MISSING_STYLES, SpeechTokens
+from spirit_jax.tokens.strings import (
+    carry,
+    parse,
+    parse_prompt,
+    parse_stream,
+    render,
+    render_stream,
+    string_to_units,
+    units_to_string,
+)
+from spirit_jax.tokens.vocabulary import Kind, Vocabulary, merge
 
 VOCABULARY = Vocabulary.expressive(300)
-codes = st.lists(st.integers(0, 12) | st.integers(0, 20_000), max_size=40).map(lambda values: np.array(values, np.int32))
+codes = st.lists(st.integers(0, 12) | st.integers(0, 20_000), max_size=40).map(
+    lambda values: np.array(values, np.int32)
+)
 streams = st.lists(st.tuples(st.sampled_from(Kind), st.integers(0, 12) | st.integers(0, 99_999)), max_size=40)
-fragments = ["[Hu3]", "[Hu012]", "[Hu12345]", "[Hu1:2]", "[Pi7]", "[Pi6/]", "[Pi63]", "[St99]", "[Text]", "[Speech]"]
+fragments = [
+    "[Hu3]",
+    "[Hu012]",
+    "[Hu12345]",
+    "[Hu1:2]",
+    "[Pi7]",
+    "[Pi6/]",
+    "[Pi63]",
+    "[St99]",
+    "[Text]",
+    "[Speech]",
+]
 fragments += ["[", "]", "Hu", "Hu4]", "[Pi", "[St", "é", "²", "5", "]]", "word "]
 messes = st.lists(st.sampled_from(fragments), max_size=12).map("".join)
 
@@ -46,7 +68,9 @@ def test_parse_undoes_render_for_any_stream(stream):
 def test_rendering_is_the_merged_stream_and_what_the_release_writes(units, pitch, style):
     speech = SpeechTokens(units, pitch, style)
     words = {"hubert": units, "pitch": pitch, "style": style}
-    released = units_to_string({name: " ".join(map(str, code)) for name, code in words.items()}, has_pitch=True, has_style=True)
+    released = units_to_string(
+        {name: " ".join(map(str, code)) for name, code in words.items()}, has_pitch=True, has_style=True
+    )
     assert render(speech) == render_stream(*merge(speech)[:2]) == released
 
 
@@ -105,7 +129,9 @@ def test_carrying_gives_each_unit_the_codes_in_force(stream, repeat):
         last = last if k is Kind.STYLE else k
     missing = MISSING_STYLES[0]
     assert speech.units.tolist() == [unit for unit, _, _ in rows]
-    assert (None if speech.pitch is None else speech.pitch.tolist()) == (None if first[Kind.PITCH] is None else [pitch for _, pitch, _ in rows])
+    assert (None if speech.pitch is None else speech.pitch.tolist()) == (
+        None if first[Kind.PITCH] is None else [pitch for _, pitch, _ in rows]
+    )
     if first[Kind.STYLE] is not None or speech.pitch is not None:
         assert speech.style.tolist() == [missing if style is None else style for _, _, style in rows]
     else:
@@ -138,7 +164,12 @@ def test_what_is_no_token_stays_text(text):
 
 @pytest.mark.parametrize(
     ("string", "vocabulary"),
-    [("[Hu501]", VOCABULARY), ("[St" + "9" * 30 + "]", VOCABULARY), ("[Pi1]", Vocabulary.base(300)), ("[Text]a", Vocabulary.text_only(300))],
+    [
+        ("[Hu501]", VOCABULARY),
+        ("[St" + "9" * 30 + "]", VOCABULARY),
+        ("[Pi1]", Vocabulary.base(300)),
+        ("[Text]a", Vocabulary.text_only(300)),
+    ],
 )
 def test_a_token_that_the_vocabulary_lacks_is_refused(string, vocabulary):
     with pytest.raises(UserError):

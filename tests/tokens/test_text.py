@@ -5,10 +5,30 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spirit_jax.errors import UserError
+from spirit_jax.core.errors import UserError
 from spirit_jax.tokens.text import TextTokenizer, train_tokenizer
 
-WORDS = ["the", "cat", "sat", "on", "a", "mat", "while", "an", "old", "dog", "ran", "over", "hills", "don't", "naïve", "café,", "Hello!", "123", "4"]
+WORDS = [
+    "the",
+    "cat",
+    "sat",
+    "on",
+    "a",
+    "mat",
+    "while",
+    "an",
+    "old",
+    "dog",
+    "ran",
+    "over",
+    "hills",
+    "don't",
+    "naïve",
+    "café,",
+    "Hello!",
+    "123",
+    "4",
+]
 SENTENCES = [" ".join(np.random.default_rng(seed).choice(WORDS, 9)) for seed in range(300)]
 
 
@@ -28,7 +48,10 @@ def hugging_face_folder(tmp_path_factory):
     tokenizer.decoder = tokenizers.decoders.ByteLevel()
     alphabet = tokenizers.pre_tokenizers.ByteLevel.alphabet()
     special = ["<|begin_of_text|>", "<|end_of_text|>"]
-    tokenizer.train_from_iterator(SENTENCES, tokenizers.trainers.BpeTrainer(vocab_size=400, special_tokens=special, initial_alphabet=alphabet))
+    tokenizer.train_from_iterator(
+        SENTENCES,
+        tokenizers.trainers.BpeTrainer(vocab_size=400, special_tokens=special, initial_alphabet=alphabet),
+    )
     folder = tmp_path_factory.mktemp("hugging_face")
     tokenizer.save(str(folder / "tokenizer.json"))
     return folder
@@ -76,7 +99,9 @@ def test_no_words_give_no_ids(tokenizer):
     assert tokenizer.encode("") == []
 
 
-@pytest.mark.parametrize("name", ["[Hu3]", "[Text]", "[Speech]", "[St1][Pi2]", "<s>", "</s>", "<unk>", "<|end_of_text|>", "<0x0A>"])
+@pytest.mark.parametrize(
+    "name", ["[Hu3]", "[Text]", "[Speech]", "[St1][Pi2]", "<s>", "</s>", "<unk>", "<|end_of_text|>", "<0x0A>"]
+)
 def test_typed_token_names_stay_text(tokenizer, name):
     ids = tokenizer.encode(f"say {name} now")
     assert tokenizer.decode(ids) == f"say {name} now"
@@ -103,7 +128,9 @@ def test_a_saved_tokenizer_is_the_same(tokenizer, tmp_path):
 def test_bos_and_eos_are_named_by_the_file_beside(hugging_face_folder, tmp_path):
     plain = TextTokenizer.load(hugging_face_folder)
     plain.save(tmp_path)
-    (tmp_path / "tokenizer_config.json").write_text('{"bos_token": {"content": "<|end_of_text|>"}, "eos_token": "<|begin_of_text|>"}')
+    (tmp_path / "tokenizer_config.json").write_text(
+        '{"bos_token": {"content": "<|end_of_text|>"}, "eos_token": "<|begin_of_text|>"}'
+    )
     swapped = TextTokenizer.load(tmp_path)
     assert (swapped.bos, swapped.eos) == (plain.eos, plain.bos)
     swapped.save(tmp_path / "copy")
@@ -111,7 +138,13 @@ def test_bos_and_eos_are_named_by_the_file_beside(hugging_face_folder, tmp_path)
 
 
 @pytest.mark.parametrize(
-    ("name", "content"), [("tokenizer.model", b"junk"), ("tokenizer.json", b"{}"), ("tokenizer.json", b"junk"), ("other.txt", b"")]
+    ("name", "content"),
+    [
+        ("tokenizer.model", b"junk"),
+        ("tokenizer.json", b"{}"),
+        ("tokenizer.json", b"junk"),
+        ("other.txt", b""),
+    ],
 )
 def test_what_is_no_tokenizer_is_refused(name, content, tmp_path):
     (tmp_path / name).write_bytes(content)

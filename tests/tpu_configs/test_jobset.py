@@ -1,4 +1,6 @@
-"""jobset.yaml beside what JobSet v1alpha2 knows (kubernetes-sigs/jobset, jobset_types.go), the recipe and the trainer's exit codes."""
+"""jobset.yaml beside what JobSet v1alpha2 knows (kubernetes-sigs/jobset, jobset_types.go), the recipe and the
+trainer's exit codes.
+"""
 
 import math
 import os
@@ -13,11 +15,34 @@ from spirit_jax import config
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "tpu_configs/jobset.yaml").read_text()
-NAMES = {"NAME": "a", "CONFIG": "tpu_configs/spirit_base_7b_v5e_256.py", "IMAGE": "i", "BUCKET": "b", "RUN": "r"}
+NAMES = {
+    "NAME": "a",
+    "CONFIG": "tpu_configs/spirit_base_7b_v5e_256.py",
+    "IMAGE": "i",
+    "BUCKET": "b",
+    "RUN": "r",
+}
 DIVERGED, MISTAKE, STOPPED = 1, 2, 75  # spirit_jax.training.command; STOPPED is what the manifest asks for
-SPEC = {"replicatedJobs", "network", "successPolicy", "failurePolicy", "startupPolicy", "suspend", "coordinator", "ttlSecondsAfterFinished"}
+SPEC = {
+    "replicatedJobs",
+    "network",
+    "successPolicy",
+    "failurePolicy",
+    "startupPolicy",
+    "suspend",
+    "coordinator",
+    "ttlSecondsAfterFinished",
+}
 RULE = {"name", "action", "targetReplicatedJobs", "onJobFailureReasons", "onJobFailureMessagePatterns"}
-JOB = {"parallelism", "completions", "backoffLimit", "podFailurePolicy", "completionMode", "activeDeadlineSeconds", "template"}
+JOB = {
+    "parallelism",
+    "completions",
+    "backoffLimit",
+    "podFailurePolicy",
+    "completionMode",
+    "activeDeadlineSeconds",
+    "template",
+}
 
 
 @pytest.fixture
@@ -61,7 +86,11 @@ def test_it_starts_again_after_a_preemption_and_not_after_a_mistake(manifest, jo
     assert command[command.index("--stopped-exit-code") + 1] == str(STOPPED)
     (rule,) = job["podFailurePolicy"]["rules"]
     assert rule["action"] == "FailJob"
-    assert rule["onExitCodes"] == {"containerName": container["name"], "operator": "In", "values": [DIVERGED, MISTAKE]}
+    assert rule["onExitCodes"] == {
+        "containerName": container["name"],
+        "operator": "In",
+        "values": [DIVERGED, MISTAKE],
+    }
     assert job["template"]["spec"]["restartPolicy"] == "Never", "what a podFailurePolicy needs"
     assert job["backoffLimit"] == 0, "one lost machine ends the job: the others can't go on without it"
     (final,) = manifest["spec"]["failurePolicy"]["rules"]
@@ -72,4 +101,6 @@ def test_it_starts_again_after_a_preemption_and_not_after_a_mistake(manifest, jo
 def test_xpk_starts_again_on_the_same_code():
     """Left alone it does so on 42 and from 127 on."""
     line = re.sub(r" \\\n#", " ", TEXT)
-    assert re.search(rf"xpk workload create .*--restart-on-exit-codes {STOPPED} .*--stopped-exit-code {STOPPED} ", line)
+    assert re.search(
+        rf"xpk workload create .*--restart-on-exit-codes {STOPPED} .*--stopped-exit-code {STOPPED} ", line
+    )

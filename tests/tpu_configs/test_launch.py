@@ -24,22 +24,37 @@ esac
 """
 
 
-def run(folder: Path, command: list[str], states: str = "ABSENT", **settings: str) -> tuple[list[str], subprocess.CompletedProcess]:
+def run(
+    folder: Path, command: list[str], states: str = "ABSENT", **settings: str
+) -> tuple[list[str], subprocess.CompletedProcess]:
     """What gcloud was asked, a line a call, and how the command ended. Naps are skipped."""
     for name, text in (("gcloud", GCLOUD), ("sleep", "#!/bin/sh\n")):
         (folder / name).write_text(text)
         (folder / name).chmod(0o755)
     (folder / "states").write_text("\n".join(states.split()) + "\n")
     (folder / "asked").touch()
-    given = {"PROJECT": "ours", "ZONE": "us-x1-a", "REPO": "https://example.org/r.git", "REV": "abc", "STUB": str(folder), **settings}
+    given = {
+        "PROJECT": "ours",
+        "ZONE": "us-x1-a",
+        "REPO": "https://example.org/r.git",
+        "REV": "abc",
+        "STUB": str(folder),
+        **settings,
+    }
     environment = {**os.environ, **given, "PATH": f"{folder}:{os.environ['PATH']}"}
-    ended = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    ended = subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
     return (folder / "asked").read_text().splitlines(), ended
 
 
-def launch(folder: Path, recipe: str, states: str = "ABSENT", **settings: str) -> tuple[list[str], subprocess.CompletedProcess]:
+def launch(
+    folder: Path, recipe: str, states: str = "ABSENT", **settings: str
+) -> tuple[list[str], subprocess.CompletedProcess]:
     """The same of launch.sh."""
-    return run(folder, ["tpu_configs/launch.sh", f"tpu_configs/{recipe}.py", "shelf", "first"], states, **settings)
+    return run(
+        folder, ["tpu_configs/launch.sh", f"tpu_configs/{recipe}.py", "shelf", "first"], states, **settings
+    )
 
 
 def test_a_dry_run_prints_and_asks_nothing(tmp_path):
@@ -63,7 +78,10 @@ def test_the_slice_is_asked_for_once_with_what_the_machines_do(tmp_path, recipe,
     creates = [line for line in asked if " create " in line]
     assert ended.returncode == 0
     assert len(creates) == 1
-    assert creates[0].startswith(f"compute tpus queued-resources create one {nodes} --accelerator-type {accelerator} --runtime-version ")
+    assert creates[0].startswith(
+        f"compute tpus queued-resources create one {nodes} --accelerator-type "
+        f"{accelerator} --runtime-version "
+    )
     assert " --spot --metadata-from-file startup-script=" in creates[0]
     assert creates[0].endswith("--project ours --zone us-x1-a")
     boot = (tmp_path / "boot").read_text()
@@ -75,11 +93,15 @@ def test_one_that_is_there_is_not_asked_for_again(tmp_path):
     asked, ended = launch(tmp_path, "spirit_base_7b_v4_128", states="WAITING_FOR_RESOURCES")
     assert ended.returncode == 1
     (line,) = ended.stderr.splitlines()
-    assert line.startswith("error: spirit-base-7b-v4-128 is there already, WAITING_FOR_RESOURCES: watch it with WATCH=1")
+    assert line.startswith(
+        "error: spirit-base-7b-v4-128 is there already, WAITING_FOR_RESOURCES: watch it with WATCH=1"
+    )
     assert not [line for line in asked if " create " in line]
 
 
-@pytest.mark.parametrize("refusal", ["RESOURCE_EXHAUSTED: Quota limit exceeded.", "ALREADY_EXISTS: Resource already exists."])
+@pytest.mark.parametrize(
+    "refusal", ["RESOURCE_EXHAUSTED: Quota limit exceeded.", "ALREADY_EXISTS: Resource already exists."]
+)
 def test_a_refusal_is_one_line_and_an_exit_code(tmp_path, refusal):
     asked, ended = launch(tmp_path, "spirit_base_7b_v4_128", REFUSAL=refusal)
     assert ended.returncode == 1
@@ -103,19 +125,36 @@ def test_a_missing_setting_is_named_in_one_line(tmp_path, name):
     assert line.startswith(f"error: {name} is not set: ")
 
 
-@pytest.mark.parametrize(("settings", "code", "acts"), [({}, 0, 3), ({"CHECK": "1"}, 2, 1), ({"REFUSAL": "ALREADY_EXISTS"}, 2, 3)])
+@pytest.mark.parametrize(
+    ("settings", "code", "acts"), [({}, 0, 3), ({"CHECK": "1"}, 2, 1), ({"REFUSAL": "ALREADY_EXISTS"}, 2, 3)]
+)
 def test_make_prints_checks_and_asks_in_this_order(tmp_path, settings, code, acts):
-    """`make train-pod` whole, with a python that only writes down what it is asked: a recipe that doesn't fit ends it."""
+    """`make train-pod` whole, with a python that only writes down what it is asked: a recipe that doesn't fit
+    ends it.
+    """
     (tmp_path / "venv/bin").mkdir(parents=True)
-    (tmp_path / "venv/bin/python").write_text('#!/bin/sh\necho "python $*" >> "$STUB/asked"\nexit ${CHECK:-0}\n')
+    (tmp_path / "venv/bin/python").write_text(
+        '#!/bin/sh\necho "python $*" >> "$STUB/asked"\nexit ${CHECK:-0}\n'
+    )
     (tmp_path / "venv/bin/python").chmod(0o755)
     for stage in ("runtime", "pod"):
         (tmp_path / "venv" / stage).touch()
     recipe = "tpu_configs/spirit_base_7b_v4_128.py"
-    command = ["make", "train-pod", f"VENV={tmp_path / 'venv'}", f"CONFIG={recipe}", "BUCKET=shelf", "RUN=first"]
+    command = [
+        "make",
+        "train-pod",
+        f"VENV={tmp_path / 'venv'}",
+        f"CONFIG={recipe}",
+        "BUCKET=shelf",
+        "RUN=first",
+    ]
     asked, ended = run(tmp_path, command, **settings)
     assert ended.returncode == code
-    expected = [f"python -m spirit_jax check-pod {recipe}", "compute tpus queued-resources describe", "compute tpus queued-resources create"]
+    expected = [
+        f"python -m spirit_jax check-pod {recipe}",
+        "compute tpus queued-resources describe",
+        "compute tpus queued-resources create",
+    ]
     assert [line[: len(start)] for line, start in zip(asked, expected, strict=False)] == expected[:acts]
     assert len(asked) == acts
     assert "spirit_jax train --distributed" in ended.stdout, "what the machines will do is printed"
@@ -123,7 +162,16 @@ def test_make_prints_checks_and_asks_in_this_order(tmp_path, settings, code, act
 
 
 def test_make_names_what_is_missing(tmp_path):
-    command = ["make", "--assume-old", f"{tmp_path}/pod", "train-pod", f"VENV={tmp_path}", "CONFIG=a", "BUCKET=b", "RUN=c"]
+    command = [
+        "make",
+        "--assume-old",
+        f"{tmp_path}/pod",
+        "train-pod",
+        f"VENV={tmp_path}",
+        "CONFIG=a",
+        "BUCKET=b",
+        "RUN=c",
+    ]
     asked, ended = run(tmp_path, command, ZONE="")
     assert (asked, ended.returncode) == ([], 2)
     assert "ZONE is not set: a zone that has the slice" in ended.stderr

@@ -7,13 +7,13 @@ from jax.sharding import AbstractMesh
 
 from spirit_jax import config
 from spirit_jax.config import Arrangement
-from spirit_jax.files import read_jsonl
+from spirit_jax.core.files import read_jsonl
 from spirit_jax.model.llama import abstract
+from spirit_jax.pod_check.check import check
+from spirit_jax.pod_check.command import tabulate
+from spirit_jax.pod_check.pod import HBM_SHARE, pod_of
 from spirit_jax.sharding import MESH_AXES, fill_sizes
-from spirit_jax.training.check_pod.check import check
-from spirit_jax.training.check_pod.command import tabulate
-from spirit_jax.training.check_pod.pod import HBM_SHARE, pod_of
-from spirit_jax.training.feeder import check_batch
+from spirit_jax.training.data.placement import check_batch
 
 ROOT = Path(__file__).parent.parent.parent / "tpu_configs"
 PODS = sorted(path.stem for pattern in ("spirit_*_7b_*.py", "llama3_*.py") for path in ROOT.glob(pattern))
@@ -54,7 +54,11 @@ def test_spirit_recipes_are_the_papers(name):
     assert recipe.train.batch_rows * recipe.data.sequence_length == 2**20
     assert (recipe.optim.peak_lr, recipe.model.rope_theta) == (3e-5, 100_000)
     assert recipe.model.rows == (32_768 if "expressive" in name else 32_512)
-    assert {source.arrangement for source in recipe.data.sources} == {Arrangement.SPEECH, Arrangement.INTERLEAVED, Arrangement.TEXT}
+    assert {source.arrangement for source in recipe.data.sources} == {
+        Arrangement.SPEECH,
+        Arrangement.INTERLEAVED,
+        Arrangement.TEXT,
+    }
     assert len({source.weight for source in recipe.data.sources}) == 1
 
 

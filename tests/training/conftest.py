@@ -1,4 +1,6 @@
-"""Small shards on disk, and compiled programs shared between tests: a run that is resumed compiles the same step again."""
+"""Small shards on disk, and compiled programs shared between tests: a run that is resumed compiles the same
+step again.
+"""
 
 from types import SimpleNamespace
 
@@ -7,12 +9,17 @@ import numpy as np
 import pytest
 
 from data_prep.token_shards import Draws, write_shards
-from spirit_jax.shards import Layout, Metadata
+from spirit_jax.datasets.shards import Layout, Metadata
 from spirit_jax.speech.embedded_codec import EmbeddedCodec
 from spirit_jax.tokens.text import train_tokenizer
-from spirit_jax.tokens.vocab import Vocabulary
+from spirit_jax.tokens.vocabulary import Vocabulary
 
-SENTENCES = [f"the {animal} {verb} the {thing}" for animal in ("cat", "dog", "cow") for verb in ("saw", "ate") for thing in ("hat", "mat", "bat")]
+SENTENCES = [
+    f"the {animal} {verb} the {thing}"
+    for animal in ("cat", "dog", "cow")
+    for verb in ("saw", "ate")
+    for thing in ("hat", "mat", "bat")
+]
 
 
 def write(out, tokenizer, codec=None, layout=Layout.ALIGNED, spoken=True) -> None:
@@ -20,21 +27,48 @@ def write(out, tokenizer, codec=None, layout=Layout.ALIGNED, spoken=True) -> Non
     rows = []
     for index, text in enumerate(SENTENCES[:8]):
         words = [[word, 0.2 * place, 0.2 * place + 0.2] for place, word in enumerate(text.split())]
-        speech = {"units": [index, *range(24)], "pitch": None, "style": None, "audio": "a.wav", "words": words, "duration_s": 1.0}
-        silent = {"units": None, "pitch": None, "style": None, "audio": None, "words": None, "duration_s": None}
-        common = {"id": f"r{index}", "text": text, "voice": "v", "source": "s", "split": ("train", "held_out")[index % 2]}
+        speech = {
+            "units": [index, *range(24)],
+            "pitch": None,
+            "style": None,
+            "audio": "a.wav",
+            "words": words,
+            "duration_s": 1.0,
+        }
+        silent = {
+            "units": None,
+            "pitch": None,
+            "style": None,
+            "audio": None,
+            "words": None,
+            "duration_s": None,
+        }
+        common = {
+            "id": f"r{index}",
+            "text": text,
+            "voice": "v",
+            "source": "s",
+            "split": ("train", "held_out")[index % 2],
+        }
         rows.append({**common, **(speech if spoken else silent)})
     special = (tokenizer.bos, tokenizer.eos, tokenizer.unk)
     vocabulary = Vocabulary(tokenizer.size, codec.unit_count if codec else 0, 0, 0, *special)
     metadata = Metadata(layout, vocabulary, tokenizer.fingerprint, codec.fingerprint if codec else None)
-    write_shards(SimpleNamespace(metadata=metadata, tokenizer=tokenizer, draws=Draws(), rows=lambda: iter(rows)), out)
+    write_shards(
+        SimpleNamespace(metadata=metadata, tokenizer=tokenizer, draws=Draws(), rows=lambda: iter(rows)), out
+    )
 
 
 @pytest.fixture(scope="session")
 def at(tmp_path_factory):
     """Folders: two tokenizers, two codecs, spoken and written shards."""
     root = tmp_path_factory.mktemp("sources")
-    at = SimpleNamespace(**{name: root / name for name in ("tokenizer", "other_tokenizer", "codec", "other_codec", "spoken", "texts", "frozen")})
+    at = SimpleNamespace(
+        **{
+            name: root / name
+            for name in ("tokenizer", "other_tokenizer", "codec", "other_codec", "spoken", "texts", "frozen")
+        }
+    )
     tokenizer = train_tokenizer(SENTENCES * 5, 290, at.tokenizer)
     train_tokenizer(SENTENCES[:6] * 5, 285, at.other_tokenizer)
     time_s = np.arange(16000) / 16000
@@ -50,7 +84,10 @@ def at(tmp_path_factory):
 
 @pytest.fixture(scope="session", autouse=True)
 def compile_once(tmp_path_factory):
-    settings = {"jax_compilation_cache_dir": str(tmp_path_factory.mktemp("compiled")), "jax_persistent_cache_min_compile_time_secs": 0.0}
+    settings = {
+        "jax_compilation_cache_dir": str(tmp_path_factory.mktemp("compiled")),
+        "jax_persistent_cache_min_compile_time_secs": 0.0,
+    }
     before = {name: getattr(jax.config, name) for name in settings}
     for name, value in settings.items():
         jax.config.update(name, value)

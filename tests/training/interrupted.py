@@ -1,4 +1,5 @@
-"""A tiny run as a process that can be killed, or as one of several: `python -m tests.training.interrupted OUT STEPS EVERY STREAMS`.
+"""A tiny run as a process that can be killed, or as one of several: `python -m tests.training.interrupted OUT
+STEPS EVERY STREAMS`.
 
 Prints the streams that it reads.
 """
@@ -6,9 +7,9 @@ Prints the streams that it reads.
 import os
 import sys
 
-from spirit_jax.training.feeder import streams_here
+from spirit_jax.runs.processes import COUNT, join_processes
+from spirit_jax.training.data.placement import streams_here
 from spirit_jax.training.loop import prepare, train
-from spirit_jax.training.processes import COUNT, join_processes
 from tests.training.tiny import make_config, make_sources
 
 
@@ -17,7 +18,12 @@ def main() -> None:
     out, steps, every, streams = sys.argv[1], *map(int, sys.argv[2:])
     if COUNT in os.environ:
         join_processes()
-    changes = {"train": {"log_every": 1}, "checkpoint": {"every_steps": every}, "data": {"streams": streams}, "mesh": {"fsdp": -1}}
+    changes = {
+        "train": {"log_every": 1},
+        "checkpoint": {"every_steps": every},
+        "data": {"streams": streams},
+        "mesh": {"fsdp": -1},
+    }
     run = prepare(make_config(steps, **changes), out, make_sources(validation=True))
     print(streams_here(run.mesh, run.config.train.batch_rows, streams), flush=True)
     train(run)

@@ -6,13 +6,13 @@ from types import SimpleNamespace
 import pytest
 from jax.errors import JaxRuntimeError
 
-from spirit_jax import commands
 from spirit_jax.cli import COMMANDS
 from spirit_jax.config import Arrangement, DataConfig, Source, to_dict
-from spirit_jax.errors import Halted
+from spirit_jax.core import commands
+from spirit_jax.core.errors import Halted
 from spirit_jax.model.checkpoint import load_model
 from spirit_jax.tokens.text import TextTokenizer
-from spirit_jax.tokens.vocab import Vocabulary
+from spirit_jax.tokens.vocabulary import Vocabulary
 from spirit_jax.training import command
 from tests.training.tiny import make_config
 
@@ -20,9 +20,17 @@ from tests.training.tiny import make_config
 def train(at, out, *settings) -> int:
     """`python -m spirit_jax train` on the small shards, over eight devices."""
     vocabulary = Vocabulary(TextTokenizer.load(at.tokenizer).size, 32)
-    sources = (Source("spoken", weight=2.0), Source("spoken", Arrangement.ASR), Source("texts", Arrangement.TEXT))
-    data = DataConfig("tokenizer", sources, "codec", (Source("spoken", split="held_out"),), 64, (1, 2), (1, 2))
-    config = make_config(2, train={"batch_rows": 8}, mesh={"data": 2, "fsdp": 4}, model={"rows": vocabulary.rows()})
+    sources = (
+        Source("spoken", weight=2.0),
+        Source("spoken", Arrangement.ASR),
+        Source("texts", Arrangement.TEXT),
+    )
+    data = DataConfig(
+        "tokenizer", sources, "codec", (Source("spoken", split="held_out"),), 64, (1, 2), (1, 2)
+    )
+    config = make_config(
+        2, train={"batch_rows": 8}, mesh={"data": 2, "fsdp": 4}, model={"rows": vocabulary.rows()}
+    )
     path = at.tokenizer.parent / "config.json"
     path.write_text(json.dumps(to_dict(dataclasses.replace(config, data=data))))
     argv = ["train", "--config", str(path), "--root", str(path.parent), "--out", str(out), "--set", *settings]
@@ -32,13 +40,19 @@ def train(at, out, *settings) -> int:
 def test_it_tells_trains_and_knows_when_it_is_done(at, tmp_path, capsys):
     assert train(at, tmp_path / "run") == 0
     told = capsys.readouterr()
-    for part in ("parameters", "0-interleaved 50% of tokens (4 records)", "8 rows × 64 = 512 tokens, 2 steps"):
+    for part in (
+        "parameters",
+        "0-interleaved 50% of tokens (4 records)",
+        "8 rows × 64 = 512 tokens, 2 steps",
+    ):
         assert part in told.out
     assert "done at step 2 of 2" in told.err
     loaded = load_model(tmp_path / "run")
     assert loaded.vocabulary.units == 32
     assert loaded.codec_path == tmp_path / "run/codec"
-    assert TextTokenizer.load(loaded.tokenizer_path).fingerprint == TextTokenizer.load(at.tokenizer).fingerprint
+    assert (
+        TextTokenizer.load(loaded.tokenizer_path).fingerprint == TextTokenizer.load(at.tokenizer).fingerprint
+    )
     rows = [json.loads(line) for line in (tmp_path / "run/metrics.jsonl").read_text().splitlines()]
     assert {"loss", "loss_speech"} <= rows[0].keys()
     assert {"validation_loss", "validation_loss/3-interleaved"} <= rows[-1].keys()
@@ -92,9 +106,19 @@ def train_pretending(tmp_path, monkeypatch, reached: int | Exception, more: list
         ([], 4, 0, "stopped at step 4 of 6; the same command goes on"),
         (["--stopped-exit-code", "75"], 4, 75, "stopped at step 4 of 6; the same command goes on"),
         (["--stopped-exit-code", "75"], 6, 0, "done at step 6 of 6"),
-        (["--stopped-exit-code", "75"], JaxRuntimeError("RESOURCE_EXHAUSTED: it failed"), 1, "error: the memory is full"),
+        (
+            ["--stopped-exit-code", "75"],
+            JaxRuntimeError("RESOURCE_EXHAUSTED: it failed"),
+            1,
+            "error: the memory is full",
+        ),
         ([], Halted("step 5: the loss is nan"), 1, "error: step 5: the loss is nan"),
-        (["--stopped-exit-code", "75"], JaxRuntimeError("UNAVAILABLE: a host is gone"), 75, "UNAVAILABLE: a host is gone"),
+        (
+            ["--stopped-exit-code", "75"],
+            JaxRuntimeError("UNAVAILABLE: a host is gone"),
+            75,
+            "UNAVAILABLE: a host is gone",
+        ),
     ],
 )
 def test_exit_codes_tell_a_launcher_what_to_do(tmp_path, monkeypatch, capsys, more, reached, code, said):
@@ -102,8 +126,12 @@ def test_exit_codes_tell_a_launcher_what_to_do(tmp_path, monkeypatch, capsys, mo
     assert said in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(("more", "status"), [(["--stopped-exit-code", "75"], "INTERNAL"), ([], "UNAVAILABLE")])
-def test_a_failure_that_would_come_again_or_that_no_launcher_awaits_is_not_hidden(tmp_path, monkeypatch, more, status):
+@pytest.mark.parametrize(
+    ("more", "status"), [(["--stopped-exit-code", "75"], "INTERNAL"), ([], "UNAVAILABLE")]
+)
+def test_a_failure_that_would_come_again_or_that_no_launcher_awaits_is_not_hidden(
+    tmp_path, monkeypatch, more, status
+):
     with pytest.raises(JaxRuntimeError, match=status):
         train_pretending(tmp_path, monkeypatch, JaxRuntimeError(f"{status}: it failed"), more)
 
@@ -112,7 +140,11 @@ def test_a_resumed_run_with_another_tokenizer_encoder_or_other_rows_is_refused(a
     assert train(at, tmp_path / "run") == 0
     begun = json.loads((tmp_path / "run/data.json").read_text())
     (tmp_path / "data.json").write_text(json.dumps({**begun, "2-text": begun["1-asr"]}))
-    others = {"tokenizer.model": at.other_tokenizer, "codec/codec.json": at.other_codec / "codec.json", "data.json": tmp_path / "data.json"}
+    others = {
+        "tokenizer.model": at.other_tokenizer,
+        "codec/codec.json": at.other_codec / "codec.json",
+        "data.json": tmp_path / "data.json",
+    }
     for part, other in others.items():
         shutil.copytree(tmp_path / "run", tmp_path / "changed")
         shutil.copyfile(other, tmp_path / "changed" / part)

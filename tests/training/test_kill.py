@@ -14,8 +14,8 @@ import pytest
 
 from spirit_jax.config import MeshConfig
 from spirit_jax.model.llama import abstract
+from spirit_jax.runs.checkpoints import Checkpoints
 from spirit_jax.sharding import make_mesh
-from spirit_jax.training.checkpointing import Checkpoints
 from spirit_jax.training.optimizer import make_optimizer
 from spirit_jax.training.step import abstract_state
 from tests.training.tiny import make_config
@@ -25,9 +25,15 @@ ROOT = Path(__file__).parents[2]
 
 
 def start(out: Path) -> subprocess.Popen:
-    flags = {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": "", "JAX_COMPILATION_CACHE_DIR": str(out.parent / "compiled")}
+    flags = {
+        "JAX_PLATFORMS": "cpu",
+        "XLA_FLAGS": "",
+        "JAX_COMPILATION_CACHE_DIR": str(out.parent / "compiled"),
+    }
     command = [sys.executable, "-m", "tests.training.interrupted", str(out), str(STEPS), str(EVERY), "1"]
-    return subprocess.Popen(command, cwd=ROOT, env={**os.environ, **flags}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    return subprocess.Popen(
+        command, cwd=ROOT, env={**os.environ, **flags}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
 
 
 def finished_steps(out: Path) -> list[int]:

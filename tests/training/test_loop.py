@@ -8,10 +8,10 @@ import jax
 import numpy as np
 import pytest
 
-from spirit_jax.errors import Halted, UserError
+from spirit_jax.core.errors import Halted, UserError
+from spirit_jax.runs.checkpoints import Checkpoints
 from spirit_jax.training import loop
-from spirit_jax.training.checkpointing import Checkpoints
-from spirit_jax.training.feeder import Feeder
+from spirit_jax.training.data.placement import Feeder
 from spirit_jax.training.loop import describe, prepare, train
 from spirit_jax.training.optimizer import make_optimizer
 from spirit_jax.training.step import abstract_state
@@ -25,7 +25,11 @@ def one_device(monkeypatch):
     """Runs see as many devices as their mesh has."""
     every = jax.devices()
     make = loop.make_mesh
-    monkeypatch.setattr(loop, "make_mesh", lambda config: make(config, every[: config.data * config.fsdp * config.context * config.tensor]))
+    monkeypatch.setattr(
+        loop,
+        "make_mesh",
+        lambda config: make(config, every[: config.data * config.fsdp * config.context * config.tensor]),
+    )
 
 
 def prepare_run(out, steps=6, validation=False, **changes):
@@ -35,7 +39,10 @@ def prepare_run(out, steps=6, validation=False, **changes):
 def rows_of(out) -> list[dict]:
     """Metric rows, without times."""
     rows = map(json.loads, (out / "metrics.jsonl").read_text().splitlines())
-    return [{name: value for name, value in row.items() if not name.endswith(("_s", "_per_second", "_per_chip"))} for row in rows]
+    return [
+        {name: value for name, value in row.items() if not name.endswith(("_s", "_per_second", "_per_chip"))}
+        for row in rows
+    ]
 
 
 def final_state(run):
@@ -78,21 +85,41 @@ def stop_after(monkeypatch, step: int, act) -> None:
 
 
 def test_a_run_leaves_metrics_checkpoints_and_its_identity(whole):
-    assert {"config.json", "vocabulary.json", "tokenizer.model", "metrics.jsonl", "tensorboard", "checkpoints"} <= {
-        p.name for p in whole.out.iterdir()
-    }
+    assert {
+        "config.json",
+        "vocabulary.json",
+        "tokenizer.model",
+        "metrics.jsonl",
+        "tensorboard",
+        "checkpoints",
+    } <= {p.name for p in whole.out.iterdir()}
     assert {"4", "6"} <= {path.name for path in (whole.out / "checkpoints").iterdir()}
     rows = rows_of(whole.out)
     assert [row["step"] for row in rows] == [2, 4, 6, 6]
     assert rows[0]["loss"] > rows[2]["loss"]
-    assert {"loss_text", "loss_speech", "loss_tag", "grad_norm", "lr", "tokens", "epoch/0-interleaved", "epoch/2-text"} <= rows[0].keys()
-    assert {"validation_loss", "validation_loss_text", "validation_loss_speech", "validation_loss/3-interleaved"} <= rows[3].keys()
+    assert {
+        "loss_text",
+        "loss_speech",
+        "loss_tag",
+        "grad_norm",
+        "lr",
+        "tokens",
+        "epoch/0-interleaved",
+        "epoch/2-text",
+    } <= rows[0].keys()
+    assert {
+        "validation_loss",
+        "validation_loss_text",
+        "validation_loss_speech",
+        "validation_loss/3-interleaved",
+    } <= rows[3].keys()
 
 
 def test_resumed_is_uninterrupted_to_the_bit(tmp_path, monkeypatch, whole):
     run = prepare_run(tmp_path / "run", validation=True)
     with monkeypatch.context() as patch:
-        stop_after(patch, 5, lambda: (_ for _ in ()).throw(KeyboardInterrupt))  # dies in step 5, while the checkpoint of step 4 is written
+        # dies in step 5, while the checkpoint of step 4 is written
+        stop_after(patch, 5, lambda: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             train(run)
     assert train(prepare_run(tmp_path / "run", validation=True)) == 6
@@ -133,7 +160,10 @@ def test_more_steps_and_another_mesh_continue_it(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"train": {"batch_rows": 6}, "mesh": {"data": 2, "fsdp": 2, "tensor": 1}}, "divisible by data × fsdp = 4"),
+        (
+            {"train": {"batch_rows": 6}, "mesh": {"data": 2, "fsdp": 2, "tensor": 1}},
+            "divisible by data × fsdp = 4",
+        ),
         (
             {"data": {"sequence_length": 62}, "mesh": {"fsdp": 1, "context": 4, "tensor": 1}},
             "sequence_length = 62: must be divisible by mesh.context = 4",
@@ -154,12 +184,23 @@ def test_changed_data_is_refused_on_resume(tmp_path):
     shrunk = dataclasses.replace(sources.train[0], rows=make_records(29))
     changed = dataclasses.replace(sources, train=(shrunk, *sources.train[1:]))
     with pytest.raises(UserError, match="made with"):
-        train(prepare(dataclasses.replace(run.config, train=dataclasses.replace(run.config.train, steps=6)), run.out, changed))
+        train(
+            prepare(
+                dataclasses.replace(run.config, train=dataclasses.replace(run.config.train, steps=6)),
+                run.out,
+                changed,
+            )
+        )
 
 
 def test_describe_tells_parameters_mesh_mixture_and_tokens(whole):
     text = describe(whole)
-    for part in ("parameters", "data 1 × fsdp 1", "0-interleaved 50% of tokens (30 records)", "4 rows × 64 = 256 tokens"):
+    for part in (
+        "parameters",
+        "data 1 × fsdp 1",
+        "0-interleaved 50% of tokens (30 records)",
+        "4 rows × 64 = 256 tokens",
+    ):
         assert part in text
 
 
@@ -170,7 +211,11 @@ def spoil(monkeypatch, steps) -> None:
     def take_and_spoil(self):
         taken.append(None)
         batch = take(self)
-        return dataclasses.replace(batch, loss_weights=batch.loss_weights * np.float32(np.nan)) if len(taken) in steps else batch
+        return (
+            dataclasses.replace(batch, loss_weights=batch.loss_weights * np.float32(np.nan))
+            if len(taken) in steps
+            else batch
+        )
 
     monkeypatch.setattr(Feeder, "take", take_and_spoil)
 
@@ -188,7 +233,9 @@ def test_a_bad_step_is_skipped_and_counted(tmp_path, monkeypatch):
 def test_too_many_bad_steps_end_it_before_more_is_saved(tmp_path, monkeypatch):
     run = prepare_run(tmp_path / "run", 40, checkpoint={"every_steps": 40})
     spoil(monkeypatch, range(5, 40))
-    with pytest.raises(Halted, match=r"10 steps in a row were skipped, the last of them step 14: loss nan, gradient norm nan"):
+    with pytest.raises(
+        Halted, match=r"10 steps in a row were skipped, the last of them step 14: loss nan, gradient norm nan"
+    ):
         train(run)
     assert not list((run.out / "checkpoints").glob("[0-9]*"))
 
@@ -199,7 +246,9 @@ def test_steps_are_traced(tmp_path):
     assert list((run.out / "profile").rglob("*.xplane.pb"))
 
 
-def test_a_finished_run_whose_last_checkpoint_is_broken_trains_on_from_the_one_before(whole, tmp_path, capsys):
+def test_a_finished_run_whose_last_checkpoint_is_broken_trains_on_from_the_one_before(
+    whole, tmp_path, capsys
+):
     out = tmp_path / "run"
     shutil.copytree(whole.out, out)
     shutil.rmtree(out / "checkpoints/6/optimizer")

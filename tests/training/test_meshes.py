@@ -11,14 +11,23 @@ import pytest
 from spirit_jax.config import Dtype, MeshConfig, ModelConfig, OptimConfig, Remat
 from spirit_jax.model.llama import abstract, init_sharded
 from spirit_jax.sharding import make_mesh, place_batch
-from spirit_jax.training.data import training_batches
+from spirit_jax.training.data.batches import training_batches
 from spirit_jax.training.optimizer import make_optimizer
 from spirit_jax.training.step import abstract_state, make_state, make_train_step, shardings_of
 from tests.training.tiny import ARRANGER, VOCABULARY, make_sources
 
 STEPS, ROWS, LENGTH = 10, 8, 32
 MODEL = ModelConfig(
-    rows=128, width=16, layers=2, heads=8, kv_heads=8, head_width=4, mlp_width=32, rope_theta=100.0, dtype=Dtype.FLOAT32, remat=Remat.SAVE_DOTS
+    rows=128,
+    width=16,
+    layers=2,
+    heads=8,
+    kv_heads=8,
+    head_width=4,
+    mlp_width=32,
+    rope_theta=100.0,
+    dtype=Dtype.FLOAT32,
+    remat=Remat.SAVE_DOTS,
 )
 OPTIMIZER = make_optimizer(OptimConfig(1e-2, 2), STEPS)
 ALL = [MeshConfig(*sizes) for sizes in itertools.product((1, 2, 4, 8), repeat=4) if math.prod(sizes) == 8]
@@ -37,7 +46,9 @@ def curve_on(config: MeshConfig) -> np.ndarray:
     losses = []
     with jax.set_mesh(mesh):
         step = make_train_step(OPTIMIZER, VOCABULARY.text_size, 1, shardings_of(shapes))
-        for batch in itertools.islice(training_batches(make_sources().train, ARRANGER, LENGTH, ROWS, 0), STEPS):
+        for batch in itertools.islice(
+            training_batches(make_sources().train, ARRANGER, LENGTH, ROWS, 0), STEPS
+        ):
             state, metrics = step(state, place_batch(dataclasses.replace(batch, source_ids=None), mesh))
             losses.append(float(metrics.nll_M.sum() / metrics.weight_M.sum()))
     return np.array(losses)

@@ -6,12 +6,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from spirit_jax.batch import Batch
 from spirit_jax.config import Dtype, MeshConfig, ModelConfig, OptimConfig
+from spirit_jax.model.batch import Batch
 from spirit_jax.model.llama import abstract, init_sharded
 from spirit_jax.model.loss import loss_terms
 from spirit_jax.sharding import make_mesh, place_batch
-from spirit_jax.training.data import training_batches
+from spirit_jax.training.data.batches import training_batches
 from spirit_jax.training.optimizer import make_optimizer
 from spirit_jax.training.step import abstract_state, make_eval_step, make_state, make_train_step, shardings_of
 from tests.training.tiny import ARRANGER, MODEL, VOCABULARY, make_sources
@@ -22,10 +22,15 @@ OPTIMIZER = make_optimizer(OptimConfig(1e-2, 2), 10)
 def some_batches(count: int, rows: int = 8) -> list[Batch]:
     batches = itertools.islice(training_batches(make_sources().train, ARRANGER, 32, rows, 0), count)
     rng = np.random.default_rng(0)  # rows with very different numbers of tokens
-    return [dataclasses.replace(b, loss_weights=b.loss_weights * (rng.random((rows, 1)) < 0.5).astype(np.float32)) for b in batches]
+    return [
+        dataclasses.replace(b, loss_weights=b.loss_weights * (rng.random((rows, 1)) < 0.5).astype(np.float32))
+        for b in batches
+    ]
 
 
-def run_steps(mesh_config: MeshConfig, batches: list[Batch], accumulate: int = 1, config: ModelConfig = MODEL):
+def run_steps(
+    mesh_config: MeshConfig, batches: list[Batch], accumulate: int = 1, config: ModelConfig = MODEL
+):
     mesh = make_mesh(mesh_config, jax.devices()[: mesh_config.data * mesh_config.fsdp * mesh_config.tensor])
     shapes = abstract_state(abstract(config, mesh), OPTIMIZER, mesh)
     model = init_sharded(config, jax.random.key(0), mesh)
@@ -37,7 +42,9 @@ def run_steps(mesh_config: MeshConfig, batches: list[Batch], accumulate: int = 1
             state, metrics = step(state, place_batch(batch, mesh))
             history.append(jax.device_get(metrics))
     assert step._cache_size() == 1, "compiled more than once"
-    assert jax.tree.all(jax.tree.map(lambda x, s: x.sharding.is_equivalent_to(s.sharding, x.ndim), state, shapes))
+    assert jax.tree.all(
+        jax.tree.map(lambda x, s: x.sharding.is_equivalent_to(s.sharding, x.ndim), state, shapes)
+    )
     return jax.device_get(state), history
 
 
@@ -69,8 +76,12 @@ def test_eight_devices_are_one(one_device):
 
 @pytest.mark.parametrize("sizes", [(1, 1, 1), (2, 2, 2)])
 def test_bfloat16_follows_float32(one_device, sizes):
-    """What pods compute in: the losses differ by less than bfloat16's own rounding, 1/256; weights and moments stay float32."""
-    state, history = run_steps(MeshConfig(*sizes), some_batches(3), config=dataclasses.replace(MODEL, dtype=Dtype.BFLOAT16))
+    """What pods compute in: the losses differ by less than bfloat16's own rounding, 1/256; weights and
+    moments stay float32.
+    """
+    state, history = run_steps(
+        MeshConfig(*sizes), some_batches(3), config=dataclasses.replace(MODEL, dtype=Dtype.BFLOAT16)
+    )
     assert {leaf.dtype for leaf in jax.tree.leaves(state) if leaf.ndim > 1} == {np.dtype(np.float32)}
     got, expected = ([h.nll_M.sum() / h.weight_M.sum() for h in steps] for steps in (history, one_device[1]))
     assert got != expected
@@ -81,13 +92,19 @@ def test_accumulation_splits_rows_among_their_own_devices():
     """Part a takes rows a, a + A, ..: with rows split over two devices, each part has rows of both."""
     from spirit_jax.training.step import _split_rows
 
-    np.testing.assert_array_equal(_split_rows(jnp.arange(8)[:, None], 2)[..., 0], [[0, 2, 4, 6], [1, 3, 5, 7]])
+    np.testing.assert_array_equal(
+        _split_rows(jnp.arange(8)[:, None], 2)[..., 0], [[0, 2, 4, 6], [1, 3, 5, 7]]
+    )
 
 
 def test_what_has_no_weight_changes_nothing(one_device):
     def scribble(batch: Batch) -> Batch:
         silent_B1 = batch.loss_weights.max(1, keepdims=True) == 0
-        return dataclasses.replace(batch, tokens=np.where(silent_B1, 7, batch.tokens), targets=np.where(batch.loss_weights > 0, batch.targets, 9))
+        return dataclasses.replace(
+            batch,
+            tokens=np.where(silent_B1, 7, batch.tokens),
+            targets=np.where(batch.loss_weights > 0, batch.targets, 9),
+        )
 
     state, _ = run_steps(MeshConfig(1, 1, 1), [scribble(batch) for batch in some_batches(3)])
     assert_same(state.model, one_device[0].model, 2e-5)
@@ -125,6 +142,8 @@ def test_losses_by_source_are_those_of_its_tokens_alone():
     assert (np.asarray(terms["source_weight"]) > 0).all()
     for source in range(3):
         alone = dataclasses.replace(batch, loss_weights=batch.loss_weights * (batch.source_ids == source))
-        nll, weight = (terms_of(model, alone, VOCABULARY.text_size, 3)[1][name].sum() for name in ("nll", "weight"))
+        nll, weight = (
+            terms_of(model, alone, VOCABULARY.text_size, 3)[1][name].sum() for name in ("nll", "weight")
+        )
         np.testing.assert_allclose(terms["source_nll"][source], nll, rtol=1e-5)
         assert terms["source_weight"][source] == weight

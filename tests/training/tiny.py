@@ -6,18 +6,31 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from spirit_jax.config import Arrangement, CheckpointConfig, DataConfig, Dtype, MeshConfig, ModelConfig, OptimConfig, RunConfig, Source, TrainConfig
+from spirit_jax.config import (
+    Arrangement,
+    CheckpointConfig,
+    DataConfig,
+    Dtype,
+    MeshConfig,
+    ModelConfig,
+    OptimConfig,
+    RunConfig,
+    Source,
+    TrainConfig,
+)
 from spirit_jax.model.llama import Llama, abstract, init_sharded
 from spirit_jax.sharding import make_mesh
 from spirit_jax.tokens.interleave import Record, Spans
-from spirit_jax.tokens.vocab import Vocabulary
-from spirit_jax.training.data import Arranger, Feed
-from spirit_jax.training.sources import Sources
-from spirit_jax.units import SpeechTokens
+from spirit_jax.tokens.streams import SpeechTokens
+from spirit_jax.tokens.vocabulary import Vocabulary
+from spirit_jax.training.data.batches import Arranger, Feed
+from spirit_jax.training.data.sources import Sources
 
 VOCABULARY = Vocabulary(40, 20)
 ARRANGER = Arranger(VOCABULARY, Spans((2, 4), (1, 3)), (5, 6), (7, 8))
-MODEL = ModelConfig(rows=128, width=16, layers=2, heads=2, kv_heads=2, head_width=8, mlp_width=32, dtype=Dtype.FLOAT32)
+MODEL = ModelConfig(
+    rows=128, width=16, layers=2, heads=2, kv_heads=2, head_width=8, mlp_width=32, dtype=Dtype.FLOAT32
+)
 
 
 def make_llama(config: ModelConfig = MODEL, seed: int = 0) -> Llama:
@@ -43,7 +56,15 @@ def make_record(index: int, words: int, aligned: bool = True, units_per_word: in
     starts = np.arange(words, dtype=np.float32) * units_per_word / 25
     times = (starts, starts + units_per_word / 25) if aligned else (np.zeros(0, np.float32),) * 2
     text_ids = rng.integers(9, VOCABULARY.text_size, 2 * words).astype(np.int32)
-    return Record(f"r{index}", "tiny", "v", SpeechTokens(units), text_ids, np.arange(words + 1, dtype=np.int32) * 2, *times)
+    return Record(
+        f"r{index}",
+        "tiny",
+        "v",
+        SpeechTokens(units),
+        text_ids,
+        np.arange(words + 1, dtype=np.int32) * 2,
+        *times,
+    )
 
 
 def make_records(count: int, words: tuple[int, int] = (4, 12), first: int = 0) -> list[Record]:
@@ -65,7 +86,14 @@ def make_sources(validation: bool = False) -> Sources:
 def make_config(steps: int = 6, **changes) -> RunConfig:
     """`changes` by part: train=dict(..), checkpoint=dict(..), .."""
     data = DataConfig(tokenizer="tokenizer.model", sources=(Source("shards"),), sequence_length=64)
-    config = RunConfig(MODEL, data, TrainConfig(steps, 4, log_every=2), MeshConfig(1, 2, 1), OptimConfig(1e-2, 2), CheckpointConfig(every_steps=3))
+    config = RunConfig(
+        MODEL,
+        data,
+        TrainConfig(steps, 4, log_every=2),
+        MeshConfig(1, 2, 1),
+        OptimConfig(1e-2, 2),
+        CheckpointConfig(every_steps=3),
+    )
     for name, values in changes.items():
         config = dataclasses.replace(config, **{name: dataclasses.replace(getattr(config, name), **values)})
     return config

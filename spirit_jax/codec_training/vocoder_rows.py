@@ -1,0 +1,81 @@
+"""Rows of the vocoder's batches: stretches of recordings with their units, and deduplicated units with their
+durations.
+
+Legend: B rows, T frames of 25 Hz, S samples (of a unit in [T, S]), N deduplicated units.
+"""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+
+import grain
+import numpy as np
+
+from spirit_jax.codec_training.corpus import Recording, draw_batches
+from spirit_jax.speech.decoders.hifigan import GeneratorConfig
+from spirit_jax.speech.decoders.hifigan_synthesis import line_up
+from spirit_jax.speech.segments import unit_starts
+
+RUNS = 64  # deduplicated units a row of the duration predictor, about 4 s: a choice
+
+
+@dataclasses.dataclass(frozen=True)
+class Cutter:
+    """What rows are cut by: the voices, the generator's sizes, and the codec's `count_units`."""
+
+    voices: Sequence[str]
+    cfg: GeneratorConfig
+    count_units: Callable[[int], int]
+
+    def batches(self, recordings: Sequence[Recording], frames: int, rows: int, seed: int) -> grain.MapDataset:
+        """Endless batches of `rows` rows of this process, each recording once an epoch: see `cut`."""
+        return draw_batches(recordings, lambda recording, rng: self.cut(recording, frames, rng), rows, seed)
+
+    def line_up(self, recording: Recording) -> tuple[dict[str, np.ndarray], np.ndarray]:
+        """Every code that the generator takes, at the units' rate, int32 [T], and the voice's number, int32
+        []; the sound of each unit, [T, S].
+        """
+        speech, wav_S = recording.speech, recording.load()
+        codes = {
+            "dict": speech.units,
+            "f0_dict": speech.pitch,
+            "style_dict": speech.style,
+            "spkr": self._number(recording.voice),
+        }
+        starts_T = unit_starts(len(speech.units), len(wav_S), self.count_units, self.cfg.hop)
+        wav_S = np.pad(wav_S, (0, max(0, starts_T[-1] + self.cfg.hop - len(wav_S))))
+        return line_up(self.cfg, {name: codes[name] for name in self.cfg.tables}, starts_T), wav_S[
+            starts_T[:, None] + np.arange(self.cfg.hop)
+        ]
+
+    def cut(self, recording: Recording, frames: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
+        """A stretch of `frames` units drawn at random: codes [T] by table, `wav` [S]; `runs`, `run_frames`
+        [RUNS], of which `run_count` count.
+
+        A recording that is too short is followed by itself.
+        """
+        codes, wav_TS = self.line_up(recording)
+        start = int(rng.integers(max(1, len(wav_TS) - frames + 1)))
+        at_T = (start + np.arange(frames)) % len(wav_TS)
+        row = {name: values[at_T] if values.ndim else values for name, values in codes.items()}
+        return {**row, "wav": wav_TS[at_T].reshape(-1), **_draw_runs(codes["dict"], rng)}
+
+    def _number(self, voice: str) -> np.ndarray:
+        return np.array(list(self.voices).index(voice) if voice in self.voices else 0, np.int32)
+
+
+def runs_of(units_T: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Deduplicated units and how many frames each lasts, int32 [N]."""
+    starts_N = np.flatnonzero(np.diff(units_T, prepend=~units_T[:1]))
+    return units_T[starts_N], np.diff(starts_N, append=len(units_T)).astype(np.int32)
+
+
+def _draw_runs(units_T: np.ndarray, rng: np.random.Generator) -> dict[str, np.ndarray]:
+    units_N, frames_N = runs_of(units_T)
+    start = int(rng.integers(max(1, len(units_N) - RUNS + 1)))
+    units_N, frames_N = units_N[start : start + RUNS], frames_N[start : start + RUNS]
+    room = (0, RUNS - len(units_N))
+    return {
+        "runs": np.pad(units_N, room),
+        "run_frames": np.pad(frames_N, room).astype(np.float32),
+        "run_count": np.array(len(units_N), np.int32),
+    }

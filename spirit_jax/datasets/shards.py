@@ -1,0 +1,276 @@
+"""Token shards as they lie on disk: one TFDS data set, `spirit_tokens`, in two configs, and who may read
+them.
+
+aligned      a row is a `Record`: units, text ids, word times; the loader draws spans anew at every pass.
+interleaved  a row is one finished document, for any trainer.
+
+`data_prep.token_shards` writes them; rows and their meaning are defined here, for both sides. Needs no
+TensorFlow.
+"""
+
+import dataclasses
+import enum
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from spirit_jax.core.errors import UserError
+from spirit_jax.core.files import fingerprint, read_json, require_folder
+from spirit_jax.tokens.interleave import Record
+from spirit_jax.tokens.streams import RATES, SpeechTokens
+from spirit_jax.tokens.vocabulary import Vocabulary
+
+DATASET = "spirit_tokens"
+FORMAT = 1
+SAMPLED = 16  # rows that a fingerprint reads
+
+
+class Layout(enum.Enum):
+    """The TFDS config: what a row is."""
+
+    ALIGNED = "aligned"
+    INTERLEAVED = "interleaved"
+
+
+@dataclasses.dataclass(frozen=True)
+class Metadata:
+    """What a reader must agree with. encoder_fingerprint is None for shards of text alone."""
+
+    layout: Layout
+    vocabulary: Vocabulary
+    tokenizer_fingerprint: str
+    encoder_fingerprint: str | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values, as TFDS stores them."""
+        return {
+            "format": FORMAT,
+            "config": self.layout.value,
+            "vocabulary": self.vocabulary.to_dict(),
+            "tokenizer_fingerprint": self.tokenizer_fingerprint,
+            "encoder_fingerprint": self.encoder_fingerprint,
+            "rates": RATES,
+        }
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "Metadata":
+        """Reads what `to_dict` wrote; another format or other rates are UserErrors."""
+        for key, known in (("format", FORMAT), ("rates", RATES)):
+            if values.get(key) != known:
+                raise UserError(
+                    f"shards' {key}", values.get(key), f"this version reads {known}", "write the shards again"
+                )
+        vocabulary = Vocabulary.from_dict(values["vocabulary"])
+        return cls(
+            Layout(values["config"]),
+            vocabulary,
+            values["tokenizer_fingerprint"],
+            values["encoder_fingerprint"],
+        )
+
+
+class ShardSplit(Sequence):
+    """One split, by index: a `Record` where aligned, int32 ids [n] of one document where interleaved.
+
+    Plain random access that Grain reads as a data source, also in other processes; `raw(index)` gives the
+    stored row.
+    """
+
+    def __init__(self, folder: Path, metadata: Metadata, split: str):
+        import tensorflow_datasets as tfds
+
+        self.folder, self.metadata, self.split = folder, metadata, split
+        rows: Any = tfds.builder_from_directory(folder).as_data_source(split)  # pyright: ignore[reportCallIssue]
+        self._serialized = rows.data_source
+        self._convert = record_from_row if metadata.layout is Layout.ALIGNED else tokens_from_row
+
+    def __len__(self) -> int:
+        return len(self._serialized)
+
+    def __getitem__(self, index: int) -> Record | np.ndarray:  # pyright: ignore[reportIncompatibleMethodOverride]
+        return self._convert(self.raw(index))
+
+    def __repr__(self) -> str:
+        return f"ShardSplit({self.folder}, {self.split!r})"
+
+    @property
+    def fingerprint(self) -> str:
+        """Tells other rows: by the number of each file's rows, which give the order, their bytes together,
+        and `SAMPLED` of them.
+        """
+        info = read_json(self.folder / "dataset_info.json")
+        stored = next(split for split in info["splits"] if split["name"] == self.split)
+        sampled = (
+            self._serialized[int(index)] for index in np.linspace(0, len(self) - 1, min(SAMPLED, len(self)))
+        )
+        return fingerprint(json.dumps([stored["shardLengths"], stored["numBytes"]]).encode(), *sampled)
+
+    def raw(self, index: int) -> dict[str, Any]:
+        """The stored row by name: int32 or float32 arrays [n], and bytes for strings.
+
+        Read from the stored `tf.train.Example` directly, which gives what `as_data_source` gives in two
+        fifths of the time.
+        """
+        from tensorflow_datasets.proto import tf_example_pb2
+
+        if not 0 <= index < len(self):
+            raise IndexError(f"{self} has rows 0 to {len(self) - 1}, not {index}")
+        row = {}
+        example: Any = tf_example_pb2.Example.FromString(self._serialized[index])  # pyright: ignore[reportAttributeAccessIssue]
+        for name, feature in example.features.feature.items():
+            kind = feature.WhichOneof("kind")
+            if kind == "bytes_list":
+                row[name] = b"".join(feature.bytes_list.value)
+            else:
+                row[name] = np.array(
+                    getattr(feature, kind).value, np.int32 if kind == "int64_list" else np.float32
+                )
+        return row
+
+
+def open_shards(folder: str | Path, config: Layout | str | None = None, split: str = "train") -> ShardSplit:
+    """Opens one split of a data set.
+
+    `folder` is what `data_prep shards --out` wrote or anything below it down to the version folder. `config`
+    chooses between two layouts; where only one is there it may be left out, and a config that is not there is
+    a UserError, as is a split.
+    """
+    version = find_version(folder, None if config is None else Layout(config))
+    names = splits(version)
+    if split not in names:
+        raise UserError("split", split, f"{version} has {', '.join(names)}", "choose one of them")
+    return ShardSplit(version, read_metadata(version), split)
+
+
+def find_version(folder: str | Path, layout: Layout | None = None) -> Path:
+    """The folder NAME/CONFIG/VERSION inside `folder`, or `folder` itself, newest version first; aligned if
+    both are there.
+    """
+    folder = require_folder(folder, "shards")
+    for place in (folder, folder / DATASET):
+        for pattern in ("dataset_info.json", "*/dataset_info.json", "*/*/dataset_info.json"):
+            found = [
+                path.parent for path in sorted(place.glob(pattern), reverse=True) if not _hidden(path, folder)
+            ]
+            layouts = {read_metadata(version).layout: version for version in reversed(found)}
+            if layout is None and layouts:
+                return layouts.get(Layout.ALIGNED) or layouts[Layout.INTERLEAVED]
+            if layout in layouts:
+                return layouts[layout]
+    wanted = layout.value if layout else "aligned or interleaved"
+    raise UserError(
+        "shards", folder, f"holds no {wanted} {DATASET}", "write it with python -m data_prep shards"
+    )
+
+
+def _hidden(path: Path, root: Path) -> bool:
+    return any(part.startswith(".") for part in path.relative_to(root).parts)
+
+
+def read_metadata(version: Path) -> Metadata:
+    """The metadata of a version folder; a data set that is no `spirit_tokens` is a UserError."""
+    path = version / "metadata.json"
+    if not path.is_file():
+        raise UserError(
+            "shards",
+            version,
+            f"is no {DATASET} data set (no metadata.json)",
+            "name a folder that data_prep shards wrote",
+        )
+    return Metadata.from_dict(read_json(path))
+
+
+def splits(version: Path) -> dict[str, int]:
+    """Number of rows by split."""
+    info = read_json(version / "dataset_info.json")
+    return {split["name"]: sum(int(length) for length in split["shardLengths"]) for split in info["splits"]}
+
+
+def check_compatible(
+    metadata: Metadata,
+    vocabulary: Vocabulary | None = None,
+    tokenizer_fingerprint: str | None = None,
+    encoder_fingerprint: str | None = None,
+) -> None:
+    """Raises a UserError, naming both sides, where shards and reader differ. What is None is not compared.
+
+    Vocabularies agree if their text ranges are the same and the reader has an id for every code, or no speech
+    at all (it can then train on text alone). Shards of text alone fit any encoder.
+    """
+    made = metadata.vocabulary
+    if tokenizer_fingerprint is not None and tokenizer_fingerprint != metadata.tokenizer_fingerprint:
+        _refuse(
+            "tokenizer",
+            tokenizer_fingerprint,
+            metadata.tokenizer_fingerprint,
+            "set data.tokenizer to the one they were made with",
+        )
+    if (
+        None not in (encoder_fingerprint, metadata.encoder_fingerprint)
+        and encoder_fingerprint != metadata.encoder_fingerprint
+    ):
+        _refuse(
+            "speech encoder",
+            encoder_fingerprint,
+            metadata.encoder_fingerprint,
+            "set data.codec to the one they were made with",
+        )
+    if vocabulary is None or vocabulary == made:
+        return
+    text_names = ("text_size", "bos", "eos", "unk")
+    same_text = all(getattr(vocabulary, name) == getattr(made, name) for name in text_names)
+    holds_speech = all(
+        getattr(vocabulary, name) >= getattr(made, name) for name in ("units", "pitches", "styles")
+    )
+    # ids are stored, so that every range must lie where it lay
+    frozen = metadata.layout is Layout.INTERLEAVED
+    if frozen or not same_text or (vocabulary.has_speech and not holds_speech):
+        _refuse("vocabulary", vocabulary.to_dict(), made.to_dict(), "use a model and codec that fit them")
+
+
+def _refuse(what: str, own: object, theirs: object, fix: str) -> None:
+    raise UserError(what, own, f"the shards were made with {theirs}", f"{fix}, or write the shards again")
+
+
+def row_from_record(record: Record, text: str) -> dict[str, Any]:
+    """The aligned row of a record; `text` is stored beside its ids. `record_from_row` is its inverse."""
+    speech = record.speech or SpeechTokens(np.zeros(0, np.int32))
+    empty = np.zeros(0, np.int32)
+    return {
+        "id": record.id,
+        "source": record.source,
+        "voice": record.voice,
+        "text": text,
+        "units": speech.units,
+        "pitch": empty if speech.pitch is None else speech.pitch,
+        "style": empty if speech.style is None else speech.style,
+        "text_ids": np.asarray(record.text_ids, np.int32),
+        "word_offsets": np.asarray(record.word_offsets, np.int32),
+        "word_start_s": np.asarray(record.word_start_s, np.float32),
+        "word_end_s": np.asarray(record.word_end_s, np.float32),
+    }
+
+
+def record_from_row(row: dict[str, Any]) -> Record:
+    """The record of an aligned row. Empty units mean no speech, empty pitch or style that the encoder gives
+    none.
+    """
+    pitch, style = (row[name] if len(row[name]) else None for name in ("pitch", "style"))
+    return Record(
+        id=row["id"].decode(),
+        source=row["source"].decode(),
+        voice=row["voice"].decode(),
+        speech=SpeechTokens(row["units"], pitch, style) if len(row["units"]) else None,
+        text_ids=row["text_ids"],
+        word_offsets=row["word_offsets"],
+        word_start_s=row["word_start_s"],
+        word_end_s=row["word_end_s"],
+    )
+
+
+def tokens_from_row(row: dict[str, Any]) -> np.ndarray:
+    """The int32 ids [n] of an interleaved row's document."""
+    return row["tokens"]

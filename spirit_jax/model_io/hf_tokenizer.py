@@ -1,0 +1,127 @@
+"""A Hugging Face tokenizer that gives our ids: the text tokenizer as tokenizer.json, the speech tokens added
+to it at their ids.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from spirit_jax.core.errors import UserError
+from spirit_jax.core.files import read_json
+from spirit_jax.model_io.sentencepiece_file import PieceType, SentencePieceFile, read
+from spirit_jax.tokens.text import CONFIG_NAME, HUGGING_FACE_NAME, SENTENCEPIECE_NAME
+from spirit_jax.tokens.vocabulary import Vocabulary
+
+SPACE = "▁"
+
+
+def tokenizer_files(source: Path, vocabulary: Vocabulary, longest: int) -> dict[str, bytes]:
+    """tokenizer.json and tokenizer_config.json, and the SentencePiece model itself where there is one, made
+    from the folder `source`.
+
+    longest: tokens that the model takes. Raises a UserError for a SentencePiece model that can't be said as
+    tokenizer.json.
+    """
+    files = {}
+    if (source / SENTENCEPIECE_NAME).is_file():
+        files[SENTENCEPIECE_NAME] = (source / SENTENCEPIECE_NAME).read_bytes()
+        values, config = from_sentencepiece(read(files[SENTENCEPIECE_NAME]), vocabulary), {}
+    else:
+        values = read_json(source / HUGGING_FACE_NAME)
+        config = read_json(source / CONFIG_NAME) if (source / CONFIG_NAME).is_file() else {}
+        config.pop("added_tokens_decoder", None)
+    added = values.get("added_tokens") or []
+    pieces = values["model"]["vocab"]
+    pieces = pieces if isinstance(pieces, dict) else {piece: id for id, (piece, _) in enumerate(pieces)}
+    names = {id: name for name, id in pieces.items()} | {token["id"]: token["content"] for token in added}
+    roles = {f"{role}_token": names[getattr(vocabulary, role)] for role in ("bos", "eos")}
+    if vocabulary.unk != vocabulary.eos:  # which stands for none
+        roles["unk_token"] = names[vocabulary.unk]
+    values["added_tokens"] = [
+        *added,
+        *(_added(vocabulary.text_size + i, piece, False) for i, piece in enumerate(vocabulary.pieces())),
+    ]
+    inputs = ["input_ids", "attention_mask"]
+    config |= roles | {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "model_input_names": inputs,
+        "model_max_length": longest,
+    }
+    config["clean_up_tokenization_spaces"] = False
+    files[HUGGING_FACE_NAME] = json.dumps(values, ensure_ascii=False).encode()
+    files[CONFIG_NAME] = (json.dumps(config, ensure_ascii=False, indent=2) + "\n").encode()
+    return files
+
+
+def from_sentencepiece(model: SentencePieceFile, vocabulary: Vocabulary) -> dict[str, Any]:
+    """tokenizer.json of a SentencePiece BPE model. A UserError for a model that BPE can't say."""
+    marked = any(piece.type == PieceType.USER_DEFINED for piece in model.pieces)
+    if marked or not (model.is_bpe and model.plain):
+        rule = (
+            "only BPE models that leave text as it is and have no pieces of a "
+            "user's, like Llama's, are exported"
+        )
+        raise UserError("tokenizer", SENTENCEPIECE_NAME, rule, "export from a folder with tokenizer.json")
+    pieces = [piece.text for piece in model.pieces]
+    special = [
+        i for i, piece in enumerate(model.pieces) if piece.type in (PieceType.CONTROL, PieceType.UNKNOWN)
+    ]
+    before = [{"type": "Prepend", "prepend": SPACE}] if model.add_dummy_prefix else []
+    after = [{"type": "Strip", "content": " ", "start": 1, "stop": 0}] if model.add_dummy_prefix else []
+    bos = pieces[vocabulary.bos]
+    return {
+        "version": "1.0",
+        "truncation": None,
+        "padding": None,
+        "added_tokens": [_added(i, pieces[i], True) for i in special],
+        "normalizer": {
+            "type": "Sequence",
+            "normalizers": [*before, {"type": "Replace", "pattern": {"String": " "}, "content": SPACE}],
+        },
+        "pre_tokenizer": None,
+        "post_processor": {
+            "type": "TemplateProcessing",
+            "single": [{"SpecialToken": {"id": bos, "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}],
+            "pair": [
+                {"SpecialToken": {"id": bos, "type_id": 0}},
+                *({"Sequence": {"id": part, "type_id": 0}} for part in "AB"),
+            ],
+            "special_tokens": {bos: {"id": bos, "ids": [vocabulary.bos], "tokens": [bos]}},
+        },
+        "decoder": {
+            "type": "Sequence",
+            "decoders": [
+                {"type": "Replace", "pattern": {"String": SPACE}, "content": " "},
+                {"type": "ByteFallback"},
+                {"type": "Fuse"},
+                *after,
+            ],
+        },
+        "model": {
+            "type": "BPE",
+            "unk_token": pieces[vocabulary.unk],
+            "fuse_unk": True,
+            "byte_fallback": model.byte_fallback,
+            "vocab": {piece: i for i, piece in enumerate(pieces)},
+            "merges": _merges(model),
+        },
+    }
+
+
+def _merges(model: SentencePieceFile) -> list[list[str]]:
+    """The merges that a SentencePiece model leaves unsaid: all ways to make a piece of two, the best piece
+    first.
+    """
+    normal = {piece.text: i for i, piece in enumerate(model.pieces) if piece.type == PieceType.NORMAL}
+    ways = []
+    for piece, i in normal.items():
+        for cut in range(1, len(piece)):
+            left, right = piece[:cut], piece[cut:]
+            if left in normal and right in normal:
+                ways.append((-model.pieces[i].score, i, normal[left], normal[right], left, right))
+    return [[left, right] for *_, left, right in sorted(ways)]
+
+
+def _added(id: int, content: str, special: bool) -> dict[str, Any]:
+    flags = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False}
+    return {"id": id, "content": content, **flags, "special": special}

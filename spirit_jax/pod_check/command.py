@@ -1,0 +1,167 @@
+"""`python -m spirit_jax check-pod`: does a recipe's step fit its pod, and what bounds its speed? Needs no
+pod.
+
+requirements-pod.txt brings the compiler.
+
+python -m spirit_jax check-pod tpu_configs/spirit_base_7b_v5e_256.py --set model.remat=full
+python -m spirit_jax check-pod tpu_configs/spirit_base_7b_v5e_256.py --estimate
+python -m spirit_jax check-pod tpu_configs/*_7b_*.py --given docs/pods.jsonl --record new.jsonl
+python -m spirit_jax check-pod --tabulate docs/pods.jsonl
+"""
+
+import argparse
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from spirit_jax import config
+from spirit_jax.core.chips import GIB
+from spirit_jax.core.errors import UserError
+from spirit_jax.core.files import read_jsonl
+from spirit_jax.pod_check.pod import HBM_SHARE
+
+ABSENT = {  # for libtpu on a machine without TPUs
+    "JAX_PLATFORMS": "cpu",
+    "TPU_SKIP_MDS_QUERY": "1",
+    "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",
+    "TPU_ACCELERATOR_TYPE": "v5litepod-1",
+    "TPU_WORKER_HOSTNAMES": "localhost",
+    "TF_CPP_MIN_LOG_LEVEL": "3",
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the command's options."""
+    parser.add_argument("recipes", nargs="*", type=Path, help="recipes that name their mesh.topology")
+    parser.add_argument(
+        "--set",
+        nargs="*",
+        action="extend",
+        default=[],
+        metavar="KEY=VALUE",
+        help="changes to each: model.remat=full",
+    )
+    parser.add_argument("--estimate", action="store_true", help="by arithmetic alone: compile nothing")
+    parser.add_argument(
+        "--given",
+        type=Path,
+        help="JSON-lines file with rows of these recipes: make anew what follows from them by arithmetic",
+    )
+    parser.add_argument("--record", type=Path, help="JSON-lines file to which the rows are added")
+    parser.add_argument(
+        "--tabulate", type=Path, help="print such a file as a Markdown table, and check nothing"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Checks each recipe; returns 1 if one doesn't fit."""
+    if args.tabulate:
+        print(tabulate(list(read_jsonl(args.tabulate))))
+        return 0
+    if not args.recipes:
+        raise UserError("recipes", "none", "at least one is needed", "name files of tpu_configs/")
+    chosen = [(path.stem, config.override(config.load(path), args.set)) for path in args.recipes]
+    given = {} if args.given is None else {row["recipe"]: row for row in read_jsonl(args.given)}
+    if args.given and not {name for name, _ in chosen} <= given.keys():
+        raise UserError(
+            "given",
+            args.given,
+            f"must have rows of {', '.join(name for name, _ in chosen)}",
+            "compile those that it hasn't",
+        )
+    os.environ.update(ABSENT)
+    from spirit_jax.pod_check.check import check  # imports jax, which reads the environment
+
+    fits = True
+    for name, recipe in chosen:
+        print(
+            f"{name}: {'reckoning' if args.estimate or given else 'compiling, a few minutes'}",
+            file=sys.stderr,
+            flush=True,
+        )
+        row = check(recipe, name, args.estimate, given.get(name))
+        print("\n".join(f"  {what:26s} {value}" for what, value in describe(row)))
+        print(json.dumps(row), flush=True)
+        if args.record:
+            with open(args.record, "a", encoding="utf-8") as file:
+                file.write(json.dumps(row) + "\n")
+        fits = fits and row["fits"]
+    return 0 if fits else 1
+
+
+def describe(row: dict[str, Any]) -> list[tuple[str, str]]:
+    """A row's figures for reading."""
+    share = row["peak_bytes"] / row["hbm_bytes"]
+    lines = [
+        (
+            "mesh",
+            " × ".join(f"{name} {size}" for name, size in row["mesh"].items())
+            + f" on {row['slices']} × {row['topology']}",
+        ),
+        ("remat", row["remat"]),
+        (
+            "tokens a step",
+            f"{row['tokens']:,}: {row['rows']} rows × {row['length']}, {row['accumulate']} parts",
+        ),
+        (
+            "peak memory",
+            f"{row['peak_bytes'] / GIB:.2f} GiB of {row['hbm_bytes'] / GIB:.2f}, "
+            f"{share:.0%} (by {row['memory_by']})",
+        ),
+    ]
+    for kind, name in (("argument", "arguments"), ("temporary", "temporaries")):
+        if f"{kind}_bytes" in row:
+            lines.append((f"  {name}", f"{row[f'{kind}_bytes'] / GIB:.2f} GiB"))
+    for kind, found in row.get("collectives", {}).items():
+        lines.append(
+            (
+                kind,
+                f"{found['count']:,} a step, {found['bytes'] / GIB:.2f} GiB a device, "
+                f"{found['waited'] / GIB:.2f} waited for",
+            )
+        )
+    lines += [
+        ("model work", f"{row['model_flops']:.4g} operations a step"),
+        ("hardware work", f"{row['hardware_flops']:.4g} operations a step, an estimate"),
+        (
+            "roofline, an estimate",
+            ", ".join(f"{name} {value:.3f} s" for name, value in row["roofline_seconds"].items())
+            + f" (network by {row['network_by']})",
+        ),
+        ("MFU ceiling", f"{row['mfu_ceiling']:.1%}, an estimate"),
+    ]
+    if "compile_seconds" in row:
+        lines.append(("compiled in", f"{row['compile_seconds']} s"))
+    return [*lines, ("fits", f"{row['fits']}: at most {HBM_SHARE:.0%} of memory")]
+
+
+def tabulate(rows: list[dict[str, Any]]) -> str:
+    """Rows as Markdown, the last of each recipe, mesh and policy."""
+    titles = (
+        "recipe|pod|mesh data, fsdp, context, tensor|remat|parts|peak "
+        "GiB|of|share|fits|memory by|roofline s|MFU ceiling|compile s|date"
+    )
+    table = [titles.split("|"), ["---"] * (titles.count("|") + 1)]
+    newest = {(row["recipe"], str(row["mesh"]), row["remat"], row["accumulate"]): row for row in rows}
+    for row in sorted(newest.values(), key=lambda row: (row["recipe"], row["peak_bytes"])):
+        table.append(
+            [
+                row["recipe"],
+                f"{row['slices']} × {row['topology']}" if row["slices"] > 1 else row["topology"],
+                ", ".join(map(str, row["mesh"].values())),
+                row["remat"],
+                str(row["accumulate"]),
+                f"{row['peak_bytes'] / GIB:.1f}",
+                f"{row['hbm_bytes'] / GIB:.1f}",
+                f"{row['peak_bytes'] / row['hbm_bytes']:.0%}",
+                "yes" if row["fits"] else "**no**",
+                row["memory_by"],
+                f"{max(row['roofline_seconds'].values()):.2f}",
+                f"{row['mfu_ceiling']:.0%}",
+                f"{row.get('compile_seconds', '')}",
+                row["date"],
+            ]
+        )
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in table)

@@ -1,0 +1,280 @@
+"""A run's checkpoints: model, optimizer, position in the data and configuration, saved together and
+asynchronously by Orbax.
+
+A step's folder is written beside its place and moved there when whole, and an older one is deleted only after
+that: killing the run at any moment leaves the last finished checkpoint. At most `every_steps` steps are lost
+then: a save begins at every half of that interval and is written while training goes on, and training waits
+for it rather than run more than an interval ahead of a finished one. Layout:
+STEP/{model,optimizer,data,config}; `model` is the plain tree of the weights, layer by layer, so that an
+export reads one at a time.
+
+A save that fails (a full disk, storage that can't be reached) is repeated, later and later, and at last ends
+the run, which leaves the last finished checkpoint as it is. A checkpoint that can't be read, or whose
+checksums tell that it isn't what was written, is set aside and the one before is used.
+"""
+
+import asyncio
+import json
+import shutil
+import sys
+import zlib
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from time import sleep, time_ns
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jax.experimental import multihost_utils
+from jax.sharding import NamedSharding, PartitionSpec
+from orbax.checkpoint import v1 as ocp
+
+from spirit_jax.config import CheckpointConfig
+from spirit_jax.core.errors import Halted, UserError
+from spirit_jax.model.array_store import by_layer
+from spirit_jax.training.step import TrainState
+
+RETRY_AFTER_S = (1.0, 5.0, 25.0, 60.0)  # pauses before a save is tried again: a choice
+BITS = "bits"  # beside the values by name: what the arrays sum up to
+# what Orbax, tensorstore and JAX raise where files are missing, broken or can't be written
+FAILURES = (OSError, ValueError, KeyError, RuntimeError)
+
+
+class Checkpoints:
+    """The checkpoints in one folder. Use as a context manager, so that a save under way is finished."""
+
+    def __init__(self, folder: str | Path, config: CheckpointConfig):
+        self._folder, self._config, self._writing, self._failed = Path(folder).absolute(), config, None, False
+        self._checkpointer, self._spoiled = self._open(), False
+        self._begun = self._finished = self.latest or 0
+
+    def _open(self) -> ocp.training.Checkpointer:
+        keep = ocp.training.preservation_policies
+        policies: list = [keep.LatestN(self._config.keep_last)]
+        if self._config.keep_every is not None:
+            policies.append(keep.EveryNSteps(self._config.keep_every))
+        policy, context = keep.AnyPreservationPolicy(policies), ocp.Context()
+        # of the weights; moments are read whole
+        context.array.saving.scoped_storage_options_creator = by_layer
+        return ocp.training.Checkpointer(self._folder, preservation_policy=policy, context=context, cleanup_tmp_directories=True)
+
+    def __enter__(self) -> "Checkpoints":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if not self.wait() and kind is None:
+            raise self._halted(self._begun)
+        if not self._spoiled:
+            self._checkpointer.close()
+
+    @property
+    def latest(self) -> int | None:
+        """The newest step that was saved, or None."""
+        newest = self._checkpointer.latest
+        return None if newest is None else newest.step
+
+    @property
+    def steps(self) -> list[int]:
+        """All steps that are kept, ascending."""
+        return [checkpoint.step for checkpoint in self._checkpointer.checkpoints]
+
+    def is_due(self, step: int) -> bool:
+        """Whether a save begins after `step`: at every half interval, and at each step that is kept for good.
+        """
+        kept = self._config.keep_every is not None and step % self._config.keep_every == 0
+        return kept or step % -(-self._config.every_steps // 2) == 0
+
+    def stay_near(self, step: int) -> bool:
+        """To be called before `step`: waits for the save under way if the step would be more than an interval
+        ahead of a finished one.
+
+        False if that save failed, so that the state must be saved now.
+        """
+        return step - self._finished <= self._config.every_steps or self.wait()
+
+    def wait(self) -> bool:
+        """Waits for the save under way; False if the last one failed, so that the state must be saved now."""
+        writing, self._writing = self._writing, None
+        if writing is not None and self._succeeds(writing.result, self._begun):
+            self._finished = self._begun
+        return not self._failed
+
+    def save(self, step: int, state: TrainState, data: dict[str, Any], config: dict) -> None:
+        """Saves in the background. Returns when the arrays are copied: `state` may then be donated. Waits for
+        a save under way.
+
+        data: JSON values by name, this process' part of them; config: the first process' counts. After a save
+        that failed this one is finished before it returns, tried again after pauses. Raises Halted if all
+        attempts fail.
+        """
+        identity = {"config": config} if jax.process_index() == 0 else {}
+        sums = {BITS: _bits(state)}  # by all processes
+        sealed = {name: _sealed(value) for name, value in (data | (sums if jax.process_index() == 0 else {})).items()}
+        parts = {**_arrays(state), "data": _JsonFiles(sealed), "config": _JsonFiles(identity)}
+
+        def begin() -> None:
+            self._writing = self._checkpointer.save_checkpointables_async(step, parts, force=True)
+
+        def begins() -> bool:
+            return all(self._succeeds(act, step) for act in (self._reach, self._renew, begin))
+
+        if self.wait() and begins():
+            self._begun = step
+            return
+        for pause in RETRY_AFTER_S:
+            print(f"trying again in {pause:.0f} s", file=sys.stderr, flush=True)
+            sleep(pause)
+            self._failed, self._begun = False, step
+            if begins() and self.wait():
+                return
+        raise self._halted(step)
+
+    def restore(self, abstract: TrainState, names: Sequence[str]) -> tuple[TrainState, dict[str, Any]]:
+        """The newest state that can be read, placed as `abstract` says, whatever mesh it was saved on, and
+        the JSON values `names`.
+
+        Newer ones are set aside, in the folder `broken_checkpoints` beside; `latest` is then the step
+        restored. Raises a UserError, and leaves all as it is, if none can be read.
+        """
+        self.wait()
+        reasons = {}
+        for step in reversed(self.steps):
+            try:
+                state, values = self._load(step, abstract, names)
+            except FAILURES as error:
+                reasons[step] = _line(error)
+            good = _agreed(step not in reasons)
+            if good and _bits(state) != values[BITS]:
+                reasons[step] = "its arrays aren't those that were written"
+            if not _agreed(step not in reasons):
+                reasons.setdefault(step, "another process can't read it")
+                print(f"warning: the checkpoint of step {step:,} can't be read: {reasons[step]}", file=sys.stderr, flush=True)
+                continue
+            if reasons:
+                self._set_aside(list(reasons), step)
+            return state, {name: values[name] for name in names}
+        told = "; ".join(f"step {step}: {reason}" for step, reason in reasons.items())
+        raise UserError("checkpoints", self._folder, f"none of {len(reasons)} can be read ({told})", "bring one back, or use another --out")
+
+    def _load(self, step: int, abstract: TrainState, names: Sequence[str]) -> tuple[TrainState, dict[str, Any]]:
+        files = _JsonFiles(dict.fromkeys((*names, BITS)))
+        restored = self._checkpointer.load_checkpointables(step, {**_arrays(abstract), "data": files})
+        optimizer = restored["optimizer"]
+        leaves = jax.tree.leaves((optimizer["step"], restored["model"], optimizer["opt"], optimizer.get("guard")))
+        state = jax.tree.unflatten(jax.tree.structure(abstract), leaves)
+        return state, {name: _unsealed(name, value) for name, value in files.values.items()}
+
+    def _succeeds(self, act: Callable[[], Any], step: int) -> bool:
+        """Does a part of saving `step`; False, told loudly, if it fails in any process."""
+        reason = None
+        try:
+            act()
+        except FAILURES as error:
+            reason = _line(error)
+        if _agreed(reason is None):
+            return True
+        print(f"warning: the checkpoint of step {step:,} was not saved: {reason or 'another process failed'}", file=sys.stderr, flush=True)
+        self._failed, self._writing, self._spoiled = True, None, True
+        return False
+
+    def _reach(self) -> None:
+        """Raises an OSError where no file can be made in the folder: Orbax's threads would wait ten minutes
+        for each other, also at the exit.
+        """
+        self._folder.mkdir(exist_ok=True)
+        probe = self._folder / f".probe_{jax.process_index()}"
+        probe.write_bytes(b"x")
+        probe.unlink()
+
+    def _renew(self) -> None:
+        """After a failure: removes what the failed save left, also what threads of it wrote since, and opens
+        the folder anew.
+        """
+        if not self._spoiled:
+            return
+        if jax.process_index() == 0:
+            for place in self._folder.glob(f"{self._begun}.*"):
+                shutil.rmtree(place, ignore_errors=True)
+        self._checkpointer, self._spoiled = self._open(), False
+
+    def _set_aside(self, steps: Sequence[int], used: int) -> None:
+        place = self._folder.with_name("broken_checkpoints")
+        if jax.process_index() == 0:
+            place.mkdir(exist_ok=True)
+            for step in steps:
+                (self._folder / str(step)).rename(place / f"{step}.{time_ns()}")
+        _agreed(True)
+        print(f"warning: going on from step {used:,}; what can't be read was moved to {place}", file=sys.stderr, flush=True)
+        self._checkpointer = self._open()
+        self._begun = self._finished = used
+
+    def _halted(self, step: int) -> Halted:
+        last = f"step {self._finished:,} is the last one saved" if self._finished else "none was saved"
+        return Halted(f"the checkpoint of step {step:,} can't be written to {self._folder}; {last}: the same command goes on from there")
+
+
+def _line(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}".splitlines()[0][:300]
+
+
+def _agreed(good: bool) -> bool:
+    """Whether it is good in all processes."""
+    return good if jax.process_count() == 1 else bool(np.all(multihost_utils.process_allgather(np.array(good))))
+
+
+def _arrays(state: TrainState) -> dict[str, Any]:
+    """The state as plain trees, with the order of leaves of TrainState within each."""
+    guard = {} if state.guard is None else {"guard": state.guard}
+    return {"model": nnx.as_pure(state.model), "optimizer": {"step": state.step, "opt": nnx.as_pure(state.opt), **guard}}
+
+
+def _bits(state: TrainState) -> int:
+    """A checksum of all arrays, the same on any mesh: of the sums of each one's bits, 4 bytes an element, as
+    whole numbers modulo 2^32.
+    """
+    leaves = jax.tree.leaves(state)
+    whole = NamedSharding(leaves[0].sharding.mesh, PartitionSpec())
+    return zlib.crc32(np.asarray(jax.jit(_sum_bits, out_shardings=whole)(leaves)).tobytes())
+
+
+def _sum_bits(leaves: list[jax.Array]) -> jax.Array:
+    return jnp.stack([jnp.sum(jax.lax.bitcast_convert_type(leaf, jnp.uint32), dtype=jnp.uint32) for leaf in leaves])
+
+
+def _sealed(value: Any) -> dict[str, Any]:
+    return {"value": value, "crc32": zlib.crc32(json.dumps(value).encode())}
+
+
+def _unsealed(name: str, value: Any) -> Any:
+    """What `_sealed` sealed; a ValueError where it was changed since."""
+    if not isinstance(value, dict) or value != _sealed(value.get("value")):
+        raise ValueError(f"{name}.json isn't what was written")
+    return value["value"]
+
+
+class _JsonFiles:
+    """JSON values by name as a part of a checkpoint: files that processes write side by side. Loading
+    replaces the values.
+    """
+
+    def __init__(self, values: dict[str, Any]):
+        self.values = values
+
+    async def save(self, directory: Any) -> Awaitable[None]:
+        """Orbax's interface; the values are read before this returns."""
+        return self._write(directory, {name: json.dumps(value, indent=2) for name, value in self.values.items()})
+
+    async def load(self, directory: Any) -> Awaitable[None]:
+        """Orbax's interface."""
+        return self._read(directory)
+
+    async def _write(self, directory: Any, texts: dict[str, str]) -> None:
+        folder = await directory.await_creation()
+        for name, text in texts.items():
+            await asyncio.to_thread((folder / f"{name}.json").write_text, text)
+
+    async def _read(self, directory: Any) -> None:
+        for name in self.values:
+            self.values[name] = json.loads(await asyncio.to_thread((directory / f"{name}.json").read_text))

@@ -1,0 +1,45 @@
+"""A trace of some steps, for TensorBoard's profiler or Perfetto: `--profile 10:13`."""
+
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from spirit_jax.core.errors import UserError
+
+
+def parse_steps(text: str) -> tuple[int, int]:
+    """`10:13` -> (10, 13): the first and the last step traced, counted from 1. Anything else is a UserError.
+    """
+    first, _, last = text.partition(":")
+    if not (first.isdigit() and last.isdigit() and 1 <= int(first) <= int(last)):
+        raise UserError("--profile", text, "must be FIRST:LAST, steps from 1 on", "for example --profile 10:13")
+    return int(first), int(last)
+
+
+class Profile:
+    """Traces the steps from `first` to `last` into the folder `profile` of the run; `steps` None traces none.
+    """
+
+    def __init__(self, out: Path, steps: tuple[int, int] | None):
+        self._out, self._steps, self._running = out / "profile", steps, False
+
+    def begin(self, step: int) -> None:
+        """To be called before `step`."""
+        if self._steps is not None and not self._running and self._steps[0] <= step <= self._steps[1]:
+            jax.profiler.start_trace(str(self._out))
+            self._running = True
+
+    def end(self, step: int, outputs: Any) -> None:
+        """To be called when `step` is dispatched; `outputs`: what it makes, waited for at the end of the
+        trace.
+        """
+        if self._running and self._steps is not None and step >= self._steps[1]:
+            jax.block_until_ready(outputs)
+            self.close()
+
+    def close(self) -> None:
+        """Writes the trace if it is still running."""
+        if self._running:
+            jax.profiler.stop_trace()
+            self._running = False

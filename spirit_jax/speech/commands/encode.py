@@ -1,0 +1,29 @@
+"""`python -m spirit_jax encode`: sound files to codes and token strings.
+
+python -m spirit_jax encode a.wav b.flac --codec codec > codes.jsonl
+"""
+
+import argparse
+
+from spirit_jax.speech.codec import load_codec
+from spirit_jax.speech.commands.sound_files import describe, hear, print_line
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the command's options."""
+    parser.add_argument(
+        "files",
+        nargs="+",
+        metavar="FILE",
+        help="wav, flac, mp3 or ogg, at any rate, with any number of channels",
+    )
+    parser.add_argument("--codec", required=True, help="codec folder, of any kind")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Prints a JSON line a file: {"audio", "seconds", "units", "pitch", "style", "tokens"}, or {"audio",
+    "error", "detail"} and goes on.
+    """
+    for heard in hear(load_codec(args.codec), args.files):
+        print_line({**heard.about, **(describe(heard.speech) if heard.speech is not None else {})})
+    return 0

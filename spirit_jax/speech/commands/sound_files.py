@@ -1,0 +1,98 @@
+"""Sound files and token strings at the codec's door."""
+
+import argparse
+import collections
+import dataclasses
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from spirit_jax.core.errors import UserError
+from spirit_jax.speech import audio
+from spirit_jax.speech.codec import Codec, Codes
+from spirit_jax.tokens.streams import SAMPLE_RATE, SpeechTokens
+from spirit_jax.tokens.strings import render
+
+GROUP = 32  # files in memory at a time: a choice
+
+
+@dataclasses.dataclass(frozen=True)
+class Heard:
+    """A file with its codes and seconds, or with the reason why it has none."""
+
+    path: str
+    speech: SpeechTokens | None = None
+    seconds: float = 0.0
+    problem: audio.BadAudio | None = None
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """What a JSON line says of it: {"audio", "seconds"}, or {"audio", "error", "detail"}."""
+        if self.problem is not None:
+            return {"audio": self.path, "error": self.problem.reason, "detail": self.problem.detail}
+        return {"audio": self.path, "seconds": round(self.seconds, 4)}
+
+
+def hear(codec: Codec, paths: Sequence[str]) -> Iterator[Heard]:
+    """Each file encoded, in order. One that can't be used says why, and the others go on."""
+    for start in range(0, len(paths), GROUP):
+        wavs = {path: _load(path) for path in paths[start : start + GROUP]}
+        good = {path: wav for path, wav in wavs.items() if isinstance(wav, np.ndarray)}
+        codes = dict(zip(good, codec.encode_batch(list(good.values())) if good else []))
+        for path in paths[start : start + GROUP]:
+            wav = wavs[path]
+            yield (
+                Heard(path, problem=wav)
+                if isinstance(wav, audio.BadAudio)
+                else Heard(path, codes[path], len(wav) / SAMPLE_RATE)
+            )
+
+
+def describe(speech: SpeechTokens) -> dict[str, Any]:
+    """An utterance's codes as JSON values, and as the token string of a language model: {"units", "pitch",
+    "style", "tokens"}.
+    """
+    streams = {
+        name: None if (codes := getattr(speech, name)) is None else codes.tolist()
+        for name in ("units", "pitch", "style")
+    }
+    return {**streams, "tokens": render(speech)}
+
+
+def wav_names(stems: Sequence[str]) -> list[str]:
+    """A file name for each, with a number where one is there already."""
+    names: dict[str, None] = {}
+    used: collections.Counter[str] = collections.Counter()
+    for stem in stems:
+        name = f"{stem}.wav"
+        while name in names:
+            used[stem] += 1
+            name = f"{stem}-{used[stem]}.wav"
+        names[name] = None
+    return list(names)
+
+
+def print_line(values: dict[str, Any]) -> None:
+    """One JSON object a line, at once."""
+    print(json.dumps(values, ensure_ascii=False), flush=True)
+
+
+def speak(codec: Codec, speech: Codes, args: argparse.Namespace, name: str) -> dict[str, Any]:
+    """Writes an utterance as 16-bit sound to `args.out`; what a JSON line says of it: {"wav", "seconds"}, or
+    {"error", "detail"} where its codes can't be spoken.
+    """
+    try:
+        wav = codec.decode(speech, args.speaker, args.style)
+    except UserError as error:
+        return {"error": "codes", "detail": str(error)}
+    audio.save(args.out / name, wav)
+    return {"wav": str(args.out / name), "seconds": round(len(wav) / SAMPLE_RATE, 4)}
+
+
+def _load(path: str) -> np.ndarray | audio.BadAudio:
+    try:
+        return audio.load(path)
+    except audio.BadAudio as error:
+        return error

@@ -1,0 +1,379 @@
+"""Pitch codes: a VQ-VAE over F0 and voicing at 200 Hz, one code for 16 frames ([P] section 3.3; van den Oord
+et al. 2017; Dhariwal et al. 2020).
+
+Legend: B rows, F frames, N codes, C feature channels, D width of a code, K codes of the codebook.
+"""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import yaml
+from flax import nnx
+
+from spirit_jax.config import require_positive
+from spirit_jax.core.errors import UserError
+from spirit_jax.core.files import require_file, require_folder
+from spirit_jax.speech.encoders.pitch.contour import subtract_mean
+from spirit_jax.speech.encoders.pitch.cross_correlation import HOP
+from spirit_jax.speech.kernels.convolution import TransposedConv, param
+from spirit_jax.speech.rows import calls, lengths_of, stack
+from spirit_jax.speech.weights.readers import Drawn, Source, Stored, read_conv
+from spirit_jax.speech.weights.torch_files import Tensors, read_pickle, require_keys
+from spirit_jax.tokens.streams import SAMPLE_RATE
+
+CONFIG, WEIGHTS = "config.yaml", "model.pt"
+F0_FEATURES = ("f0", "f0_interp", "norm_f0", "norm_f0_interp")
+SHORTEST = 256  # codes of a compiled call
+# of a compiled call, above it multiples of the last: padding costs this network less than compiling
+FRAMES = (1024, 4096)
+STACK_KEYS = {
+    "input_emb_width",
+    "output_emb_width",
+    "levels",
+    "downs_t",
+    "strides_t",
+    "width",
+    "depth",
+    "m_conv",
+    "dilation_growth_rate",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class StackConfig:
+    """Sizes of the encoder or the decoder: `downs` levels of a convolution by `stride` and `depth` residual
+    blocks.
+    """
+
+    inner_width: int
+    width: int  # of a code
+    downs: int
+    stride: int
+    depth: int
+    hidden_width: int  # inside a residual block
+    dilation_growth: int
+
+    def __post_init__(self):
+        require_positive(self, "pitch stack", *(field.name for field in dataclasses.fields(self)))
+
+    @classmethod
+    def from_yaml(cls, values: Mapping[str, Any], where: str) -> "StackConfig":
+        """Reads `encoder_params` or `decoder_params`."""
+        unknown = [key for key, value in values.items() if key not in STACK_KEYS and value]
+        if unknown:
+            raise UserError(
+                f"{where}.{unknown[0]}",
+                values[unknown[0]],
+                f"is not known; known are {', '.join(sorted(STACK_KEYS))}",
+                "leave it out",
+            )
+        if values["levels"] != 1 or len(values["downs_t"]) != 1:
+            raise UserError(
+                f"{where}.levels", values["levels"], "must be 1", "use a VQ-VAE with one codebook"
+            )
+        return cls(
+            inner_width=values["width"],
+            width=values["output_emb_width"],
+            downs=values["downs_t"][0],
+            stride=values["strides_t"][0],
+            depth=values["depth"],
+            hidden_width=int(values["width"] * values.get("m_conv", 1.0)),
+            dilation_growth=values.get("dilation_growth_rate", 1),
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class PitchConfig:
+    """`features` are the channels in and out: an F0 feature, of which `norm_` names subtract the mean, and
+    `vuv`.
+    """
+
+    features: tuple[str, ...]
+    encoder: StackConfig
+    decoder: StackConfig
+    codes: int
+
+    def __post_init__(self):
+        unknown = [name for name in self.features if name not in (*F0_FEATURES, "vuv")]
+        if unknown:
+            raise UserError(
+                "pitch features",
+                unknown[0],
+                f"must be of {', '.join(F0_FEATURES)} or vuv",
+                "mend config.yaml",
+            )
+        require_positive(self, "pitch", "codes")
+        if self.encoder.width != self.decoder.width:
+            raise UserError(
+                "pitch code widths",
+                (self.encoder.width, self.decoder.width),
+                "must agree",
+                "mend config.yaml",
+            )
+
+    @property
+    def interpolated(self) -> bool:
+        """Whether the F0 feature wants its unvoiced frames filled."""
+        return any(name.endswith("interp") for name in self.features)
+
+    @property
+    def frames_per_code(self) -> int:
+        """F0 frames that one code stands for."""
+        return self.encoder.stride**self.encoder.downs
+
+    @property
+    def rate(self) -> float:
+        """Codes a second."""
+        return SAMPLE_RATE / HOP / self.frames_per_code
+
+    @classmethod
+    def from_yaml(cls, values: Mapping[str, Any]) -> "PitchConfig":
+        """Reads the content of a published config.yaml."""
+        try:
+            features = tuple(name.strip() for name in values["features"].split(","))
+            encoder, decoder, codebook = (
+                values["encoder_params"],
+                values["decoder_params"],
+                values["vq_params"],
+            )
+            cfg = cls(
+                features,
+                StackConfig.from_yaml(encoder, "encoder_params"),
+                StackConfig.from_yaml(decoder, "decoder_params"),
+                codebook["l_bins"],
+            )
+            widths = encoder["input_emb_width"], decoder["input_emb_width"], codebook["emb_width"]
+        except (KeyError, TypeError, AttributeError) as error:
+            raise UserError(
+                "pitch config.yaml",
+                str(error),
+                "lacks this, or has another kind of value for it",
+                "use the published file",
+            ) from error
+        if widths != (len(features), len(features), cfg.encoder.width):
+            raise UserError(
+                "pitch config.yaml widths",
+                widths,
+                f"must fit {len(features)} features and width {cfg.encoder.width}",
+                "mend config.yaml",
+            )
+        return cfg
+
+
+class Residual(nnx.Module):
+    """Blocks of ReLU, dilated convolution, ReLU and a 1-tap convolution, each added to what it got."""
+
+    def __init__(self, cfg: StackConfig, source: Source, name: str):
+        self.dilations = tuple(cfg.dilation_growth**i for i in range(cfg.depth))
+        narrow, wide = cfg.inner_width, cfg.hidden_width
+        self.convs = nnx.List(
+            read_conv(source, f"{name}.model.{i}.model.1", 3, narrow, wide) for i in range(cfg.depth)
+        )
+        self.mixes = nnx.List(
+            read_conv(source, f"{name}.model.{i}.model.3", 1, wide, narrow) for i in range(cfg.depth)
+        )
+
+    def __call__(self, x_BFD: jax.Array, keep) -> jax.Array:
+        """The same shape."""
+        for conv, mix, dilation in zip(self.convs, self.mixes, self.dilations):
+            x_BFD = x_BFD + mix(jax.nn.relu(conv(keep(jax.nn.relu(x_BFD)), dilation)))
+        return x_BFD
+
+
+class Encoder(nnx.Module):
+    """Features to one vector for `stride ** downs` frames."""
+
+    def __init__(self, cfg: StackConfig, channels: int, source: Source):
+        name, taps = "encoder.level_blocks.0.model", 2 * cfg.stride
+        self.stride = cfg.stride
+        widths = (channels, *[cfg.inner_width] * cfg.downs)
+        self.downs = nnx.List(
+            read_conv(source, f"{name}.{i}.0", taps, a, b) for i, (a, b) in enumerate(zip(widths, widths[1:]))
+        )
+        self.blocks = nnx.List(Residual(cfg, source, f"{name}.{i}.1") for i in range(cfg.downs))
+        self.out = read_conv(source, f"{name}.{cfg.downs}", 3, cfg.inner_width, cfg.width)
+
+    def length(self, frames: int) -> int:
+        """Codes of that many frames: one for each `stride ** downs`, of an odd one a code less where they
+        divide evenly.
+        """
+        for _ in self.downs:
+            frames = self._fewer(frames)
+        return max(0, frames)
+
+    def _fewer(self, frames: Any) -> Any:
+        """What one level leaves, of a number or an array of them."""
+        return (frames + 2 * (self.stride // 2) - 2 * self.stride) // self.stride + 1
+
+    def __call__(self, x_BFC: jax.Array, count_B: jax.Array) -> jax.Array:
+        """[B, N, D]; of row b the first count_B[b] frames exist."""
+        for down, blocks in zip(self.downs, self.blocks):
+            x_BFC = down(_keeper(count_B)(x_BFC), stride=self.stride, padding=self.stride // 2)
+            count_B = self._fewer(count_B)
+            x_BFC = blocks(x_BFC, _keeper(count_B))
+        return self.out(_keeper(count_B)(x_BFC))
+
+
+class Decoder(nnx.Module):
+    """Code vectors to features."""
+
+    def __init__(self, cfg: StackConfig, channels: int, source: Source):
+        name, taps = "decoder.level_blocks.0.model", 2 * cfg.stride
+        self.pre = read_conv(source, f"{name}.0", 3, cfg.width, cfg.inner_width)
+        self.blocks = nnx.List(Residual(cfg, source, f"{name}.{i}.0") for i in range(1, cfg.downs + 1))
+        self.ups = nnx.List()
+        for i in range(1, cfg.downs + 1):
+            width = cfg.inner_width if i < cfg.downs else cfg.width
+            kernel_IOK = source.kernel(f"{name}.{i}.1", (cfg.inner_width, width, taps))
+            self.ups.append(
+                TransposedConv(
+                    kernel_IOK.transpose(2, 0, 1),
+                    source.array(f"{name}.{i}.1.bias", (width,)),
+                    cfg.stride,
+                    cfg.stride // 2,
+                )
+            )
+        self.out = read_conv(source, "decoder.out", 3, cfg.width, channels)
+
+    def length(self, codes: int) -> int:
+        """Frames of that many codes: `stride ** downs` for each, and more of an odd stride."""
+        for up in self.ups:
+            codes = up.length(codes)
+        return codes
+
+    def __call__(self, x_BND: jax.Array, count_B: jax.Array) -> jax.Array:
+        """[B, F, C]; of row b the first count_B[b] codes exist."""
+        x_BND = self.pre(_keeper(count_B)(x_BND))
+        for blocks, up in zip(self.blocks, self.ups):
+            keep = _keeper(count_B)
+            x_BND = up(keep(blocks(x_BND, keep)))
+            count_B = up.length(count_B)
+        return self.out(_keeper(count_B)(x_BND))
+
+
+class PitchVqVae(nnx.Module):
+    """Encoder, codebook, decoder."""
+
+    def __init__(self, cfg: PitchConfig, source: Source):
+        self.cfg = cfg
+        self.encoder = Encoder(cfg.encoder, len(cfg.features), source)
+        self.codebook_KD = param(source.array("vq.level_blocks.0.k", (cfg.codes, cfg.encoder.width)))
+        self.decoder = Decoder(cfg.decoder, len(cfg.features), source)
+
+    def nearest(self, x_BND: jax.Array) -> jax.Array:
+        """The code nearest to each vector, int32 [B, N], the first of equals."""
+        distance_BNK = jnp.square(x_BND[:, :, None] - self.codebook_KD[...][None, None]).sum(axis=-1)
+        return jnp.argmin(distance_BNK, axis=-1).astype(jnp.int32)
+
+
+def load_pitch_vqvae(folder: str | Path) -> PitchVqVae:
+    """The VQ-VAE of a published folder (config.yaml, model.pt). A missing, surplus or misshapen weight is a
+    UserError.
+    """
+    folder = require_folder(folder, "pitch VQ-VAE folder")
+    cfg = PitchConfig.from_yaml(_read_yaml(folder / CONFIG))
+    content = read_pickle(folder / WEIGHTS)
+    require_keys(content, folder / WEIGHTS, ["model"])
+    require_keys(content["model"], f"{folder / WEIGHTS} model")
+    tensors = Tensors(folder / WEIGHTS, content["model"])
+    model = PitchVqVae(cfg, Stored(tensors))
+    tensors.finish()
+    return model
+
+
+def init_pitch_vqvae(cfg: PitchConfig, key: jax.Array) -> PitchVqVae:
+    """Random weights."""
+    return PitchVqVae(cfg, Drawn(key))
+
+
+def features(
+    cfg: PitchConfig, f0_F: np.ndarray, vuv_F: np.ndarray, speaker_mean: float | None = None
+) -> np.ndarray:
+    """The encoder's input, float32 [F, C], of F0 in Hz (unvoiced frames filled or 0, as `cfg.interpolated`
+    says) and voicing 0 or 1.
+    """
+    f0_F, vuv_F = np.asarray(f0_F), np.asarray(vuv_F)
+    if f0_F.shape != vuv_F.shape or f0_F.ndim != 1:
+        raise UserError(
+            "F0 and voicing",
+            (f0_F.shape, vuv_F.shape),
+            "must be two sequences of one length",
+            "pass one utterance's track",
+        )
+    mean_free = any(name.startswith("norm") for name in cfg.features)
+    f0_F = subtract_mean(f0_F, vuv_F, speaker_mean) if mean_free else f0_F
+    return np.stack([vuv_F if name == "vuv" else f0_F for name in cfg.features], axis=1).astype(np.float32)
+
+
+def encode_f0(
+    model: PitchVqVae, f0: np.ndarray, vuv: np.ndarray, speaker_mean: float | None = None
+) -> np.ndarray:
+    """Codes, int32 [encoder.length(F)], in the published one F // 16, of one utterance's F0 and voicing; see
+    `features` and `encode_batch`.
+    """
+    return encode_batch(model, [features(model.cfg, f0, vuv, speaker_mean)])[0]
+
+
+def encode_batch(model: PitchVqVae, features_FC: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """int32 [encoder.length(F)] for each array of features. Too few frames for a code give none."""
+    codes = [np.zeros(0, np.int32)] * len(features_FC)
+    for size, count, indices in calls([len(x_FC) for x_FC in features_FC], FRAMES[0], _round_up):
+        rows = [features_FC[i] for i in indices]
+        for i, row_N in zip(
+            indices, np.asarray(_encode(model, stack(rows, size, count), lengths_of(rows, count)))
+        ):
+            codes[i] = row_N[: model.encoder.length(len(features_FC[i]))]
+    return codes
+
+
+def decode_f0(model: PitchVqVae, codes: np.ndarray) -> np.ndarray:
+    """The features that codes [N] stand for, float32 [decoder.length(N), C], the channels in the order of
+    `cfg.features`.
+    """
+    codes = np.asarray(codes, np.int32)
+    if codes.ndim != 1 or np.any((codes < 0) | (codes >= model.cfg.codes)):
+        raise UserError(
+            "pitch codes",
+            codes.reshape(-1)[:8].tolist(),
+            f"must be one sequence of 0 to {model.cfg.codes - 1}",
+            "use this codebook's codes",
+        )
+    if not len(codes):
+        return np.zeros((0, len(model.cfg.features)), np.float32)
+    ((size, count, _),) = calls([len(codes)], SHORTEST)
+    return np.asarray(_decode(model, stack([codes], size, count), lengths_of([codes], count)))[
+        0, : model.decoder.length(len(codes))
+    ]
+
+
+@jax.jit
+def _encode(model: PitchVqVae, x_BFC: jax.Array, count_B: jax.Array) -> jax.Array:
+    return model.nearest(model.encoder(x_BFC, count_B))
+
+
+@jax.jit
+def _decode(model: PitchVqVae, codes_BN: jax.Array, count_B: jax.Array) -> jax.Array:
+    return model.decoder(model.codebook_KD[...][codes_BN], count_B)
+
+
+def _round_up(frames: int) -> int:
+    return next((length for length in FRAMES if length >= frames), -(-frames // FRAMES[-1]) * FRAMES[-1])
+
+
+def _keeper(count_B: jax.Array):
+    """A function that zeroes [B, F, D] past each row's own end."""
+    return lambda x_BFD: jnp.where((jnp.arange(x_BFD.shape[1])[None] < count_B[:, None])[..., None], x_BFD, 0)
+
+
+def _read_yaml(path: Path) -> Mapping[str, Any]:
+    try:
+        return yaml.safe_load(require_file(path, "pitch configuration").read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise UserError(
+            "pitch configuration", path, "must be plain YAML", "use the published file"
+        ) from error

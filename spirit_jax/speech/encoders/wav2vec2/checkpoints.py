@@ -1,0 +1,188 @@
+"""Encoders of the wav2vec 2.0 family from fairseq's and Hugging Face's configurations and weights.
+
+Weights are known by fairseq's names inside; `canonical` translates Hugging Face's.
+"""
+
+import ast
+import re
+from collections.abc import Mapping
+
+import numpy as np
+
+from spirit_jax.core.errors import UserError
+from spirit_jax.speech.encoders.wav2vec2.config import ConvNorm, ConvShape, Wav2Vec2Config
+from spirit_jax.speech.encoders.wav2vec2.network import Wav2Vec2
+from spirit_jax.speech.weights.readers import Stored
+from spirit_jax.speech.weights.torch_files import Tensors
+
+HF_NAMES = (  # what a Hugging Face name contains -> what fairseq calls it; in this order
+    (r"^(wav2vec2|hubert)\.", ""),
+    (r"^masked_spec_embed$", "mask_emb"),
+    (r"^(feature_extractor\.conv_layers\.\d+)\.conv\.", r"\1.0."),
+    (r"^feature_projection\.layer_norm\.", "layer_norm."),
+    (r"^feature_projection\.projection\.", "post_extract_proj."),
+    (r"^encoder\.pos_conv_embed\.conv\.", "encoder.pos_conv.0."),
+    (r"^(encoder\.layers\.\d+)\.layer_norm\.", r"\1.self_attn_layer_norm."),
+    (r"^(encoder\.layers\.\d+)\.attention\.", r"\1.self_attn."),
+    (r"\.feed_forward\.intermediate_dense\.", ".fc1."),
+    (r"\.feed_forward\.output_dense\.", ".fc2."),
+)
+# weights of the training objective
+PRETRAINING_ONLY = (
+    "mask_emb",
+    "final_proj.",
+    "label_embs_concat",
+    "quantizer.",
+    "project_q.",
+    "project_hid.",
+)
+FAIRSEQ_CONVS = "[(512,10,5)] + [(512,3,2)] * 4 + [(512,2,2)] * 2"
+MOST_CONVS = 100  # that a repetition may give: what a file says is not to fill the memory
+FAIRSEQ_FIXED = {  # keys whose other values are other architectures; absent means the value here
+    "activation_fn": ("gelu",),
+    "layer_type": ("transformer",),
+    "pos_conv_depth": (1,),
+    "extractor_mode": ("default", "layer_norm"),
+}
+HF_FIXED = {
+    "hidden_act": ("gelu",),
+    "feat_extract_activation": ("gelu",),
+    "feat_extract_norm": ("group", "layer"),
+    "feat_proj_layer_norm": (True,),
+    "conv_pos_batch_norm": (False,),
+    "add_adapter": (False,),
+    "adapter_attn_dim": (None,),
+}
+
+
+def config_from_fairseq(model_cfg: Mapping) -> Wav2Vec2Config:
+    """From the `model_cfg` of a fairseq checkpoint; keys that are absent have fairseq's defaults.
+    Training-only keys are not looked at.
+    """
+    _require_fixed("model_cfg", model_cfg, FAIRSEQ_FIXED)
+    convs = parse_convs(model_cfg.get("conv_feature_layers", FAIRSEQ_CONVS))
+    width = model_cfg.get("encoder_embed_dim", 768)
+    return Wav2Vec2Config(
+        convs=convs,
+        conv_norm=ConvNorm.LAYER
+        if model_cfg.get("extractor_mode", "default") == "layer_norm"
+        else ConvNorm.GROUP,
+        conv_bias=bool(model_cfg.get("conv_bias", False)),
+        project=convs[-1].channels != width,
+        width=width,
+        mlp_width=model_cfg.get("encoder_ffn_embed_dim", 3072),
+        heads=model_cfg.get("encoder_attention_heads", 12),
+        layers=model_cfg.get("encoder_layers", 12),
+        position_taps=model_cfg.get("conv_pos", 128),
+        position_groups=model_cfg.get("conv_pos_groups", 16),
+        pre_norm=bool(model_cfg.get("layer_norm_first", False)),
+    )
+
+
+def config_from_hf(config: Mapping) -> Wav2Vec2Config:
+    """From the `config.json` of a Hugging Face HuBERT or wav2vec 2.0 folder; keys that are absent have the
+    defaults of transformers.
+    """
+    _require_fixed("config.json", config, HF_FIXED)
+    shapes = (
+        config.get("conv_dim", (512,) * 7),
+        config.get("conv_kernel", (10, 3, 3, 3, 3, 2, 2)),
+        config.get("conv_stride", (5, 2, 2, 2, 2, 2, 2)),
+    )
+    if not all(isinstance(sizes, list | tuple) and len(sizes) == len(shapes[0]) for sizes in shapes):
+        raise UserError(
+            "config.json conv_dim, conv_kernel, conv_stride",
+            shapes,
+            "must be equally long lists",
+            "use the published config.json",
+        )
+    return Wav2Vec2Config(
+        convs=tuple(ConvShape(*sizes) for sizes in zip(*shapes)),
+        conv_norm=ConvNorm(config.get("feat_extract_norm", "group")),
+        conv_bias=config.get("conv_bias", False),
+        width=config.get("hidden_size", 768),
+        mlp_width=config.get("intermediate_size", 3072),
+        heads=config.get("num_attention_heads", 12),
+        layers=config.get("num_hidden_layers", 12),
+        position_taps=config.get("num_conv_pos_embeddings", 128),
+        position_groups=config.get("num_conv_pos_embedding_groups", 16),
+        pre_norm=config.get("do_stable_layer_norm", False),
+        norm_eps=config.get("layer_norm_eps", 1e-5),
+    )
+
+
+def parse_convs(expression: str) -> tuple[ConvShape, ...]:
+    """The convolutions that a Python expression lists: tuples (channels, taps, stride) in lists joined by +
+    and repeated by *. It is never run.
+
+    >>> len(parse_convs("[(512,10,5)] + [(512,3,2)] * 4 + [(512,2,2)] * 3"))
+    8
+    """
+    try:
+        if not isinstance(expression, str):
+            raise TypeError("no string")
+        shapes = _list_of(ast.parse(expression.strip(), mode="eval").body)
+        if not shapes:
+            raise ValueError("no convolution")
+        return tuple(ConvShape(*shape) for shape in shapes)
+    except (SyntaxError, ValueError, TypeError, RecursionError) as error:
+        rule = "must be lists of (channels, taps, stride) joined by + and repeated by *"
+        raise UserError("conv_feature_layers", expression, rule, "use the published configuration") from error
+
+
+def canonical(arrays: Mapping[str, np.ndarray], cfg: Wav2Vec2Config) -> dict[str, np.ndarray]:
+    """The arrays of a Hugging Face or fairseq checkpoint by fairseq's names. UserError where two names are
+    one.
+    """
+    norm = r"\1.2.1." if cfg.conv_norm is ConvNorm.LAYER else r"\1.2."
+    rules = (*HF_NAMES, (r"^(feature_extractor\.conv_layers\.\d+)\.layer_norm\.", norm))
+    renamed = {}
+    for name, array in arrays.items():
+        for pattern, replacement in rules:
+            name = re.sub(pattern, replacement, name)
+        if name in renamed:
+            raise UserError(
+                "checkpoint weight",
+                name,
+                "is there twice, by fairseq's name and another",
+                "use a checkpoint of the published kind",
+            )
+        renamed[name] = array
+    return renamed
+
+
+def load_encoder(tensors: Tensors, cfg: Wav2Vec2Config) -> Wav2Vec2:
+    """The encoder from tensors with canonical names; what only pre-training needs is ignored. The caller
+    takes the rest and calls `finish`.
+    """
+    tensors.ignore(*PRETRAINING_ONLY)
+    return Wav2Vec2(Stored(tensors, length_axis=2), cfg)
+
+
+def _list_of(node: ast.expr) -> list[tuple[int, int, int]]:
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
+        return _list_of(node.left) + _list_of(node.right)
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult):
+        listed, count = (
+            (node.right, node.left) if isinstance(node.left, ast.Constant) else (node.left, node.right)
+        )
+        times = ast.literal_eval(count)
+        shapes = _list_of(listed)
+        if type(times) is not int or not 0 <= times * len(shapes) <= MOST_CONVS:
+            raise ValueError(f"a repetition gives up to {MOST_CONVS} convolutions")
+        return shapes * times
+    shapes = ast.literal_eval(node)
+    if not isinstance(shapes, list) or not all(
+        len(shape) == 3 and all(type(size) is int for size in shape) for shape in shapes
+    ):
+        raise ValueError("no list of three whole numbers each")
+    return shapes
+
+
+def _require_fixed(where: str, config: Mapping, fixed: Mapping[str, tuple]) -> None:
+    for key, allowed in fixed.items():
+        if config.get(key, allowed[0]) not in allowed:
+            rule = f"must be {' or '.join(map(repr, allowed))}: others are not implemented"
+            raise UserError(
+                f"{where} {key}", repr(config[key]), rule, "use a checkpoint of the published kind"
+            )

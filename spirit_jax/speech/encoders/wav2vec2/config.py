@@ -1,0 +1,125 @@
+"""Sizes of an encoder of the wav2vec 2.0 family, and how samples and frames go together."""
+
+import enum
+import itertools
+import operator
+
+from spirit_jax.config import part, require_positive
+from spirit_jax.core.errors import UserError
+from spirit_jax.tokens.streams import SAMPLE_RATE
+
+# of the norms of the convolutions, which no configuration changes, and by default of the others
+NORM_EPS = 1e-5
+
+TILE_SECONDS = 1.2  # the fastest of 0.4 to 3 on a CPU, by a hundredth or more
+WHOLE_FROM = SAMPLE_RATE // 400  # samples of a frame
+
+
+class ConvNorm(enum.Enum):
+    """What follows the convolutions: a norm of each channel over time after the first one, or a norm over the
+    channels after each.
+    """
+
+    GROUP = "group"
+    LAYER = "layer"
+
+
+@part
+class ConvShape:
+    """Channels, taps and stride of one convolution."""
+
+    channels: int
+    taps: int
+    stride: int
+
+    def __post_init__(self):
+        require_positive(self, "convolution", "channels", "taps", "stride")
+
+
+@part
+class Wav2Vec2Config:
+    """Sizes of an encoder. `project`: a linear layer from the convolutions' channels to the width; fairseq
+    leaves it out where the two are equal.
+    """
+
+    convs: tuple[ConvShape, ...]
+    width: int
+    mlp_width: int
+    heads: int
+    layers: int
+    position_taps: int
+    position_groups: int
+    conv_norm: ConvNorm = ConvNorm.GROUP
+    conv_bias: bool = False
+    project: bool = True
+    pre_norm: bool = False
+    norm_eps: float = NORM_EPS
+
+    def __post_init__(self):
+        require_positive(
+            self,
+            "encoder",
+            "width",
+            "mlp_width",
+            "heads",
+            "layers",
+            "position_taps",
+            "position_groups",
+            "norm_eps",
+        )
+        if not self.convs:
+            raise UserError(
+                "encoder.convs", "()", "needs at least one convolution", "use a complete configuration"
+            )
+        for name, divisor in (("heads", self.heads), ("position_groups", self.position_groups)):
+            if self.width % divisor:
+                raise UserError(
+                    f"encoder.{name}",
+                    divisor,
+                    f"must divide the width {self.width}",
+                    "use a matching configuration",
+                )
+        if not self.project and self.convs[-1].channels != self.width:
+            raise UserError(
+                "encoder.project",
+                False,
+                f"needs as many channels as width, {self.width}",
+                "use a matching configuration",
+            )
+
+    @property
+    def hop(self) -> int:
+        """Samples from one frame to the next."""
+        hop = 1
+        for conv in self.convs:
+            hop *= conv.stride
+        return hop
+
+    def sample_count(self, frames: int, first: int = 0) -> int:
+        """Samples that so many frames look at; or, with `first`, frames in front of that convolution."""
+        for conv in reversed(self.convs[first:]):
+            frames = (frames - 1) * conv.stride + conv.taps
+        return frames
+
+    def most_samples(self, frames: int) -> int:
+        """Samples that give so many frames, of which the norm over time sees more than the frames do."""
+        return self.sample_count(frames + 1) - 1
+
+    def frame_count(self, samples):
+        """Frames of so many samples, an int or an array: 0 if there are too few for one."""
+        for conv in self.convs:
+            samples = (samples - conv.taps) // conv.stride + 1
+        return (samples + abs(samples)) // 2
+
+    @property
+    def tile(self) -> int:
+        """Frames that `tiled_convs` work out at a time: activations stay in the cache, memory stays flat."""
+        return max(1, round(TILE_SECONDS * SAMPLE_RATE / self.hop))
+
+    @property
+    def tiled_convs(self) -> int:
+        """Convolutions in front that work in tiles: to 400 frames a second. The rest fill no tile and are
+        faster whole (measured).
+        """
+        hops = itertools.accumulate((conv.stride for conv in self.convs), operator.mul)
+        return next((i for i, hop in enumerate(hops, 1) if hop >= WHOLE_FROM), len(self.convs))

@@ -1,0 +1,157 @@
+"""The encoder of wav2vec 2.0 and HuBERT: waveform -> convolutions -> transformer. One module for units, style
+and alignment.
+
+Flax NNX modules that are plain pytrees; float32 throughout, weights named as in fairseq and stored inputs
+first. Padded samples and frames have no influence on the rest: a row's numbers are those that it gets alone.
+
+Legend: B rows, S samples or frames as keys, T frames, I inputs, O outputs, K taps, D width, H heads, W head
+width.
+"""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from spirit_jax.speech.encoders.wav2vec2.config import Wav2Vec2Config
+from spirit_jax.speech.encoders.wav2vec2.conv_stack import ConvStack, Norm, gelu
+from spirit_jax.speech.kernels.convolution import param
+from spirit_jax.speech.kernels.product import EXACT, product
+from spirit_jax.speech.weights.readers import Drawn, Source
+
+POSITION_CONV = "encoder.pos_conv.0"
+MASKED = -1e30  # attention to padding: exp of it is exactly 0
+
+
+class Linear(nnx.Module):
+    """An affine map."""
+
+    def __init__(self, source: Source, names: tuple[str, ...], inputs: int, outputs: int):
+        """Several names are maps of the same input, made one."""
+        self.kernel_IO = param(
+            jnp.concatenate([source.array(f"{name}.weight", (outputs, inputs)).T for name in names], axis=1)
+        )
+        self.bias_O = param(jnp.concatenate([source.array(f"{name}.bias", (outputs,)) for name in names]))
+
+    def __call__(self, x_BTI: jax.Array) -> jax.Array:
+        """[B, T, I] -> [B, T, O]."""
+        return product(x_BTI, self.kernel_IO[...]) + self.bias_O[...][None, None]
+
+
+class QueryKeyValue(Linear):
+    """The maps to queries, keys and values of all heads, made one."""
+
+    def __init__(self, source: Source, name: str, width: int, heads: int):
+        super().__init__(source, tuple(f"{name}.{x}_proj" for x in "qkv"), width, width)
+        self.scale = (width // heads) ** -0.5
+
+    def __call__(self, x_BTD: jax.Array) -> tuple[jax.Array, ...]:
+        """[B, T, D] -> three of the same; the queries times the scores' scale."""
+        q_BTD, k_BTD, v_BTD = jnp.split(super().__call__(x_BTD), 3, axis=-1)
+        return q_BTD * self.scale, k_BTD, v_BTD
+
+
+class PositionConv(nnx.Module):
+    """Adds where a frame stands: a grouped convolution over its surroundings."""
+
+    def __init__(self, source: Source, cfg: Wav2Vec2Config):
+        shape = (cfg.width, cfg.width // cfg.position_groups, cfg.position_taps)
+        self.kernel_KIO = param(source.kernel(POSITION_CONV, shape).transpose(2, 1, 0))
+        self.bias_O = param(source.array(f"{POSITION_CONV}.bias", (cfg.width,)))
+        self.groups = cfg.position_groups
+
+    def __call__(self, x_BTD: jax.Array) -> jax.Array:
+        """[B, T, D], before it is added. Centred; for an even number of taps a frame sees one more to the
+        left than to the right.
+        """
+        reach = self.kernel_KIO.shape[0] // 2
+        # as many zeros on both sides, or XLA's CPU code takes five times as long
+        y_BHTD = jax.lax.conv_general_dilated(
+            x_BTD[:, None], self.kernel_KIO[...][None], (1, 1), ((0, 0), (reach, reach)),
+            dimension_numbers=("NHWC", "HWIO", "NHWC"), feature_group_count=self.groups, precision=EXACT,
+        )  # fmt: skip
+        return gelu(y_BHTD[:, 0, : x_BTD.shape[1]] + self.bias_O[...][None, None])
+
+
+class Block(nnx.Module):
+    """A transformer layer, its norms after the sums or (`pre_norm`) before the branches."""
+
+    def __init__(self, source: Source, cfg: Wav2Vec2Config, index: int):
+        name, width = f"encoder.layers.{index}", cfg.width
+        self.qkv: Callable[[jax.Array], tuple[jax.Array, ...]] = QueryKeyValue(
+            source, f"{name}.self_attn", width, cfg.heads
+        )
+        self.out = Linear(source, (f"{name}.self_attn.out_proj",), width, width)
+        self.attention_norm = Norm(source, f"{name}.self_attn_layer_norm", width, cfg.norm_eps)
+        self.up = Linear(source, (f"{name}.fc1",), width, cfg.mlp_width)
+        self.down = Linear(source, (f"{name}.fc2",), cfg.mlp_width, width)
+        self.mlp_norm = Norm(source, f"{name}.final_layer_norm", width, cfg.norm_eps)
+        self.heads, self.pre_norm = cfg.heads, cfg.pre_norm
+
+    def __call__(self, x_BTD: jax.Array, bias_BT: jax.Array) -> jax.Array:
+        """[B, T, D]; `bias_BT` is added to the attention scores of each frame as a key: 0, or MASKED for
+        padding.
+        """
+        if self.pre_norm:
+            x_BTD = x_BTD + self.attend(self.attention_norm(x_BTD), bias_BT)
+            return x_BTD + self.down(gelu(self.up(self.mlp_norm(x_BTD))))
+        x_BTD = self.attention_norm(x_BTD + self.attend(x_BTD, bias_BT))
+        return self.mlp_norm(x_BTD + self.down(gelu(self.up(x_BTD))))
+
+    def attend(self, x_BTD: jax.Array, bias_BT: jax.Array) -> jax.Array:
+        """Self-attention over a row's own frames."""
+        q_BTHW, k_BSHW, v_BSHW = (
+            y_BTD.reshape(*y_BTD.shape[:2], self.heads, -1) for y_BTD in self.qkv(x_BTD)
+        )
+        scores_BHTS = jnp.einsum("BTHW,BSHW->BHTS", q_BTHW, k_BSHW, precision=EXACT) + bias_BT[:, None, None]
+        y_BTHW = jnp.einsum("BHTS,BSHW->BTHW", jax.nn.softmax(scores_BHTS), v_BSHW, precision=EXACT)
+        return self.out(y_BTHW.reshape(x_BTD.shape))
+
+
+class Wav2Vec2(nnx.Module):
+    """The whole encoder. Call it under `encode`, or its parts one by one."""
+
+    def __init__(self, source: Source, cfg: Wav2Vec2Config):
+        self.cfg = cfg
+        self.convs = ConvStack(source, cfg)
+        self.conv_norm = Norm(source, "layer_norm", cfg.convs[-1].channels, cfg.norm_eps)
+        self.project = (
+            Linear(source, ("post_extract_proj",), cfg.convs[-1].channels, cfg.width) if cfg.project else None
+        )
+        self.positions: Callable[[jax.Array], jax.Array] = PositionConv(source, cfg)
+        self.norm = Norm(source, "encoder.layer_norm", cfg.width, cfg.norm_eps)
+        self.layers = nnx.List([Block(source, cfg, i) for i in range(cfg.layers)])
+
+    def embed(self, features_BTD: jax.Array, inside_BT: jax.Array) -> jax.Array:
+        """Convolutional features -> the first layer's input; padding is zero before frames see their
+        surroundings.
+        """
+        x_BTD = self.conv_norm(features_BTD)
+        x_BTD = x_BTD if self.project is None else self.project(x_BTD)
+        x_BTD = jnp.where(inside_BT[..., None], x_BTD, 0)
+        x_BTD = x_BTD + self.positions(x_BTD)
+        return x_BTD if self.cfg.pre_norm else self.norm(x_BTD)
+
+    def __call__(self, wav_BS: jax.Array, counts_B: jax.Array, last: int | None = None) -> list[jax.Array]:
+        """The outputs of layers 1 to `last`, each [B, T, D]; None: of all, the final norm of a pre-norm
+        encoder included in the last one.
+
+        wav_BS: rows of `counts_B` samples each, S such that T is a multiple of `cfg.tile`. Frames past a
+        row's end are arbitrary.
+        """
+        features_BTD = self.convs(wav_BS, counts_B)
+        inside_BT = jnp.arange(features_BTD.shape[1])[None] < self.cfg.frame_count(counts_B)[:, None]
+        bias_BT = jnp.where(inside_BT, 0.0, MASKED)
+        x_BTD, outputs = self.embed(features_BTD, inside_BT), []
+        for layer in self.layers[:last]:
+            x_BTD = layer(x_BTD, bias_BT)
+            outputs.append(x_BTD)
+        if last is None and self.cfg.pre_norm:
+            outputs[-1] = self.norm(outputs[-1])
+        return outputs
+
+
+def init_encoder(cfg: Wav2Vec2Config, key: jax.Array) -> Wav2Vec2:
+    """Random weights."""
+    return Wav2Vec2(Drawn(key), cfg)

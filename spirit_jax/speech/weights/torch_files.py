@@ -1,0 +1,235 @@
+"""Published weight files: PyTorch pickles and Hugging Face folders in, named numpy arrays out, every one of
+them accounted for.
+
+PyTorch is imported only when a pickle is read (requirements-parity.txt); safetensors need none.
+"""
+
+import contextlib
+import pickle
+import sys
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from spirit_jax.core.errors import UserError
+from spirit_jax.core.files import read_json, require_file, require_folder
+
+SAFETENSORS, PICKLE = "model.safetensors", "pytorch_model.bin"
+# what torch.load raises for damaged files
+UNREADABLE = (RuntimeError, EOFError, OSError, LookupError, ValueError, TypeError, AttributeError)
+
+
+class Tensors:
+    """Named arrays of which each must be taken or ignored by name: a missing, surplus or misshapen one is a
+    UserError that names it.
+    """
+
+    def __init__(self, where: str | Path, arrays: Mapping[str, np.ndarray]):
+        self.where, self.arrays, self.left, self.ignored = str(where), dict(arrays), set(arrays), set[str]()
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.arrays
+
+    def take(self, name: str, shape: tuple[int, ...]) -> np.ndarray:
+        """The float32 array of that name and shape."""
+        if name not in self.arrays:
+            raise UserError(
+                f"{self.where} weight {name}",
+                "absent",
+                f"is needed, with shape {shape}",
+                "use a complete checkpoint",
+            )
+        array = self.arrays[name]
+        if not isinstance(array, np.ndarray):
+            raise UserError(
+                f"{self.where} weight {name}",
+                type(array).__name__,
+                "must be an array",
+                "use a checkpoint of the published kind",
+            )
+        if array.shape != shape:
+            raise UserError(
+                f"{self.where} weight {name}",
+                array.shape,
+                f"must have shape {shape} by its configuration",
+                "use the matching pair",
+            )
+        if not np.isfinite(array).all():
+            raise UserError(
+                f"{self.where} weight {name}",
+                np.count_nonzero(~np.isfinite(array)),
+                "numbers are NaN or infinite",
+                "fetch it again",
+            )
+        self.left.discard(name)
+        return np.asarray(array, np.float32)
+
+    def ignore(self, *names: str) -> None:
+        """Marks arrays as not needed: exact names, or whole groups by a prefix that ends in a dot."""
+        self.ignored |= {
+            name
+            for name in self.left
+            if any(name == n or n.endswith(".") and name.startswith(n) for n in names)
+        }
+        self.left -= self.ignored
+
+    def finish(self) -> None:
+        """Says on stderr which arrays were ignored. Raises a UserError if one was neither taken
+        nor ignored.
+        """
+        if self.left:
+            rule = "is neither used nor named as ignored, so this is another architecture"
+            raise UserError(
+                f"{self.where} weight",
+                ", ".join(sorted(self.left)[:3]),
+                rule,
+                "use a checkpoint of the published kind",
+            )
+        if self.ignored:
+            print(
+                f"{self.where}: not needed here and ignored: {', '.join(sorted(self.ignored))}",
+                file=sys.stderr,
+            )
+
+
+def read_pickle(path: str | Path, numpy_arrays: bool = False) -> Any:
+    """The content of a torch file (.pt, .bin, .pth), its tensors as numpy arrays (bfloat16 and float16 as
+    float32).
+
+    Read with `weights_only=True`: a pickle that wants more than tensors and plain containers (and, if
+    `numpy_arrays`, arrays) is a UserError.
+    """
+    require_file(path, "weight file")
+    try:
+        import torch  # pyright: ignore[reportMissingImports]
+    except ImportError as error:
+        raise UserError(
+            "weight file",
+            path,
+            "a torch file needs PyTorch to be read",
+            "pip install -r requirements-parity.txt",
+        ) from error
+    try:
+        with warnings.catch_warnings(), _numpy_allowed(torch) if numpy_arrays else contextlib.nullcontext():
+            warnings.simplefilter("ignore")  # of odd files, which are errors or read whole
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        rule = f"must hold only tensors and plain containers ({_asked_for(str(error))})"
+        raise UserError(
+            "weight file",
+            path,
+            rule,
+            "don't open it otherwise: such a file can run any code; save its state dict alone",
+        ) from error
+    except UNREADABLE as error:
+        raise UserError(
+            "weight file",
+            path,
+            f"is no whole torch file: {_first_line(error)}",
+            "fetch it again, or save its state dict",
+        ) from error
+    return _to_numpy(content, torch)
+
+
+def read_folder(folder: str | Path) -> tuple[dict, dict[str, np.ndarray]]:
+    """`config.json` and the weights of a Hugging Face folder: safetensors if there, else .bin; one file, or
+    shards with an index.
+    """
+    config = read_json(require_folder(folder, "model folder") / "config.json")
+    for name in (SAFETENSORS, PICKLE):
+        files = _files(Path(folder), name)
+        if files:
+            arrays = {}
+            for file in files:
+                content = _read_safetensors(file) if name == SAFETENSORS else read_pickle(file)
+                require_keys(content, file)
+                arrays |= content
+            return config, arrays
+    raise UserError(
+        "model folder",
+        folder,
+        f"has neither {SAFETENSORS} nor {PICKLE} (nor an index of shards)",
+        "check the path",
+    )
+
+
+def require_keys(content: Any, path: str | Path, keys: Iterable[str] = ()) -> None:
+    """Raises a UserError if a file's content is no dictionary with these keys, or not all of its keys are
+    names.
+    """
+    missing = [key for key in keys if not isinstance(content, Mapping) or key not in content]
+    if missing or not isinstance(content, Mapping) or not all(isinstance(key, str) for key in content):
+        found = (
+            ", ".join(sorted(map(str, content))[:5])
+            if isinstance(content, Mapping)
+            else type(content).__name__
+        )
+        raise UserError(
+            f"weight file {path}",
+            found,
+            f"must be a dictionary with {', '.join(missing) or 'weights'}",
+            "pass the published file",
+        )
+
+
+def _files(folder: Path, name: str) -> list[Path]:
+    if (folder / name).is_file():
+        return [folder / name]
+    index = folder / f"{name}.index.json"
+    if not index.is_file():
+        return []
+    require_keys(content := read_json(index), index, ["weight_map"])
+    require_keys(content["weight_map"], index)
+    return [folder / file for file in sorted({str(file) for file in content["weight_map"].values()})]
+
+
+def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        # as JAX arrays, since numpy has no bfloat16
+        with safe_open(require_file(path, "weight file"), framework="flax") as file:
+            return {name: np.asarray(file.get_tensor(name), np.float32) for name in file.keys()}  # noqa: SIM118 (it is no mapping)
+    except SafetensorError as error:
+        raise UserError(
+            "weight file", path, f"is no whole safetensors file ({error})", "fetch it again"
+        ) from error
+
+
+@contextlib.contextmanager
+def _numpy_allowed(torch) -> Iterator[None]:
+    """Lets a pickle rebuild plain numeric arrays, by the names that numpy 1 and 2 give the functions."""
+    from numpy._core import multiarray
+
+    kinds = [type(np.dtype(kind)) for kind in ("float32", "float64", "int32", "int64")]
+    names = [
+        (getattr(multiarray, name), f"numpy.{core}.multiarray.{name}")
+        for name in ("_reconstruct", "scalar")
+        for core in ("core", "_core")
+    ]
+    with torch.serialization.safe_globals([np.ndarray, np.dtype, *kinds, *names]):
+        yield
+
+
+def _asked_for(message: str) -> str:
+    """What PyTorch's long message says the pickle wanted."""
+    asked = [line.partition("GLOBAL ")[2].split()[0] for line in message.splitlines() if "GLOBAL " in line]
+    return f"it asks for {asked[0]}" if asked else "it is a pickle of another kind"
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0].partition(" In PyTorch 2.6")[0]
+
+
+def _to_numpy(value: Any, torch) -> Any:
+    if isinstance(value, torch.Tensor):
+        value = value.detach()
+        return (
+            value.float() if value.is_floating_point() and value.dtype != torch.float64 else value
+        ).numpy()
+    if isinstance(value, Mapping):
+        return {key: _to_numpy(item, torch) for key, item in value.items()}
+    return type(value)(_to_numpy(item, torch) for item in value) if type(value) in (list, tuple) else value

@@ -1,0 +1,123 @@
+"""From text and speech to prompt ids, and from generated ids back to text and speech."""
+
+import dataclasses
+import enum
+from collections.abc import Sequence
+
+import numpy as np
+
+from spirit_jax.core.errors import UserError
+from spirit_jax.tokens.streams import SpeechTokens, SpokenUnits
+from spirit_jax.tokens.strings import carry
+from spirit_jax.tokens.text import TextTokenizer
+from spirit_jax.tokens.vocabulary import Kind, Modality, TokenClass, Vocabulary, merge
+
+Said = str | SpokenUnits  # what is read from generated ids
+# what a prompt is made of; an array holds ids of speech, taken as they are
+Part = str | SpeechTokens | np.ndarray
+MIN_SPEECH_UNITS = 25  # shorter runs are dropped from arbitrary output, as the published release does
+
+
+class Task(enum.Enum):
+    """What is asked: go on in any modality, write down speech, or read a text aloud."""
+
+    CONTINUE = "continue"
+    TRANSCRIBE = "transcribe"
+    SPEAK = "speak"
+
+
+@dataclasses.dataclass(frozen=True)
+class PromptFormat:
+    """A model's tokens: how its prompts are written and its output is read. Markers as in training
+    (`DataConfig`).
+    """
+
+    vocabulary: Vocabulary
+    tokenizer: TextTokenizer
+    asr_marker: str
+    tts_marker: str
+
+    def encode(self, parts: Sequence[Part], task: Task, output: Modality) -> np.ndarray:
+        """Prompt ids, int32, from BOS on: the parts, a tag where the modality changes, then the tag of the
+        output's modality if it is another.
+
+        TRANSCRIBE: BOS [Speech] speech [Text] marker. SPEAK: BOS [Text] marker text [Speech]. ARBITRARY
+        output gets no tag. UserError for an empty prompt, one whose parts don't suit the task, or speech
+        where the vocabulary has none.
+        """
+        vocabulary = self.vocabulary
+        kinds = [Modality.TEXT if isinstance(part, str) else Modality.SPEECH for part in parts]
+        if not kinds or any(
+            kind is Modality.SPEECH and not length_of(part) for kind, part in zip(kinds, parts)
+        ):
+            raise UserError(
+                "prompt", list(parts), "must hold text or speech", "give at least one text or sound"
+            )
+        needed = {Task.TRANSCRIBE: Modality.SPEECH, Task.SPEAK: Modality.TEXT}.get(task)
+        if needed and set(kinds) != {needed}:
+            raise UserError(
+                "prompt",
+                [kind.value for kind in kinds],
+                f"to {task.value} takes {needed.value} alone",
+                "choose another task or prompt",
+            )
+        if not vocabulary.has_speech and {*kinds, output} != {Modality.TEXT}:
+            raise UserError(
+                "prompt",
+                [kind.value for kind in kinds],
+                "this model knows text alone",
+                "use a checkpoint with speech tokens",
+            )
+        ids: list[Sequence[int] | np.ndarray] = [[vocabulary.bos]]
+        now = None
+        for kind, part in zip(kinds, parts):
+            ids.append(self._tag(kind) if kind is not now else [])
+            ids.append(self.tokenizer.encode(self.tts_marker) if task is Task.SPEAK and now is None else [])
+            ids.append(self._ids(part))
+            now = kind
+        ids.append(self._tag(output) if output not in (now, Modality.ARBITRARY) else [])
+        ids.append(self.tokenizer.encode(self.asr_marker) if task is Task.TRANSCRIBE else [])
+        return np.concatenate([np.asarray(part, np.int32) for part in ids])
+
+    def decode(self, ids: np.ndarray, least_units: int = 0) -> tuple[Said, ...]:
+        """Generated ids as runs of text and speech; a speech run with fewer than `least_units` units, or with
+        none at all, is dropped.
+        """
+        classes = self.vocabulary.modality_of(ids)
+        parts: list[Said] = []
+        for run in np.split(ids, np.flatnonzero(np.diff(classes)) + 1):
+            kind = self.vocabulary.modality_of(run[0]) if len(run) else None
+            if kind == TokenClass.TEXT and (text := self.tokenizer.decode(run)):
+                parts.append(text)
+            elif (
+                kind == TokenClass.SPEECH
+                and (speech := speech_of(run, self.vocabulary))
+                and len(speech.units) >= max(least_units, 1)
+            ):
+                parts.append(speech)
+        return tuple(parts)
+
+    def _ids(self, part: Part) -> Sequence[int] | np.ndarray:
+        if isinstance(part, str):
+            return self.tokenizer.encode(part)
+        return self.vocabulary.encode_stream(*merge(part)[:2]) if isinstance(part, SpeechTokens) else part
+
+    def _tag(self, modality: Modality) -> list[int]:
+        if not self.vocabulary.has_speech:
+            return []
+        return [self.vocabulary.text_tag if modality is Modality.TEXT else self.vocabulary.speech_tag]
+
+
+def length_of(part: Part) -> int:
+    """Letters, units or ids."""
+    return len(part.units) if isinstance(part, SpeechTokens) else len(part)
+
+
+def speech_of(ids: np.ndarray, vocabulary: Vocabulary) -> SpokenUnits:
+    """The speech in a run of speech ids. Pitch or style that isn't said at all is None, for the codec to
+    choose.
+    """
+    kind_N, code_N = vocabulary.decode_stream(ids)
+    if not (kind_N == Kind.UNIT).any():
+        return SpokenUnits(np.zeros(0, np.int32))
+    return carry(kind_N, code_N)

@@ -1,0 +1,69 @@
+"""Where a run's weights come from: random, or a checkpoint that fits the configuration."""
+
+import json
+
+import jax
+from jax.sharding import Mesh
+
+from spirit_jax.config import RunConfig, to_dict
+from spirit_jax.core.errors import UserError
+from spirit_jax.model.checkpoint import find_model, load_model
+from spirit_jax.model.llama import Llama, abstract, init_sharded
+from spirit_jax.tokens.text import TextTokenizer
+from spirit_jax.tokens.vocabulary import Vocabulary
+
+FIX = "import them with the codec and tokenizer of the shards"
+# the rest may change
+FIXED = (
+    "rows",
+    "width",
+    "layers",
+    "heads",
+    "kv_heads",
+    "head_width",
+    "mlp_width",
+    "tied",
+    "norm_eps",
+    "rope_scaling",
+)
+
+
+def check_start(config: RunConfig, vocabulary: Vocabulary, tokenizer_fingerprint: str) -> None:
+    """Raises a UserError, naming both, if `checkpoint.init_from` doesn't fit the model, the vocabulary or the
+    tokenizer of the shards.
+
+    Reads no weights. Weights without a tokenizer fit any that has the vocabulary's ids.
+    """
+    path = config.checkpoint.init_from
+    if path is None:
+        return
+    place = find_model(path)
+    here, there = to_dict(config.model), to_dict(place.model)
+    for name in FIXED:
+        if here[name] != there[name]:
+            said = {
+                side: json.dumps(values[name], separators=(",", ":"))
+                for side, values in (("here", here), ("there", there))
+            }
+            raise UserError(
+                f"model.{name}",
+                said["here"],
+                f"the weights in {path} have {said['there']}",
+                f"set model.{name}={said['there']}",
+            )
+    if place.vocabulary != vocabulary:
+        ours, theirs = vocabulary.to_dict(), place.vocabulary.to_dict()
+        raise UserError("vocabulary", ours, f"the weights in {path} were made for {theirs}", FIX)
+    theirs = None if place.tokenizer_path is None else TextTokenizer.load(place.tokenizer_path).fingerprint
+    if theirs not in (None, tokenizer_fingerprint):
+        raise UserError("tokenizer", tokenizer_fingerprint, f"the weights in {path} have {theirs}", FIX)
+
+
+def start_model(config: RunConfig, mesh: Mesh) -> Llama:
+    """The model before the first step, split over `mesh`. What doesn't shape weights, rope_theta for one, is
+    the configuration's.
+    """
+    if config.checkpoint.init_from is None:
+        return init_sharded(config.model, jax.random.key(config.train.seed), mesh)
+    loaded = load_model(config.checkpoint.init_from, mesh).llama
+    return jax.tree.unflatten(jax.tree.structure(abstract(config.model, mesh)), jax.tree.leaves(loaded))

@@ -1,0 +1,76 @@
+"""Own phonetic units: the verb makes a codec whose centres are nearer to held-out sound than those it began
+with.
+"""
+
+import json
+import re
+
+import pytest
+
+from spirit_jax.codec_training import fit_units
+from spirit_jax.codec_training.fit_units import split
+from spirit_jax.core.commands import Parser
+from spirit_jax.core.errors import UserError
+from spirit_jax.speech import audio
+from spirit_jax.speech.codec import load_codec
+from spirit_jax.speech.encoders.hubert_units import Hubert
+from tests.speech.synthetic import babble
+from tests.speech.tiny_codec import AT_50_HZ
+from tests.speech.tiny_encoders import AT_25_HZ, random_encoder, store_encoder
+from tests.verbs import run_verb
+
+
+def run(*argv):
+    parser = Parser()
+    fit_units.add_arguments(parser)
+    return fit_units.run(parser.parse_args([*map(str, argv)]))
+
+
+@pytest.fixture
+def manifest(tmp_path):
+    rows = []
+    for number in range(8):
+        audio.save(tmp_path / f"{number}.wav", babble(8, number)[0])
+        rows.append({"id": str(number), "audio": f"{number}.wav", "split": "train" if number else "heldout"})
+    (tmp_path / "manifest.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    return tmp_path / "manifest.jsonl"
+
+
+@pytest.mark.slow
+def test_units_improve_on_held_out_sound(manifest, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(fit_units, "GROUP_SECONDS", 16)
+    hubert = store_encoder(tmp_path / "hubert", AT_25_HZ)
+    assert run_verb("train-units", AUDIO=manifest, HUBERT=hubert, UNITS=8, OUT=tmp_path / "codec") == 0
+    mean, first, last = map(
+        float,
+        re.findall(r"([\d.]+) to the mean, ([\d.]+) to the first centres, ([\d.]+)", capsys.readouterr().out)[
+            0
+        ],
+    )
+    assert last < 0.95 * first
+    assert last < 0.5 * mean
+    codec = load_codec(tmp_path / "codec")
+    assert codec.unit_count == 8
+    (speech,) = codec.encode_batch([babble(2, 100)[0]])
+    assert len(set(speech.units.tolist())) > 3
+
+
+def test_other_things_in_the_folder_are_left_alone(manifest):
+    with pytest.raises(UserError, match="other things"):
+        run("--audio", manifest, "--hubert", "tiny", "--out", manifest.parent)
+
+
+def test_another_rate_and_too_little_sound_are_refused(manifest, tmp_path, monkeypatch):
+    monkeypatch.setattr(fit_units, "load_hubert", lambda path, layer: Hubert(random_encoder(AT_50_HZ), 1))
+    with pytest.raises(UserError, match="25"):
+        run("--audio", manifest, "--hubert", "tiny", "--out", tmp_path / "codec")
+    with pytest.raises(UserError, match="to judge by"):
+        split([{"id": "a", "audio": "a.wav", "split": "train"}])
+    assert not (tmp_path / "codec").exists()
+
+
+def test_without_another_split_some_training_rows_judge():
+    rows = [{"id": str(number), "audio": f"{number}.wav", "split": "speech"} for number in range(200)]
+    train, held_out = split(rows)
+    assert len(held_out) == 4
+    assert len(train) + len(held_out) == 200

@@ -1,0 +1,122 @@
+"""The front door and an installed libtpu, on a machine without a TPU. In processes of their own: a crash
+there is the failure.
+"""
+
+import ctypes
+import importlib.util
+import os
+import subprocess
+import sys
+
+import jax
+import pytest
+
+from spirit_jax.core import process_setup as backends
+from spirit_jax.core.errors import UserError
+
+TRACE = """
+import pathlib, sys
+from spirit_jax.core import commands
+class Trace:
+    def add_arguments(parser): parser.add_argument("folder")
+    def run(args):
+        import jax
+        with jax.profiler.trace(args.folder):
+            jax.numpy.ones(3).block_until_ready()
+        return 0 if list(pathlib.Path(args.folder).rglob("*.xplane.pb")) else 9
+import jax
+sys.modules["trace_command"] = Trace
+raise SystemExit(commands.run("x", "", {"trace": ("trace_command", "")}, ["trace", sys.argv[1]]))
+"""
+
+
+@pytest.mark.skipif(importlib.util.find_spec("libtpu") is None, reason="needs requirements-pod.txt")
+def test_a_trace_is_written_and_nothing_is_said_though_libtpu_is_installed(tmp_path):
+    environment = {name: value for name, value in os.environ.items() if name != "JAX_PLATFORMS"}
+    ended = subprocess.run(
+        [sys.executable, "-c", TRACE, tmp_path],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
+
+
+FREED = """
+import resource, sys
+import numpy as np
+from spirit_jax.core import process_setup as backends
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    np.empty(64 << 20, np.uint8).fill(1)  # freed at once
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+if sys.argv[1] == "kept":
+    backends.set_up()
+faults()
+print(faults())
+"""
+
+
+@pytest.mark.skipif(
+    sys.platform != "linux" or not hasattr(ctypes.CDLL(None), "gnu_get_libc_version"),
+    reason="a setting of glibc",
+)
+@pytest.mark.parametrize(("setting", "handed_back"), [("kept", False), ("default", True)])
+def test_a_command_keeps_what_it_frees(setting, handed_back):
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith(("MALLOC_", "GLIBC_"))
+    } | {"JAX_PLATFORMS": "cpu"}
+    ended = subprocess.run(
+        [sys.executable, "-c", FREED, setting],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    assert (int(ended.stdout) > 16) == handed_back  # pages filled anew: 16,384, or 32 where they are huge
+
+
+@pytest.fixture
+def machine(monkeypatch):
+    """Sets what a machine has; `jax_platforms` is as it was afterwards."""
+
+    def has(platforms: str | None, libtpu: bool, plugins: tuple = (), devices: tuple = ()) -> None:
+        jax.config.update("jax_platforms", platforms)
+        monkeypatch.setattr(backends.importlib.util, "find_spec", lambda name: object() if libtpu else None)
+        monkeypatch.setattr(backends.importlib.metadata, "entry_points", lambda group: plugins)
+        monkeypatch.setattr(
+            backends.glob, "glob", lambda pattern: [name for name in devices if name.startswith(pattern[:9])]
+        )
+
+    before = jax.config.jax_platforms
+    yield has
+    jax.config.update("jax_platforms", before)
+
+
+@pytest.mark.parametrize(
+    ("has", "chosen"),
+    [
+        ((None, True), "cpu"),
+        (("", True), "cpu"),
+        ((None, False), None),
+        (("tpu,cpu", True), "tpu,cpu"),
+        ((None, True, (), ("/dev/accel0",)), None),
+        ((None, True, (), ("/dev/vfio/0",)), None),
+        ((None, True, ("cuda",)), None),
+    ],
+)
+def test_cpu_alone_is_chosen_where_libtpu_is_all_there_is(machine, has, chosen):
+    machine(*has)
+    backends.leave_out_idle_libtpu()
+    assert jax.config.jax_platforms == chosen
+
+
+def test_beside_a_gpu_a_trace_is_refused_with_the_fix(machine):
+    machine(None, True, ("cuda",))
+    with pytest.raises(UserError, match="set JAX_PLATFORMS=cuda,cpu"):
+        backends.check_profiler()
+    machine("cuda,cpu", True, ("cuda",))
+    backends.check_profiler()

@@ -1,0 +1,210 @@
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from spirit_jax.core.errors import UserError
+from spirit_jax.datasets.manifest import Problem, read_corpus, read_manifest, split_words, training_texts
+
+
+def put_audio(path, seconds=0.5):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    soundfile.write(path, 0.1 * np.sin(np.arange(int(16_000 * seconds)) / 20), 16_000)
+    return path
+
+
+def put_manifest(path, *rows):
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+@pytest.mark.parametrize("suffix", [".wav", ".flac", ".ogg", ".mp3"])
+@pytest.mark.parametrize("beside", [".txt", ".lab"])
+def test_a_folder_of_recordings_with_transcripts_beside(tmp_path, suffix, beside):
+    put_audio(tmp_path / "a" / f"one{suffix}").with_suffix(beside).write_text(" hello\n there ")
+    put_audio(tmp_path / f"two{suffix}")
+    one, two = read_corpus(tmp_path)
+    assert (one["id"], one["text"], one["words"], one["split"]) == ("a/one", "hello there", None, "train")
+    assert (two["id"], two["text"], two["split"]) == ("two", None, "speech")
+    assert one["audio"] == str(tmp_path / "a" / f"one{suffix}")
+
+
+def test_librispeech(tmp_path):
+    chapter = tmp_path / "84" / "121123"
+    put_audio(chapter / "84-121123-0000.flac")
+    put_audio(chapter / "84-121123-0001.flac")
+    (chapter / "84-121123.trans.txt").write_text(
+        "84-121123-0000 GO DO YOU HEAR\n84-121123-0001 BUT IN LESS\n"
+    )
+    rows = read_corpus(tmp_path)
+    assert [(row["text"], row["voice"]) for row in rows] == [("GO DO YOU HEAR", "84"), ("BUT IN LESS", "84")]
+
+
+def test_sphinx(tmp_path):
+    for name in ("001", "002"):
+        put_audio(tmp_path / f"{name}.wav")
+    (tmp_path / "cards.transcription").write_text("<s> ten of clubs  </s> (001)\nqueen of hearts (002)\n")
+    assert [row["text"] for row in read_corpus(tmp_path)] == ["ten of clubs", "queen of hearts"]
+
+
+def test_a_folder_with_a_manifest_and_paths_relative_to_it(tmp_path):
+    put_manifest(
+        tmp_path / "list.jsonl",
+        {"audio": "wav/x.wav", "text": "hi"},
+        {"id": "t", "text": "alone"},
+        {"audio": "/abs/y.flac"},
+    )
+    spoken, text, untold = read_corpus(tmp_path)
+    assert (spoken["id"], spoken["audio"], spoken["split"], spoken["source"]) == (
+        "wav/x",
+        str(tmp_path / "wav/x.wav"),
+        "train",
+        "list",
+    )
+    assert (text["audio"], text["split"]) == (None, "text")
+    assert (untold["id"], untold["split"], untold["text"]) == ("/abs/y", "speech", None)
+
+
+def test_words_with_times_are_the_text(tmp_path):
+    words = [["a", 0.0, 0.1], ["b,", 0.1, 0.3], ["c", 0.1, 0.3]]
+    (row,) = read_manifest(
+        put_manifest(tmp_path / "m.jsonl", {"id": "1", "audio": "x.wav", "text": "A b c", "words": words})
+    )
+    assert split_words(row) == ["a", "b,", "c"]
+
+
+def test_texts_a_line(tmp_path):
+    (tmp_path / "t.txt").write_text("one two\n\nthree\n")
+    rows = read_corpus(tmp_path / "t.txt")
+    assert [(row["text"], row["audio"], row["split"]) for row in rows] == [
+        ("one two", None, "text"),
+        ("three", None, "text"),
+    ]
+
+
+def test_training_texts_hold_nothing_held_out():
+    rows = [
+        {"split": split, "text": split, "words": None}
+        for split in ("train", "text", "heldout", "heldout_voice", "speech", "dev")
+    ]
+    assert list(training_texts(rows)) == ["train", "text", "speech"]
+
+
+def test_a_transcript_that_is_no_text_is_a_problem_of_its_row(tmp_path):
+    put_audio(tmp_path / "a.wav").with_suffix(".txt").write_bytes(b"\xff\xfe\x00\xd8")
+    (row,) = read_corpus(tmp_path)
+    assert row["problem"][0] == "transcript_not_utf8"
+
+
+def test_a_name_that_is_no_text_is_a_problem_of_its_row(tmp_path):
+    put_audio(tmp_path / "a.wav").rename(Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.wav")))
+    (row,) = read_corpus(tmp_path)
+    assert (row["id"], row["audio"], row["text"]) == (r"caf\xe9", rf"{tmp_path}/caf\xe9.wav", None)
+    assert row["problem"] == Problem("name_not_utf8", "its name holds the byte 0xe9, which is no UTF-8")
+
+
+BAD_ROWS = [
+    ({"id": "x"}, "neither audio nor text"),
+    ([1], "JSON object"),
+    ({"id": 3, "text": "x"}, "row 2 id = 3"),
+    ({"text": ["x"]}, "row 2 text"),
+    ({"text": "x", "words": [["x", 0.2]]}, "start s, end s"),
+    ({"text": "x", "words": [["x", 0.2, 0.1]]}, "start s, end s"),
+    ({"text": "x", "words": [["x", -0.2, 0.1]]}, "start s, end s"),
+    ({"text": "x", "words": [["x", 0.0, float("nan")]]}, "start s, end s"),
+    ({"text": "x", "words": [["x", 0, 10**400]]}, "start s, end s"),
+    ({"text": "x y", "words": [["x", 0.5, 0.6], ["y", 0.1, 0.2]]}, "in order"),
+    ({"text": "x", "words": "x 0 1"}, "start s, end s"),
+    *(
+        ({"text": "x", "split": split}, "letters, digits")
+        for split in ("../up", "train[:5]", "a+b", "two words", "all")
+    ),
+]
+
+
+@pytest.mark.parametrize(("row", "told"), BAD_ROWS)
+def test_a_bad_row_is_told_by_its_number(tmp_path, row, told):
+    path = put_manifest(tmp_path / "m.jsonl", {"id": "good", "text": "x"}, row)
+    with pytest.raises(UserError, match=r"(row|line) 2") as error:
+        read_manifest(path)
+    assert told in str(error.value)
+
+
+def test_double_ids_name_both(tmp_path):
+    with pytest.raises(UserError, match="row 1 and row 3"):
+        read_manifest(put_manifest(tmp_path / "m.jsonl", *({"id": id, "text": "x"} for id in "aba")))
+
+
+def test_recordings_that_differ_in_their_suffix_alone(tmp_path):
+    for name in ("a.wav", "a.flac", "b.wav"):
+        put_audio(tmp_path / name)
+    (tmp_path / "a.txt").write_text("both")
+    assert [(row["id"], row["text"]) for row in read_corpus(tmp_path)] == [
+        ("a.flac", "both"),
+        ("a.wav", "both"),
+        ("b", None),
+    ]
+
+
+def test_byte_order_marks_line_ends_and_upper_case(tmp_path):
+    put_audio(tmp_path / "UP.WAV")
+    (tmp_path / "UP.TXT").write_bytes("\ufeffone\r\ntwo\r\n".encode())
+    put_audio(tmp_path / "lab.wav").with_suffix(".txt").write_text(" \n")
+    (tmp_path / "lab.lab").write_text("from the lab")
+    put_audio(tmp_path / "1-2-3.wav")
+    put_audio(tmp_path / "1-2-4.wav")
+    (tmp_path / "1-2.trans.txt").write_bytes("\ufeff1-2-3\tTHREE\r\n\r\n1-2-4 caf".encode() + b"\xe9\r\n")
+    rows = {row["id"]: row for row in read_corpus(tmp_path)}
+    assert {id: row["text"] for id, row in rows.items()} == {
+        "UP": "one two",
+        "lab": "from the lab",
+        "1-2-3": "THREE",
+        "1-2-4": None,
+    }
+    assert [id for id, row in rows.items() if "problem" in row] == ["1-2-4"]
+    (tmp_path / "m.jsonl").write_bytes("\ufeff".encode() + b'{"id": "t", "text": "x"}\r\n')
+    assert [row["id"] for row in read_manifest(tmp_path / "m.jsonl")] == ["t"]
+    (tmp_path / "m.jsonl").write_bytes(b'{"text": "caf\xe9"}\n')
+    with pytest.raises(UserError, match="line 1"):
+        read_manifest(tmp_path / "m.jsonl")
+    with pytest.raises(UserError, match="is a recording"):
+        read_corpus(tmp_path / "UP.WAV")
+
+
+def test_links_are_followed_and_circles_left(tmp_path):
+    put_audio(tmp_path / "elsewhere" / "x.wav")
+    folder = tmp_path / "folder"
+    put_audio(folder / ".hidden" / "y.wav")
+    (folder / "link").symlink_to(tmp_path / "elsewhere")
+    (folder / "circle").symlink_to(folder)
+    (folder / "broken.wav").symlink_to(tmp_path / "nothing")
+    assert [row["id"] for row in read_corpus(folder)] == ["broken", "link/x"]
+
+
+def test_missing_and_empty_places(tmp_path):
+    (tmp_path / "none.jsonl").write_text("")
+    (tmp_path / "empty").mkdir()
+    for path in (tmp_path / "nowhere", tmp_path / "empty", tmp_path / "none.jsonl"):
+        with pytest.raises(UserError, match=path.name):
+            read_corpus(path)
+
+
+def test_the_split_of_a_row_follows_from_what_it_has(tmp_path):
+    timed = {"audio": "a.wav", "words": [["hi", 0, 1]]}
+    rows = read_manifest(
+        put_manifest(tmp_path / "m.jsonl", timed, {"audio": "b.wav", "text": " \n"}, {"text": "c"})
+    )
+    assert [(row["split"], row["text"]) for row in rows] == [("train", None), ("speech", None), ("text", "c")]
+    (unnamed,) = read_manifest(put_manifest(tmp_path / "m.jsonl", {"audio": "."}))
+    assert unnamed["id"] == "."
+
+
+def test_keys_of_ones_own_mean_nothing(tmp_path):
+    (row,) = read_manifest(
+        put_manifest(tmp_path / "m.jsonl", {"audio": "a.wav", "problem": ["noise", "a dog barks"]})
+    )
+    assert row["problem"] == ["noise", "a dog barks"]
+    assert not isinstance(row["problem"], Problem)

@@ -1,0 +1,15 @@
+"""Recordings set apart: by their ids alone, some of every corpus."""
+
+import pytest
+
+from spirit_jax.datasets.splits import set_apart
+
+
+@pytest.mark.parametrize(("rows", "count"), [(1, 1), (2, 1), (5, 1), (10, 2), (20, 4), (199, 4), (400, 8)])
+def test_a_share_is_set_apart(rows, count):
+    given = [{"id": str(number), "line": number} for number in range(rows)]
+    train, held_out = set_apart(given)
+    assert len(held_out) == count
+    assert sorted([*train, *held_out], key=lambda row: row["line"]) == given
+    assert train == sorted(train, key=lambda row: row["line"])
+    assert set_apart(given[::-1])[1] == held_out[::-1], "the order of the corpus is without influence"

@@ -1,0 +1,38 @@
+import numpy as np
+import pytest
+
+from spirit_jax.evals.metrics.intervals import estimate_ratio
+
+
+def test_the_value_is_the_ratio_of_sums_not_the_mean_of_ratios():
+    assert estimate_ratio(np.array([1, 0]), np.array([1, 9])).value == pytest.approx(0.1)
+
+
+def test_the_interval_is_repeatable_and_moves_with_the_seed():
+    wins = np.random.default_rng(1).integers(0, 5, 100)
+    pairs = np.full(100, 4)
+    assert estimate_ratio(wins, pairs, 7) == estimate_ratio(wins, pairs, 7)
+    assert estimate_ratio(wins, pairs, 7) != estimate_ratio(wins, pairs, 8)
+
+
+def test_the_interval_covers_the_truth_about_as_often_as_it_says():
+    rng = np.random.default_rng(2)
+    ones = np.ones(80)
+    covered = [
+        (e := estimate_ratio(rng.random(80) < 0.7, ones, trial)).low <= 0.7 <= e.high for trial in range(100)
+    ]
+    assert np.mean(covered) > 0.85
+
+
+def test_items_that_all_agree_leave_no_doubt():
+    estimate = estimate_ratio(np.ones(5), np.ones(5))
+    assert (estimate.low, estimate.value, estimate.high, estimate.n) == (1, 1, 1, 5)
+
+
+def test_nothing_measured_has_no_value():
+    assert estimate_ratio(np.zeros(0), np.zeros(0)).to_dict() == {
+        "value": None,
+        "low": None,
+        "high": None,
+        "n": 0,
+    }

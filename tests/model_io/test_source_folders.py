@@ -1,0 +1,145 @@
+"""Folders as others write them: sizes, types, files, and what is wrong with them."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from spirit_jax.config import ModelConfig, RopeScaling
+from spirit_jax.core.errors import UserError
+from spirit_jax.core.files import write_json
+from spirit_jax.model_io.source_folders import open_source
+from tests.model.tiny import CONFIG
+from tests.model_io.folders import read_config, tensors, write_folder
+
+SIZES = {
+    "multi-query": {"heads": 6, "kv_heads": 1, "width": 48},
+    "one head for one": {"heads": 3, "kv_heads": 3, "width": 24},
+    "head width of its own": {"heads": 2, "kv_heads": 1, "head_width": 24},
+    "odd rows": {"rows": 77, "layers": 3, "mlp_width": 20},
+    "tied": {"tied": True},
+    "scaled": {"rope_scaling": RopeScaling(32.0, 1.5, 3.5, 64)},
+}
+
+
+def plainly(cfg: ModelConfig) -> ModelConfig:
+    """Without what a folder doesn't tell."""
+    return dataclasses.replace(cfg, dtype=CONFIG.dtype, remat=CONFIG.remat)
+
+
+def change(folder, **values):
+    """Changes config.json; None takes a key out."""
+    kept = {**read_config(folder), **values}
+    write_json(folder / "config.json", {key: value for key, value in kept.items() if value is not None})
+
+
+@pytest.mark.parametrize("name", SIZES)
+@pytest.mark.parametrize("shards", [1, 4])
+def test_all_sizes_are_read(tmp_path, name, shards):
+    cfg = dataclasses.replace(CONFIG, **SIZES[name])
+    given = tensors(cfg, "bfloat16")
+    source = open_source(write_folder(tmp_path, given, cfg, shards))
+    assert plainly(source.config) == cfg
+    assert source.tensors.keys() == given.keys()
+    for tensor, array in given.items():
+        np.testing.assert_array_equal(source.tensors[tensor].read(slice(1, 8)), array[1:8])
+
+
+def test_what_older_files_leave_out(tmp_path):
+    cfg = dataclasses.replace(CONFIG, kv_heads=4, rope_theta=10_000.0)
+    write_folder(tmp_path, tensors(cfg), cfg)
+    change(
+        tmp_path,
+        head_dim=None,
+        num_key_value_heads=None,
+        rope_parameters=None,
+        rope_theta=None,
+        tie_word_embeddings=None,
+        model_type="llama",
+    )
+    assert plainly(open_source(tmp_path).config) == cfg
+
+
+@pytest.mark.parametrize(
+    ("values", "says"),
+    [
+        ({"hidden_size": "wide"}, "width = wide: input should be a valid integer"),
+        ({"hidden_size": "wide", "head_dim": None}, "sizes must be numbers above 0"),
+        ({"num_attention_heads": 0}, "model.heads = 0: must be a number above 0"),
+        ({"num_key_value_heads": 3}, "must divide model.heads"),
+        ({"num_hidden_layers": 2.5}, "layers = 2.5: input should be a valid integer"),
+        ({"rms_norm_eps": None}, "'rms_norm_eps': is missing"),
+        ({"partial_rotary_factor": 0.5}, "partial_rotary_factor = 0.5: must be 1.0"),
+        (
+            {"rope_parameters": {"rope_type": "llama3", "rope_theta": 1e4, "factor": 8.0}},
+            "'low_freq_factor': is missing",
+        ),
+        (
+            {"rope_parameters": None, "rope_scaling": {"type": "linear", "factor": 2.0}},
+            "rope_type = linear: must be default or llama3",
+        ),
+        (
+            {"rope_parameters": None, "rope_scaling": {"type": "dynamic", "factor": 2.0}},
+            "rope_type = dynamic",
+        ),
+        ({"hidden_act": "gelu"}, "hidden_act = gelu: must be silu"),
+    ],
+)
+def test_what_config_json_may_not_say(tmp_path, values, says):
+    write_folder(tmp_path, tensors())
+    change(tmp_path, **values)
+    with pytest.raises(UserError, match=says):
+        open_source(tmp_path)
+
+
+def test_damaged_files_are_named(tmp_path):
+    write_folder(tmp_path, tensors(), shards=2)
+    path = tmp_path / "model-1.safetensors"
+    whole = path.read_bytes()
+    for content in (whole[:-5], whole[:100], b"", b"version https://git-lfs.github.com/spec/v1\n"):
+        path.write_bytes(content)
+        with pytest.raises(UserError, match="model-1.safetensors: is damaged .*; download it again"):
+            open_source(tmp_path)
+    path.unlink()
+    with pytest.raises(UserError, match="shard named by model.safetensors.index.json = .*no such file"):
+        open_source(tmp_path)
+    (tmp_path / "model.safetensors.index.json").write_text("{")
+    with pytest.raises(UserError, match="must parse"):
+        open_source(tmp_path)
+
+
+def test_a_head_that_says_tied_is_compared_to_its_last_row(tmp_path):
+    arrays = tensors(dataclasses.replace(CONFIG, tied=True))
+    arrays["lm_head.weight"] = arrays["model.embed_tokens.weight"].copy()
+    write_folder(tmp_path / "same", arrays, tie_word_embeddings=True)
+    assert "lm_head.weight" not in open_source(tmp_path / "same").tensors
+    arrays["lm_head.weight"][-1, -1] += 1
+    write_folder(tmp_path / "other", arrays, tie_word_embeddings=True)
+    with pytest.raises(UserError, match="lm_head.weight differs"):
+        open_source(tmp_path / "other")
+
+
+@pytest.mark.parametrize("shards", [1, 3])
+def test_torch_files(tmp_path, shards):
+    torch = pytest.importorskip("torch")
+    given = tensors(dtype="float16")
+    write_folder(tmp_path, given)
+    (tmp_path / "model.safetensors").unlink()
+    with pytest.raises(UserError, match="has no model.safetensors and no pytorch_model.bin"):
+        open_source(tmp_path)
+    names = [f"pytorch_model-{i}.bin" for i in range(shards)] if shards > 1 else ["pytorch_model.bin"]
+    weight_map = {tensor: names[i % shards] for i, tensor in enumerate(given)}
+    for file in names:
+        torch.save(
+            {t: torch.from_numpy(a) for t, a in given.items() if weight_map[t] == file}, tmp_path / file
+        )
+    if shards > 1:
+        write_json(tmp_path / "pytorch_model.bin.index.json", {"weight_map": weight_map})
+    source = open_source(tmp_path)
+    for tensor, array in given.items():
+        assert source.tensors[tensor].dtype == "float16"
+        np.testing.assert_array_equal(source.tensors[tensor].read(slice(None)), array)
+    content = (tmp_path / names[-1]).read_bytes()
+    (tmp_path / names[-1]).write_bytes(content[: len(content) // 2])
+    with pytest.raises(UserError, match="does not load as plain tensors"):
+        open_source(tmp_path)

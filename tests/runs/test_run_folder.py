@@ -1,0 +1,72 @@
+import pytest
+
+from spirit_jax.config import Schedule
+from spirit_jax.core.errors import UserError
+from spirit_jax.core.files import write_json
+from spirit_jax.runs.run_folder import check_owner, write_identity
+from tests.training.tiny import make_config, make_sources
+
+
+@pytest.fixture
+def out(tmp_path):
+    write_identity(tmp_path / "run", make_config(), make_sources())
+    return tmp_path / "run"
+
+
+def test_a_folder_knows_its_run(out):
+    assert {path.name for path in out.iterdir()} == {"config.json", "vocabulary.json", "data.json", "tokenizer.model"}
+    check_owner(out, make_config())
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"mesh": {"data": 2}},
+        {"train": {"log_every": 5, "evaluate_every": 7}},
+        {"train": {"steps": 99}},
+        {"checkpoint": {"every_steps": 1, "keep_last": 9, "keep_every": 3}},
+    ],
+)
+def test_what_changes_neither_data_nor_numbers_may_differ(out, changes):
+    check_owner(out, make_config(**changes))
+
+
+@pytest.mark.parametrize(
+    ("changes", "difference"),
+    [
+        ({"optim": {"peak_lr": 0.5}}, "optim.peak_lr 0.01 there, 0.5 here"),
+        ({"train": {"seed": 3}}, "train.seed 0 there, 3 here"),
+        ({"train": {"batch_rows": 8}}, "train.batch_rows 4 there, 8 here"),
+        ({"data": {"speech_first": 0.1}}, "data.speech_first 0.5 there, 0.1 here"),
+        ({"checkpoint": {"init_from": "x"}}, 'checkpoint.init_from null there, "x" here'),
+    ],
+)
+def test_another_configuration_is_refused_with_the_difference(out, changes, difference):
+    before = (out / "config.json").read_bytes()
+    with pytest.raises(UserError) as refused:
+        check_owner(out, make_config(**changes))
+    assert difference in str(refused.value)
+    assert (out / "config.json").read_bytes() == before
+
+
+def test_a_cosine_run_keeps_its_number_of_steps(tmp_path):
+    write_identity(tmp_path, make_config(optim={"schedule": Schedule.COSINE}), make_sources())
+    with pytest.raises(UserError, match="train.steps 6 there, 7 here"):
+        check_owner(tmp_path, make_config(optim={"schedule": Schedule.COSINE}, train={"steps": 7}))
+
+
+def test_checkpoints_without_a_configuration_are_not_adopted(tmp_path):
+    (tmp_path / "checkpoints").mkdir()
+    check_owner(tmp_path, make_config())  # killed before its first checkpoint: starts again
+    (tmp_path / "checkpoints/3").mkdir()
+    with pytest.raises(UserError, match=r"no config.json"):
+        check_owner(tmp_path, make_config())
+
+
+def test_a_codec_that_is_no_runs_is_not_replaced(tmp_path):
+    codecs = [tmp_path / name for name in ("own", "work/codec")]
+    for codec in codecs:
+        write_json(codec / "codec.json", {"kind": "embedded", "fingerprint": codec.parent.name, "unit_count": 9, "pitch_count": 0, "style_count": 0})
+    with pytest.raises(UserError, match="holds the codec work"):
+        check_owner(tmp_path / "work", make_config(data={"codec": str(codecs[0])}))
+    check_owner(tmp_path / "work", make_config(data={"codec": str(codecs[1])}))

@@ -1,0 +1,93 @@
+import dataclasses
+import json
+
+import jax
+import numpy as np
+import pytest
+
+from spirit_jax.config import MeshConfig
+from spirit_jax.core.errors import UserError
+from spirit_jax.sharding import make_mesh
+from spirit_jax.training.data import placement as feeder
+from spirit_jax.training.data.placement import Feeder, streams_here
+from tests.training.tiny import ARRANGER, make_config, make_sources
+
+
+@pytest.fixture
+def mesh():
+    return make_mesh(MeshConfig(2, 2, 2), jax.devices())
+
+
+def processes(monkeypatch, held: dict[int, set[int]], index: int) -> None:
+    """This process is `index` of several, whose devices hold these rows."""
+    monkeypatch.setattr(feeder, "_rows_of", lambda mesh, rows: held)
+    monkeypatch.setattr(jax, "process_index", lambda: index)
+    monkeypatch.setattr(jax, "process_count", lambda: len(held))
+
+
+def make_feeder(mesh, streams: int, sources=None) -> Feeder:
+    return Feeder(
+        (sources or make_sources()).train,
+        ARRANGER,
+        make_config(train={"batch_rows": 8}, data={"streams": streams}),
+        mesh,
+    )
+
+
+def test_a_process_reads_the_streams_of_its_rows(monkeypatch, mesh):
+    assert streams_here(mesh, 8, 4) == [0, 1, 2, 3]
+    processes(monkeypatch, {0: {0, 1, 4, 5}, 1: {2, 3, 6, 7}}, 1)
+    assert streams_here(mesh, 8, 4) == [1, 3]
+    with pytest.raises(
+        UserError,
+        match=r"data.streams = 1: must give each of the 2 processes whole streams.*set data.streams=4",
+    ):
+        streams_here(mesh, 8, 1)
+    with pytest.raises(UserError, match=r"data.streams = 3: must divide train.batch_rows = 8"):
+        streams_here(mesh, 8, 3)
+
+
+def test_where_two_processes_read_a_stream_the_first_one_writes_its_place(monkeypatch, mesh):
+    held = {0: {0, 1, 2, 3}, 1: {0, 1, 2, 3}, 2: {4, 5, 6, 7}}
+    for index, (read, written) in enumerate(
+        [(["stream_0-of-2"],) * 2, (["stream_0-of-2"], []), (["stream_1-of-2"],) * 2]
+    ):
+        with monkeypatch.context() as patch:
+            processes(patch, held, index)
+            reads = make_feeder(mesh, 2)
+            assert (reads.names, list(reads.files(reads.position))) == (read, written)
+            reads.close()
+
+
+def test_batches_go_on_where_the_files_say_and_lie_split_by_rows(mesh):
+    feeds = make_feeder(mesh, 2)
+    for _ in range(3):
+        feeds.take()
+    files = json.loads(json.dumps(feeds.files(feeds.position)))
+    other = make_feeder(mesh, 2)
+    other.go_to(files)
+    expected, got = feeds.take(), other.take()
+    np.testing.assert_array_equal(got.tokens, expected.tokens)
+    assert got.tokens.sharding.shard_shape((8, 64)) == (2, 64)
+    assert set(np.unique(got.source_ids)) <= {0, 1, 2}
+    assert all(epochs > 0 for epochs in feeds.epochs(feeds.position).values())
+    feeds.close()
+    other.close()
+
+
+def test_other_data_is_refused(mesh):
+    feeds = make_feeder(mesh, 1)
+    files = feeds.files(feeds.position)
+    files["stream_0-of-1"]["records"][0] -= 1
+    with pytest.raises(UserError, match="made with"):
+        feeds.go_to(files)
+    feeds.close()
+
+
+def test_mistakes_in_the_data_reach_the_training(mesh):
+    sources = make_sources()
+    empty = dataclasses.replace(sources.train[0], rows=[np.zeros(1, np.int32)] * 5)
+    feeds = make_feeder(mesh, 1, dataclasses.replace(sources, train=(empty, *sources.train[1:])))
+    with pytest.raises(UserError, match="no record gives a document"):
+        feeds.take()
+    feeds.close()
