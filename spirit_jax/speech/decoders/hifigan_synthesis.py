@@ -12,9 +12,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from spirit_jax.core.batching import buckets, lengths_of, stack
 from spirit_jax.core.errors import UserError
 from spirit_jax.speech.decoders.hifigan import Generator, GeneratorConfig
-from spirit_jax.speech.rows import calls, lengths_of, stack
 from spirit_jax.speech.segments import PIECE_SECONDS
 from spirit_jax.tokens.streams import SAMPLE_RATE
 
@@ -89,7 +89,7 @@ def predict(generator: Generator, units: Sequence[np.ndarray]) -> list[np.ndarra
             "speak units that aren't deduplicated without it",
         )
     durations = [np.zeros(0, np.int32)] * len(units)
-    for bucket, count, indices in calls([len(codes) for codes in units], SHORTEST):
+    for bucket, count, indices in buckets([len(codes) for codes in units], SHORTEST):
         rows = [units[i] for i in indices]
         for i, frames_N in zip(
             indices, np.asarray(_durations(generator, stack(rows, bucket, count), lengths_of(rows, count)))
@@ -224,7 +224,7 @@ def _speak_all(generator: Generator, streams: list[dict[str, np.ndarray]]) -> li
         for i, first, last, _ in pieces
     ]
     spoken = [np.zeros(0, np.float32)] * len(pieces)
-    for bucket, count, indices in calls([len(codes["dict"]) for codes in cut], SHORTEST):
+    for bucket, count, indices in buckets([len(codes["dict"]) for codes in cut], SHORTEST):
         codes = {
             name: stack([cut[index][name] for index in indices], bucket, count)
             for name in generator.cfg.tables

@@ -13,9 +13,9 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
+from spirit_jax.core.batching import map_blocks
 from spirit_jax.core.errors import UserError
 from spirit_jax.core.files import require_file
-from spirit_jax.speech.encoders.wav2vec2.batches import map_blocks
 from spirit_jax.speech.kernels.convolution import param
 from spirit_jax.speech.kernels.product import product
 from spirit_jax.speech.quantizers.kmeans import assign

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from spirit_jax.speech.blocks import map_frames
+from spirit_jax.core.batching import map_frames
 from spirit_jax.speech.kernels.product import product
 from spirit_jax.tokens.streams import SAMPLE_RATE
 

@@ -21,10 +21,10 @@ import librosa
 import numpy as np
 from flax import nnx
 
+from spirit_jax.core.batching import buckets, lengths_of, stack
 from spirit_jax.core.errors import UserError
 from spirit_jax.speech.kernels.convolution import depthwise, param
 from spirit_jax.speech.kernels.product import product
-from spirit_jax.speech.rows import calls, lengths_of, stack
 from spirit_jax.speech.weights.readers import Source, Stored, read_conv
 from spirit_jax.speech.weights.torch_files import Tensors, read_pickle, require_keys
 
@@ -226,7 +226,7 @@ def raw_f0(model: Fcpe, wavs: Sequence[np.ndarray]) -> list[np.ndarray]:
     """F0 in Hz at 100 Hz, 0 where the network isn't confident: float32 [len // hop + 1] for each wav."""
     padded = [pad_wav(np.asarray(wav, np.float32), model.cfg) for wav in wavs]
     f0 = [np.zeros(0, np.float32)] * len(wavs)
-    for frames, count, indices in calls([model.cfg.frames(len(wav)) for wav in wavs], SHORTEST):
+    for frames, count, indices in buckets([model.cfg.frames(len(wav)) for wav in wavs], SHORTEST):
         rows = [padded[i] for i in indices]
         counts_B = stack([np.array(model.cfg.frames(len(wavs[i])), np.int32) for i in indices], 0, count)
         size = (frames - 1) * model.cfg.hop + model.cfg.n_fft

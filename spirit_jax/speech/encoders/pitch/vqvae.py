@@ -16,12 +16,12 @@ import yaml
 from flax import nnx
 
 from spirit_jax.config import require_positive
+from spirit_jax.core.batching import buckets, lengths_of, stack
 from spirit_jax.core.errors import UserError
 from spirit_jax.core.files import require_file, require_folder
 from spirit_jax.speech.encoders.pitch.contour import subtract_mean
 from spirit_jax.speech.encoders.pitch.cross_correlation import HOP
 from spirit_jax.speech.kernels.convolution import TransposedConv, param
-from spirit_jax.speech.rows import calls, lengths_of, stack
 from spirit_jax.speech.weights.readers import Drawn, Source, Stored, read_conv
 from spirit_jax.speech.weights.torch_files import Tensors, read_pickle, require_keys
 from spirit_jax.tokens.streams import SAMPLE_RATE
@@ -322,7 +322,7 @@ def encode_f0(
 def encode_batch(model: PitchVqVae, features_FC: Sequence[np.ndarray]) -> list[np.ndarray]:
     """int32 [encoder.length(F)] for each array of features. Too few frames for a code give none."""
     codes = [np.zeros(0, np.int32)] * len(features_FC)
-    for size, count, indices in calls([len(x_FC) for x_FC in features_FC], FRAMES[0], _round_up):
+    for size, count, indices in buckets([len(x_FC) for x_FC in features_FC], FRAMES[0], _round_up):
         rows = [features_FC[i] for i in indices]
         for i, row_N in zip(
             indices, np.asarray(_encode(model, stack(rows, size, count), lengths_of(rows, count)))
@@ -345,7 +345,7 @@ def decode_f0(model: PitchVqVae, codes: np.ndarray) -> np.ndarray:
         )
     if not len(codes):
         return np.zeros((0, len(model.cfg.features)), np.float32)
-    ((size, count, _),) = calls([len(codes)], SHORTEST)
+    ((size, count, _),) = buckets([len(codes)], SHORTEST)
     return np.asarray(_decode(model, stack([codes], size, count), lengths_of([codes], count)))[
         0, : model.decoder.length(len(codes))
     ]

@@ -12,8 +12,9 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
+from spirit_jax.core.batching import map_blocks
 from spirit_jax.core.errors import UserError
-from spirit_jax.speech.encoders.wav2vec2.batches import HF_EPS, encode, map_blocks, mix_down, normalize
+from spirit_jax.speech.encoders.wav2vec2.batches import HF_EPS, encode, mix_down, normalize
 from spirit_jax.speech.encoders.wav2vec2.checkpoints import canonical, config_from_hf, load_encoder
 from spirit_jax.speech.encoders.wav2vec2.config import Wav2Vec2Config
 from spirit_jax.speech.encoders.wav2vec2.network import Linear, Wav2Vec2

@@ -8,16 +8,16 @@ Legend: B rows, S samples, T frames, C channels, D width, N rows of a matrix.
 
 import collections
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 
 import jax
 import numpy as np
 
+from spirit_jax.core.batching import buckets, lengths_of, stack
 from spirit_jax.core.errors import UserError
 from spirit_jax.speech.encoders.wav2vec2.network import Wav2Vec2
 from spirit_jax.speech.kernels.wav2vec2_forms import fast_form
-from spirit_jax.speech.rows import calls, lengths_of, stack
 
 # padded lengths, 6 to 100.8 s; above, multiples of the last: a choice, a fifth of padding at 2-20 s
 TILES = (5, 9, 13, 17, 25, 34, 50, 67, 84)
@@ -46,7 +46,7 @@ def encode(encoder: Wav2Vec2, wavs: Sequence[np.ndarray], last: int | None = Non
             outputs[index] = state_TD[: frames[index]].copy()
 
     filled = [index for index, count in enumerate(frames) if count]
-    for tiles, count, places in calls(
+    for tiles, count, places in buckets(
         [-(-frames[index] // cfg.tile) for index in filled], TILES[0], round_up_tiles
     ):
         indices = [filled[place] for place in places]
@@ -88,20 +88,6 @@ def normalize(wav_S: np.ndarray, eps: float) -> np.ndarray:
         return wav_S
     mean, variance = np.mean(wav_S, dtype=np.float64), np.var(wav_S, dtype=np.float64)
     return ((wav_S - mean) / np.sqrt(variance + eps)).astype(np.float32)
-
-
-def map_blocks(
-    kernel: Callable[[np.ndarray], jax.Array], parts: Sequence[np.ndarray], block: int
-) -> list[np.ndarray]:
-    """Runs `kernel` ([block, D] -> [block, ...]) over the rows of all parts [N, D] laid end to end, the last
-    block filled up: one compilation.
-    """
-    if not parts:
-        return []
-    ends = np.cumsum([len(part_ND) for part_ND in parts])
-    padded_ND = np.pad(np.concatenate(parts), ((0, -ends[-1] % block or block * (ends[-1] == 0)), (0, 0)))
-    outputs = [kernel(padded_ND[i : i + block]) for i in range(0, len(padded_ND), block)]
-    return np.split(np.concatenate([np.asarray(output) for output in outputs])[: ends[-1]], ends[:-1])
 
 
 @partial(jax.jit, static_argnames="last")

@@ -2,15 +2,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from spirit_jax.core.errors import UserError
 from spirit_jax.speech.encoders.wav2vec2.batches import (
     TILES,
     encode,
     last_state,
-    map_blocks,
     mix_down,
     normalize,
 )
@@ -60,19 +57,6 @@ def test_the_norm_over_time_hears_the_last_samples(encoder):
 def test_nothing_to_encode(encoder):
     assert encode(encoder, []) == []
     assert encode(encoder, random_wavs(10))[0].shape == (0, TINY.width)
-
-
-@given(st.integers(0, 20), st.integers(1, 6))
-def test_blocks_cover_every_row(count, block):
-    parts, seen = [np.full((length, 2), length) for length in (count, 0, 3)], []
-
-    def kernel(block_ND):
-        seen.append(len(block_ND))
-        return block_ND.sum(axis=1)
-
-    for part, out in zip(parts, map_blocks(kernel, parts, block), strict=True):
-        assert np.array_equal(out, part.sum(axis=1))
-    assert set(seen) == {block}
 
 
 def test_mix_down():

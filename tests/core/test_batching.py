@@ -5,12 +5,12 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spirit_jax.speech.rows import calls, lengths_of, row_count, stack
+from spirit_jax.core.batching import buckets, count_rows, lengths_of, map_blocks, stack
 
 
 @given(st.lists(st.integers(0, 5000), min_size=1, max_size=20))
 def test_every_sequence_once_in_a_row_it_fits(lengths):
-    made = list(calls(lengths, shortest=32))
+    made = list(buckets(lengths, shortest=32))
     assert sorted(i for call in made for i in call.indices) == list(range(len(lengths)))
     for size, rows, indices in made:
         assert 1 <= len(indices) <= rows
@@ -19,7 +19,7 @@ def test_every_sequence_once_in_a_row_it_fits(lengths):
 
 
 def test_few_shapes():
-    assert len({size for size, _, _ in calls(range(1, 1025), 32)}) == 11
+    assert len({size for size, _, _ in buckets(range(1, 1025), 32)}) == 11
 
 
 def test_stack_fills_with_zeros():
@@ -31,11 +31,26 @@ def test_stack_fills_with_zeros():
 
 
 def test_rows_on_an_accelerator_get_fewer_with_their_length(monkeypatch):
-    assert row_count(100, 5) == 1
+    assert count_rows(100, 5) == 1
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
-    assert [row_count(size, 5) for size in (5, 20, 25, 50, 84, 10_000)] == [16, 16, 8, 4, 2, 1]
-    assert [(call.rows, len(call.indices)) for call in calls([3] * 17 + [50], 5, lambda length: length)] == [
+    assert [count_rows(size, 5) for size in (5, 20, 25, 50, 84, 10_000)] == [16, 16, 8, 4, 2, 1]
+    assert [
+        (call.rows, len(call.indices)) for call in buckets([3] * 17 + [50], 5, lambda length: length)
+    ] == [
         (16, 16),
         (16, 1),
         (4, 1),
     ]
+
+
+@given(st.integers(0, 20), st.integers(1, 6))
+def test_blocks_cover_every_row(count, block):
+    parts, seen = [np.full((length, 2), length) for length in (count, 0, 3)], []
+
+    def kernel(block_ND):
+        seen.append(len(block_ND))
+        return block_ND.sum(axis=1)
+
+    for part, out in zip(parts, map_blocks(kernel, parts, block), strict=True):
+        assert np.array_equal(out, part.sum(axis=1))
+    assert set(seen) == {block}
