@@ -27,13 +27,13 @@ class Evaluation:
     @cached_property
     def asked(self) -> list[Record]:
         """Records whose speech and text can be read at once."""
-        return [record for record in self.records if _length(record) <= self.longest]
+        return [record for record in self.records if self._length(record) <= self.longest]
+
+    def _length(self, record: Record) -> int:
+        merged = () if record.speech is None else merge(record.speech, self.lm.vocabulary.streams)[0]
+        return len(record.text_ids) + len(merged)
 
     @property
     def transcribed(self) -> list[Record]:
         """Those of them with both speech and text."""
         return [record for record in self.asked if record.speech is not None and len(record.text_ids)]
-
-
-def _length(record: Record) -> int:
-    return len(record.text_ids) + (len(merge(record.speech)[0]) if record.speech is not None else 0)

@@ -17,7 +17,7 @@ from spirit_jax.report import figures
 from spirit_jax.speech import audio
 from spirit_jax.tokens.interleave import Record, boundaries, continuation
 from spirit_jax.tokens.prompt_format import Task, speech_of
-from spirit_jax.tokens.streams import PITCH_RATE, SAMPLE_RATE, STYLE_RATE, UNIT_RATE, SpeechTokens
+from spirit_jax.tokens.streams import SAMPLE_RATE, SpeechTokens, duration_s, excerpt
 from spirit_jax.tokens.vocabulary import Modality, merge
 
 
@@ -90,13 +90,13 @@ def show_utterance(lm: SpiritLM, records: Sequence[Record], manifest: Path | Non
     recording = find_recording(manifest, record.id) if manifest else None
     wav = audio.load(recording) if recording else lm.codec.decode(record.speech)
     words = words_of(record, lm.tokenizer)
-    tokens = len(merge(record.speech)[0])
+    tokens = len(merge(record.speech, lm.vocabulary.streams)[0])
     source = "As recorded" if recording else "Resynthesised from its units"
     caption = (
-        f"{source}: {record.speech.duration_s:.1f} s, {len(words)} words, "
+        f"{source}: {duration_s(record.speech, lm.vocabulary.streams):.1f} s, {len(words)} words, "
         f"{len(record.text_ids)} text tokens, {tokens} speech tokens."
     )
-    figure = figures.utterance(record, words, wav)
+    figure = figures.utterance(record, words, wav, lm.vocabulary.streams)
     return {
         "text": " ".join(words),
         "voice": record.voice,
@@ -185,22 +185,8 @@ def _clip(lm: SpiritLM, record: Record, first: int, last: int, modality: Modalit
     words = " ".join(words_of(record, lm.tokenizer)[first:last])
     if modality is Modality.TEXT or record.speech is None:
         return Clip(words)
-    times = [0.0, *record.word_start_s[1:], record.speech.duration_s]
-    return Clip(words, player(lm.codec.decode(_excerpt(record.speech, times[first], times[last]))))
-
-
-def _excerpt(speech: SpeechTokens, begin_s: float, end_s: float) -> SpeechTokens:
-    """The codes between two times."""
-
-    def between(codes: np.ndarray | None, rate: float) -> np.ndarray | None:
-        return (
-            None
-            if codes is None
-            else codes[int(begin_s * rate) : max(int(begin_s * rate) + 1, round(end_s * rate))]
-        )
-
-    return SpeechTokens(
-        speech.units[round(begin_s * UNIT_RATE) : round(end_s * UNIT_RATE)],
-        between(speech.pitch, PITCH_RATE),
-        between(speech.style, STYLE_RATE),
+    times = [0.0, *record.word_start_s[1:], duration_s(record.speech, lm.vocabulary.streams)]
+    return Clip(
+        words,
+        player(lm.codec.decode(excerpt(record.speech, times[first], times[last], lm.vocabulary.streams))),
     )

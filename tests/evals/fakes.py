@@ -36,6 +36,6 @@ class Oracle:
     def generate(self, prompts, task, **options):
         self.asked.append((task, prompts, options))
         return [
-            Output(np.array([self.vocabulary.unit_start + 1]), (self.say(place),))
+            Output(np.array([self.vocabulary.speech_start + 1]), (self.say(place),))
             for place in range(len(prompts))
         ]

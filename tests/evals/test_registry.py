@@ -69,7 +69,10 @@ def test_loss_is_the_mean_over_tokens_of_a_class():
     vocabulary = lm.vocabulary
     documents = [
         np.concatenate(
-            [[vocabulary.bos, vocabulary.speech_tag], vocabulary.encode_stream(*merge(record.speech)[:2])]
+            [
+                [vocabulary.bos, vocabulary.speech_tag],
+                vocabulary.encode_stream(*merge(record.speech, vocabulary.streams)[:2]),
+            ]
         )
         for record in RECORDS[:3]
     ]

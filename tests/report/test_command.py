@@ -1,23 +1,23 @@
 """Evaluation and report from folders on disk, as a user runs them."""
 
 import json
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from data_prep.token_shards import Draws, write_shards
 from spirit_jax import cli
+from spirit_jax.codec_training.fit_codec import fit_codec
 from spirit_jax.core import commands
 from spirit_jax.core.files import write_jsonl
 from spirit_jax.datasets.shards import Layout, Metadata
 from spirit_jax.generation.spirit_lm import SpiritLM
 from spirit_jax.model.checkpoint import save_weights
-from spirit_jax.speech.codec import EmbeddedCodec
-from spirit_jax.tokens.vocabulary import Vocabulary
+from spirit_jax.speech.codec_folder import save_codec
 from tests.generation.tiny import random_llama
 from tests.generation.world import UNITS, record, sentence, tiny_lm, tokenizer
 from tests.report.test_numbers import ROWS
+from tests.speech_codes import make_vocabulary
+from tests.written_units import write_rows
 
 
 def spirit(*words) -> int:
@@ -35,8 +35,6 @@ def write_held_out(out, count, fingerprint) -> None:
         speech = {
             "audio": "a.wav",
             "units": one.speech.units.tolist(),
-            "pitch": None,
-            "style": None,
             "words": times,
             "duration_s": 1.0,
         }
@@ -51,22 +49,18 @@ def write_held_out(out, count, fingerprint) -> None:
             }
         )
     metadata = Metadata(
-        Layout.ALIGNED, Vocabulary(tokenizer().size, UNITS), tokenizer().fingerprint, fingerprint
+        Layout.ALIGNED, make_vocabulary(tokenizer().size, UNITS), tokenizer().fingerprint, fingerprint
     )
-    write_shards(
-        SimpleNamespace(metadata=metadata, tokenizer=tokenizer(), draws=Draws(), rows=lambda: iter(rows)), out
-    )
+    write_rows(rows, out, tokenizer(), metadata)
 
 
 @pytest.fixture(scope="module")
 def at(tmp_path_factory):
     """A run folder, weights alone, shards that fit, and shards of another encoder."""
     root = tmp_path_factory.mktemp("report")
-    codec = EmbeddedCodec.train(
-        [np.sin(np.arange(16_000) * pitch / 2500).astype(np.float32) for pitch in (110.0, 220.0, 440.0)],
-        units=UNITS,
-    )
-    codec.save(root / "codec")
+    wavs = [np.sin(np.arange(16_000) * pitch / 2500).astype(np.float32) for pitch in (110.0, 220.0, 440.0)]
+    codec = fit_codec(wavs, UNITS, expressive=False, seed=0)
+    save_codec(codec, root / "codec")
     tokenizer().save(root / "tokenizer")
     save_weights(root / "run", tiny_lm().llama, tiny_lm().vocabulary, root / "tokenizer", root / "codec")
     write_jsonl(root / "run" / "metrics.jsonl", ROWS)
@@ -79,7 +73,7 @@ def test_a_checkpoint_is_loaded_with_all_that_belongs_to_it(at):
     lm = SpiritLM.load(at / "run")
     assert lm.vocabulary == tiny_lm().vocabulary
     assert lm.tokenizer.fingerprint == tokenizer().fingerprint
-    assert lm.codec.unit_count == UNITS
+    assert lm.codec.streams[0].size == UNITS
     assert not lm.ends
     pair = (np.array([1, 5], np.int32), np.array([7, 8], np.int32))
     np.testing.assert_array_equal(lm.score([pair]).sums, tiny_lm().score([pair]).sums)

@@ -12,7 +12,8 @@ from spirit_jax.report import page
 from spirit_jax.report.examples import find_recording, make_examples, player, show_utterance
 from spirit_jax.report.numbers import facts, loss_rows, report_numbers, result_rows, tiles, transcripts
 from spirit_jax.speech import audio
-from tests.generation.world import Tones, record, records, sentence, tiny_lm
+from spirit_jax.tokens.streams import duration_s
+from tests.generation.world import Tones, record, records, sentence, tiny_lm, vocabulary
 from tests.report.test_numbers import AFTER, BEFORE, ROWS
 
 TITLES = ["Speech → text", "Text → speech", "Speech → speech", "Reading aloud", "Transcribing"]
@@ -109,7 +110,9 @@ def test_examples_stand_beside_what_was_said(examples):
     reading, transcribing = examples[6], examples[8]
     assert reading.prompt.words == transcribing.reference.words == sentence(0)
     assert transcribing.prompt.words == ""
-    assert seconds(transcribing.prompt.audio) == pytest.approx(record(0).speech.duration_s)
+    assert seconds(transcribing.prompt.audio) == pytest.approx(
+        duration_s(record(0).speech, vocabulary().streams)
+    )
 
 
 def test_examples_are_repeatable(examples):
@@ -142,7 +145,7 @@ def test_the_utterance_is_shown_as_recorded_where_the_recording_is_known(tmp_pat
     shown = show_utterance(tiny_lm(), [record(1, aligned=False), one], manifest)
     assert shown["text"] == sentence(0)
     assert shown["caption"].startswith("As recorded")
-    assert seconds(shown["audio"]) == pytest.approx(2 * one.speech.duration_s)
+    assert seconds(shown["audio"]) == pytest.approx(2 * duration_s(one.speech, vocabulary().streams))
     assert show_utterance(tiny_lm(), [one], None)["caption"].startswith("Resynthesised")
     assert show_utterance(tiny_lm(), [record(1, aligned=False)], None) is None
 

@@ -21,12 +21,11 @@ from spirit_jax.config import (
 from spirit_jax.model.llama import Llama, abstract, init_sharded
 from spirit_jax.sharding import make_mesh
 from spirit_jax.tokens.interleave import Record, Spans
-from spirit_jax.tokens.streams import SpeechTokens
-from spirit_jax.tokens.vocabulary import Vocabulary
 from spirit_jax.training.data.batches import Arranger, Feed
 from spirit_jax.training.data.sources import Sources
+from tests.speech_codes import make_speech, make_vocabulary
 
-VOCABULARY = Vocabulary(40, 20)
+VOCABULARY = make_vocabulary(40, 20)
 ARRANGER = Arranger(VOCABULARY, Spans((2, 4), (1, 3)), (5, 6), (7, 8))
 MODEL = ModelConfig(
     rows=128, width=16, layers=2, heads=2, kv_heads=2, head_width=8, mlp_width=32, dtype=Dtype.FLOAT32
@@ -52,7 +51,9 @@ class StandInTokenizer:
 def make_record(index: int, words: int, aligned: bool = True, units_per_word: int = 3) -> Record:
     """Speech whose units and text whose ids tell the record's index and the word."""
     rng = np.random.default_rng(index)
-    units = (rng.integers(0, VOCABULARY.units) + np.arange(words * units_per_word)) % VOCABULARY.units
+    units = (
+        rng.integers(0, VOCABULARY.streams[0].size) + np.arange(words * units_per_word)
+    ) % VOCABULARY.streams[0].size
     starts = np.arange(words, dtype=np.float32) * units_per_word / 25
     times = (starts, starts + units_per_word / 25) if aligned else (np.zeros(0, np.float32),) * 2
     text_ids = rng.integers(9, VOCABULARY.text_size, 2 * words).astype(np.int32)
@@ -60,7 +61,7 @@ def make_record(index: int, words: int, aligned: bool = True, units_per_word: in
         f"r{index}",
         "tiny",
         "v",
-        SpeechTokens(units),
+        make_speech(units),
         text_ids,
         np.arange(words + 1, dtype=np.int32) * 2,
         *times,

@@ -79,7 +79,10 @@ def transcribe(lm: SpiritLM, speeches: Sequence[Part], room: int) -> list[str]:
 def speak(evaluation: Evaluation, records: Sequence[Record]) -> list[Output]:
     """The records' texts, read aloud."""
     lm = evaluation.lm
-    longest = max((len(merge(record.speech)[0]) for record in records if record.speech), default=1)
+    longest = max(
+        (len(merge(record.speech, lm.vocabulary.streams)[0]) for record in records if record.speech),
+        default=1,
+    )
     texts = [[lm.tokenizer.decode(record.text_ids)] for record in records]
     return lm.generate(
         texts, task=Task.SPEAK, max_new_tokens=int(ROOM * longest), sampling=GREEDY, seed=evaluation.seed

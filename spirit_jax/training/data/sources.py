@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from spirit_jax.config import Arrangement, DataConfig, Source
 from spirit_jax.core.errors import UserError
 from spirit_jax.datasets.shards import Layout, ShardSplit, check_compatible, open_shards
-from spirit_jax.speech.codec import read_identity
+from spirit_jax.speech.codec_folder import read_identity
 from spirit_jax.tokens.interleave import Spans
 from spirit_jax.tokens.text import TextTokenizer
 from spirit_jax.tokens.vocabulary import Vocabulary
@@ -95,9 +95,7 @@ def _grammar(
     text = {"text_size": tokenizer.size, "bos": tokenizer.bos, "eos": tokenizer.eos, "unk": tokenizer.unk}
     if config.codec is not None:
         codec = read_identity(config.codec)
-        return Vocabulary(
-            units=codec.unit_count, pitches=codec.pitch_count, styles=codec.style_count, **text
-        ), codec.fingerprint
+        return Vocabulary(streams=codec.streams, **text), codec.fingerprint
     sources = config.sources + config.validation
     frozen = [split.metadata.layout is Layout.INTERLEAVED for split in splits]
     spoken = [
@@ -106,5 +104,5 @@ def _grammar(
         if is_frozen or source.arrangement is not Arrangement.TEXT
     ]
     if not spoken:
-        return Vocabulary(units=0, **text), None
+        return Vocabulary(streams=(), **text), None
     return spoken[0].metadata.vocabulary, spoken[0].metadata.encoder_fingerprint

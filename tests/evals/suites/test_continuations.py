@@ -45,7 +45,7 @@ def test_a_speech_prompt_and_a_text_target_are_the_two_parts_of_one_sentence():
     said, written = sentence(3 * 37).split(", ")
     assert tokenizer().decode(item.right[1:]) == written
     assert item.right[0] == vocabulary().text_tag
-    whole = vocabulary().encode_stream(*merge(RECORDS[3].speech)[:2])
+    whole = vocabulary().encode_stream(*merge(RECORDS[3].speech, vocabulary().streams)[:2])
     assert item.prompt[:2].tolist() == [vocabulary().bos, vocabulary().speech_tag]
     np.testing.assert_array_equal(item.prompt[2:], whole[: len(item.prompt) - 2])
     assert len(item.prompt) - 2 <= 4 * len(said.split())

@@ -5,9 +5,9 @@ from spirit_jax.evals.suites.transcription import transcribe, wer_s2t, wer_t2s, 
 from spirit_jax.generation.spirit_lm import Output
 from spirit_jax.tokens.interleave import Spans
 from spirit_jax.tokens.prompt_format import Task
-from spirit_jax.tokens.streams import SpeechTokens
 from tests.evals.fakes import Oracle
 from tests.generation.world import record, records, sentence, tiny_lm
+from tests.speech_codes import make_speech
 
 RECORDS = records(12)
 TEXTS = [sentence(number * 37) for number in range(12)]
@@ -40,7 +40,7 @@ def test_the_round_trip_reads_the_texts_and_hears_what_was_said():
     assert (spoke, heard) == (Task.SPEAK, Task.TRANSCRIBE)
     assert texts == [[text] for text in TEXTS]
     assert room["max_new_tokens"] > max(len(record.speech.units) for record in RECORDS)
-    assert all((ids == lm.vocabulary.unit_start + 1).all() for (ids,) in speeches)
+    assert all((ids == lm.vocabulary.speech_start + 1).all() for (ids,) in speeches)
 
 
 def test_what_said_nothing_is_heard_as_nothing():
@@ -68,7 +68,7 @@ def test_only_records_with_speech_and_text_count():
 def test_silence_is_not_put_to_the_model():
     lm = Oracle(say=lambda place: "heard")
     nothing = np.zeros(0, np.int32)
-    assert transcribe(lm, [nothing, RECORDS[0].speech, SpeechTokens(nothing)], room=5) == ["", "heard", ""]
+    assert transcribe(lm, [nothing, RECORDS[0].speech, make_speech(nothing)], room=5) == ["", "heard", ""]
     assert len(lm.asked[0][1]) == 1
 
 
