@@ -82,6 +82,9 @@ PUBLISHED_BASE: Streams = PUBLISHED_EXPRESSIVE[:1]
 
 def check_streams(streams: Sequence[Stream]) -> Streams:
     """The table as a tuple. UserError unless the units come first and names and marks differ."""
+    if not isinstance(streams, Sequence):
+        fix = "for example Vocabulary(32_000, resized_streams({'units': 501}))"
+        raise UserError("streams", streams, "must be a table, not a number of codes", fix)
     names, marks = [s.name for s in streams], [s.mark for s in streams]
     if names and names[0] != UNITS:
         raise UserError("streams", names, f"must begin with {UNITS}", "put the phonetic units first")
