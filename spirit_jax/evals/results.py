@@ -37,20 +37,20 @@ def read_results(path: Path) -> dict[str, Result]:
 
 def summarize(result: Result) -> str:
     """A result in a line."""
-    if result.kind is ResultKind.LOSS:
-        return _summarize_loss(result)
+    if result.losses:
+        return _summarize_losses(result.losses)
     if result.value is None or result.interval is None:
         return f"nothing to measure, of {result.extent}"
     low, high = result.interval
     return f"{result.value:.3f} [{low:.3f}, {high:.3f}] of {result.extent}"
 
 
-def _summarize_loss(result: Result) -> str:
-    losses = {
-        name: " ".join(f"{token_class} {nll:.3f}" for token_class, nll in part["nll"].items())
-        for name, part in result.details.items()
+def _summarize_losses(losses: dict[str, dict[str, float]]) -> str:
+    lines = {
+        name: " ".join(f"{token_class} {nll:.3f}" for token_class, nll in by_class.items())
+        for name, by_class in losses.items()
     }
-    return ", ".join(f"{name} {part}" for name, part in losses.items() if part) or "nothing to measure"
+    return ", ".join(f"{name} {line}" for name, line in lines.items() if line) or "nothing to measure"
 
 
 def _kind(name: str, values: dict) -> ResultKind:

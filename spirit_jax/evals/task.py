@@ -64,6 +64,15 @@ class Result:
         """The value of a model that guesses: 0.5 for comparisons of pairs, else None."""
         return 0.5 if "pairs" in self.details else None
 
+    @property
+    def losses(self) -> dict[str, dict[str, float]]:
+        """Nats a token by arrangement and class of token, where the details hold them (`suites.losses`)."""
+        return {
+            name: part["nll"]
+            for name, part in self.details.items()
+            if isinstance(part, Mapping) and "nll" in part
+        }
+
 
 Item = TypeVar("Item")
 

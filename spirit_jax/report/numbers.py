@@ -10,6 +10,7 @@ from spirit_jax.report.page import compact
 Results = Mapping[str, Result]  # by task
 
 SUFFIXES = {ResultKind.ACCURACY: "_accuracy"}  # after a task's name in report.json
+LOSS = "loss"  # the task whose details are loss_by_modality in report.json
 # the page's headline figures: keys of report.json
 HEADLINES = {
     "choice_s2t_accuracy": "Speech → text, right choice",
@@ -51,12 +52,12 @@ def training_numbers(rows: Sequence[dict]) -> dict:
 def report_numbers(rows: Sequence[dict], before: Results, after: Results) -> dict:
     """What `report.json` holds; None for what was not evaluated.
 
-    For each task but the loss: its value, `_interval` and `_before`. n_pairs: the fewer pairs of the choices
+    For each task but `LOSS`: its value, `_interval` and `_before`. n_pairs: the fewer pairs of the choices
     between speech and text. loss_by_modality: see `losses`.
     """
     numbers: dict = {}
     for name, kind in _kinds(before, after).items():
-        if kind is ResultKind.LOSS:
+        if name == LOSS:
             continue
         key = name + SUFFIXES.get(kind, "")
         result, earlier = after.get(name), before.get(name)
@@ -78,7 +79,7 @@ def losses(results: Results) -> dict[str, float]:
 
     Keys: text, speech, interleaved_text, interleaved_speech; without those that were not measured.
     """
-    parts = results["loss"].details if "loss" in results else {}
+    parts = results[LOSS].losses if LOSS in results else {}
     sources = {
         "text": ("text", "text"),
         "speech": ("speech", "speech"),
@@ -86,14 +87,14 @@ def losses(results: Results) -> dict[str, float]:
         "interleaved_speech": ("interleaved", "speech"),
     }
     return {
-        name: parts[arrangement]["nll"][token_class]
+        name: parts[arrangement][token_class]
         for name, (arrangement, token_class) in sources.items()
-        if token_class in parts.get(arrangement, {}).get("nll", {})
+        if token_class in parts.get(arrangement, {})
     }
 
 
 def result_tables(before: Results, after: Results) -> list[tuple[ResultKind, list[ResultRow]]]:
-    """The page's tables, one for each kind of result that was measured. The loss has its own rows."""
+    """The page's tables, one for each kind of result that was measured. For losses see `loss_rows`."""
     kinds = {name: kind for name, kind in _kinds(before, after).items() if name in before or name in after}
     return [
         (kind, [_row(name, before, after) for name in kinds if kinds[name] is kind])
@@ -103,11 +104,11 @@ def result_tables(before: Results, after: Results) -> list[tuple[ResultKind, lis
 
 
 def loss_rows(before: Results, after: Results) -> list[dict]:
-    """Losses before and after training, for a table of the page."""
-    old, new = losses(before), losses(after)
+    """Losses before and after training, for a table of the page: by modality, then of other tasks."""
+    old, new = _losses_by_title(before), _losses_by_title(after)
     return [
-        {"name": name.replace("_", " ").capitalize(), "before": old.get(name), "after": new.get(name)}
-        for name in dict.fromkeys([*new, *old])
+        {"name": title, "before": old.get(title), "after": new.get(title)}
+        for title in dict.fromkeys([*new, *old])
     ]
 
 
@@ -149,8 +150,21 @@ def transcripts(results: Results) -> list[tuple[str, str, list[dict]]]:
 
 
 def _row(name: str, before: Results, after: Results) -> ResultRow:
-    title = TASKS[name].title if name in TASKS else name
-    return ResultRow(title, before.get(name), after.get(name))
+    return ResultRow(_title(name), before.get(name), after.get(name))
+
+
+def _title(name: str) -> str:
+    return TASKS[name].title if name in TASKS else name
+
+
+def _losses_by_title(results: Results) -> dict[str, float | None]:
+    by_modality = {name.replace("_", " ").capitalize(): nll for name, nll in losses(results).items()}
+    others = {
+        _title(name): result.value
+        for name, result in results.items()
+        if result.kind is ResultKind.LOSS and name != LOSS
+    }
+    return by_modality | others
 
 
 def _kinds(before: Results, after: Results) -> dict[str, ResultKind]:

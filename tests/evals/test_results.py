@@ -22,6 +22,7 @@ def loss(details):
         (loss(LOSSES), "text text 1.000 tag 0.500, speech speech 2.000"),
         (loss({"text": {"nll": {}}, "speech": LOSSES["speech"]}), "speech speech 2.000"),
         (loss({"text": {"nll": {}}}), "nothing to measure"),
+        (loss({}), "1.500 [1.000, 2.000] of 3 records"),
         (CHOICE, "0.900 [0.800, 1.000] of 20 pairs, 5 items"),
         (Result(0.1, (0.0, 0.2), 12, ResultKind.WORD_ERROR_RATE), "0.100 [0.000, 0.200] of 12 utterances"),
         (Result(None, None, 0, ResultKind.WORD_ERROR_RATE), "nothing to measure, of 0 utterances"),

@@ -123,6 +123,12 @@ def test_a_task_that_the_registry_does_not_have_is_shown_by_its_kind():
     assert report_numbers(ROWS, {}, {"sentiment": accuracy(0.7)})["sentiment_accuracy"] == 0.7
 
 
+def test_a_loss_that_the_registry_does_not_have_is_among_the_losses():
+    after = {**AFTER, "stories": loss({})}
+    assert loss_rows(BEFORE, after)[-1] == {"name": "stories", "before": None, "after": 1.0}
+    assert report_numbers(ROWS, BEFORE, after)["stories"] == 1.0
+
+
 def test_the_json_has_its_keys_whatever_was_evaluated():
     names = [f"choice_{direction}_accuracy" for direction in ("s2t", "t2s", "s2s", "t2t")]
     names += ["wer_s2t", "wer_t2s", "wer_t2s_audio"]
