@@ -1,6 +1,4 @@
-"""Figures as inline SVG that takes its colours from the page: CSS variables stand where matplotlib wrote a
-colour.
-"""
+"""Figures as inline SVG with the page's colours: matplotlib's colours are replaced by CSS variables."""
 
 import dataclasses
 import io
@@ -52,13 +50,11 @@ STYLE: dict[Any, Any] = {
 }
 WIDTH = 10.0  # inches of 72 units
 LEFT, RIGHT = 0.075, 0.99  # the axes' share of the width
-PLACES = 200  # averaging window: a curve's points over this
+SMOOTHING = 20  # a curve's points, over half the window of its running mean
 
 
 def loss_curves(rows: Sequence[dict]) -> str:
-    """Training loss by modality over steps, each row faint and its running mean strong;
-    evaluations as rings.
-    """
+    """Training loss by modality over steps: rows faint, their running mean strong, evaluations as rings."""
     with mpl.rc_context(STYLE):
         figure = Figure((WIDTH, 3.6))
         axes = figure.add_axes((LEFT, 0.14, RIGHT - LEFT, 0.82))
@@ -70,7 +66,7 @@ def loss_curves(rows: Sequence[dict]) -> str:
             axes.plot(steps, losses, color=colour, linewidth=0.8, alpha=0.25)
             axes.plot(
                 steps,
-                running_mean(losses, max(1, len(losses) * 10 // PLACES)),
+                running_mean(losses, max(1, len(losses) // SMOOTHING)),
                 color=colour,
                 linewidth=2.2,
                 label=name,
@@ -98,7 +94,7 @@ def series(rows: Sequence[dict], key: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def running_mean(values: np.ndarray, window: int) -> np.ndarray:
-    """Mean over up to `window` values on either side: as many values as went in."""
+    """Mean over up to `window` neighbours on either side; as many values as there were."""
     sums = np.concatenate([[0.0], np.cumsum(values)])
     index = np.arange(len(values))
     begin, end = np.maximum(index - window, 0), np.minimum(index + window + 1, len(values))

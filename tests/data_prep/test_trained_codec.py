@@ -10,7 +10,7 @@ import pytest
 
 from spirit_jax import cli
 from spirit_jax.config import Dtype, ModelConfig, Remat
-from spirit_jax.evals.command import read_records
+from spirit_jax.evals.evaluation import read_records
 from spirit_jax.generation.spirit_lm import SpiritLM
 from spirit_jax.model.checkpoint import save_weights
 from spirit_jax.speech import audio

@@ -25,12 +25,13 @@ import numpy as np
 from grain.experimental import index_shuffle
 
 from spirit_jax.config import Arrangement
+from spirit_jax.core.batching import cut_document
 from spirit_jax.core.errors import UserError
 from spirit_jax.model.batch import Batch
 from spirit_jax.tokens.interleave import Record, Spans, arrange
 from spirit_jax.tokens.vocabulary import Vocabulary
 from spirit_jax.training.data.mixture import TokenMixture
-from spirit_jax.training.data.packing import Bins, Piece, cut, make_batch
+from spirit_jax.training.data.packing import Bins, Piece, make_batch
 
 # index_shuffle walks a domain of at least this size: 1 ms an index for 100 records, 4 us for 100,000
 PERMUTE_BELOW = 2**16
@@ -214,7 +215,7 @@ class _BatchIterator(grain.DatasetIterator):
         return make_batch(done, self._of.rows, self._of.length)
 
     def _pieces(self, source: int, index: int, documents: list[np.ndarray]) -> list[Piece]:
-        pieces = [piece for document in documents for piece in cut(document, self._of.length)]
+        pieces = [piece for document in documents for piece in cut_document(document, self._of.length)]
         return [((source, index, number), ids) for number, ids in enumerate(pieces)]
 
     def get_state(self) -> dict[str, Any]:
@@ -274,7 +275,7 @@ def _pack_once(feed: Feed, arranger: Arranger, length: int, seed: int) -> Iterat
     bins = Bins(length)
     for index in range(len(feed.rows)):
         for document in arranger.documents(feed.rows[index], feed.arrangement, (seed, index)):
-            for number, ids in enumerate(cut(document, length)):
+            for number, ids in enumerate(cut_document(document, length)):
                 row = bins.add(((0, index, number), ids))
                 if row is not None:
                     yield row

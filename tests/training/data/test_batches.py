@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from spirit_jax.config import Arrangement
+from spirit_jax.core.batching import cut_document
 from spirit_jax.core.errors import UserError
 from spirit_jax.training.data import batches as data
 from spirit_jax.training.data.batches import (
@@ -16,7 +17,6 @@ from spirit_jax.training.data.batches import (
     training_batches,
     validation_batches,
 )
-from spirit_jax.training.data.packing import cut
 from tests.training.tiny import ARRANGER, VOCABULARY, make_record, make_records, make_sources
 
 FIELDS = ("tokens", "targets", "loss_weights", "segment_ids", "positions")
@@ -92,7 +92,7 @@ def test_long_documents_are_cut_and_lose_no_target():
     (document,) = ARRANGER.documents(record, Arrangement.TEXT, (0,))
     assert len(document) > 3 * 32
     batch = next(batches([Feed("long", [record], Arrangement.TEXT)], length=32))
-    pieces = {tuple(ids[:-1]): int(ids[-1]) for ids in cut(document, 32)}
+    pieces = {tuple(ids[:-1]): int(ids[-1]) for ids in cut_document(document, 32)}
     for piece in documents_of(batch):
         assert pieces[piece[:-1]] == piece[-1], "a piece of the document, its last target included"
 
