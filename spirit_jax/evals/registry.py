@@ -6,6 +6,7 @@ from collections.abc import Callable
 import numpy as np
 
 from spirit_jax.config import Arrangement
+from spirit_jax.core.batching import cut
 from spirit_jax.core.errors import UserError
 from spirit_jax.evals.evaluation import Evaluation
 from spirit_jax.evals.metrics.intervals import estimate_ratio
@@ -14,7 +15,6 @@ from spirit_jax.evals.suites.continuations import DIRECTIONS, Direction, make_it
 from spirit_jax.generation.likelihood import log_probs
 from spirit_jax.tokens.interleave import arrange
 from spirit_jax.tokens.vocabulary import TokenClass
-from spirit_jax.training.data.packing import cut
 
 
 def loss(evaluation: Evaluation) -> dict:

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from spirit_jax.config import ModelConfig
+from spirit_jax.core.batching import round_up_doubling
 from spirit_jax.core.errors import UserError
 from spirit_jax.model.llama import DTYPES
 
@@ -39,9 +40,9 @@ def batch_prompts(prompts: Sequence[np.ndarray], cfg: ModelConfig, new_slots: in
     if any(not len(prompt) for prompt in prompts):
         raise UserError("prompt", "[]", "must hold at least one id", "start it with BOS")
     order = sorted(range(len(prompts)), key=lambda i: -len(prompts[i]))
-    longest = _round_up(max(map(len, prompts), default=0), MIN_PROMPT)
+    longest = round_up_doubling(max(map(len, prompts), default=0), MIN_PROMPT)
     while order:
-        slots = _round_up(len(prompts[order[0]]), MIN_PROMPT)
+        slots = round_up_doubling(len(prompts[order[0]]), MIN_PROMPT)
         slots = longest if slots >= SHARED * longest else slots
         rows = choose_rows(len(prompts), cfg, slots + new_slots)
         yield _fill(prompts, order[:rows], rows, slots)
@@ -67,10 +68,3 @@ def _fill(prompts: Sequence[np.ndarray], numbers: list[int], rows: int, slots: i
         batch.tokens_BP[row, :length] = prompts[number]
         batch.lengths_B[row], batch.numbers_B[row] = length, number
     return batch
-
-
-def _round_up(count: int, least: int) -> int:
-    """The smallest power of two times `least` that is not below `count`."""
-    while least < count:
-        least *= 2
-    return least

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from spirit_jax.config import Arrangement
+from spirit_jax.core.batching import cut
 from spirit_jax.core.errors import UserError
 from spirit_jax.training.data import batches as data
 from spirit_jax.training.data.batches import (
@@ -16,7 +17,6 @@ from spirit_jax.training.data.batches import (
     training_batches,
     validation_batches,
 )
-from spirit_jax.training.data.packing import cut
 from tests.training.tiny import ARRANGER, VOCABULARY, make_record, make_records, make_sources
 
 FIELDS = ("tokens", "targets", "loss_weights", "segment_ids", "positions")
