@@ -18,7 +18,7 @@ class Oracle:
     judge: object = None
     say: object = None
     format: PromptFormat = dataclasses.field(default_factory=prompt_format)
-    ends: bool = True
+    learned_eos: bool = True
     asked: list = dataclasses.field(default_factory=list)
 
     @property
