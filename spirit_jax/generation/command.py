@@ -10,8 +10,8 @@ from pathlib import Path
 
 from spirit_jax.core.errors import UserError
 from spirit_jax.core.files import require_file, require_place
-from spirit_jax.generation.sampling import GREEDY, Sampling
-from spirit_jax.generation.spirit_lm import Output, SpiritLM
+from spirit_jax.generation.sampling import Sampling
+from spirit_jax.generation.spirit_lm import Output, SpiritLM, default_sampling
 from spirit_jax.speech import audio
 from spirit_jax.tokens.prompt_format import Part, Task
 from spirit_jax.tokens.vocabulary import Modality
@@ -86,8 +86,8 @@ def save_speech(lm: SpiritLM, output: Output, folder: Path, stem: str) -> list[P
 
 
 def _sampling(args: argparse.Namespace) -> Sampling:
-    default = Sampling() if Task(args.task) is Task.CONTINUE else GREEDY
-    return Sampling(default.temperature if args.temperature is None else args.temperature, args.top_p)
+    default = default_sampling(Task(args.task)).temperature
+    return Sampling(default if args.temperature is None else args.temperature, args.top_p)
 
 
 def _check(args: argparse.Namespace) -> None:

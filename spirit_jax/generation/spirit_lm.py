@@ -121,10 +121,9 @@ class SpiritLM:
     ) -> list[Output]:
         """Continues prompts, each a sequence of texts, SpeechTokens and arrays of speech ids.
 
-        `output` is for CONTINUE: a transcript is text, and reading aloud is speech. Defaults: the paper's
-        temperature and top-p to continue, greedy for the other tasks (our choice: fewer wrong words); the
-        paper's numbers of new tokens, and for a transcript at least the prompt's length. Warns of prompts
-        longer than `row_length`.
+        `output` is for CONTINUE: a transcript is text, and reading aloud is speech. Defaults:
+        `default_sampling`, and the paper's numbers of new tokens, for a transcript at least the prompt's
+        length. Warns of prompts longer than `row_length`.
         """
         output = {Task.TRANSCRIBE: Modality.TEXT, Task.SPEAK: Modality.SPEECH}.get(task, output)
         ids = [self.format.encode(prompt, task, output) for prompt in prompts]
@@ -134,8 +133,7 @@ class SpiritLM:
                 (_default_new_tokens(prompt, part, task, output) for prompt, part in zip(prompts, ids)),
                 default=1,
             )
-        if sampling is None:
-            sampling = Sampling() if task is Task.CONTINUE else GREEDY
+        sampling = sampling or default_sampling(task)
         min_units = MIN_SPEECH_UNITS if output is Modality.ARBITRARY else 0
         return [
             Output(new, self.format.decode(new, min_units))
@@ -177,6 +175,11 @@ class SpiritLM:
                     "that the model was trained on"
                 )
                 print(f"warning: {says}; expect poor output", file=sys.stderr)
+
+
+def default_sampling(task: Task) -> Sampling:
+    """The paper's to continue, greedy for the other tasks (our choice: measured, fewer wrong words)."""
+    return Sampling() if task is Task.CONTINUE else GREEDY
 
 
 def _default_new_tokens(prompt: Sequence[Part], ids: np.ndarray, task: Task, output: Modality) -> int:
