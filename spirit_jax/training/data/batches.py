@@ -25,16 +25,17 @@ import numpy as np
 from grain.experimental import index_shuffle
 
 from spirit_jax.config import Arrangement
-from spirit_jax.core.batching import cut_document
+from spirit_jax.core.batching import OpenRows, Piece, cut_document
 from spirit_jax.core.errors import UserError
-from spirit_jax.model.batch import Batch
+from spirit_jax.model.batch import Batch, make_batch
 from spirit_jax.tokens.interleave import Record, Spans, arrange
 from spirit_jax.tokens.vocabulary import Vocabulary
 from spirit_jax.training.data.mixture import TokenMixture
-from spirit_jax.training.data.packing import Bins, Piece, make_batch
 
 # index_shuffle walks a domain of at least this size: 1 ms an index for 100 records, 4 us for 100,000
 PERMUTE_BELOW = 2**16
+# a piece's name: source, record's index there, number among the record's pieces
+Name = tuple[int, int, int]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,7 +119,7 @@ def validation_batches(feed: Feed, arranger: Arranger, length: int, rows: int, s
     """
     packed = _pack_once(feed, arranger, length, seed)
     while full := [row for _, row in zip(range(rows), packed)]:
-        yield make_batch(full, rows, length)
+        yield _to_batch(full, rows, length)
 
 
 def records_read(state: Any) -> np.ndarray:
@@ -201,7 +202,7 @@ class _BatchIterator(grain.DatasetIterator):
         self._mixture = TokenMixture(
             of.readers, of.weights, [reader.count for reader in of.readers], of.first, of.step
         )
-        self._bins, self._waiting = Bins(of.length), collections.deque()
+        self._packer, self._waiting = OpenRows[Name](of.length), collections.deque()
 
     def __next__(self) -> Batch:
         done = []
@@ -209,12 +210,12 @@ class _BatchIterator(grain.DatasetIterator):
             if not self._waiting:
                 source, index, documents = self._mixture.take()
                 self._waiting.extend(self._pieces(source, index, documents))
-            row = self._bins.add(self._waiting.popleft())
+            row = self._packer.add(self._waiting.popleft())
             if row is not None:
                 done.append(row)
-        return make_batch(done, self._of.rows, self._of.length)
+        return _to_batch(done, self._of.rows, self._of.length)
 
-    def _pieces(self, source: int, index: int, documents: list[np.ndarray]) -> list[Piece]:
+    def _pieces(self, source: int, index: int, documents: list[np.ndarray]) -> list[Piece[Name]]:
         pieces = [piece for document in documents for piece in cut_document(document, self._of.length)]
         return [((source, index, number), ids) for number, ids in enumerate(pieces)]
 
@@ -222,7 +223,7 @@ class _BatchIterator(grain.DatasetIterator):
         """JSON-able; see `set_state`. Names are one string: Grain copies the state of each batch deeply,
         which takes 0.5 ms for lists of them.
         """
-        rows = [[name for name, _ in row] for row in self._bins.rows]
+        rows = [[name for name, _ in row] for row in self._packer.rows]
         counts = {"records": list(self._mixture.records), "tokens": list(self._mixture.tokens)}
         return {**counts, "open": json.dumps({"rows": rows, "waiting": [name for name, _ in self._waiting]})}
 
@@ -231,11 +232,11 @@ class _BatchIterator(grain.DatasetIterator):
         self._restart()
         self._mixture.records, self._mixture.tokens = list(state["records"]), list(state["tokens"])
         names = json.loads(state["open"])
-        for bin, row in enumerate(names["rows"]):
-            self._bins.put(bin, [self._find(*name) for name in row])
+        for row, pieces in enumerate(names["rows"]):
+            self._packer.restore(row, [self._find(*name) for name in pieces])
         self._waiting.extend(self._find(*name) for name in names["waiting"])
 
-    def _find(self, source: int, index: int, number: int) -> Piece:
+    def _find(self, source: int, index: int, number: int) -> Piece[Name]:
         return self._pieces(source, index, self._of.readers[source](index))[number]
 
 
@@ -271,12 +272,18 @@ class _JoinedIterator(grain.DatasetIterator):
             iterator.close()
 
 
-def _pack_once(feed: Feed, arranger: Arranger, length: int, seed: int) -> Iterator[list[Piece]]:
-    bins = Bins(length)
+def _pack_once(feed: Feed, arranger: Arranger, length: int, seed: int) -> Iterator[list[Piece[Name]]]:
+    packer = OpenRows[Name](length)
     for index in range(len(feed.rows)):
         for document in arranger.documents(feed.rows[index], feed.arrangement, (seed, index)):
             for number, ids in enumerate(cut_document(document, length)):
-                row = bins.add(((0, index, number), ids))
+                row = packer.add(((0, index, number), ids))
                 if row is not None:
                     yield row
-    yield from filter(None, bins.rows)
+    yield from filter(None, packer.rows)
+
+
+def _to_batch(rows: Sequence[Sequence[Piece[Name]]], count: int, length: int) -> Batch:
+    """The rows as host arrays [count, length], with each token's source."""
+    ids = [[ids for _, ids in row] for row in rows]
+    return make_batch(ids, count, length, [[source for (source, _, _), _ in row] for row in rows])
