@@ -137,6 +137,15 @@ def test_paths_that_are_named_exist(page):
             assert (ROOT / span).exists(), f"{span}: no such file"
 
 
+def test_modules_in_the_picture_of_the_data_exist():
+    (picture,) = [body for _, body in FENCE.findall((ROOT / "docs/design.md").read_text())]
+    named = re.findall(r"\b((?:\w+/)+(?:\w+|\*))", picture)
+    modules = [name for name in named if (ROOT / "spirit_jax" / name.split("/")[0]).is_dir()]
+    assert len(modules) > 20
+    for name in modules:
+        assert list((ROOT / "spirit_jax").glob(f"{name.removesuffix('/*')}*")), f"{name}: no such module"
+
+
 @each_page
 def test_prose_is_at_most_100_wide(page):
     wide = [line for line in prose(page.read_text()).splitlines() if len(line) > WIDTH and line[0] != "|"]
