@@ -23,12 +23,13 @@ import transformers
 from benchmarks import sides
 from benchmarks.torch_hifigan import PUBLISHED, Lively, torch_generator
 from spirit_jax.core import process_setup as backends
-from spirit_jax.speech.decoders.hifigan import Generator, for_cpu
-from spirit_jax.speech.decoders.hifigan_synthesis import Utterance, generate
+from spirit_jax.speech.decoders.hifigan import Generator
+from spirit_jax.speech.decoders.hifigan_synthesis import Utterance, synthesize
 from spirit_jax.speech.encoders.pitch.cross_correlation import track_f0
-from spirit_jax.speech.encoders.wav2vec2.batches import encode, last_state
+from spirit_jax.speech.encoders.wav2vec2.batches import encode_wavs, layer_output
 from spirit_jax.speech.encoders.wav2vec2.checkpoints import canonical, config_from_hf, load_encoder
 from spirit_jax.speech.encoders.wav2vec2.network import Wav2Vec2
+from spirit_jax.speech.kernels.choice import fastest
 from spirit_jax.speech.weights.torch_files import Tensors
 from spirit_jax.tokens.streams import SAMPLE_RATE
 
@@ -114,12 +115,12 @@ def keep_float32() -> None:
 
 
 def our_hubert(seconds: Sequence[float]) -> sides.Runs:
-    """`encode`: the features; on which device, and how many programs it has compiled."""
+    """`encode_wavs`: the features; on which device, and how many programs it has compiled."""
     (_, encoder), wavs = make_hubert(), make_wavs(seconds)
     return sides.warmed(
         lambda: (
-            encode(encoder, wavs),
-            {"device": jax.default_backend(), "compilations": last_state._cache_size()},
+            encode_wavs(encoder, wavs),
+            {"device": jax.default_backend(), "compilations": layer_output._cache_size()},
         )
     )
 
@@ -144,23 +145,22 @@ def their_batch(seconds: Sequence[float]) -> sides.Runs:
 def make_hifigan(seconds: Sequence[float]) -> tuple[Generator, Utterance]:
     """The random vocoder, and units that last so long."""
     frames = round(seconds[0] * PUBLISHED.sample_rate / PUBLISHED.hop)
-    return Generator(PUBLISHED, Lively()), Utterance(
-        np.random.default_rng(0).integers(0, PUBLISHED.units, frames), speaker=1, style_id=3
-    )
+    units_T = np.random.default_rng(0).integers(0, PUBLISHED.units, frames)
+    return Generator(PUBLISHED, Lively()), Utterance({"units": units_T}, speaker=1, style_id=3)
 
 
 def our_hifigan(seconds: Sequence[float]) -> sides.Runs:
-    """`generate`."""
+    """`synthesize`."""
     generator, utterance = make_hifigan(seconds)
-    fast = for_cpu(generator) if jax.default_backend() == "cpu" else generator
-    return sides.warmed(lambda: ([generate(fast, utterance)], {"device": jax.default_backend()}))
+    generator = fastest(generator)
+    return sides.warmed(lambda: (synthesize(generator, [utterance]), {"device": jax.default_backend()}))
 
 
 def their_hifigan(seconds: Sequence[float]) -> sides.Runs:
     """The same generator in PyTorch."""
     generator, utterance = make_hifigan(seconds)
     codes = {
-        "dict": utterance.units[None].astype(np.int32),
+        "dict": utterance.codes["units"][None].astype(np.int32),
         "spkr": np.array([utterance.speaker]),
         "style": np.array([utterance.style_id]),
     }

@@ -19,6 +19,7 @@ from spirit_jax.codec_training.corpus import Recording, draw_batches, read_corpu
 from spirit_jax.codec_training.optimizer import adam, update
 from spirit_jax.core.errors import UserError
 from spirit_jax.core.progress import track
+from spirit_jax.speech.audio import normalize
 from spirit_jax.speech.codec_folder import load_codec, save_codec
 from spirit_jax.speech.encoders.hubert import extract_features, load_hubert
 from spirit_jax.speech.encoders.style.classifier import (
@@ -29,7 +30,8 @@ from spirit_jax.speech.encoders.style.classifier import (
     encode_style,
     pool,
 )
-from spirit_jax.speech.encoders.wav2vec2.batches import HF_EPS, normalize, round_up_tiles
+from spirit_jax.speech.encoders.wav2vec2.batches import round_up_tiles
+from spirit_jax.speech.encoders.wav2vec2.checkpoints import HF_EPS
 from spirit_jax.speech.encoders.wav2vec2.network import Wav2Vec2
 from spirit_jax.speech.quantizers.kmeans import assign, nearest, train_kmeans
 from spirit_jax.speech.stored_parts import part_fingerprint

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from spirit_jax.core.errors import UserError
-from spirit_jax.speech.decoders.hifigan import for_cpu, read_generator
+from spirit_jax.speech.decoders.hifigan import read_generator
 from spirit_jax.speech.decoders.hifigan_synthesis import Utterance, predict, synthesize
+from spirit_jax.speech.kernels.choice import fast_form
 from tests.parity import golden
 from tests.parity.close import assert_close
 
@@ -76,7 +77,7 @@ def test_waveform(generators, variant, case):
 
 @pytest.mark.parametrize("variant", FOLDERS)
 def test_waveforms_of_the_cpu_forms(generators, variant):
-    generator = for_cpu(generators[variant])
+    generator = fast_form(generators[variant], "cpu")
     for case in [case for name, case in SPOKEN if name == variant and f"{case}|wav" in ARRAYS[variant]][:4]:
         wav = speak(generator, CASES[variant][case])
         np.testing.assert_allclose(

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from spirit_jax.speech.encoders.hubert import extract_features, load_hubert
-from spirit_jax.speech.kernels.wav2vec2_forms import fast_form
+from spirit_jax.speech.kernels.choice import fastest
 from spirit_jax.speech.quantizers.linear import load_quantizer
 from tests.parity import golden
 from tests.parity.close import assert_close, assert_row
@@ -32,7 +32,7 @@ def quantizer():
     return load_quantizer(FOLDER / "hubert_25hz/L11_quantizer_500.pt")
 
 
-@pytest.fixture(scope="module", params=[lambda encoder: encoder, fast_form], ids=["plain", "fast"])
+@pytest.fixture(scope="module", params=[lambda encoder: encoder, fastest], ids=["plain", "fast"])
 def stages(hubert, request):
     return dict(zip(CASES, trace(request.param(hubert.encoder), [AUDIO[case] for case in CASES])))
 

@@ -3,6 +3,7 @@ import pytest
 import soundfile
 import soxr
 
+from spirit_jax.core.errors import UserError
 from spirit_jax.speech import audio
 from spirit_jax.speech.audio import BadAudio
 from tests.speech.synthetic import tone
@@ -125,3 +126,24 @@ def test_not_finite_is_told_at_other_rates_too(tmp_path):
     soundfile.write(tmp_path / "a.wav", np.full(44_100, np.inf), 44_100, subtype="FLOAT")
     with pytest.raises(BadAudio, match="not_finite"):
         audio.load(tmp_path / "a.wav")
+
+
+def test_mix_down():
+    assert np.array_equal(
+        audio.mix_down(np.array([[0.0, 1.0], [1.0, 0.0]])), np.array([0.5, 0.5], np.float32)
+    )
+    assert audio.mix_down(np.zeros(3, np.float16)).dtype == np.float32
+    assert audio.mix_down(np.zeros((2, 0))).shape == (0,)
+    for shape in ((1, 1, 3), (3, 2), (0, 3)):
+        with pytest.raises(UserError, match="channels, samples"):
+            audio.mix_down(np.zeros(shape))
+    with pytest.raises(UserError, match="int16: must be float"):
+        audio.mix_down(np.zeros(3, np.int16))
+
+
+def test_normalize():
+    wav = audio.normalize(3 + 0.01 * np.random.default_rng(0).normal(0, 0.1, 5_000), 1e-7)
+    assert abs(wav.mean()) < 1e-3
+    assert wav.std() == pytest.approx(1, abs=0.06)  # the epsilon counts for so soft a wav
+    assert audio.normalize(np.zeros(0, np.float32), 1e-7).shape == (0,)
+    assert np.array_equal(audio.normalize(np.full(9, 2.0, np.float32), 1e-7), np.zeros(9, np.float32))

@@ -19,23 +19,14 @@ from flax import nnx
 
 from spirit_jax.core.errors import UserError
 from spirit_jax.core.files import read_json, require_folder
-from spirit_jax.speech.kernels.convolution import (
-    Conv,
-    FoldedConv,
-    NarrowConv,
-    ToomCookConv,
-    TransposedConv,
-    param,
-)
+from spirit_jax.speech.kernels.convolution import TransposedConv, param
 from spirit_jax.speech.kernels.product import product
-from spirit_jax.speech.weights.readers import Drawn, Source, Stored, read_conv
+from spirit_jax.speech.weights.readers import Source, Stored, read_conv
 from spirit_jax.speech.weights.torch_files import Tensors, read_pickle, require_keys
 from spirit_jax.tokens.streams import UNITS
 
 SLOPE, LAST_SLOPE = 0.1, 0.01  # of LeakyReLU; the last before conv_post differs in the published models
 NORM_EPS = 1e-5
-TOOM_COOK_FROM = 320  # taps times channels: below, its sums cost more than the products that it saves
-INITIAL_SCALE = 0.01  # of random kernels, as in HiFi-GAN
 CONFIG, WEIGHTS = "config.json", "generator.pt"
 TABLES = {
     UNITS: "dict",
@@ -347,11 +338,6 @@ class Generator(nnx.Module):
         return jnp.tanh(self.post(keep(jax.nn.leaky_relu(x_BTD, LAST_SLOPE))))[..., 0]
 
 
-def init_generator(cfg: GeneratorConfig, key: jax.Array) -> Generator:
-    """Random weights."""
-    return Generator(cfg, Drawn(key, INITIAL_SCALE))
-
-
 def read_generator(folder: str | Path) -> Generator:
     """The generator of a published folder (config.json, generator.pt). A missing, surplus or misshapen weight
     is a UserError.
@@ -365,34 +351,6 @@ def read_generator(folder: str | Path) -> Generator:
     generator = Generator(cfg, Stored(tensors))
     tensors.finish()
     return generator
-
-
-def load_generator(folder: str | Path) -> Generator:
-    """The generator of a published folder, in the form in which this kind of device speaks fastest."""
-    generator = read_generator(folder)
-    return for_cpu(generator) if jax.default_backend() == "cpu" else generator
-
-
-def for_cpu(generator: Generator) -> Generator:
-    """The same function with each convolution in the form that is fastest on a CPU (measured, float32,
-    AVX-512). Not for training.
-    """
-    return jax.tree.map(
-        lambda node: _fastest(node) if isinstance(node, Conv) else node,
-        generator,
-        is_leaf=lambda node: isinstance(node, Conv),
-    )
-
-
-def _fastest(conv: Conv) -> Conv | FoldedConv | NarrowConv | ToomCookConv:
-    taps, inputs, outputs = conv.kernel_KIO.shape
-    if taps % 2 == 0 or 1 < outputs < 8:
-        return conv
-    if outputs == 1:
-        return NarrowConv(conv)
-    if inputs <= 16:
-        return FoldedConv(conv)
-    return ToomCookConv(conv) if taps * inputs >= TOOM_COOK_FROM else conv
 
 
 def _keeper(length: int, stop_B: jax.Array):

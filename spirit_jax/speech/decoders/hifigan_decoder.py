@@ -1,16 +1,15 @@
 """A HiFi-GAN as a codec's decoder (paper section 3.3)."""
 
 import dataclasses
-import functools
 import math
 from collections.abc import Mapping
 
-import jax
 import numpy as np
 
 from spirit_jax.core.errors import UserError
-from spirit_jax.speech.decoders.hifigan import Generator, for_cpu
+from spirit_jax.speech.decoders.hifigan import Generator
 from spirit_jax.speech.decoders.hifigan_synthesis import Utterance, choose_voice, synthesize
+from spirit_jax.speech.kernels.choice import fastest
 from spirit_jax.speech.quantizers.linear import fill_blanks
 from spirit_jax.tokens.streams import SAMPLE_RATE, UNITS, SpeechTokens, SpokenUnits, Streams
 
@@ -109,7 +108,9 @@ class HifiganDecoder:
         for name in self.vocoder.cfg.streams.keys() - {UNITS}:
             given = codes.get(name, units[:0])
             streams[name] = given if len(given) else np.full(counts[name], self.usual[name], np.int32)
-        return synthesize(self._fastest, [Utterance(streams, voice.speaker, voice.style)], predicts)[0]
+        return synthesize(fastest(self.vocoder), [Utterance(streams, voice.speaker, voice.style)], predicts)[
+            0
+        ]
 
     def _speakable(self, units_N: np.ndarray) -> np.ndarray:
         """The units with blanks, which have no sound, filled as in encoding; none if there is
@@ -118,11 +119,6 @@ class HifiganDecoder:
         blank = self.vocoder.cfg.units
         filled_N = fill_blanks(units_N, blank)
         return filled_N[:0] if (filled_N == blank).all() else filled_N
-
-    @functools.cached_property
-    def _fastest(self) -> Generator:
-        """The generator in the form that is fastest on this kind of device."""
-        return for_cpu(self.vocoder) if jax.default_backend() == "cpu" else self.vocoder
 
 
 @dataclasses.dataclass(frozen=True)

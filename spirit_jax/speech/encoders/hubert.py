@@ -13,8 +13,9 @@ from spirit_jax.core.errors import UserError
 from spirit_jax.core.files import read_json
 from spirit_jax.speech import segments
 from spirit_jax.speech.audio import mix_down, normalize
-from spirit_jax.speech.encoders.wav2vec2.batches import HF_EPS, encode
+from spirit_jax.speech.encoders.wav2vec2.batches import encode_wavs
 from spirit_jax.speech.encoders.wav2vec2.checkpoints import (
+    HF_EPS,
     canonical,
     config_from_fairseq,
     config_from_hf,
@@ -78,7 +79,7 @@ def extract_features(
         whole = [normalize(wav_S, hubert.normalize_eps) for wav_S in whole]
     cuts, owners = segments.cut(whole, SHORTEST, longest)
     features: list[list[np.ndarray]] = [[np.zeros((0, hubert.encoder.cfg.width), np.float32)] for _ in wavs]
-    for owner, segment_TD in zip(owners, encode(hubert.encoder, cuts, hubert.layer)):
+    for owner, segment_TD in zip(owners, encode_wavs(hubert.encoder, cuts, hubert.layer)):
         features[owner].append(segment_TD)
     return [np.concatenate(parts) for parts in features]
 

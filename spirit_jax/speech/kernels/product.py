@@ -1,11 +1,10 @@
 """Products with weights as exact as float32 on every kind of device.
 
-Accelerators round the factors of a float32 product unless they are told not to, to 8 bits (TPUs) or 11
-(GPUs), and then some units come out different. NVIDIA's cores multiply float16 with float32 sums far faster
-than float32 (docs/benchmarks.md). So there each factor is split into two numbers of float16, 22 bits
-together, and three of the four products of those are added; the fourth is about as large as float32's
-rounding. The split and the scaling of its lower part are Ootomo and Yokota's (2022,
-https://doi.org/10.1177/10943420221090256); the sums are left to the cores.
+By default accelerators round the factors of a float32 product to 8 bits (TPUs) or 11 (GPUs), which changes
+some units. NVIDIA's cores multiply float16 with float32 sums far faster than float32. So there each factor is
+split into two numbers of float16, 22 bits together, and three of the four products of those are added; the
+fourth is about as large as float32's rounding. The split and the scaling of its lower part are Ootomo and
+Yokota's (2022, https://doi.org/10.1177/10943420221090256); the sums are left to the cores.
 
 Legend: ... any axes, I inputs, O outputs.
 """
@@ -16,8 +15,8 @@ import jax.numpy as jnp
 EXACT = jax.lax.Precision.HIGHEST
 EXPONENT_BITS, MANTISSA_BITS = 5, 10  # of float16
 LOWER = 2.0 ** (MANTISSA_BITS + 1)  # the lower part is that much smaller, so it is stored that much larger
-# of a row, about, so that as much as possible of what is small beside it keeps its bits; float16 ends at
-# 65,504
+# what the largest number of a row becomes, about, so that small numbers of the row keep their bits too;
+# float16 ends at 65,504
 LARGEST = 2.0**14
 LEAST, MOST = 2.0**-100, 2.0**100  # taken for the largest of a row, so that scales are numbers too
 
@@ -32,15 +31,15 @@ def product(x_I: jax.Array, kernel_IO: jax.Array) -> jax.Array:
 def _differentiate(
     primals: tuple[jax.Array, jax.Array], tangents: tuple[jax.Array, jax.Array]
 ) -> tuple[jax.Array, jax.Array]:
-    """The splitting is no linear map, so it can't be turned round into a gradient: that is by products of
-    float32.
-    """
+    """By products of float32: the split is not linear, so it has no transpose for the gradient."""
     return product(*primals), _directly(tangents[0], primals[1]) + _directly(primals[0], tangents[1])
 
 
 def by_halves(x_I: jax.Array, kernel_IO: jax.Array) -> jax.Array:
     """The product by three of float16, for numbers up to 1e30. Rows of x and columns of the kernel are scaled
     first: what is below about 2^-28 of the largest in its row keeps 11 bits, and below 2^-39 fewer.
+
+    Gain: HuBERT base takes 24.5 ms instead of 51.0 for 8 rows of 19.2 s on an H200 (docs/benchmarks.md).
     """
     x_scale, (x_upper, x_lower) = _split(x_I, axis=-1)
     kernel_scale, (upper_IO, lower_IO) = _split(kernel_IO, axis=0)
@@ -57,6 +56,7 @@ def by_halves(x_I: jax.Array, kernel_IO: jax.Array) -> jax.Array:
 
 
 def _directly(x_I: jax.Array, kernel_IO: jax.Array) -> jax.Array:
+    """The reference."""
     return jnp.matmul(x_I, kernel_IO, precision=EXACT)
 
 

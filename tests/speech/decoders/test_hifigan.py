@@ -12,11 +12,9 @@ from spirit_jax.core.errors import UserError
 from spirit_jax.speech.decoders.hifigan import (
     Generator,
     GeneratorConfig,
-    for_cpu,
-    init_generator,
     read_generator,
 )
-from spirit_jax.speech.decoders.hifigan_synthesis import Utterance, synthesize
+from spirit_jax.speech.weights.readers import Drawn
 from tests.speech.tiny_encoders import Varied
 
 SMALL = GeneratorConfig(
@@ -146,24 +144,11 @@ def test_padding_changes_nothing(expressive):
 
 
 def test_random_weights_have_the_same_structure(expressive):
-    drawn = jax.eval_shape(lambda key: init_generator(SMALL, key), jax.random.key(0))
+    drawn = jax.eval_shape(lambda key: Generator(SMALL, Drawn(key)), jax.random.key(0))
     assert jax.tree.structure(drawn) == jax.tree.structure(expressive)
     assert [leaf.shape for leaf in jax.tree.leaves(drawn)] == [
         leaf.shape for leaf in jax.tree.leaves(expressive)
     ]
-
-
-def test_cpu_forms_agree():
-    generator = lively(dataclasses.replace(PLAIN, channels=128))
-    fast = for_cpu(generator)
-    assert {
-        type(conv).__name__ for conv in (fast.stages[0][1].paths[0][0], fast.stages[1][1].paths[0][0])
-    } == {"ToomCookConv", "Conv"}
-    assert type(fast.post).__name__ == "NarrowConv"
-    utterances = [Utterance({"units": np.array([3, 4, 5, 5, 6])})]
-    np.testing.assert_allclose(
-        synthesize(fast, utterances)[0], synthesize(generator, utterances)[0], atol=1e-5
-    )
 
 
 def write_folder(folder, generator, **arrays):

@@ -23,7 +23,8 @@ from flax import nnx
 
 from spirit_jax.core.batching import buckets, lengths_of, stack
 from spirit_jax.core.errors import UserError
-from spirit_jax.speech.kernels.convolution import depthwise, param
+from spirit_jax.speech.kernels.convolution import param
+from spirit_jax.speech.kernels.depthwise_convolution import depthwise
 from spirit_jax.speech.kernels.product import product
 from spirit_jax.speech.weights.readers import Source, Stored, read_conv
 from spirit_jax.speech.weights.torch_files import Tensors, read_pickle, require_keys

@@ -15,8 +15,9 @@ from flax import nnx
 
 from spirit_jax.core.batching import map_blocks
 from spirit_jax.core.errors import UserError
-from spirit_jax.speech.encoders.wav2vec2.batches import HF_EPS, encode, mix_down, normalize
-from spirit_jax.speech.encoders.wav2vec2.checkpoints import canonical, config_from_hf, load_encoder
+from spirit_jax.speech.audio import mix_down, normalize
+from spirit_jax.speech.encoders.wav2vec2.batches import encode_wavs
+from spirit_jax.speech.encoders.wav2vec2.checkpoints import HF_EPS, canonical, config_from_hf, load_encoder
 from spirit_jax.speech.encoders.wav2vec2.config import Wav2Vec2Config
 from spirit_jax.speech.encoders.wav2vec2.network import Linear, Wav2Vec2
 from spirit_jax.speech.segments import Sounds
@@ -114,7 +115,7 @@ def encode_style(model: StyleEncoder, wavs: Sequence[np.ndarray]) -> list[np.nda
 
 def last_states(model: StyleEncoder, wavs: Sequence[np.ndarray]) -> list[np.ndarray]:
     """The encoder's output, float32 [T, D], for each wav, normalised to zero mean and unit variance first."""
-    return encode(model.encoder, [normalize(mix_down(wav), HF_EPS) for wav in wavs])
+    return encode_wavs(model.encoder, [normalize(mix_down(wav), HF_EPS) for wav in wavs])
 
 
 def pool(states_TD: np.ndarray) -> np.ndarray:

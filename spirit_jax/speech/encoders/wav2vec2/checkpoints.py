@@ -37,6 +37,7 @@ PRETRAINING_ONLY = (
     "project_hid.",
 )
 FAIRSEQ_CONVS = "[(512,10,5)] + [(512,3,2)] * 4 + [(512,2,2)] * 2"
+HF_EPS = 1e-7  # under the root when transformers normalises a waveform
 MOST_CONVS = 100  # that a repetition may give: what a file says is not to fill the memory
 FAIRSEQ_FIXED = {  # keys whose other values are other architectures; absent means the value here
     "activation_fn": ("gelu",),

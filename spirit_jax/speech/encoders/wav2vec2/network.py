@@ -4,24 +4,22 @@ and alignment.
 Flax NNX modules that are plain pytrees; float32 throughout, weights named as in fairseq and stored inputs
 first. Padded samples and frames have no influence on the rest: a row's numbers are those that it gets alone.
 
-Legend: B rows, S samples or frames as keys, T frames, I inputs, O outputs, K taps, D width, H heads, W head
-width.
+Legend: B rows, S samples, T frames, I inputs, O outputs, K taps, D width.
 """
-
-from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 
 from spirit_jax.speech.encoders.wav2vec2.config import Wav2Vec2Config
-from spirit_jax.speech.encoders.wav2vec2.conv_stack import ConvStack, Norm, gelu
-from spirit_jax.speech.kernels.convolution import param
-from spirit_jax.speech.kernels.product import EXACT, product
-from spirit_jax.speech.weights.readers import Drawn, Source
+from spirit_jax.speech.encoders.wav2vec2.conv_stack import ConvStack, Norm
+from spirit_jax.speech.kernels.attention import MASKED, Attention
+from spirit_jax.speech.kernels.convolution import GroupedConv, param
+from spirit_jax.speech.kernels.gelu import gelu
+from spirit_jax.speech.kernels.product import product
+from spirit_jax.speech.weights.readers import Source
 
 POSITION_CONV = "encoder.pos_conv.0"
-MASKED = -1e30  # attention to padding: exp of it is exactly 0
 
 
 class Linear(nnx.Module):
@@ -52,42 +50,19 @@ class QueryKeyValue(Linear):
         return q_BTD * self.scale, k_BTD, v_BTD
 
 
-class PositionConv(nnx.Module):
-    """Adds where a frame stands: a grouped convolution over its surroundings."""
-
-    def __init__(self, source: Source, cfg: Wav2Vec2Config):
-        shape = (cfg.width, cfg.width // cfg.position_groups, cfg.position_taps)
-        self.kernel_KIO = param(source.kernel(POSITION_CONV, shape).transpose(2, 1, 0))
-        self.bias_O = param(source.array(f"{POSITION_CONV}.bias", (cfg.width,)))
-        self.groups = cfg.position_groups
-
-    def __call__(self, x_BTD: jax.Array) -> jax.Array:
-        """[B, T, D], before it is added. Centred; for an even number of taps a frame sees one more to the
-        left than to the right.
-        """
-        reach = self.kernel_KIO.shape[0] // 2
-        # as many zeros on both sides, or XLA's CPU code takes five times as long
-        y_BHTD = jax.lax.conv_general_dilated(
-            x_BTD[:, None], self.kernel_KIO[...][None], (1, 1), ((0, 0), (reach, reach)),
-            dimension_numbers=("NHWC", "HWIO", "NHWC"), feature_group_count=self.groups, precision=EXACT,
-        )  # fmt: skip
-        return gelu(y_BHTD[:, 0, : x_BTD.shape[1]] + self.bias_O[...][None, None])
-
-
 class Block(nnx.Module):
     """A transformer layer, its norms after the sums or (`pre_norm`) before the branches."""
 
     def __init__(self, source: Source, cfg: Wav2Vec2Config, index: int):
         name, width = f"encoder.layers.{index}", cfg.width
-        self.qkv: Callable[[jax.Array], tuple[jax.Array, ...]] = QueryKeyValue(
-            source, f"{name}.self_attn", width, cfg.heads
-        )
+        self.qkv = QueryKeyValue(source, f"{name}.self_attn", width, cfg.heads)
+        self.attention = Attention(cfg.heads)
         self.out = Linear(source, (f"{name}.self_attn.out_proj",), width, width)
         self.attention_norm = Norm(source, f"{name}.self_attn_layer_norm", width, cfg.norm_eps)
         self.up = Linear(source, (f"{name}.fc1",), width, cfg.mlp_width)
         self.down = Linear(source, (f"{name}.fc2",), cfg.mlp_width, width)
         self.mlp_norm = Norm(source, f"{name}.final_layer_norm", width, cfg.norm_eps)
-        self.heads, self.pre_norm = cfg.heads, cfg.pre_norm
+        self.pre_norm = cfg.pre_norm
 
     def __call__(self, x_BTD: jax.Array, bias_BT: jax.Array) -> jax.Array:
         """[B, T, D]; `bias_BT` is added to the attention scores of each frame as a key: 0, or MASKED for
@@ -101,16 +76,11 @@ class Block(nnx.Module):
 
     def attend(self, x_BTD: jax.Array, bias_BT: jax.Array) -> jax.Array:
         """Self-attention over a row's own frames."""
-        q_BTHW, k_BSHW, v_BSHW = (
-            y_BTD.reshape(*y_BTD.shape[:2], self.heads, -1) for y_BTD in self.qkv(x_BTD)
-        )
-        scores_BHTS = jnp.einsum("BTHW,BSHW->BHTS", q_BTHW, k_BSHW, precision=EXACT) + bias_BT[:, None, None]
-        y_BTHW = jnp.einsum("BHTS,BSHW->BTHW", jax.nn.softmax(scores_BHTS), v_BSHW, precision=EXACT)
-        return self.out(y_BTHW.reshape(x_BTD.shape))
+        return self.out(self.attention(*self.qkv(x_BTD), bias_BT))
 
 
 class Wav2Vec2(nnx.Module):
-    """The whole encoder. Call it under `encode`, or its parts one by one."""
+    """The whole encoder. Call it through `encode_wavs`, or its parts one by one."""
 
     def __init__(self, source: Source, cfg: Wav2Vec2Config):
         self.cfg = cfg
@@ -119,7 +89,7 @@ class Wav2Vec2(nnx.Module):
         self.project = (
             Linear(source, ("post_extract_proj",), cfg.convs[-1].channels, cfg.width) if cfg.project else None
         )
-        self.positions: Callable[[jax.Array], jax.Array] = PositionConv(source, cfg)
+        self.positions = _read_positions(source, cfg)
         self.norm = Norm(source, "encoder.layer_norm", cfg.width, cfg.norm_eps)
         self.layers = nnx.List([Block(source, cfg, i) for i in range(cfg.layers)])
 
@@ -130,7 +100,7 @@ class Wav2Vec2(nnx.Module):
         x_BTD = self.conv_norm(features_BTD)
         x_BTD = x_BTD if self.project is None else self.project(x_BTD)
         x_BTD = jnp.where(inside_BT[..., None], x_BTD, 0)
-        x_BTD = x_BTD + self.positions(x_BTD)
+        x_BTD = x_BTD + gelu(self.positions(x_BTD))
         return x_BTD if self.cfg.pre_norm else self.norm(x_BTD)
 
     def __call__(self, wav_BS: jax.Array, counts_B: jax.Array, last: int | None = None) -> list[jax.Array]:
@@ -152,6 +122,8 @@ class Wav2Vec2(nnx.Module):
         return outputs
 
 
-def init_encoder(cfg: Wav2Vec2Config, key: jax.Array) -> Wav2Vec2:
-    """Random weights."""
-    return Wav2Vec2(Drawn(key), cfg)
+def _read_positions(source: Source, cfg: Wav2Vec2Config) -> GroupedConv:
+    """The convolution over a frame's surroundings that says where it stands."""
+    shape = (cfg.width, cfg.width // cfg.position_groups, cfg.position_taps)
+    kernel_KIO = source.kernel(POSITION_CONV, shape).transpose(2, 1, 0)
+    return GroupedConv(kernel_KIO, source.array(f"{POSITION_CONV}.bias", (cfg.width,)), cfg.position_groups)

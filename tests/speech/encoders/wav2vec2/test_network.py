@@ -3,8 +3,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from spirit_jax.speech.encoders.wav2vec2.batches import last_state
-from spirit_jax.speech.encoders.wav2vec2.network import init_encoder
+from spirit_jax.speech.encoders.wav2vec2.batches import layer_output
+from spirit_jax.speech.encoders.wav2vec2.network import Wav2Vec2
+from spirit_jax.speech.weights.readers import Drawn
 from tests.speech.tiny_encoders import PRE_NORM, TINY, noisy_rows, own_frames, random_encoder
 
 KINDS = {"group": TINY, "pre_norm": PRE_NORM}
@@ -18,14 +19,17 @@ def encoder(request):
 def test_padding_is_without_influence(encoder):
     cfg, lengths = encoder.cfg, (20_000, 9_000, 300)
     wav_BS, counts_B = noisy_rows(cfg, *lengths)
-    together = last_state(encoder, wav_BS, counts_B)
+    together = layer_output(encoder, wav_BS, counts_B)
     clean_BS = jnp.where(jnp.arange(wav_BS.shape[1])[None] < counts_B[:, None], wav_BS, 0)
     assert np.array_equal(
-        own_frames(cfg, last_state(encoder, clean_BS, counts_B), lengths), own_frames(cfg, together, lengths)
+        own_frames(cfg, layer_output(encoder, clean_BS, counts_B), lengths),
+        own_frames(cfg, together, lengths),
     )
     for row, length in enumerate(lengths):
         alone_B = jnp.arange(3) == row
-        alone = last_state(encoder, jnp.where(alone_B[:, None], wav_BS, 7.0), jnp.where(alone_B, counts_B, 0))
+        alone = layer_output(
+            encoder, jnp.where(alone_B[:, None], wav_BS, 7.0), jnp.where(alone_B, counts_B, 0)
+        )
         np.testing.assert_allclose(
             own_frames(cfg, alone[row:], (length,)), own_frames(cfg, together[row:], (length,)), atol=2e-5
         )
@@ -36,7 +40,7 @@ def test_every_frame_sees_every_other(encoder):
     convolutions alone.
     """
     wav_BS, counts_B = noisy_rows(encoder.cfg, 20_000)
-    before, after = (last_state(encoder, wav, counts_B, 1) for wav in (wav_BS, wav_BS.at[:, :500].mul(3.0)))
+    before, after = (layer_output(encoder, wav, counts_B, 1) for wav in (wav_BS, wav_BS.at[:, :500].mul(3.0)))
     last = encoder.cfg.frame_count(20_000) - 1
     assert np.abs(np.asarray(before - after)[0, last]).max() > 1e-4
 
@@ -46,14 +50,14 @@ def test_layers_are_counted_from_one(encoder):
     wav_BS, counts_B = noisy_rows(cfg, 20_000)
     outputs, named = jax.jit(lambda e: (e(wav_BS, counts_B), e(wav_BS, counts_B, cfg.layers)))(encoder)
     assert len(outputs) == len(named) == cfg.layers
-    np.testing.assert_allclose(last_state(encoder, wav_BS, counts_B, 1), outputs[0], atol=1e-5)
+    np.testing.assert_allclose(layer_output(encoder, wav_BS, counts_B, 1), outputs[0], atol=1e-5)
     np.testing.assert_allclose(encoder.norm(named[-1]) if cfg.pre_norm else named[-1], outputs[-1], atol=2e-5)
     assert np.abs(named[-1] - named[-2]).max() > 1e-2
 
 
 def test_a_checkpoint_can_be_restored_from_the_configuration_alone(encoder):
     shapes, concrete = (
-        jax.tree.flatten(jax.eval_shape(lambda: init_encoder(encoder.cfg, jax.random.key(0)))),
+        jax.tree.flatten(jax.eval_shape(lambda: Wav2Vec2(Drawn(jax.random.key(0)), encoder.cfg))),
         jax.tree.flatten(encoder),
     )
     assert shapes[1] == concrete[1]
