@@ -81,7 +81,7 @@ def mix_down(wav: np.ndarray) -> np.ndarray:
     """Mono float32 [S] of float [S] or [C, S]. UserError for integers, whose scale is unknown, and for other
     shapes, such as [S, C].
     """
-    from jax import dtypes  # which know bfloat16
+    import jax.numpy as jnp  # which knows bfloat16
 
     wav = np.asarray(wav)
     if wav.ndim not in (1, 2) or wav.ndim == 2 and (not len(wav) or len(wav) > wav.shape[1] > 0):
@@ -91,7 +91,7 @@ def mix_down(wav: np.ndarray) -> np.ndarray:
             "must be [samples] or [channels, samples]",
             "pass a list with one array for each utterance",
         )
-    if not dtypes.issubdtype(wav.dtype, np.floating):
+    if not jnp.issubdtype(wav.dtype, jnp.floating):
         raise UserError("wav", wav.dtype, "must be float, from -1 to 1", "divide 16-bit samples by 32768")
     return wav.mean(axis=0, dtype=np.float32) if wav.ndim == 2 else wav.astype(np.float32, copy=False)
 

@@ -34,7 +34,7 @@ class AttentionByHead(nnx.Module):
     """`Attention` head by head, so that the scores of one fit the cache. The bias is one more feature of each
     key, times 1 of each query, so that XLA makes one kernel of the product and the softmax.
 
-    Gain: 3 to 9 % of HuBERT on a CPU (`python -m benchmarks.bench_speech hubert`).
+    Gain: HuBERT takes 6 % less CPU time (`python -m benchmarks.bench_speech hubert`, 2 cores of Zen 4).
     """
 
     def __init__(self, attention: Attention):

@@ -45,9 +45,10 @@ def fast_form(network: Network, backend: str) -> Network:
 
 
 def short_form(conv: Conv) -> Conv | ToomCookConv:
-    """Toom and Cook's way for a large kernel."""
+    """Toom and Cook's way for a large odd kernel."""
     taps, inputs, outputs = conv.kernel_KIO.shape
-    return ToomCookConv(conv) if outputs >= 8 and taps * inputs >= TOOM_COOK_FROM else conv
+    large = taps % 2 and outputs >= 8 and taps * inputs >= TOOM_COOK_FROM
+    return ToomCookConv(conv) if large else conv
 
 
 def halving_form(conv: StridedConv) -> StridedConv | HalvingConv:

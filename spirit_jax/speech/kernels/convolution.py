@@ -44,15 +44,20 @@ def correlate(
 
 
 class Conv(nnx.Module):
-    """A convolution of an odd kernel_KIO with a bias, that keeps the length."""
+    """A convolution with kernel_KIO and a bias."""
 
     def __init__(self, kernel_KIO: jax.Array | np.ndarray, bias_O: jax.Array | np.ndarray):
         self.kernel_KIO, self.bias_O = param(kernel_KIO), param(bias_O)
 
-    def __call__(self, x_BTI: jax.Array, dilation: int = 1) -> jax.Array:
-        """[B, T, I] -> [B, T, O]; zeros outside."""
-        kernel_KIO = self.kernel_KIO[...]
-        y_BTO = correlate(x_BTI, kernel_KIO, dilation * (len(kernel_KIO) - 1) // 2, dilation)
+    def __call__(
+        self, x_BTI: jax.Array, dilation: int = 1, stride: int = 1, padding: int | None = None
+    ) -> jax.Array:
+        """[B, T, I] -> [B, T', O]; `padding` zeros on both sides, by default as many as keep T for an odd
+        kernel.
+        """
+        if padding is None:
+            padding = dilation * (self.kernel_KIO.shape[0] - 1) // 2
+        y_BTO = correlate(x_BTI, self.kernel_KIO[...], padding, dilation, stride)
         return y_BTO + self.bias_O[...][None, None]
 
 

@@ -16,8 +16,8 @@ from spirit_jax.speech.kernels.product import EXACT
 class SpectralConv(nnx.Module):
     """A `GroupedConv` by Fourier transforms of blocks of twice the taps.
 
-    Gain: HuBERT's positions take 12 ms instead of 50 on a CPU, 3 % of the whole (`python -m
-    benchmarks.bench_speech hubert`, Zen 4), and a sixth of the whole less on an NVIDIA GPU (H200).
+    Gain: on an H200 HuBERT took a sixth less time, measured by a script that was not kept; on 2 cores of Zen 4
+    it takes 2 % less CPU time (`python -m benchmarks.bench_speech hubert`).
     """
 
     def __init__(self, conv: GroupedConv):

@@ -1,7 +1,7 @@
 """Runs an encoder on many wavs, padded to few lengths so that jit compiles few programs.
 
-On a CPU a wav gives the same bits alone and among others. Where a call takes several rows the results differ by
-rounding only.
+On a CPU a wav gives the same bits alone and among others. Where a call takes several rows the results differ
+by rounding only.
 
 Legend: B rows, S samples, T frames, D width.
 """

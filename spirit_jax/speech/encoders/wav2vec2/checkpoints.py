@@ -38,7 +38,7 @@ PRETRAINING_ONLY = (
 )
 FAIRSEQ_CONVS = "[(512,10,5)] + [(512,3,2)] * 4 + [(512,2,2)] * 2"
 HF_EPS = 1e-7  # under the root when transformers normalises a waveform
-MOST_CONVS = 100  # that a repetition may give: what a file says is not to fill the memory
+MOST_CONVS = 100  # that a repetition may give, so that a file can't fill the memory
 FAIRSEQ_FIXED = {  # keys whose other values are other architectures; absent means the value here
     "activation_fn": ("gelu",),
     "layer_type": ("transformer",),
@@ -57,8 +57,8 @@ HF_FIXED = {
 
 
 def config_from_fairseq(model_cfg: Mapping) -> Wav2Vec2Config:
-    """From the `model_cfg` of a fairseq checkpoint; keys that are absent have fairseq's defaults.
-    Training-only keys are not looked at.
+    """From the `model_cfg` of a fairseq checkpoint. Absent keys have fairseq's defaults; keys that concern
+    training are ignored.
     """
     _require_fixed("model_cfg", model_cfg, FAIRSEQ_FIXED)
     convs = parse_convs(model_cfg.get("conv_feature_layers", FAIRSEQ_CONVS))
@@ -81,8 +81,8 @@ def config_from_fairseq(model_cfg: Mapping) -> Wav2Vec2Config:
 
 
 def config_from_hf(config: Mapping) -> Wav2Vec2Config:
-    """From the `config.json` of a Hugging Face HuBERT or wav2vec 2.0 folder; keys that are absent have the
-    defaults of transformers.
+    """From the `config.json` of a Hugging Face HuBERT or wav2vec 2.0 folder. Absent keys have the defaults of
+    transformers.
     """
     _require_fixed("config.json", config, HF_FIXED)
     shapes = (
@@ -114,7 +114,7 @@ def config_from_hf(config: Mapping) -> Wav2Vec2Config:
 
 def parse_convs(expression: str) -> tuple[ConvShape, ...]:
     """The convolutions that a Python expression lists: tuples (channels, taps, stride) in lists joined by +
-    and repeated by *. It is never run.
+    and repeated by *. It is parsed, not evaluated.
 
     >>> len(parse_convs("[(512,10,5)] + [(512,3,2)] * 4 + [(512,2,2)] * 3"))
     8
@@ -132,8 +132,8 @@ def parse_convs(expression: str) -> tuple[ConvShape, ...]:
 
 
 def canonical(arrays: Mapping[str, np.ndarray], cfg: Wav2Vec2Config) -> dict[str, np.ndarray]:
-    """The arrays of a Hugging Face or fairseq checkpoint by fairseq's names. UserError where two names are
-    one.
+    """The arrays of a Hugging Face or fairseq checkpoint by fairseq's names. UserError if two of its names
+    translate to the same one.
     """
     norm = r"\1.2.1." if cfg.conv_norm is ConvNorm.LAYER else r"\1.2."
     rules = (*HF_NAMES, (r"^(feature_extractor\.conv_layers\.\d+)\.layer_norm\.", norm))
@@ -153,8 +153,8 @@ def canonical(arrays: Mapping[str, np.ndarray], cfg: Wav2Vec2Config) -> dict[str
 
 
 def load_encoder(tensors: Tensors, cfg: Wav2Vec2Config) -> Wav2Vec2:
-    """The encoder from tensors with canonical names; what only pre-training needs is ignored. The caller
-    takes the rest and calls `finish`.
+    """The encoder from tensors with canonical names; weights that only pre-training needs are ignored. The
+    caller takes the other tensors and calls `finish`.
     """
     tensors.ignore(*PRETRAINING_ONLY)
     return Wav2Vec2(Stored(tensors, length_axis=2), cfg)

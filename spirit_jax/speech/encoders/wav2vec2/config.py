@@ -8,11 +8,9 @@ from spirit_jax.config import part, require_positive
 from spirit_jax.core.errors import UserError
 from spirit_jax.tokens.streams import SAMPLE_RATE
 
-# of the norms of the convolutions, which no configuration changes, and by default of the others
-NORM_EPS = 1e-5
-
-TILE_SECONDS = 1.2  # the fastest of 0.4 to 3 on a CPU, by a hundredth or more
-WHOLE_FROM = SAMPLE_RATE // 400  # samples of a frame
+NORM_EPS = 1e-5  # of the norms of the convolutions, and the default of the others
+TILE_SECONDS = 1.2  # the fastest of 0.4 to 3 on a CPU
+WHOLE_FROM = SAMPLE_RATE // 400  # samples between frames, from which convolutions run without tiles
 
 
 class ConvNorm(enum.Enum):
@@ -38,8 +36,8 @@ class ConvShape:
 
 @part
 class Wav2Vec2Config:
-    """Sizes of an encoder. `project`: a linear layer from the convolutions' channels to the width; fairseq
-    leaves it out where the two are equal.
+    """Sizes of an encoder. `project`: a linear layer from the convolutions' channels to the width, which
+    fairseq omits where the two are equal.
     """
 
     convs: tuple[ConvShape, ...]
@@ -96,30 +94,32 @@ class Wav2Vec2Config:
         return hop
 
     def sample_count(self, frames: int, first: int = 0) -> int:
-        """Samples that so many frames look at; or, with `first`, frames in front of that convolution."""
+        """Samples that so many frames depend on; or, with `first`, the inputs of that convolution that they
+        depend on.
+        """
         for conv in reversed(self.convs[first:]):
             frames = (frames - 1) * conv.stride + conv.taps
         return frames
 
     def most_samples(self, frames: int) -> int:
-        """Samples that give so many frames, of which the norm over time sees more than the frames do."""
+        """The most samples that give so many frames. The norm over time sees the last of them too."""
         return self.sample_count(frames + 1) - 1
 
     def frame_count(self, samples):
-        """Frames of so many samples, an int or an array: 0 if there are too few for one."""
+        """Frames of so many samples, an int or an array; 0 if the samples are too few for one."""
         for conv in self.convs:
             samples = (samples - conv.taps) // conv.stride + 1
         return (samples + abs(samples)) // 2
 
     @property
     def tile(self) -> int:
-        """Frames that `tiled_convs` work out at a time: activations stay in the cache, memory stays flat."""
+        """Frames that `tiled_convs` compute at a time, so that memory stays flat."""
         return max(1, round(TILE_SECONDS * SAMPLE_RATE / self.hop))
 
     @property
     def tiled_convs(self) -> int:
-        """Convolutions in front that work in tiles: to 400 frames a second. The rest fill no tile and are
-        faster whole (measured).
+        """The number of first convolutions that run in tiles: up to the first that gives 400 frames a
+        second or fewer. The others are faster without tiles.
         """
         hops = itertools.accumulate((conv.stride for conv in self.convs), operator.mul)
         return next((i for i, hop in enumerate(hops, 1) if hop >= WHOLE_FROM), len(self.convs))

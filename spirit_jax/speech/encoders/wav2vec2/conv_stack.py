@@ -35,8 +35,8 @@ class Norm(nnx.Module):
 
 
 class ConvStack(nnx.Module):
-    """Waveform -> frames. `norms`: one, over time after the first layer, or one over the channels
-    after each.
+    """Waveform -> frames. `norms`: one over time, after the first layer, or one over the channels after each
+    layer.
     """
 
     def __init__(self, source: Source, cfg: Wav2Vec2Config):
@@ -49,8 +49,8 @@ class ConvStack(nnx.Module):
         )
 
     def __call__(self, wav_BS: jax.Array, counts_B: jax.Array) -> jax.Array:
-        """[B, S] with counts_B samples each -> [B, T, D]; T a multiple of the tile. Past a row's end:
-        arbitrary frames.
+        """[B, S] with counts_B samples each -> [B, T, D]; T a multiple of the tile. Frames past a row's end
+        are arbitrary.
         """
         cfg = self.cfg
         moments = self.moments(wav_BS, counts_B) if cfg.conv_norm is ConvNorm.GROUP else None
@@ -81,8 +81,8 @@ class ConvStack(nnx.Module):
         first: int = 0,
         end: int | None = None,
     ) -> list[jax.Array]:
-        """The outputs [B, T, O] of the layers `first` to `end`, without tiles. `moments` of the whole rows:
-        see there; None for norms over the channels.
+        """The outputs [B, T, O] of the layers `first` to `end`, without tiles. moments: what `self.moments`
+        gives for the whole rows; None for norms over the channels.
         """
         outputs = []
         for i, layer in [*enumerate(self.layers)][first:end]:
@@ -96,11 +96,11 @@ class ConvStack(nnx.Module):
         return outputs
 
     def moments(self, wav_BS: jax.Array, counts_B: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """For the norm over time: each row's mean over its own frames of the first convolution, and the scale
-        over its deviation; [B, O] each.
+        """For the norm over time: the mean of the first convolution's output over each row's own frames, and
+        the norm's scale divided by the deviation; [B, O] each.
 
-        Tile by tile. Sums of squares are about each tile's own mean and merged as by Chan, Golub and LeVeque
-        (1979), so that neither an offset nor a long sound costs digits.
+        Computed tile by tile: squares are summed about each tile's own mean and the sums merged as by Chan,
+        Golub and LeVeque (1979), so that neither an offset nor a long sound costs digits.
         """
         cfg, layer, norm = self.cfg, self.layers[0], self.norms[0]
         counts_B = jnp.maximum((counts_B - cfg.convs[0].taps) // cfg.convs[0].stride + 1, 0)

@@ -44,7 +44,7 @@ class QueryKeyValue(Linear):
         super().__init__(source, tuple(f"{name}.{x}_proj" for x in "qkv"), width, width)
         self.scale = (width // heads) ** -0.5
 
-    def __call__(self, x_BTD: jax.Array) -> tuple[jax.Array, ...]:
+    def __call__(self, x_BTD: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
         """[B, T, D] -> three of the same; the queries times the scores' scale."""
         q_BTD, k_BTD, v_BTD = jnp.split(super().__call__(x_BTD), 3, axis=-1)
         return q_BTD * self.scale, k_BTD, v_BTD
