@@ -16,8 +16,8 @@ from spirit_jax.speech.kernels.product import EXACT
 class SpectralConv(nnx.Module):
     """A `GroupedConv` by Fourier transforms of blocks of twice the taps.
 
-    Gain: on an H200 HuBERT took a sixth less time, measured by a script that was not kept; on 2 cores of Zen 4
-    it takes 2 % less CPU time (`python -m benchmarks.bench_speech hubert`).
+    Gain: on an H200 HuBERT took a sixth less time, measured by a script that was not kept. On 2 cores of
+    Zen 4 it takes 2 % less CPU time (`python -m benchmarks.bench_speech hubert`).
     """
 
     def __init__(self, conv: GroupedConv):
