@@ -1,6 +1,7 @@
-"""The exact GELU, x times the normal distribution function.
+"""The exact GELU, x times the normal distribution function, by erf. The reference is
+`jax.nn.gelu(x, approximate=False)`, which computes it by erfc.
 
-`jax.nn.gelu(x, approximate=False)` computes it by erfc, for which XLA's CPU code takes 2.7 times as long.
+Gain: HuBERT takes 4 % less CPU time (`python -m benchmarks.bench_speech hubert`, 2 cores of Zen 4).
 """
 
 import math
