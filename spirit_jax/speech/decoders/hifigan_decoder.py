@@ -108,9 +108,8 @@ class HifiganDecoder:
         for name in self.vocoder.cfg.streams.keys() - {UNITS}:
             given = codes.get(name, units[:0])
             streams[name] = given if len(given) else np.full(counts[name], self.usual[name], np.int32)
-        return synthesize(fastest(self.vocoder), [Utterance(streams, voice.speaker, voice.style)], predicts)[
-            0
-        ]
+        utterance = Utterance(streams, voice.speaker, voice.style)
+        return synthesize(fastest(self.vocoder), [utterance], predicts)[0]
 
     def _speakable(self, units_N: np.ndarray) -> np.ndarray:
         """The units with blanks, which have no sound, filled as in encoding; none if there is
