@@ -20,9 +20,8 @@ from types import SimpleNamespace
 import numpy as np
 
 from data_prep.token_shards import Draws, write_shards
-from spirit_jax.config import Arrangement
 from spirit_jax.datasets.shards import Layout, Metadata, ShardSplit, open_shards
-from spirit_jax.tokens.interleave import Spans
+from spirit_jax.tokens.interleave import Arrangement, Spans
 from spirit_jax.tokens.vocabulary import Vocabulary
 from spirit_jax.training.data.batches import Arranger, Feed, training_batches
 

@@ -8,9 +8,10 @@ import pytest
 ROOT = Path(__file__).parent.parent
 FLOORS = {
     "core": 0,
-    "config": 1, "tokens": 1,
-    "sharding": 2, "datasets": 2, "speech": 2,
-    "model": 3, "model_io": 3,
+    "tokens": 1,
+    "config": 2,
+    "sharding": 3, "datasets": 3, "speech": 3,
+    "model": 4, "model_io": 4,
     "runs": 4, "training": 4, "pod_check": 4, "generation": 4, "codec_training": 4, "data_prep": 4,
     "evals": 5, "report": 5, "tpu_configs": 5,
     "cli": 6, "__main__": 7,

@@ -9,12 +9,12 @@ import argparse
 import sys
 from pathlib import Path
 
-from spirit_jax import config
 from spirit_jax.codec_training.config import PitchRun, StyleRun, VocoderRun
 from spirit_jax.codec_training.loop import check, train
 from spirit_jax.codec_training.pitch import PitchPart
 from spirit_jax.codec_training.style import StylePart
 from spirit_jax.codec_training.vocoder import VocoderPart
+from spirit_jax.core.settings import load, override
 
 PARTS = {"vocoder": (VocoderRun, VocoderPart), "pitch": (PitchRun, PitchPart), "style": (StyleRun, StylePart)}
 
@@ -42,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Checks, tells, trains. Returns 0 also when SIGTERM stopped it: its checkpoint is written."""
     kind, part = PARTS[args.part]
-    chosen = config.override(config.load(args.config, kind), args.set)
+    chosen = override(load(args.config, kind), args.set)
     check(chosen, args.out)
     reached = train(part(chosen), args.out)
     if reached < chosen.train.steps:

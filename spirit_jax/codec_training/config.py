@@ -6,7 +6,7 @@ nearest to the published models; choices say so.
 import dataclasses
 from collections.abc import Sequence
 
-from spirit_jax.config import CheckpointConfig, MeshConfig, part
+from spirit_jax.config import CheckpointConfig, MeshConfig
 from spirit_jax.core.errors import (
     UserError,
     require_at_least,
@@ -14,6 +14,7 @@ from spirit_jax.core.errors import (
     require_positive,
     require_seed,
 )
+from spirit_jax.core.settings import part
 from spirit_jax.speech.encoders.pitch.vqvae import F0_FEATURES, PitchConfig, StackConfig
 
 

@@ -19,10 +19,11 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from spirit_jax.codec_training.config import StepsConfig
-from spirit_jax.config import CheckpointConfig, MeshConfig, to_dict
+from spirit_jax.config import CheckpointConfig, MeshConfig
 from spirit_jax.core.errors import Halted, UserError
 from spirit_jax.core.files import require_place, write_json
 from spirit_jax.core.progress import Progress
+from spirit_jax.core.settings import to_dict
 from spirit_jax.runs.checkpoints import Checkpoints
 from spirit_jax.runs.metrics import Writer
 from spirit_jax.runs.run_folder import CHECKPOINTS, CODEC, DATA, check_data, check_places, refuse_other

@@ -5,14 +5,13 @@ from collections.abc import Callable
 
 import numpy as np
 
-from spirit_jax.config import Arrangement
 from spirit_jax.core.errors import UserError
 from spirit_jax.evals.evaluation import Evaluation
 from spirit_jax.evals.metrics.intervals import estimate_ratio
 from spirit_jax.evals.suites import transcription
 from spirit_jax.evals.suites.continuations import DIRECTIONS, Direction, make_items
 from spirit_jax.generation.likelihood import log_probs
-from spirit_jax.tokens.interleave import arrange
+from spirit_jax.tokens.interleave import Arrangement, arrange
 from spirit_jax.tokens.vocabulary import TokenClass
 from spirit_jax.training.data.packing import cut
 

@@ -16,10 +16,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from spirit_jax import config
+from spirit_jax.config import RunConfig
 from spirit_jax.core.chips import GIB
 from spirit_jax.core.errors import UserError
 from spirit_jax.core.files import read_jsonl
+from spirit_jax.core.settings import load, override
 from spirit_jax.pod_check.pod import HBM_SHARE
 
 ABSENT = {  # for libtpu on a machine without TPUs
@@ -62,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
         return 0
     if not args.recipes:
         raise UserError("recipes", "none", "at least one is needed", "name files of tpu_configs/")
-    chosen = [(path.stem, config.override(config.load(path), args.set)) for path in args.recipes]
+    chosen = [(path.stem, override(load(path, RunConfig), args.set)) for path in args.recipes]
     given = {} if args.given is None else {row["recipe"]: row for row in read_jsonl(args.given)}
     if args.given and not {name for name, _ in chosen} <= given.keys():
         raise UserError(

@@ -9,7 +9,8 @@ import shutil
 from pathlib import Path
 from typing import Any, NoReturn
 
-from spirit_jax.config import RunConfig, Schedule, from_dict, to_dict
+from spirit_jax.config import RunConfig, Schedule
+from spirit_jax.core.settings import from_dict, to_dict
 from spirit_jax.core.errors import UserError
 from spirit_jax.core.files import read_json, require_file_place, require_place, write_atomically, write_json
 from spirit_jax.speech.codec import read_identity

@@ -15,9 +15,9 @@ import numpy as np
 from flax import nnx
 from orbax.checkpoint import v1 as ocp
 
-from spirit_jax.config import from_dict, part, to_dict
 from spirit_jax.core.errors import UserError
 from spirit_jax.core.files import fingerprint
+from spirit_jax.core.settings import from_dict, part, to_dict
 from spirit_jax.speech.decoders.hifigan import Generator, GeneratorConfig
 from spirit_jax.speech.encoders.hubert_units import Hubert
 from spirit_jax.speech.encoders.pitch.fcpe import Fcpe, FcpeConfig

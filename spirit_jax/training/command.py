@@ -17,8 +17,9 @@ from pathlib import Path
 
 import jax
 
-from spirit_jax import config
+from spirit_jax.config import RunConfig, resolve_paths
 from spirit_jax.core.process_setup import check_profiler
+from spirit_jax.core.settings import load, override
 from spirit_jax.runs.processes import join_processes
 from spirit_jax.runs.profiling import parse_steps
 from spirit_jax.training.loop import describe, prepare, train
@@ -64,7 +65,7 @@ def run(args: argparse.Namespace) -> int:
         check_profiler()
     if args.distributed:
         join_processes()
-    chosen = config.resolve_paths(config.override(config.load(args.config), args.set), args.root)
+    chosen = resolve_paths(override(load(args.config, RunConfig), args.set), args.root)
     run = prepare(chosen, args.out)
     if jax.process_index() == 0:
         print(describe(run), flush=True)

@@ -13,10 +13,11 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from spirit_jax.config import RunConfig, to_dict
+from spirit_jax.config import RunConfig
 from spirit_jax.core.chips import peak_flops
 from spirit_jax.core.errors import UserError
 from spirit_jax.core.progress import Progress
+from spirit_jax.core.settings import to_dict
 from spirit_jax.model.llama import Llama, abstract, flops_per_token
 from spirit_jax.runs.checkpoints import Checkpoints
 from spirit_jax.runs.metrics import Clock, Meter, Speed, Writer, losses, summarize

@@ -5,8 +5,9 @@ import json
 import jax
 from jax.sharding import Mesh
 
-from spirit_jax.config import RunConfig, to_dict
+from spirit_jax.config import RunConfig
 from spirit_jax.core.errors import UserError
+from spirit_jax.core.settings import to_dict
 from spirit_jax.model.checkpoint import find_model, load_model
 from spirit_jax.model.llama import Llama, abstract, init_sharded
 from spirit_jax.tokens.text import TextTokenizer

@@ -9,9 +9,9 @@ import pytest
 
 from spirit_jax.codec_training.config import AdamConfig, CorpusConfig, PitchRun, StepsConfig
 from spirit_jax.codec_training.pitch import PitchPart, update_codebook
-from spirit_jax.config import to_dict
 from spirit_jax.core.errors import UserError
 from spirit_jax.core.files import write_json
+from spirit_jax.core.settings import to_dict
 from spirit_jax.speech.codec import load_codec
 from spirit_jax.speech.encoders.pitch.vqvae import PitchConfig, StackConfig
 from spirit_jax.speech.speech_codec import SpeechCodec, Variant

@@ -15,9 +15,10 @@ import pytest
 from spirit_jax.codec_training.config import GeneratorSizes
 from spirit_jax.codec_training.loop import train
 from spirit_jax.codec_training.vocoder import VocoderPart
-from spirit_jax.config import MeshConfig, to_dict
+from spirit_jax.config import MeshConfig
 from spirit_jax.core.errors import UserError
 from spirit_jax.core.files import write_json
+from spirit_jax.core.settings import to_dict
 from spirit_jax.speech.codec import load_codec
 from tests.codec_training.world import make_wav, rows_of, vocoder_run
 from tests.verbs import run_verb

@@ -9,10 +9,9 @@ import tensorflow_datasets as tfds
 
 from data_prep import token_shards
 from data_prep.extract_units import read_units
-from spirit_jax.config import Arrangement
 from spirit_jax.datasets.shards import Layout, check_compatible, open_shards, read_metadata, splits
 from spirit_jax.speech.codec import load_codec
-from spirit_jax.tokens.interleave import Spans, arrange
+from spirit_jax.tokens.interleave import Arrangement, Spans, arrange
 from spirit_jax.tokens.text import TextTokenizer
 from spirit_jax.tokens.vocabulary import TokenClass
 from tests.data_prep.conftest import prepare

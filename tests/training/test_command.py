@@ -7,10 +7,12 @@ import pytest
 from jax.errors import JaxRuntimeError
 
 from spirit_jax.cli import COMMANDS
-from spirit_jax.config import Arrangement, DataConfig, Source, to_dict
+from spirit_jax.config import DataConfig, Source
 from spirit_jax.core import commands
 from spirit_jax.core.errors import Halted
+from spirit_jax.core.settings import to_dict
 from spirit_jax.model.checkpoint import load_model
+from spirit_jax.tokens.interleave import Arrangement
 from spirit_jax.tokens.text import TextTokenizer
 from spirit_jax.tokens.vocabulary import Vocabulary
 from spirit_jax.training import command

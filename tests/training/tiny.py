@@ -7,7 +7,6 @@ import jax
 import numpy as np
 
 from spirit_jax.config import (
-    Arrangement,
     CheckpointConfig,
     DataConfig,
     Dtype,
@@ -20,7 +19,7 @@ from spirit_jax.config import (
 )
 from spirit_jax.model.llama import Llama, abstract, init_sharded
 from spirit_jax.sharding import make_mesh
-from spirit_jax.tokens.interleave import Record, Spans
+from spirit_jax.tokens.interleave import Arrangement, Record, Spans
 from spirit_jax.tokens.streams import SpeechTokens
 from spirit_jax.tokens.vocabulary import Vocabulary
 from spirit_jax.training.data.batches import Arranger, Feed

@@ -24,10 +24,9 @@ import jax
 import numpy as np
 from grain.experimental import index_shuffle
 
-from spirit_jax.config import Arrangement
 from spirit_jax.core.errors import UserError
 from spirit_jax.model.batch import Batch
-from spirit_jax.tokens.interleave import Record, Spans, arrange
+from spirit_jax.tokens.interleave import Arrangement, Record, Spans, arrange
 from spirit_jax.tokens.vocabulary import Vocabulary
 from spirit_jax.training.data.mixture import TokenMixture
 from spirit_jax.training.data.packing import Bins, Piece, cut, make_batch

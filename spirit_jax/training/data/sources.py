@@ -3,11 +3,11 @@
 import dataclasses
 from collections.abc import Sequence
 
-from spirit_jax.config import Arrangement, DataConfig, Source
+from spirit_jax.config import DataConfig, Source
 from spirit_jax.core.errors import UserError
 from spirit_jax.datasets.shards import Layout, ShardSplit, check_compatible, open_shards
 from spirit_jax.speech.codec import read_identity
-from spirit_jax.tokens.interleave import Spans
+from spirit_jax.tokens.interleave import Arrangement, Spans
 from spirit_jax.tokens.text import TextTokenizer
 from spirit_jax.tokens.vocabulary import Vocabulary
 from spirit_jax.training.data.batches import Arranger, Feed

@@ -4,8 +4,8 @@ import json
 import numpy as np
 import pytest
 
-from spirit_jax.config import Arrangement
 from spirit_jax.core.errors import UserError
+from spirit_jax.tokens.interleave import Arrangement
 from spirit_jax.training.data import batches as data
 from spirit_jax.training.data.batches import (
     EpochReader,

@@ -3,9 +3,10 @@ import dataclasses
 import numpy as np
 import pytest
 
-from spirit_jax.config import Arrangement, DataConfig, Source
+from spirit_jax.config import DataConfig, Source
 from spirit_jax.core.errors import UserError
 from spirit_jax.speech.embedded_codec import EmbeddedCodec
+from spirit_jax.tokens.interleave import Arrangement
 from spirit_jax.tokens.text import TextTokenizer
 from spirit_jax.tokens.vocabulary import Vocabulary
 from spirit_jax.training.data.batches import Feed
