@@ -58,7 +58,9 @@ class Checkpoints:
         policy, context = keep.AnyPreservationPolicy(policies), ocp.Context()
         # of the weights; moments are read whole
         context.array.saving.scoped_storage_options_creator = by_layer
-        return ocp.training.Checkpointer(self._folder, preservation_policy=policy, context=context, cleanup_tmp_directories=True)
+        return ocp.training.Checkpointer(
+            self._folder, preservation_policy=policy, context=context, cleanup_tmp_directories=True
+        )
 
     def __enter__(self) -> "Checkpoints":
         return self
@@ -81,8 +83,7 @@ class Checkpoints:
         return [checkpoint.step for checkpoint in self._checkpointer.checkpoints]
 
     def is_due(self, step: int) -> bool:
-        """Whether a save begins after `step`: at every half interval, and at each step that is kept for good.
-        """
+        """Whether a save begins after `step`: at every half interval, and at each step that is kept for good."""
         kept = self._config.keep_every is not None and step % self._config.keep_every == 0
         return kept or step % -(-self._config.every_steps // 2) == 0
 
@@ -111,7 +112,10 @@ class Checkpoints:
         """
         identity = {"config": config} if jax.process_index() == 0 else {}
         sums = {BITS: _bits(state)}  # by all processes
-        sealed = {name: _sealed(value) for name, value in (data | (sums if jax.process_index() == 0 else {})).items()}
+        sealed = {
+            name: _sealed(value)
+            for name, value in (data | (sums if jax.process_index() == 0 else {})).items()
+        }
         parts = {**_arrays(state), "data": _JsonFiles(sealed), "config": _JsonFiles(identity)}
 
         def begin() -> None:
@@ -150,19 +154,32 @@ class Checkpoints:
                 reasons[step] = "its arrays aren't those that were written"
             if not _agreed(step not in reasons):
                 reasons.setdefault(step, "another process can't read it")
-                print(f"warning: the checkpoint of step {step:,} can't be read: {reasons[step]}", file=sys.stderr, flush=True)
+                print(
+                    f"warning: the checkpoint of step {step:,} can't be read: {reasons[step]}",
+                    file=sys.stderr,
+                    flush=True,
+                )
                 continue
             if reasons:
                 self._set_aside(list(reasons), step)
             return state, {name: values[name] for name in names}
         told = "; ".join(f"step {step}: {reason}" for step, reason in reasons.items())
-        raise UserError("checkpoints", self._folder, f"none of {len(reasons)} can be read ({told})", "bring one back, or use another --out")
+        raise UserError(
+            "checkpoints",
+            self._folder,
+            f"none of {len(reasons)} can be read ({told})",
+            "bring one back, or use another --out",
+        )
 
-    def _load(self, step: int, abstract: TrainState, names: Sequence[str]) -> tuple[TrainState, dict[str, Any]]:
+    def _load(
+        self, step: int, abstract: TrainState, names: Sequence[str]
+    ) -> tuple[TrainState, dict[str, Any]]:
         files = _JsonFiles(dict.fromkeys((*names, BITS)))
         restored = self._checkpointer.load_checkpointables(step, {**_arrays(abstract), "data": files})
         optimizer = restored["optimizer"]
-        leaves = jax.tree.leaves((optimizer["step"], restored["model"], optimizer["opt"], optimizer.get("guard")))
+        leaves = jax.tree.leaves(
+            (optimizer["step"], restored["model"], optimizer["opt"], optimizer.get("guard"))
+        )
         state = jax.tree.unflatten(jax.tree.structure(abstract), leaves)
         return state, {name: _unsealed(name, value) for name, value in files.values.items()}
 
@@ -175,7 +192,11 @@ class Checkpoints:
             reason = _line(error)
         if _agreed(reason is None):
             return True
-        print(f"warning: the checkpoint of step {step:,} was not saved: {reason or 'another process failed'}", file=sys.stderr, flush=True)
+        print(
+            f"warning: the checkpoint of step {step:,} was not saved: {reason or 'another process failed'}",
+            file=sys.stderr,
+            flush=True,
+        )
         self._failed, self._writing, self._spoiled = True, None, True
         return False
 
@@ -206,13 +227,19 @@ class Checkpoints:
             for step in steps:
                 (self._folder / str(step)).rename(place / f"{step}.{time_ns()}")
         _agreed(True)
-        print(f"warning: going on from step {used:,}; what can't be read was moved to {place}", file=sys.stderr, flush=True)
+        print(
+            f"warning: going on from step {used:,}; what can't be read was moved to {place}",
+            file=sys.stderr,
+            flush=True,
+        )
         self._checkpointer = self._open()
         self._begun = self._finished = used
 
     def _halted(self, step: int) -> Halted:
         last = f"step {self._finished:,} is the last one saved" if self._finished else "none was saved"
-        return Halted(f"the checkpoint of step {step:,} can't be written to {self._folder}; {last}: the same command goes on from there")
+        return Halted(
+            f"the checkpoint of step {step:,} can't be written to {self._folder}; {last}: the same command goes on from there"
+        )
 
 
 def _line(error: BaseException) -> str:
@@ -221,13 +248,18 @@ def _line(error: BaseException) -> str:
 
 def _agreed(good: bool) -> bool:
     """Whether it is good in all processes."""
-    return good if jax.process_count() == 1 else bool(np.all(multihost_utils.process_allgather(np.array(good))))
+    return (
+        good if jax.process_count() == 1 else bool(np.all(multihost_utils.process_allgather(np.array(good))))
+    )
 
 
 def _arrays(state: TrainState) -> dict[str, Any]:
     """The state as plain trees, with the order of leaves of TrainState within each."""
     guard = {} if state.guard is None else {"guard": state.guard}
-    return {"model": nnx.as_pure(state.model), "optimizer": {"step": state.step, "opt": nnx.as_pure(state.opt), **guard}}
+    return {
+        "model": nnx.as_pure(state.model),
+        "optimizer": {"step": state.step, "opt": nnx.as_pure(state.opt), **guard},
+    }
 
 
 def _bits(state: TrainState) -> int:
@@ -240,7 +272,9 @@ def _bits(state: TrainState) -> int:
 
 
 def _sum_bits(leaves: list[jax.Array]) -> jax.Array:
-    return jnp.stack([jnp.sum(jax.lax.bitcast_convert_type(leaf, jnp.uint32), dtype=jnp.uint32) for leaf in leaves])
+    return jnp.stack(
+        [jnp.sum(jax.lax.bitcast_convert_type(leaf, jnp.uint32), dtype=jnp.uint32) for leaf in leaves]
+    )
 
 
 def _sealed(value: Any) -> dict[str, Any]:
@@ -264,7 +298,9 @@ class _JsonFiles:
 
     async def save(self, directory: Any) -> Awaitable[None]:
         """Orbax's interface; the values are read before this returns."""
-        return self._write(directory, {name: json.dumps(value, indent=2) for name, value in self.values.items()})
+        return self._write(
+            directory, {name: json.dumps(value, indent=2) for name, value in self.values.items()}
+        )
 
     async def load(self, directory: Any) -> Awaitable[None]:
         """Orbax's interface."""

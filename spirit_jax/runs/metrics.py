@@ -122,7 +122,16 @@ class _Board:
         """As a record: the length, the event, and a checksum of each."""
         content = event.SerializeToString()
         length = struct.pack("<Q", len(content))
-        self._file.add(b"".join((length, struct.pack("<I", masked_crc32c(length)), content, struct.pack("<I", masked_crc32c(content)))))
+        self._file.add(
+            b"".join(
+                (
+                    length,
+                    struct.pack("<I", masked_crc32c(length)),
+                    content,
+                    struct.pack("<I", masked_crc32c(content)),
+                )
+            )
+        )
 
 
 def _start_wandb(out: Path) -> Any:
@@ -145,8 +154,15 @@ class Speed:
 
     def figures(self, tokens_per_second: float) -> dict[str, float]:
         """The throughput by chip, and model FLOPs utilisation where the peak is known."""
-        row = {"tokens_per_second": tokens_per_second, "tokens_per_second_per_chip": tokens_per_second / self.chips}
-        return row if self.peak is None else row | {"mfu": tokens_per_second * self.flops_per_token / (self.chips * self.peak)}
+        row = {
+            "tokens_per_second": tokens_per_second,
+            "tokens_per_second_per_chip": tokens_per_second / self.chips,
+        }
+        return (
+            row
+            if self.peak is None
+            else row | {"mfu": tokens_per_second * self.flops_per_token / (self.chips * self.peak)}
+        )
 
 
 class Window:
@@ -189,7 +205,14 @@ class Meter:
         epochs: Callable[[Any], dict[str, float]],
         speed: Speed,
     ):
-        self._clock, self._log_every, self._last, self._rate, self._epochs, self._speed = clock, log_every, last, rate, epochs, speed
+        self._clock, self._log_every, self._last, self._rate, self._epochs, self._speed = (
+            clock,
+            log_every,
+            last,
+            rate,
+            epochs,
+            speed,
+        )
         self._sources, self._window, self._pending = sources, Window(len(sources)), None
 
     def add(self, step: int, metrics: StepMetrics, position: Any) -> dict[str, float] | None:
@@ -213,7 +236,11 @@ class Meter:
             self._window.add(host)
         elif host.guard.in_a_row >= LIMIT:
             raise Halted(_diverged(step, host))
-        return self._row(step, position, int(host.guard.skipped)) if step % self._log_every == 0 or step == self._last else None
+        return (
+            self._row(step, position, int(host.guard.skipped))
+            if step % self._log_every == 0 or step == self._last
+            else None
+        )
 
     def _row(self, step: int, position: Any, skipped: int) -> dict[str, float]:
         window, seconds = self._window, self._clock.seconds
@@ -221,7 +248,11 @@ class Meter:
         row = {
             "step": step,
             **losses(window.nll_M, window.weight_M, "loss"),
-            **{f"loss/{name}": float(nll / weight) for name, nll, weight in zip(self._sources, window.nll_N, window.weight_N) if weight},
+            **{
+                f"loss/{name}": float(nll / weight)
+                for name, nll, weight in zip(self._sources, window.nll_N, window.weight_N)
+                if weight
+            },
             **({"grad_norm": window.grad_norm / window.steps} if window.steps else {}),
             "lr": float(self._rate(step - 1 - skipped)),
             "skipped_steps": skipped,
@@ -237,22 +268,31 @@ class Meter:
 
 
 def losses(nll_M: np.ndarray, weight_M: np.ndarray, name: str) -> dict[str, float]:
-    """Mean losses: `name` over all targets, `name`_text, _speech, _tag by modality; each where there are any.
-    """
+    """Mean losses: `name` over all targets, `name`_text, _speech, _tag by modality; each where there are any."""
     means = {name: float(nll_M.sum() / weight_M.sum())} if weight_M.any() else {}
-    return means | {f"{name}_{kind}": float(nll / weight) for kind, nll, weight in zip(MODALITIES, nll_M, weight_M) if weight}
+    return means | {
+        f"{name}_{kind}": float(nll / weight)
+        for kind, nll, weight in zip(MODALITIES, nll_M, weight_M)
+        if weight
+    }
 
 
 def memory(devices: Sequence[Any]) -> dict[str, float]:
     """GiB in use now and at most so far, of the fullest device; nothing where devices don't tell."""
     stats = [device.memory_stats() or {} for device in devices]
     names = {"hbm_gib": "bytes_in_use", "hbm_peak_gib": "peak_bytes_in_use"}
-    return {name: max(stat[key] for stat in stats) / 2**30 for name, key in names.items() if all(key in stat for stat in stats)}
+    return {
+        name: max(stat[key] for stat in stats) / 2**30
+        for name, key in names.items()
+        if all(key in stat for stat in stats)
+    }
 
 
 def summarize(row: dict[str, float]) -> str:
     """A row in a few words, for the live line."""
-    parts = " ".join(f"{kind} {row[f'loss_{kind}']:.3f}" for kind in ("text", "speech") if f"loss_{kind}" in row)
+    parts = " ".join(
+        f"{kind} {row[f'loss_{kind}']:.3f}" for kind in ("text", "speech") if f"loss_{kind}" in row
+    )
     left_out = f" · {row['skipped_steps']} steps skipped" if row["skipped_steps"] else ""
     return f"loss {row['loss']:.3f} {parts} · {row['tokens_per_second']:,.0f} tokens/s · lr {row['lr']:.2e}{left_out}"
 

@@ -27,5 +27,8 @@ def join_processes() -> None:
         told = {name: os.environ.get(name) for name in ("JAX_COORDINATOR_ADDRESS", COUNT, INDEX)}
         reason = str(error).splitlines()[0]
         raise UserError(
-            "--distributed", told, f"the processes did not find each other ({reason})", "set all three, the same way on each host"
+            "--distributed",
+            told,
+            f"the processes did not find each other ({reason})",
+            "set all three, the same way on each host",
         ) from error

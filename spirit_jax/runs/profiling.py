@@ -9,17 +9,17 @@ from spirit_jax.core.errors import UserError
 
 
 def parse_steps(text: str) -> tuple[int, int]:
-    """`10:13` -> (10, 13): the first and the last step traced, counted from 1. Anything else is a UserError.
-    """
+    """`10:13` -> (10, 13): the first and the last step traced, counted from 1. Anything else is a UserError."""
     first, _, last = text.partition(":")
     if not (first.isdigit() and last.isdigit() and 1 <= int(first) <= int(last)):
-        raise UserError("--profile", text, "must be FIRST:LAST, steps from 1 on", "for example --profile 10:13")
+        raise UserError(
+            "--profile", text, "must be FIRST:LAST, steps from 1 on", "for example --profile 10:13"
+        )
     return int(first), int(last)
 
 
 class Profile:
-    """Traces the steps from `first` to `last` into the folder `profile` of the run; `steps` None traces none.
-    """
+    """Traces the steps from `first` to `last` into the folder `profile` of the run; `steps` None traces none."""
 
     def __init__(self, out: Path, steps: tuple[int, int] | None):
         self._out, self._steps, self._running = out / "profile", steps, False

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from spirit_jax.config import RunConfig, Schedule
-from spirit_jax.core.settings import from_dict, to_dict
 from spirit_jax.core.errors import UserError
 from spirit_jax.core.files import read_json, require_file_place, require_place, write_atomically, write_json
+from spirit_jax.core.settings import from_dict, to_dict
 from spirit_jax.speech.codec import read_identity
 from spirit_jax.tokens.text import TextTokenizer
 from spirit_jax.training.data.sources import Sources
@@ -20,12 +20,18 @@ from spirit_jax.training.data.sources import Sources
 CHECKPOINTS = "checkpoints"
 CODEC = "codec"
 DATA = "data.json"  # fingerprints of the rows that are trained on, by their source's name
-FREE = ("mesh.", "train.log_every", "train.evaluate_every", "checkpoint.every_steps", "checkpoint.keep_last", "checkpoint.keep_every")
+FREE = (
+    "mesh.",
+    "train.log_every",
+    "train.evaluate_every",
+    "checkpoint.every_steps",
+    "checkpoint.keep_last",
+    "checkpoint.keep_every",
+)
 
 
 def has_steps(out: Path) -> bool:
-    """Whether a checkpoint is there, so that the run is resumed and its start weights are not needed again.
-    """
+    """Whether a checkpoint is there, so that the run is resumed and its start weights are not needed again."""
     return any(step.name.isdigit() for step in (out / CHECKPOINTS).glob("*"))
 
 
@@ -49,7 +55,12 @@ def check_owner(out: Path, config: RunConfig) -> None:
     if config.data.codec is not None and (out / CODEC).exists() and not (out / "config.json").is_file():
         there, ours = (read_identity(folder).fingerprint for folder in (out / CODEC, config.data.codec))
         if there != ours:
-            raise UserError("run folder", out, f"holds the codec {there}, which {ours} of data.codec would replace", "use another --out")
+            raise UserError(
+                "run folder",
+                out,
+                f"holds the codec {there}, which {ours} of data.codec would replace",
+                "use another --out",
+            )
 
 
 def check_identity(out: Path, config: RunConfig, sources: Sources) -> None:
@@ -58,7 +69,12 @@ def check_identity(out: Path, config: RunConfig, sources: Sources) -> None:
     """
     pairs = [("tokenizer", TextTokenizer.load(out).fingerprint, sources.tokenizer.fingerprint)]
     if config.data.codec is not None:
-        pairs.append(("speech encoder", *(read_identity(folder).fingerprint for folder in (out / CODEC, config.data.codec))))
+        pairs.append(
+            (
+                "speech encoder",
+                *(read_identity(folder).fingerprint for folder in (out / CODEC, config.data.codec)),
+            )
+        )
     for what, there, ours in pairs:
         if there != ours:
             _refuse_learned(out, what, there, ours)
@@ -86,12 +102,25 @@ def refuse_other(out: Path, config: Any, free: tuple[str, ...]) -> None:
     try:
         there = _flat(to_dict(from_dict(read_json(out / "config.json"), type(config))))
     except UserError as error:
-        raise UserError("run folder", out, f"holds something else than such a run ({error})", "use another --out") from error
+        raise UserError(
+            "run folder", out, f"holds something else than such a run ({error})", "use another --out"
+        ) from error
     here = _flat(to_dict(config))
-    differing = [key for key in sorted(there.keys() | here.keys()) if there.get(key) != here.get(key) and not key.startswith(free)]
+    differing = [
+        key
+        for key in sorted(there.keys() | here.keys())
+        if there.get(key) != here.get(key) and not key.startswith(free)
+    ]
     if differing:
-        shown = ", ".join(f"{key} {json.dumps(there.get(key))} there, {json.dumps(here.get(key))} here" for key in differing)
-        raise UserError("run folder", out, f"belongs to another configuration: {shown}", "use another --out, or start it as it was begun")
+        shown = ", ".join(
+            f"{key} {json.dumps(there.get(key))} there, {json.dumps(here.get(key))} here" for key in differing
+        )
+        raise UserError(
+            "run folder",
+            out,
+            f"belongs to another configuration: {shown}",
+            "use another --out, or start it as it was begun",
+        )
 
 
 def write_identity(out: Path, config: RunConfig, sources: Sources | None) -> None:
@@ -112,7 +141,9 @@ def write_identity(out: Path, config: RunConfig, sources: Sources | None) -> Non
 
 
 def _refuse_learned(out: Path, what: str, there: str, ours: str) -> NoReturn:
-    raise UserError(what, ours, f"the run in {out} learned {there}", "bring back what it began with, or use another --out")
+    raise UserError(
+        what, ours, f"the run in {out} learned {there}", "bring back what it began with, or use another --out"
+    )
 
 
 def _flat(values: dict, prefix: str = "") -> dict[str, Any]:

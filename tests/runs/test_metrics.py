@@ -13,8 +13,8 @@ from tensorboardX.record_writer import masked_crc32c
 
 from spirit_jax.core.errors import Halted
 from spirit_jax.model.loss import MODALITIES
-from spirit_jax.training.guard import LIMIT, Guard
 from spirit_jax.runs.metrics import Clock, Meter, Speed, Writer, losses, memory, summarize
+from spirit_jax.training.guard import LIMIT, Guard
 from spirit_jax.training.step import StepMetrics
 
 SPEED = Speed(chips=4, flops_per_token=6.0, peak=1e3)
@@ -34,7 +34,9 @@ def figures(text: float, speech: float, tokens: tuple[float, float], state: Guar
 
 def make_meter(log_every: int) -> tuple[Meter, Clock]:
     clock = Clock()
-    return Meter(clock, log_every, 5, lambda step: 0.1 * step, ["a", "b"], lambda position: {"a": position}, SPEED), clock
+    return Meter(
+        clock, log_every, 5, lambda step: 0.1 * step, ["a", "b"], lambda position: {"a": position}, SPEED
+    ), clock
 
 
 def test_rows_are_means_over_the_tokens_of_their_steps_and_come_one_step_late():
@@ -94,14 +96,22 @@ def test_too_many_skipped_in_a_row_end_it_naming_step_loss_and_norm():
 
 
 def test_memory_is_that_of_the_fullest_device_where_devices_tell():
-    stats = [{"bytes_in_use": 2**30, "peak_bytes_in_use": 3 * 2**30}, {"bytes_in_use": 2**31, "peak_bytes_in_use": 2**31}]
-    assert memory([SimpleNamespace(memory_stats=lambda s=s: s) for s in stats]) == {"hbm_gib": 2.0, "hbm_peak_gib": 3.0}
+    stats = [
+        {"bytes_in_use": 2**30, "peak_bytes_in_use": 3 * 2**30},
+        {"bytes_in_use": 2**31, "peak_bytes_in_use": 2**31},
+    ]
+    assert memory([SimpleNamespace(memory_stats=lambda s=s: s) for s in stats]) == {
+        "hbm_gib": 2.0,
+        "hbm_peak_gib": 3.0,
+    }
     assert memory([SimpleNamespace(memory_stats=lambda: None)]) == {}
 
 
 def test_weights_and_biases_are_used_where_they_are_set_up(tmp_path, monkeypatch):
     calls = []
-    run = SimpleNamespace(log=lambda values, step: calls.append((step, values)), finish=lambda: calls.append("finished"))
+    run = SimpleNamespace(
+        log=lambda values, step: calls.append((step, values)), finish=lambda: calls.append("finished")
+    )
     module = ModuleType("wandb")
     module.init = lambda **options: calls.append(options["id"]) or run
     module.__spec__ = ModuleSpec("wandb", None)
@@ -129,7 +139,9 @@ def test_a_row_of_skipped_steps_alone_has_no_loss():
 
 def test_a_resumed_run_drops_the_rows_it_writes_again(tmp_path):
     path = tmp_path / "metrics.jsonl"
-    path.write_text("".join(json.dumps({"step": step, "loss": 1.0}) + "\n" for step in range(1, 6)) + '{"step": 6, "lo')
+    path.write_text(
+        "".join(json.dumps({"step": step, "loss": 1.0}) + "\n" for step in range(1, 6)) + '{"step": 6, "lo'
+    )
     writer = Writer(tmp_path, start=3)
     writer.write({"step": 4, "loss": 0.5})
     writer.close()
@@ -162,7 +174,9 @@ def test_tensorboard_has_the_rows_and_hides_those_that_are_written_again(tmp_pat
     version, begin, *scalars = events_of(tmp_path / "tensorboard")
     assert version.file_version == "brain.Event:2"
     assert (begin.step, begin.session_log.status) == (4, SessionLog.START)
-    told = [(event.step, event.summary.value[0].tag, event.summary.value[0].simple_value) for event in scalars]
+    told = [
+        (event.step, event.summary.value[0].tag, event.summary.value[0].simple_value) for event in scalars
+    ]
     assert told == [(4, "loss", 0.5), (4, "loss/0-text", 2.0)]
 
 

@@ -14,7 +14,12 @@ def out(tmp_path):
 
 
 def test_a_folder_knows_its_run(out):
-    assert {path.name for path in out.iterdir()} == {"config.json", "vocabulary.json", "data.json", "tokenizer.model"}
+    assert {path.name for path in out.iterdir()} == {
+        "config.json",
+        "vocabulary.json",
+        "data.json",
+        "tokenizer.model",
+    }
     check_owner(out, make_config())
 
 
@@ -66,7 +71,16 @@ def test_checkpoints_without_a_configuration_are_not_adopted(tmp_path):
 def test_a_codec_that_is_no_runs_is_not_replaced(tmp_path):
     codecs = [tmp_path / name for name in ("own", "work/codec")]
     for codec in codecs:
-        write_json(codec / "codec.json", {"kind": "embedded", "fingerprint": codec.parent.name, "unit_count": 9, "pitch_count": 0, "style_count": 0})
+        write_json(
+            codec / "codec.json",
+            {
+                "kind": "embedded",
+                "fingerprint": codec.parent.name,
+                "unit_count": 9,
+                "pitch_count": 0,
+                "style_count": 0,
+            },
+        )
     with pytest.raises(UserError, match="holds the codec work"):
         check_owner(tmp_path / "work", make_config(data={"codec": str(codecs[0])}))
     check_owner(tmp_path / "work", make_config(data={"codec": str(codecs[1])}))
