@@ -12,9 +12,10 @@ FLOORS = {
     "config": 2,
     "sharding": 3, "datasets": 3, "speech": 3,
     "model": 4, "model_io": 4,
-    "runs": 4, "training": 4, "pod_check": 4, "generation": 4, "codec_training": 4, "data_prep": 4,
-    "evals": 5, "report": 5, "tpu_configs": 5,
-    "cli": 6, "__main__": 7,
+    "runs": 5, "generation": 5,
+    "training": 6, "codec_training": 6, "data_prep": 6,
+    "pod_check": 7, "evals": 7, "report": 8, "tpu_configs": 8,
+    "cli": 9, "__main__": 10,
 }  # fmt: skip
 STRANGERS = [("speech", "model"), ("model", "speech"), ("tokens", "speech"), ("training", "generation")]
 FILES = [

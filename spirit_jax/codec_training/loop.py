@@ -26,11 +26,19 @@ from spirit_jax.core.progress import Progress
 from spirit_jax.core.settings import to_dict
 from spirit_jax.runs.checkpoints import Checkpoints
 from spirit_jax.runs.metrics import Writer
-from spirit_jax.runs.run_folder import CHECKPOINTS, CODEC, DATA, check_data, check_places, refuse_other
+from spirit_jax.runs.run_folder import (
+    CHECKPOINTS,
+    CODEC,
+    DATA,
+    check_data,
+    check_places,
+    refuse_other,
+    write_config,
+)
+from spirit_jax.runs.state import TrainState
 from spirit_jax.runs.stopping import Stop, stop_on_sigterm
-from spirit_jax.sharding import make_mesh, place_batch
+from spirit_jax.sharding import make_mesh, place_batch, shardings_of
 from spirit_jax.speech.stored_parts import arrays_by_name
-from spirit_jax.training.step import TrainState, shardings_of
 
 # what may differ when a run goes on
 FREE = ("mesh.", "train.steps", "train.log_every", "train.evaluate_every", "checkpoint.")
@@ -146,7 +154,7 @@ def train(part: Part, out: Path) -> int:
         if jax.process_index() == 0:
             if not start:
                 write_json(out / DATA, part.learns_from)
-            write_json(out / "config.json", to_dict(config))
+            write_config(out, config)
         return _Loop(part, out, mesh, checkpoints, start).run(stop)
 
 

@@ -23,6 +23,7 @@ from spirit_jax.codec_training.discriminators import Discriminators
 from spirit_jax.codec_training.optimizer import adam, update
 from spirit_jax.core.errors import UserError
 from spirit_jax.core.files import write_json
+from spirit_jax.runs.state import TrainState
 from spirit_jax.speech.codec import Codec, load_codec
 from spirit_jax.speech.decoders.hifigan import Generator, GeneratorConfig
 from spirit_jax.speech.decoders.hifigan_synthesis import Utterance, generate_batch, predict
@@ -32,7 +33,6 @@ from spirit_jax.speech.speech_codec import SpeechCodec
 from spirit_jax.speech.vocoded_codec import VocodedCodec
 from spirit_jax.speech.weights.readers import Drawn
 from spirit_jax.tokens.streams import SAMPLE_RATE
-from spirit_jax.training.step import TrainState
 
 Batch = dict[str, jax.Array]
 Figures = dict[str, jax.Array]

@@ -12,7 +12,7 @@ class Batch:
 
     tokens, targets, segment_ids, positions: int32 [B, T]; loss_weights: float32 [B, T]. Segment 0 is padding;
     positions restart in each segment; loss_weights are 0 where a target is none. source_ids: int32 [B, T],
-    which source a token is from, by its place in the mixture; only for metrics, None where nobody asks.
+    which source of the mixture a token is from, by index; only for metrics, None without them.
     """
 
     tokens: jax.Array

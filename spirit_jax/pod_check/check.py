@@ -21,10 +21,11 @@ from spirit_jax.model.llama import abstract
 from spirit_jax.pod_check.estimate import AnyMesh, memory_of, seconds_of, work_of
 from spirit_jax.pod_check.hlo import collectives
 from spirit_jax.pod_check.pod import HBM_SHARE, Pod, pod_of
-from spirit_jax.sharding import MESH_AXES, fill_sizes, make_mesh, pspec
+from spirit_jax.sharding import MESH_AXES, fill_sizes, make_mesh, pspec, shardings_of
 from spirit_jax.training.data.placement import check_batch
 from spirit_jax.training.optimizer import make_optimizer
-from spirit_jax.training.step import abstract_state, make_train_step, shardings_of
+from spirit_jax.training.state import abstract_state
+from spirit_jax.training.step import make_train_step
 
 # what the compiler says where a program doesn't fit
 TOO_LARGE = re.compile(r"(?:Used |temporaries \()([\d.]+)([MG])")

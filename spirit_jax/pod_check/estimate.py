@@ -16,7 +16,7 @@ from spirit_jax.model.llama import abstract, flops_per_token
 from spirit_jax.model.loss import LOGITS_BYTES
 from spirit_jax.pod_check.pod import Pod
 from spirit_jax.training.optimizer import make_optimizer
-from spirit_jax.training.step import abstract_state
+from spirit_jax.training.state import abstract_state
 
 AnyMesh = Mesh | AbstractMesh
 

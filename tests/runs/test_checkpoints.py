@@ -15,9 +15,9 @@ from spirit_jax.model.array_store import named_arrays, open_array
 from spirit_jax.model.llama import abstract, init_sharded
 from spirit_jax.runs import checkpoints as checkpointing
 from spirit_jax.runs.checkpoints import Checkpoints
-from spirit_jax.sharding import make_mesh
+from spirit_jax.sharding import make_mesh, shardings_of
 from spirit_jax.training.optimizer import make_optimizer
-from spirit_jax.training.step import abstract_state, make_state, shardings_of
+from spirit_jax.training.state import abstract_state, make_state
 from tests.training.tiny import MODEL
 
 OPTIMIZER = make_optimizer(OptimConfig(), 10)

@@ -1,6 +1,8 @@
 """A tiny run on records made in memory."""
 
 import dataclasses
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import jax
@@ -19,14 +21,19 @@ from spirit_jax.config import (
 )
 from spirit_jax.model.llama import Llama, abstract, init_sharded
 from spirit_jax.sharding import make_mesh
-from spirit_jax.tokens.interleave import Arrangement, Record, Spans
+from spirit_jax.tokens.interleave import Arrangement, Record, Spans, arrange
 from spirit_jax.tokens.streams import SpeechTokens
 from spirit_jax.tokens.vocabulary import Vocabulary
-from spirit_jax.training.data.batches import Arranger, Feed
-from spirit_jax.training.data.sources import Sources
+from spirit_jax.training.data.sources import OpenData, OpenSource
 
 VOCABULARY = Vocabulary(40, 20)
-ARRANGER = Arranger(VOCABULARY, Spans((2, 4), (1, 3)), (5, 6), (7, 8))
+ARRANGE = partial(
+    arrange,
+    vocabulary=VOCABULARY,
+    spans=Spans((2, 4), (1, 3)),
+    asr_marker_ids=(5, 6),
+    tts_marker_ids=(7, 8),
+)
 MODEL = ModelConfig(
     rows=128, width=16, layers=2, heads=2, kv_heads=2, head_width=8, mlp_width=32, dtype=Dtype.FLOAT32
 )
@@ -71,15 +78,20 @@ def make_records(count: int, words: tuple[int, int] = (4, 12), first: int = 0) -
     return [make_record(first + index, int(rng.integers(words[0], words[1] + 1))) for index in range(count)]
 
 
-def make_sources(validation: bool = False) -> Sources:
-    rows = make_records(30)
-    feeds = (
-        Feed("0-interleaved", rows, Arrangement.INTERLEAVED, 2.0),
-        Feed("1-speech", make_records(20, first=100), Arrangement.SPEECH, 1.0),
-        Feed("2-text", make_records(25, first=200), Arrangement.TEXT, 1.0),
+def make_source(
+    name: str, rows: Sequence, arrangement: Arrangement = Arrangement.INTERLEAVED, weight: float = 1.0
+) -> OpenSource:
+    return OpenSource(name, rows, partial(ARRANGE, arrangement=arrangement), weight)
+
+
+def make_data(validation: bool = False) -> OpenData:
+    sources = (
+        make_source("0-interleaved", make_records(30), Arrangement.INTERLEAVED, 2.0),
+        make_source("1-speech", make_records(20, first=100), Arrangement.SPEECH, 1.0),
+        make_source("2-text", make_records(25, first=200), Arrangement.TEXT, 1.0),
     )
-    held_out = (Feed("3-interleaved", make_records(9, first=300)),) if validation else ()
-    return Sources(VOCABULARY, StandInTokenizer(), ARRANGER, feeds, held_out)
+    held_out = (make_source("3-interleaved", make_records(9, first=300)),) if validation else ()
+    return OpenData(VOCABULARY, StandInTokenizer(), sources, held_out)
 
 
 def make_config(steps: int = 6, **changes) -> RunConfig:
