@@ -213,7 +213,7 @@ class PitchRun:
     encoder's vectors to their codes.
 
     The codebook is the moving mean, with memory `memory`, of the vectors that each code is nearest to. A code
-    that on average is nearest to fewer than `restart_below` vectors a step begins anew at a vector of the
+    that on average is nearest to fewer than `restart_below` vectors a step restarts at a vector of the
     batch. The error of F0 is measured in its deviation over the corpus, so that voicing counts: our choice.
     """
 

@@ -40,7 +40,7 @@ from spirit_jax.runs.stopping import Stop, stop_on_sigterm
 from spirit_jax.sharding import make_mesh, place_batch, shardings_of
 from spirit_jax.speech.stored_parts import arrays_by_name
 
-# what may differ when a run goes on
+# settings that a resumed run may change
 FREE = ("mesh.", "train.steps", "train.log_every", "train.evaluate_every", "checkpoint.")
 FEED = "feed"  # the name of the batches' position in a checkpoint
 READERS = 2  # threads that read ahead
@@ -79,7 +79,7 @@ class Part(Protocol):
 
     @property
     def learns_from(self) -> dict[str, str]:
-        """Fingerprints by name of all that must stay the same when a run goes on."""
+        """Fingerprints by name of all that must stay the same when a run is resumed."""
         ...
 
     def start(self) -> TrainState:
@@ -265,7 +265,7 @@ class _Loop:
         if jax.process_index():
             yield lambda row: None
             return
-        writer = Writer(self.out, self.start or -1)  # a run that begins anew writes the row of step 0 again
+        writer = Writer(self.out, self.start or -1)  # a run that starts again writes the row of step 0 again
         try:
             yield writer.write
         finally:

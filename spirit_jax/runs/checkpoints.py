@@ -161,12 +161,12 @@ class Checkpoints:
             if reasons:
                 self._set_aside(list(reasons), step)
             return state, {name: values[name] for name in names}
-        told = "; ".join(f"step {step}: {reason}" for step, reason in reasons.items())
+        causes = "; ".join(f"step {step}: {reason}" for step, reason in reasons.items())
         raise UserError(
             "checkpoints",
             self._folder,
-            f"none of {len(reasons)} can be read ({told})",
-            "bring one back, or use another --out",
+            f"none of {len(reasons)} can be read ({causes})",
+            "restore one, or use another --out",
         )
 
     def _load(
@@ -219,14 +219,14 @@ class Checkpoints:
         self._checkpointer, self._spoiled = self._open(), False
 
     def _set_aside(self, steps: Sequence[int], used: int) -> None:
-        place = self._folder.with_name("broken_checkpoints")
+        aside = self._folder.with_name("broken_checkpoints")
         if jax.process_index() == 0:
-            place.mkdir(exist_ok=True)
+            aside.mkdir(exist_ok=True)
             for step in steps:
-                (self._folder / str(step)).rename(place / f"{step}.{time_ns()}")
+                (self._folder / str(step)).rename(aside / f"{step}.{time_ns()}")
         _agreed(True)
         print(
-            f"warning: going on from step {used:,}; what can't be read was moved to {place}",
+            f"warning: resuming from step {used:,}; unreadable checkpoints were moved to {aside}",
             file=sys.stderr,
             flush=True,
         )
@@ -237,7 +237,7 @@ class Checkpoints:
         last = f"step {self._finished:,} is the last one saved" if self._finished else "none was saved"
         return Halted(
             f"the checkpoint of step {step:,} can't be written to {self._folder}; {last}: "
-            "the same command goes on from there"
+            "the same command resumes from there"
         )
 
 
@@ -247,13 +247,13 @@ def _line(error: BaseException) -> str:
 
 def _agreed(good: bool) -> bool:
     """Whether it is good in all processes."""
-    return (
-        good if jax.process_count() == 1 else bool(np.all(multihost_utils.process_allgather(np.array(good))))
-    )
+    if jax.process_count() == 1:
+        return good
+    return bool(np.all(multihost_utils.process_allgather(np.array(good))))
 
 
 def _arrays(state: TrainState) -> dict[str, Any]:
-    """The state as plain trees, with the order of leaves of TrainState within each."""
+    """The state as plain trees, each with its leaves in TrainState's order."""
     guard = {} if state.guard is None else {"guard": state.guard}
     return {
         "model": nnx.as_pure(state.model),
@@ -262,8 +262,8 @@ def _arrays(state: TrainState) -> dict[str, Any]:
 
 
 def _bits(state: TrainState) -> int:
-    """A checksum of all arrays, the same on any mesh: of the sums of each one's bits, 4 bytes an element, as
-    whole numbers modulo 2^32.
+    """A checksum of all arrays, the same on any mesh: of each array, whose elements have 4 bytes, the sum of
+    their bits as integers modulo 2^32.
     """
     leaves = jax.tree.leaves(state)
     whole = NamedSharding(leaves[0].sharding.mesh, PartitionSpec())
@@ -281,14 +281,14 @@ def _sealed(value: Any) -> dict[str, Any]:
 
 
 def _unsealed(name: str, value: Any) -> Any:
-    """What `_sealed` sealed; a ValueError where it was changed since."""
+    """The value that `_sealed` sealed. Raises a ValueError if it was changed since."""
     if not isinstance(value, dict) or value != _sealed(value.get("value")):
         raise ValueError(f"{name}.json isn't what was written")
     return value["value"]
 
 
 class _JsonFiles:
-    """JSON values by name as a part of a checkpoint: files that processes write side by side. Loading
+    """JSON values by name as a part of a checkpoint; each process writes the files of its own. Loading
     replaces the values.
     """
 

@@ -24,11 +24,11 @@ def join_processes() -> None:
     try:
         jax.distributed.initialize(num_processes=count, process_id=index)
     except (ValueError, RuntimeError) as error:
-        told = {name: os.environ.get(name) for name in ("JAX_COORDINATOR_ADDRESS", COUNT, INDEX)}
+        settings = {name: os.environ.get(name) for name in ("JAX_COORDINATOR_ADDRESS", COUNT, INDEX)}
         reason = str(error).splitlines()[0]
         raise UserError(
             "--distributed",
-            told,
+            settings,
             f"the processes did not find each other ({reason})",
             "set all three, the same way on each host",
         ) from error

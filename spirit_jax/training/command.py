@@ -79,6 +79,7 @@ def run(args: argparse.Namespace) -> int:
         traceback.print_exc()
         return args.stopped_exit_code
     stopped = reached < run.config.train.steps
-    said = "stopped at step {}; the same command goes on" if stopped else "done at step {}"
-    print(f"{said.format(f'{reached:,} of {run.config.train.steps:,}')}: {args.out}", file=sys.stderr)
+    step = f"step {reached:,} of {run.config.train.steps:,}"
+    said = f"stopped at {step}; the same command resumes it" if stopped else f"done at {step}"
+    print(f"{said}: {args.out}", file=sys.stderr)
     return args.stopped_exit_code if stopped else 0

@@ -206,6 +206,6 @@ def _diverged(step: int, host: StepMetrics) -> str:
     usual = f"; {host.guard.mean_norm:.4g} is usual" if host.guard.counted else ""
     return (
         f"{LIMIT} steps in a row were skipped, the last of them step {step:,}: loss {loss:.4g}, "
-        f"gradient norm {host.grad_norm:.4g}{usual}; go on from an earlier checkpoint with other data or a "
+        f"gradient norm {host.grad_norm:.4g}{usual}; resume from an earlier checkpoint with other data or a "
         "lower optim.peak_lr"
     )

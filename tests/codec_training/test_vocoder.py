@@ -87,7 +87,7 @@ def test_a_finished_run_whose_last_checkpoint_is_broken_trains_on_from_the_one_b
     shutil.rmtree(out / "codec")
     assert train(part, out) == 4
     told = capsys.readouterr().err
-    for said in ("checkpoint of step 4 can't be read", "going on from step 2", f"resuming {out} at step 2"):
+    for said in ("checkpoint of step 4 can't be read", "resuming from step 2", f"resuming {out} at step 2"):
         assert said in told
     assert rows_of(out)[-1] == rows_of(whole)[-1]
     for a, b in zip(

@@ -178,7 +178,7 @@ def test_a_broken_checkpoint_is_set_aside_and_the_one_before_is_used(tmp_path, s
         assert (restored.step, data, checkpoints.latest) == (3, {"place": {"at": 3}}, 3)
         told = capsys.readouterr().err
         assert "step 6 can't be read" in told
-        assert "going on from step 3" in told
+        assert "resuming from step 3" in told
         checkpoints.save(6, restored, data, {})
     assert sorted(path.name for path in (tmp_path / "run").iterdir() if path.name.isdigit()) == ["3", "6"]
     assert len(list((tmp_path / "broken_checkpoints").iterdir())) == 1

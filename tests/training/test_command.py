@@ -105,8 +105,8 @@ def train_pretending(tmp_path, monkeypatch, reached: int | Exception, more: list
     ("more", "reached", "code", "said"),
     [
         ([], 6, 0, "done at step 6 of 6"),
-        ([], 4, 0, "stopped at step 4 of 6; the same command goes on"),
-        (["--stopped-exit-code", "75"], 4, 75, "stopped at step 4 of 6; the same command goes on"),
+        ([], 4, 0, "stopped at step 4 of 6; the same command resumes it"),
+        (["--stopped-exit-code", "75"], 4, 75, "stopped at step 4 of 6; the same command resumes it"),
         (["--stopped-exit-code", "75"], 6, 0, "done at step 6 of 6"),
         (
             ["--stopped-exit-code", "75"],
