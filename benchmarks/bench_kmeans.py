@@ -13,8 +13,8 @@ import warnings
 from collections.abc import Callable
 
 import numpy as np
-
 from spirit_jax.speech.embedded_codec import EmbeddedCodec
+
 from spirit_jax.speech.encoders.pitch import cross_correlation as pitch
 from spirit_jax.speech.quantizers import kmeans as quantizer
 from spirit_jax.tokens.streams import SAMPLE_RATE

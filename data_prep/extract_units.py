@@ -2,7 +2,7 @@
 
     python -m data_prep units --audio corpus/manifest.jsonl --codec codec --out units
 
-A line is a manifest row with `units`, `pitch`, `style` (lists, or null where the codec has none) and
+A line is a manifest row with a list of codes for each stream of the codec and
 `duration_s`. What can't be used is set aside in `quarantine.jsonl` with a reason. Each shard is whole or
 absent and has a ledger in `done/`; a later call makes only those shards whose rows, recordings or codec have
 changed. `summary.json` is written last, and names the shards.
@@ -15,7 +15,7 @@ import dataclasses
 import json
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -31,11 +31,13 @@ from spirit_jax.core.files import (
 )
 from spirit_jax.core.progress import Progress
 from spirit_jax.datasets.manifest import Problem, read_corpus
+from spirit_jax.datasets.units_folder import SUMMARY
 from spirit_jax.speech import audio
-from spirit_jax.speech.codec import Codec, load_codec
+from spirit_jax.speech.codec import Codec
+from spirit_jax.speech.codec_folder import load_codec
+from spirit_jax.speech.segments import groups
 from spirit_jax.tokens.streams import SAMPLE_RATE, SpeechTokens
 
-SUMMARY = "summary.json"
 QUARANTINE = "quarantine.jsonl"
 READERS = 4  # threads that read ahead
 AHEAD = 32  # recordings that may be in memory before they are encoded
@@ -100,21 +102,6 @@ def extract(rows: list[dict], codec: Codec, out: Path, shard_size: int) -> dict:
     return summary
 
 
-def read_units(folder: Path) -> tuple[dict, Iterator[dict]]:
-    """What `extract` wrote: its summary and all rows. UserError where it hasn't finished."""
-    if not (folder / SUMMARY).is_file():
-        raise UserError(
-            "units",
-            folder,
-            f"has no {SUMMARY}: the extraction hasn't finished there",
-            "run python -m data_prep units",
-        )
-    summary = read_json(folder / SUMMARY)
-    return summary, (
-        json.loads(line) for name in summary["shards"] for line in open(folder / name, encoding="utf-8")
-    )
-
-
 @dataclasses.dataclass(frozen=True)
 class Shard:
     """One output file and its ledger: what went in, what was set aside."""
@@ -151,7 +138,7 @@ class Shard:
 
 def _encode(rows: list[dict], codec: Codec, ledger: dict, progress: Progress) -> Iterator[dict]:
     """Finished rows in order; counts them, and what is set aside, in the ledger."""
-    for batch in _batches(_read_ahead(rows)):
+    for batch in groups(_read_ahead(rows), BATCH_SECONDS, lambda item: _samples(item[1])):
         good = [(row, wav) for row, wav in batch if isinstance(wav, np.ndarray)]
         encoded = codec.encode_batch([wav for _, wav in good]) if good else []
         for row, bad in batch:
@@ -169,10 +156,7 @@ def _encode(rows: list[dict], codec: Codec, ledger: dict, progress: Progress) ->
 
 
 def _finish_row(row: dict, speech: SpeechTokens, seconds: float) -> dict:
-    codes = {
-        name: None if (code := getattr(speech, name)) is None else code.tolist()
-        for name in ("units", "pitch", "style")
-    }
+    codes = {name: values.tolist() for name, values in speech.codes.items()}
     return {**row, **codes, "duration_s": round(seconds, 4)}
 
 
@@ -207,17 +191,8 @@ def _read(row: dict) -> np.ndarray | audio.BadAudio:
     return wav
 
 
-def _batches(items: Iterable[tuple[dict, np.ndarray | audio.BadAudio]]) -> Iterator[list]:
-    """Lists of items with about BATCH_SECONDS of sound."""
-    batch, seconds = [], 0.0
-    for row, wav in items:
-        batch.append((row, wav))
-        seconds += len(wav) / SAMPLE_RATE if isinstance(wav, np.ndarray) else 0.0
-        if seconds >= BATCH_SECONDS:
-            yield batch
-            batch, seconds = [], 0.0
-    if batch:
-        yield batch
+def _samples(wav: np.ndarray | audio.BadAudio) -> int:
+    return len(wav) if isinstance(wav, np.ndarray) else 0
 
 
 def _identity(row: dict) -> bytes:
@@ -245,5 +220,6 @@ def _summarize(ledgers: list[dict], codec: Codec, names: list[str]) -> dict:
         "reasons": dict(reasons.most_common()),
         "splits": dict(splits),
         "encoder_fingerprint": codec.fingerprint,
+        "streams": [stream.to_dict() for stream in codec.streams],
         "shards": names,
     }

@@ -12,9 +12,7 @@ import numpy as np
 from spirit_jax.core.errors import UserError
 from spirit_jax.datasets.shards import Layout, ShardSplit, find_version, open_shards, read_metadata, splits
 from spirit_jax.tokens.interleave import Record
-from spirit_jax.tokens.vocabulary import MARKS, Vocabulary, merge
-
-KINDS = ("text", "style", "pitch", "units")  # text, then the order of Kind
+from spirit_jax.tokens.vocabulary import Vocabulary, merge
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,43 +25,31 @@ def run(args: argparse.Namespace) -> int:
     version = find_version(args.shards)
     metadata = read_metadata(version)
     if metadata.layout is not Layout.ALIGNED:
-        raise UserError(
-            "--shards",
-            version,
-            "must hold the aligned config: the other has no utterances",
-            "write it with --config aligned",
-        )
-    print(
-        f"{version}: tokenizer {metadata.tokenizer_fingerprint}, encoder "
-        f"{metadata.encoder_fingerprint or 'none'}"
-    )
-    print(
-        f"{'split':<16}{'rows':>9}{'spoken':>9}{'aligned':>9}{'hours':>9}"
-        + "".join(f"{name:>12}" for name in KINDS)
-        + f"{'speech/s':>10}"
-    )
+        rule = "must hold the aligned config: the other has no utterances"
+        raise UserError("--shards", version, rule, "write it with --config aligned")
+    encoder = metadata.encoder_fingerprint or "none"
+    print(f"{version}: tokenizer {metadata.tokenizer_fingerprint}, encoder {encoder}")
+    columns = ["text", *(stream.name for stream in metadata.vocabulary.streams)]
+    counts = "".join(f"{name:>9}" for name in ("rows", "spoken", "aligned", "hours"))
+    print(f"{'split':<16}{counts}" + "".join(f"{name:>12}" for name in columns) + f"{'speech/s':>10}")
     seen_V = np.zeros(metadata.vocabulary.size, bool)
     for name in splits(version):
         row = summarize(open_shards(version, split=name), seen_V)
+        counts = "".join(f"{row[key]:>9}" for key in ("rows", "spoken", "aligned")) + f"{row['hours']:>9.3f}"
         tokens = "".join(f"{count:>12}" for count in row["tokens"])
-        print(
-            f"{name:<16}{row['rows']:>9}{row['spoken']:>9}{row['aligned']:>9}{row['hours']:>9.3f}{tokens}{row['tokens_per_second']:>10.2f}"
-        )
+        print(f"{name:<16}{counts}{tokens}{row['tokens_per_second']:>10.2f}")
     print("vocabulary that occurs: " + ", ".join(coverage(metadata.vocabulary, seen_V)))
     return 0
 
 
 def summarize(split: ShardSplit, seen_V: np.ndarray) -> dict:
-    """Counts of a split; tokens by KINDS, speech deduplicated as a model reads it. Marks the ids that occur
-    in `seen_V` (bool [size]).
+    """Counts of a split. Marks the ids that occur in `seen_V` (bool [size]).
+
+    tokens: of text, then of each stream, deduplicated as a model reads them.
     """
-    vocabulary, tokens, seconds, spoken, aligned = (
-        split.metadata.vocabulary,
-        np.zeros(len(KINDS), np.int64),
-        0.0,
-        0,
-        0,
-    )
+    vocabulary, seconds, spoken, aligned = split.metadata.vocabulary, 0.0, 0, 0
+    streams = vocabulary.streams
+    tokens = np.zeros(1 + len(streams), np.int64)
     for record in split:
         assert isinstance(record, Record)
         aligned += record.aligned
@@ -71,31 +57,17 @@ def summarize(split: ShardSplit, seen_V: np.ndarray) -> dict:
         seen_V[record.text_ids] = True
         if record.speech is None:
             continue
-        spoken, seconds = spoken + 1, seconds + record.speech.duration_s
-        kind_N, code_N, _ = merge(record.speech)
-        tokens[1:] += np.bincount(kind_N, minlength=len(MARKS))
-        seen_V[vocabulary.encode_stream(kind_N, code_N)] = True
+        spoken, seconds = spoken + 1, seconds + len(record.speech.units) / streams[0].rate
+        stream_N, code_N, _ = merge(record.speech, streams)
+        tokens[1:] += np.bincount(stream_N, minlength=len(streams))
+        seen_V[vocabulary.encode_stream(stream_N, code_N)] = True
     rate = int(tokens[1:].sum()) / seconds if seconds else 0.0
     counts = {"rows": len(split), "spoken": spoken, "aligned": aligned}
     return {**counts, "hours": seconds / 3600, "tokens": tokens.tolist(), "tokens_per_second": rate}
 
 
 def coverage(vocabulary: Vocabulary, seen_V: np.ndarray) -> list[str]:
-    """`n of m` for text pieces and for each kind of speech code that the vocabulary has."""
-    starts = {
-        "text": 0,
-        "units": vocabulary.unit_start,
-        "pitch": vocabulary.pitch_start,
-        "style": vocabulary.style_start,
-    }
-    counts = {
-        "text": vocabulary.text_size,
-        "units": vocabulary.units,
-        "pitch": vocabulary.pitches,
-        "style": vocabulary.styles,
-    }
-    return [
-        f"{int(seen_V[starts[name] :][:count].sum())} of {count} {name}"
-        for name, count in counts.items()
-        if count
-    ]
+    """`n of m` for text pieces and for each stream of the vocabulary."""
+    starts = {"text": (0, vocabulary.text_size)}
+    starts |= {s.name: (int(first), s.size) for s, first in zip(vocabulary.streams, vocabulary.starts)}
+    return [f"{int(seen_V[first:][:n].sum())} of {n} {name}" for name, (first, n) in starts.items()]

@@ -21,13 +21,13 @@ from typing import Any
 import numpy as np
 import tensorflow_datasets as tfds
 
-from data_prep.extract_units import read_units
 from spirit_jax.core.errors import UserError
 from spirit_jax.core.files import drop_partials, require_place, write_atomically
 from spirit_jax.core.progress import track
 from spirit_jax.datasets.manifest import read_corpus, split_words
 from spirit_jax.datasets.shards import DATASET, Layout, Metadata, row_from_record, splits
-from spirit_jax.speech.codec import read_identity
+from spirit_jax.datasets.units_folder import UnitsFolder, open_units
+from spirit_jax.speech.codec_folder import read_identity
 from spirit_jax.tokens.interleave import Arrangement, Record, Spans, arrange
 from spirit_jax.tokens.streams import SpeechTokens
 from spirit_jax.tokens.text import TextTokenizer
@@ -36,19 +36,18 @@ from spirit_jax.tokens.vocabulary import Vocabulary
 INTS = tfds.features.Tensor(shape=(None,), dtype=np.int32)
 FLOATS = tfds.features.Tensor(shape=(None,), dtype=np.float32)
 TEXT = tfds.features.Text()
-FEATURES = {
-    Layout.ALIGNED: {
+
+
+def features_of(metadata: Metadata) -> dict[str, Any]:
+    """The columns of a layout; where aligned, one for each stream of the vocabulary."""
+    if metadata.layout is Layout.INTERLEAVED:
+        return {"id": TEXT, "source": TEXT, "draw": tfds.features.Scalar(dtype=np.int32), "tokens": INTS}
+    streams = [stream.name for stream in metadata.vocabulary.streams]
+    return {
         **dict.fromkeys(("id", "source", "voice", "text"), TEXT),
-        **dict.fromkeys(("units", "pitch", "style", "text_ids", "word_offsets"), INTS),
+        **dict.fromkeys((*streams, "text_ids", "word_offsets"), INTS),
         **dict.fromkeys(("word_start_s", "word_end_s"), FLOATS),
-    },
-    Layout.INTERLEAVED: {
-        "id": TEXT,
-        "source": TEXT,
-        "draw": tfds.features.Scalar(dtype=np.int32),
-        "tokens": INTS,
-    },
-}
+    }
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,7 +65,7 @@ class Contents:
 
     metadata: Metadata
     tokenizer: TextTokenizer
-    units: Path | None
+    units: UnitsFolder | None
     texts: Path | None
     draws: Draws
 
@@ -76,11 +75,16 @@ class Contents:
 
     def spoken(self) -> Iterator[dict]:
         """Rows of units."""
-        return read_units(self.units)[1] if self.units else iter(())
+        return self.units.rows() if self.units else iter(())
 
     def written(self) -> Iterator[dict]:
         """Rows of texts that are not spoken."""
         return (row for row in read_corpus(self.texts) if row["audio"] is None) if self.texts else iter(())
+
+    def record(self, row: dict) -> Record:
+        """The record of one of the rows."""
+        speech = self.units.speech_of(row) if self.units and row["audio"] else None
+        return build_record(row, self.tokenizer.encode_words, speech)
 
     def check_ids(self) -> None:
         """Raises a UserError if an utterance and a text of one split have the same id; those of either kind
@@ -92,7 +96,7 @@ class Contents:
                 raise UserError(
                     "id",
                     row["id"],
-                    f"names a row of {self.units} and one of {self.texts}, both of split {row['split']}",
+                    f"names a row of units and one of {self.texts}, both of split {row['split']}",
                     "rename one",
                 )
 
@@ -110,7 +114,7 @@ class SpiritTokens(tfds.core.GeneratorBasedBuilder):
 
     def _info(self) -> tfds.core.DatasetInfo:
         metadata = self.contents.metadata
-        features = tfds.features.FeaturesDict(FEATURES[metadata.layout])
+        features = tfds.features.FeaturesDict(features_of(metadata))
         return tfds.core.DatasetInfo(
             builder=self,
             features=features,
@@ -179,9 +183,10 @@ def run(args: argparse.Namespace) -> int:
         raise UserError("--draws", args.draws, "counts documents", "give 1 or more")
     require_place(args.out, "--out")
     tokenizer = TextTokenizer.load(args.tokenizer)
-    metadata = _metadata(Layout(args.config), tokenizer, args.codec, args.units)
+    units = open_units(args.units) if args.units else None
+    metadata = _metadata(Layout(args.config), tokenizer, args.codec, units)
     spans = Spans(tuple(args.text_span), tuple(args.speech_span))
-    contents = Contents(metadata, tokenizer, args.units, args.texts, Draws(args.draws, args.seed, spans))
+    contents = Contents(metadata, tokenizer, units, args.texts, Draws(args.draws, args.seed, spans))
     contents.check_ids()
     version = write_shards(contents, args.out)
     print(f"{version}: " + ", ".join(f"{count} {name}" for name, count in splits(version).items()))
@@ -205,32 +210,30 @@ def write_shards(contents: Contents, out: Path) -> Path:
 
 
 def _metadata(
-    layout: Layout, tokenizer: TextTokenizer, codec_folder: Path | None, units: Path | None
+    layout: Layout, tokenizer: TextTokenizer, codec_folder: Path | None, units: UnitsFolder | None
 ) -> Metadata:
     """Vocabulary and fingerprints; a UserError if the units were made with another codec."""
     special = {"bos": tokenizer.bos, "eos": tokenizer.eos, "unk": tokenizer.unk}
     if codec_folder is None:
         if units is not None:
             raise UserError("--codec", None, "is needed with --units", "name the codec that made them")
-        return Metadata(layout, Vocabulary(tokenizer.size, 0, **special), tokenizer.fingerprint, None)
+        return Metadata(layout, Vocabulary(tokenizer.size, (), **special), tokenizer.fingerprint, None)
     codec = read_identity(codec_folder)
-    made_with = read_units(units)[0]["encoder_fingerprint"] if units is not None else codec.fingerprint
-    if made_with != codec.fingerprint:
-        raise UserError(
-            "codec",
-            codec.fingerprint,
-            f"{units} was made with codec {made_with}",
-            "name that codec, or extract the units again",
-        )
-    vocabulary = Vocabulary(tokenizer.size, codec.unit_count, codec.pitch_count, codec.style_count, **special)
+    if units is not None and units.encoder_fingerprint != codec.fingerprint:
+        rule = f"{units.path} was made with codec {units.encoder_fingerprint}"
+        raise UserError("codec", codec.fingerprint, rule, "name that codec, or extract the units again")
+    vocabulary = Vocabulary(tokenizer.size, codec.streams, **special)
     return Metadata(layout, vocabulary, tokenizer.fingerprint, codec.fingerprint)
 
 
-def build_record(row: dict, encode_words: Callable[[list[str]], tuple[np.ndarray, np.ndarray]]) -> Record:
-    """The record of a row of units or of a text: tokenised, with the times of its words if it has them."""
+def build_record(
+    row: dict,
+    encode_words: Callable[[list[str]], tuple[np.ndarray, np.ndarray]],
+    speech: SpeechTokens | None,
+) -> Record:
+    """The record of a row: its text tokenised, with the times of its words in the speech if it has them."""
     text_ids, word_offsets = encode_words(split_words(row))
     times_W2 = np.array([word[1:] for word in row["words"] or ()], np.float32).reshape(-1, 2)
-    speech = SpeechTokens(*(row[name] for name in ("units", "pitch", "style"))) if row["audio"] else None
     times_W2 = times_W2 if speech is not None else times_W2[:0]
     return Record(
         row["id"], row["source"], row["voice"], speech, text_ids, word_offsets, times_W2[:, 0], times_W2[:, 1]
@@ -239,15 +242,16 @@ def build_record(row: dict, encode_words: Callable[[list[str]], tuple[np.ndarray
 
 def write_aligned(row: dict, contents: Contents) -> Iterator[tuple[str, dict]]:
     """(key, example) of a row."""
-    record = build_record(row, contents.tokenizer.encode_words)
-    yield record.id, row_from_record(record, " ".join(split_words(row)))
+    record = contents.record(row)
+    text = " ".join(split_words(row))
+    yield record.id, row_from_record(record, text, contents.metadata.vocabulary.streams)
 
 
 def write_interleaved(row: dict, contents: Contents) -> Iterator[tuple[str, dict]]:
     """(key, example) of each document: `draws.count` of an aligned record, seeded by (seed, draw, id); one
     pass of any other.
     """
-    record = build_record(row, contents.tokenizer.encode_words)
+    record = contents.record(row)
     draws = contents.draws
     for draw in range(draws.count if record.aligned else 1):
         rng = np.random.default_rng([draws.seed, draw, zlib.crc32(record.id.encode())])

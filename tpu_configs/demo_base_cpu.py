@@ -9,6 +9,7 @@ import dataclasses
 
 from spirit_jax.config import CheckpointConfig, OptimConfig, RunConfig, Schedule, Source, TrainConfig
 from spirit_jax.tokens.interleave import Arrangement
+from spirit_jax.tokens.streams import resized_streams
 from spirit_jax.tokens.vocabulary import Vocabulary
 from tpu_configs import demo_text_cpu
 
@@ -41,7 +42,9 @@ def config() -> RunConfig:
     )
     return dataclasses.replace(
         base,
-        model=dataclasses.replace(base.model, rows=Vocabulary(demo_text_cpu.TEXT_PIECES, UNITS).rows()),
+        model=dataclasses.replace(
+            base.model, rows=Vocabulary(demo_text_cpu.TEXT_PIECES, resized_streams({"units": UNITS})).rows()
+        ),
         data=data,
         train=TrainConfig(steps=4500, batch_rows=4),
         optim=OptimConfig(peak_lr=3e-3, warmup_steps=40, schedule=Schedule.COSINE, final_lr_fraction=0.02),

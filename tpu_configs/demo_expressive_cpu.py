@@ -5,6 +5,7 @@ VARIANT=expressive`).
 import dataclasses
 
 from spirit_jax.config import RunConfig
+from spirit_jax.tokens.streams import resized_streams
 from spirit_jax.tokens.vocabulary import Vocabulary
 from tpu_configs import demo_base_cpu, demo_text_cpu
 
@@ -14,5 +15,8 @@ PITCHES, STYLES = 64, 32
 def config() -> RunConfig:
     """As Base, with the vocabulary of pitch and style."""
     base = demo_base_cpu.config()
-    rows = Vocabulary(demo_text_cpu.TEXT_PIECES, demo_base_cpu.UNITS, PITCHES, STYLES).rows()
+    rows = Vocabulary(
+        demo_text_cpu.TEXT_PIECES,
+        resized_streams({"units": demo_base_cpu.UNITS, "pitch": PITCHES, "style": STYLES}),
+    ).rows()
     return dataclasses.replace(base, model=dataclasses.replace(base.model, rows=rows))

@@ -10,6 +10,7 @@ import dataclasses
 
 from spirit_jax.config import CheckpointConfig, RunConfig, Source, TrainConfig
 from spirit_jax.tokens.interleave import Arrangement
+from spirit_jax.tokens.streams import resized_streams
 from spirit_jax.tokens.vocabulary import Vocabulary
 from tpu_configs import demo_base_cpu
 
@@ -35,7 +36,9 @@ def config() -> RunConfig:
     )
     return dataclasses.replace(
         base,
-        model=dataclasses.replace(base.model, rows=Vocabulary(PIECES, demo_base_cpu.UNITS).rows()),
+        model=dataclasses.replace(
+            base.model, rows=Vocabulary(PIECES, resized_streams({"units": demo_base_cpu.UNITS})).rows()
+        ),
         data=data,
         train=TrainConfig(steps=1000, batch_rows=4),
         checkpoint=CheckpointConfig(every_steps=250),

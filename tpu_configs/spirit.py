@@ -26,15 +26,14 @@ from spirit_jax.tokens.interleave import Arrangement
 from spirit_jax.tokens.vocabulary import Vocabulary
 
 LLAMA2_PIECES, LLAMA3_PIECES = 32_000, 128_256
-UNITS, PITCHES, STYLES = 501, 64, 100
 ROWS = 256  # of 4,096 tokens: 1,048,576 tokens a step
 
-LLAMA2_7B = ModelConfig(rows=Vocabulary(LLAMA2_PIECES, UNITS).rows())
+LLAMA2_7B = ModelConfig(rows=Vocabulary.base(LLAMA2_PIECES).rows())
 LLAMA3_8B = ModelConfig(
-    rows=Vocabulary(LLAMA3_PIECES, UNITS).rows(), kv_heads=8, mlp_width=14_336, rope_theta=500_000.0
+    rows=Vocabulary.base(LLAMA3_PIECES).rows(), kv_heads=8, mlp_width=14_336, rope_theta=500_000.0
 )
 LLAMA3_1B = ModelConfig(
-    rows=Vocabulary(LLAMA3_PIECES, UNITS).rows(),
+    rows=Vocabulary.base(LLAMA3_PIECES).rows(),
     width=2048,
     layers=16,
     heads=32,
@@ -77,5 +76,5 @@ def recipe(
 
 def expressive(base: RunConfig) -> RunConfig:
     """The same with pitch and style units."""
-    rows = Vocabulary(LLAMA2_PIECES, UNITS, PITCHES, STYLES).rows()
+    rows = Vocabulary.expressive(LLAMA2_PIECES).rows()
     return dataclasses.replace(base, model=dataclasses.replace(base.model, rows=rows))

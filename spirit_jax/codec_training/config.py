@@ -5,6 +5,7 @@ of the open recipes nearest to the published models; values that we chose say "o
 """
 
 import dataclasses
+import math
 from collections.abc import Sequence
 
 from spirit_jax.config import CheckpointConfig, MeshConfig
@@ -199,8 +200,8 @@ class VocoderRun:
     def __post_init__(self):
         _refuse_init_from(self.checkpoint)
         require_positive(self, "run", "segment_units")
-        if self.segment_units * 640 <= self.mel.window:
-            rule = f"must be longer than mel.window = {self.mel.window} samples at 640 a unit"
+        if self.segment_units * (hop := math.prod(self.generator.rates)) <= self.mel.window:
+            rule = f"must be longer than mel.window = {self.mel.window} samples at {hop} a unit"
             raise UserError("segment_units", self.segment_units, rule, "set segment_units=14")
 
 
@@ -220,6 +221,7 @@ class PitchRun:
     train: StepsConfig
     corpus: CorpusConfig = CorpusConfig()
     network: PitchConfig = PitchConfig(("norm_f0_interp", "vuv"), STACK, STACK, 64)
+    fcpe: str | None = None  # a torchfcpe wheel that tracks F0; None: the codec's, or cross-correlation
     segment_frames: int = 208  # 16,640 samples
     commitment: float = 0.02
     memory: float = 0.99

@@ -6,7 +6,6 @@ Legend: S samples.
 import dataclasses
 import os
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import grain
@@ -15,12 +14,12 @@ import numpy as np
 
 from spirit_jax.codec_training.config import CorpusConfig
 from spirit_jax.core.errors import UserError
-from spirit_jax.core.files import fingerprint, read_json, read_jsonl
-from spirit_jax.datasets.splits import set_apart
+from spirit_jax.core.files import fingerprint
+from spirit_jax.datasets.splits import split_rows
+from spirit_jax.datasets.units_folder import UnitsFolder, open_units
 from spirit_jax.speech import audio
 from spirit_jax.tokens.streams import SpeechTokens
 
-TRAINING = ("train", "speech")
 # root mean square that recordings are brought to, and their highest peak: units don't tell the level; a
 # choice
 LEVEL, PEAK = 0.08, 0.95
@@ -66,12 +65,9 @@ class Corpus:
         """Tells other training recordings, by their names, voices and codes."""
         parts: list[bytes] = []
         for recording in self.train:
-            speech = recording.speech
             parts += recording.id.encode(), recording.voice.encode()
-            parts += (
-                b"" if codes is None else codes.tobytes()
-                for codes in (speech.units, speech.pitch, speech.style)
-            )
+            for name, codes in recording.speech.codes.items():
+                parts += name.encode(), codes.tobytes()
         return fingerprint(*parts)
 
 
@@ -104,20 +100,11 @@ def read_corpus(cfg: CorpusConfig, made_with: str, known_voices: bool = False) -
 
     known_voices: held-out recordings of voices that aren't trained on are left out.
     """
-    folder = Path(cfg.units)
-    summary = read_json(folder / "summary.json")
-    if (told := summary["encoder_fingerprint"]) != made_with:
-        raise UserError(
-            f"{folder} fingerprint",
-            told,
-            f"must be the codec's, {made_with}",
-            "make the units with this codec",
-        )
-    rows = [row for name in summary["shards"] for row in read_jsonl(folder / name)]
-    known = [row for row in rows if row["split"] in TRAINING]
-    held_out = [row for row in rows if row["split"] == cfg.held_out]
-    if not held_out:
-        known, held_out = set_apart(known)
+    folder = open_units(cfg.units)
+    if (found := folder.encoder_fingerprint) != made_with:
+        fix = "make the units with this codec"
+        raise UserError(f"{cfg.units} fingerprint", found, f"must be the codec's, {made_with}", fix)
+    known, held_out = split_rows(folder.rows(), cfg.held_out)
     voices = {row["voice"] for row in known}
     chosen = [row for row in held_out if not known_voices or row["voice"] in voices]
     if not known or not chosen:
@@ -126,18 +113,17 @@ def read_corpus(cfg: CorpusConfig, made_with: str, known_voices: bool = False) -
             f"{len(chosen)}{' of their voices' if known_voices else ''} to hold out"
         )
         raise UserError(
-            "corpus.units", folder, rule, f"give more, or a manifest with some of the split {cfg.held_out}"
+            "corpus.units", cfg.units, rule, f"give more, or a manifest with some of the split {cfg.held_out}"
         )
     if gone := [row["audio"] for row in known + chosen if not os.path.isfile(row["audio"])]:
         fix = "bring them back, or make the units again and begin a new run"
         raise UserError("recordings", f"{len(gone)}, the first is {gone[0]}", "no such file", fix)
-    return Corpus([*map(_recording, known)], [_recording(row) for row in _spread(chosen, cfg.evaluated)])
+    evaluated = _spread(chosen, cfg.evaluated)
+    return Corpus([_recording(row, folder) for row in known], [_recording(row, folder) for row in evaluated])
 
 
-def _recording(row: dict) -> Recording:
-    return Recording(
-        row["id"], row["audio"], row["voice"], SpeechTokens(row["units"], row["pitch"], row["style"])
-    )
+def _recording(row: dict, folder: UnitsFolder) -> Recording:
+    return Recording(row["id"], row["audio"], row["voice"], folder.speech_of(row))
 
 
 def _spread(rows: list[dict], count: int) -> list[dict]:

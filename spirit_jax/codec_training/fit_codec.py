@@ -1,4 +1,5 @@
-"""Trains the embedded speech codec (`spirit_jax.speech.codec`) on a corpus' training audio.
+"""Trains the weight-free codec on a corpus' training audio: MFCC units, a mel codebook, pitch and style
+codes.
 
 python -m data_prep fit-codec --audio corpus/manifest.jsonl --out codec
 """
@@ -6,7 +7,7 @@ python -m data_prep fit-codec --audio corpus/manifest.jsonl --out codec
 import argparse
 import random
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +15,19 @@ import numpy as np
 from spirit_jax.core.errors import UserError
 from spirit_jax.core.files import require_place
 from spirit_jax.core.progress import Progress
-from spirit_jax.datasets.manifest import TRAINING_SPLITS, read_corpus
+from spirit_jax.datasets.manifest import read_corpus
+from spirit_jax.datasets.splits import TRAINING_SPLITS
 from spirit_jax.speech import audio
-from spirit_jax.speech.embedded_codec import EmbeddedCodec
-from spirit_jax.speech.segments import PIECE_SECONDS
-from spirit_jax.tokens.streams import SAMPLE_RATE
+from spirit_jax.speech.codec import Codec
+from spirit_jax.speech.codec_folder import save_codec
+from spirit_jax.speech.decoders.mel_codebook import fit_mel_codebook, make_mel_codebook
+from spirit_jax.speech.encoders import mfcc
+from spirit_jax.speech.encoders.mfcc_units import fit_mfcc_units
+from spirit_jax.speech.encoders.pitch.contour import fit_contour_pitch
+from spirit_jax.speech.encoders.pitch.cross_correlation import track_f0
+from spirit_jax.speech.encoders.style.pooled import fit_pooled_style
+from spirit_jax.speech.segments import SEGMENT_SECONDS, groups
+from spirit_jax.tokens.streams import SAMPLE_RATE, describe_streams
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -50,15 +59,36 @@ def run(args: argparse.Namespace) -> int:
             "give training audio",
         )
     random.Random(args.seed).shuffle(rows)
-    codec = EmbeddedCodec.train(
-        draw_audio(rows, args.max_hours * 3600), args.units, args.expressive, args.seed
-    )
-    codec.save(args.out)
-    print(
-        f"{args.out}: {codec.unit_count} units, {codec.pitch_count} pitches, {codec.style_count} styles, "
-        f"fingerprint {codec.fingerprint}"
-    )
+    wavs = draw_audio(rows, args.max_hours * 3600)
+    codec = fit_codec(wavs, args.units, args.expressive, args.seed)
+    save_codec(codec, args.out)
+    print(f"{args.out}: {describe_streams(codec.streams)}, fingerprint {codec.fingerprint}")
     return 0
+
+
+def fit_codec(wavs: Iterable[np.ndarray], units: int, expressive: bool, seed: int) -> Codec:
+    """The codec of these wavs, float32 [samples] at 16 kHz; the same for the same wavs and seed.
+
+    Takes half a GB of memory for an hour. UserError if there is less audio than codes.
+    """
+    samples, mels, f0s = [], [], []
+    for group in groups(wavs):
+        samples += map(len, group)
+        mels += mfcc.log_mel(group)
+        f0s += track_f0(group)
+    if not mels:
+        raise UserError("codec training audio", "none", "is what the codes are made from", "give more audio")
+    unit_encoder = fit_mfcc_units(mels, units, seed)
+    codes, warps = unit_encoder.quantize(mels)
+    straight = [mel_FM @ mfcc.warp_matrix(warp) for mel_FM, warp in zip(mels, warps)]
+    arrays = fit_mel_codebook(straight, f0s, codes, units)
+    if not expressive:
+        return Codec((unit_encoder,), make_mel_codebook(arrays))
+    pitch, style = fit_contour_pitch(f0s, samples, seed), fit_pooled_style(mels, f0s, seed)
+    table = style.pooled_style
+    arrays["pitch_octaves"] = pitch.contour_pitch["octaves"]
+    arrays["style_features"] = table["centroids"] * table["scale"] + table["mean"]
+    return Codec((unit_encoder, pitch, style), make_mel_codebook(arrays))
 
 
 def draw_audio(rows: list[dict], seconds: float, what: str = "fit-codec") -> Iterator[np.ndarray]:
@@ -71,7 +101,7 @@ def draw_audio(rows: list[dict], seconds: float, what: str = "fit-codec") -> Ite
             if heard >= seconds:
                 return
             try:
-                wav = audio.load(row["audio"], max_seconds=PIECE_SECONDS, corpus=True)
+                wav = audio.load(row["audio"], max_seconds=SEGMENT_SECONDS, corpus=True)
             except audio.BadAudio as error:
                 print(f"warning: {row['audio']} is left out: {error}", file=sys.stderr)
                 continue

@@ -14,14 +14,17 @@ import numpy as np
 from spirit_jax.codec_training.fit_codec import draw_audio
 from spirit_jax.core.errors import UserError
 from spirit_jax.core.files import require_place
-from spirit_jax.datasets.manifest import TRAINING_SPLITS, read_corpus
-from spirit_jax.datasets.splits import set_apart
-from spirit_jax.speech.encoders.hubert_units import Hubert, extract_features, load_hubert
+from spirit_jax.datasets.manifest import read_corpus
+from spirit_jax.datasets.splits import split_rows
+from spirit_jax.speech.codec import Codec
+from spirit_jax.speech.codec_folder import save_codec
+from spirit_jax.speech.encoders.hubert import Hubert, extract_features, load_hubert
+from spirit_jax.speech.encoders.hubert_units import HubertUnits
 from spirit_jax.speech.quantizers.kmeans import nearest
 from spirit_jax.speech.quantizers.linear import KmeansQuantizer
 from spirit_jax.speech.quantizers.streaming_kmeans import StreamingKmeans
-from spirit_jax.speech.speech_codec import Parts, SpeechCodec
-from spirit_jax.tokens.streams import SAMPLE_RATE, UNIT_RATE
+from spirit_jax.speech.segments import groups
+from spirit_jax.tokens.streams import describe_streams
 
 GROUP_SECONDS = 120  # audio encoded at a time
 HELD_OUT_SECONDS = 300.0  # audio that the centres are judged by: a choice
@@ -62,15 +65,8 @@ def run(args: argparse.Namespace) -> int:
             "for example --units 500",
         )
     require_place(args.out, "--out", "codec.json")
-    train, held_out = split(read_corpus(args.audio))
+    train, held_out = split_rows(row for row in read_corpus(args.audio) if row["audio"])
     hubert = load_hubert(args.hubert, args.layer)
-    if hubert.frame_rate != UNIT_RATE:
-        raise UserError(
-            "--hubert frames a second",
-            hubert.frame_rate,
-            f"must be {UNIT_RATE}",
-            "use a HuBERT whose strides multiply to 640",
-        )
     random.Random(args.seed).shuffle(train)
     judges_ND = _judges(hubert, held_out)
     kmeans, sum_D = StreamingKmeans(args.units, args.seed), np.zeros(hubert.encoder.cfg.width)
@@ -78,8 +74,8 @@ def run(args: argparse.Namespace) -> int:
         kmeans.add(x_ND)
         sum_D += x_ND.sum(axis=0, dtype=np.float64)
     centers_KD = kmeans.finish()
-    codec = SpeechCodec.assemble(Parts(hubert, KmeansQuantizer(centers_KD)))
-    codec.save(args.out)
+    codec = Codec((HubertUnits(hubert, KmeansQuantizer(centers_KD)),))
+    save_codec(codec, args.out)
     mean, first, last = (
         distance(judges_ND, c_KD)
         for c_KD in ((sum_D / kmeans.points)[None].astype(np.float32), kmeans.first_KD, centers_KD)
@@ -89,39 +85,15 @@ def run(args: argparse.Namespace) -> int:
         f"last, after {kmeans.points:,} frames"
     )
     print(
-        f"{args.out}: {codec.unit_count} units, {kmeans.restarts} begun anew, fingerprint {codec.fingerprint}"
+        f"{args.out}: {describe_streams(codec.streams)}, {kmeans.restarts} restarted, "
+        f"fingerprint {codec.fingerprint}"
     )
     return 0
 
 
-def split(rows: list[dict]) -> tuple[list[dict], list[dict]]:
-    """Rows to train on and rows to judge by: those of other splits, or some training rows set apart.
-    UserError if either is empty.
-    """
-    spoken = [row for row in rows if row["audio"]]
-    train = [row for row in spoken if row["split"] in TRAINING_SPLITS]
-    held_out = [row for row in spoken if row["split"] not in TRAINING_SPLITS]
-    if not held_out:
-        train, held_out = set_apart(train)
-    if not train or not held_out:
-        raise UserError(
-            "corpus",
-            f"{len(train)} recordings",
-            f"to train on and {len(held_out)} to judge by are too few",
-            "give more recordings",
-        )
-    return train, held_out
-
-
 def features(hubert: Hubert, wavs: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
     """Features [N, D] of about two minutes of sound at a time."""
-    group: list[np.ndarray] = []
-    for wav in wavs:
-        group.append(wav)
-        if sum(map(len, group)) >= GROUP_SECONDS * SAMPLE_RATE:
-            yield np.concatenate(extract_features(hubert, group))
-            group = []
-    if group:
+    for group in groups(wavs, GROUP_SECONDS):
         yield np.concatenate(extract_features(hubert, group))
 
 

@@ -5,7 +5,6 @@ Legend: B rows, F frames (5 ms), C feature channels, N codes of a row, D width o
 codebook.
 """
 
-import dataclasses
 import functools
 from pathlib import Path
 from typing import Any
@@ -21,11 +20,12 @@ from spirit_jax.codec_training.optimizer import adam, update
 from spirit_jax.core.errors import UserError
 from spirit_jax.core.progress import track
 from spirit_jax.runs.state import TrainState
-from spirit_jax.speech.codec import load_codec
+from spirit_jax.speech.codec import Codec
+from spirit_jax.speech.codec_folder import load_codec, save_codec
 from spirit_jax.speech.encoders.pitch import vqvae as pitch_vqvae
+from spirit_jax.speech.encoders.pitch.fcpe import Fcpe, load_fcpe
 from spirit_jax.speech.encoders.pitch.vqvae import PitchVqVae, init_pitch_vqvae
-from spirit_jax.speech.speech_codec import SpeechCodec
-from spirit_jax.tokens.streams import PITCH_RATE
+from spirit_jax.speech.encoders.pitch.vqvae_pitch import VqvaePitch
 
 GROUP = 64  # recordings whose F0 is tracked together
 
@@ -37,24 +37,9 @@ class PitchPart:
 
     def __init__(self, config: PitchRun):
         self.config = config
-        codec = load_codec(config.corpus.codec)
-        if not isinstance(codec, SpeechCodec):
-            raise UserError(
-                "corpus.codec",
-                config.corpus.codec,
-                "has pitch codes of its own",
-                "use a codec of HuBERT units; train-units makes one",
-            )
-        if config.network.rate != PITCH_RATE:
-            rule = f"must be {PITCH_RATE}: token strings and shards count on it"
-            raise UserError(
-                "network's codes a second",
-                config.network.rate,
-                rule,
-                "set encoder.stride ** encoder.downs to 16",
-            )
-        self.codec = codec
-        self.corpus = read_corpus(config.corpus, codec.fingerprint)
+        self.codec = load_codec(config.corpus.codec)
+        self.fcpe = load_fcpe(config.fcpe) if config.fcpe else _fcpe_of(self.codec)
+        self.corpus = read_corpus(config.corpus, self.codec.fingerprint)
         self.tracks = self._track(self.corpus.train)
         self.held_out = self._track(self.corpus.held_out)
         self.optimizer = adam(config.optim)
@@ -62,15 +47,15 @@ class PitchPart:
         self.mean_C, self.scale_C = frames_FC.mean(axis=0), frames_FC.std(axis=0) + 1e-3
 
     def _track(self, recordings: list[Recording]) -> list[np.ndarray]:
-        """Features, float32 [F, C], F whole codes, of each recording: by the codec's FCPE, or by
-        cross-correlation if it has none.
+        """Features, float32 [F, C], F whole codes, of each recording: by FCPE, or by cross-correlation where
+        there is none.
         """
         network = init_pitch_vqvae(self.config.network, jax.random.key(0))
-        codec = dataclasses.replace(self.codec, parts=dataclasses.replace(self.codec.parts, pitch=network))
+        tracker = VqvaePitch(network, self.fcpe)
         groups = [recordings[i : i + GROUP] for i in range(0, len(recordings), GROUP)]
         found = []
         for group in track(groups, "F0", unit=f"× {GROUP} recordings"):
-            for f0_F, vuv_F in codec.f0_tracks([recording.load() for recording in group]):
+            for f0_F, vuv_F in tracker.f0_tracks([recording.load() for recording in group]):
                 whole = len(f0_F) // network.cfg.frames_per_code * network.cfg.frames_per_code
                 # without voice there is no mean to subtract, without a code nothing to learn
                 if np.any(vuv_F) and whole:
@@ -149,12 +134,13 @@ class PitchPart:
         )
 
     def finish(self, model: Any, out: Path) -> None:
-        """Writes the codec with these pitch codes to `out/codec`: expressive, if it has a style
-        encoder too.
-        """
-        SpeechCodec.assemble(dataclasses.replace(self.codec.parts, pitch=model["network"])).save(
-            out / "codec"
-        )
+        """Writes the codec with these pitch codes to `out/codec`."""
+        save_codec(self.codec.replace_encoder(VqvaePitch(model["network"], self.fcpe)), out / "codec")
+
+
+def _fcpe_of(codec: Codec) -> Fcpe | None:
+    """The tracker of the codec's pitch encoder, where it has one."""
+    return next((fcpe for encoder in codec.encoders if (fcpe := getattr(encoder, "fcpe", None))), None)
 
 
 def pitch_step(

@@ -4,7 +4,6 @@
 Legend: B rows, S samples, T frames, N seconds, D width, V codes.
 """
 
-import dataclasses
 import functools
 from pathlib import Path
 from typing import Any
@@ -21,10 +20,11 @@ from spirit_jax.codec_training.optimizer import adam, update
 from spirit_jax.core.errors import UserError
 from spirit_jax.core.progress import track
 from spirit_jax.runs.state import TrainState
-from spirit_jax.speech.codec import load_codec
-from spirit_jax.speech.encoders.hubert_units import extract_features, load_hubert
+from spirit_jax.speech.codec_folder import load_codec, save_codec
+from spirit_jax.speech.encoders.hubert import extract_features, load_hubert
 from spirit_jax.speech.encoders.style.classifier import (
     FRAMES_PER_CODE,
+    ClassifierStyle,
     StyleEncoder,
     StyleHead,
     encode_style,
@@ -33,7 +33,6 @@ from spirit_jax.speech.encoders.style.classifier import (
 from spirit_jax.speech.encoders.wav2vec2.batches import HF_EPS, normalize, round_up_tiles
 from spirit_jax.speech.encoders.wav2vec2.network import Wav2Vec2
 from spirit_jax.speech.quantizers.kmeans import assign, nearest, train_kmeans
-from spirit_jax.speech.speech_codec import SpeechCodec
 from spirit_jax.speech.stored_parts import part_fingerprint
 from spirit_jax.speech.weights.readers import Drawn
 from spirit_jax.tokens.streams import SAMPLE_RATE
@@ -50,15 +49,7 @@ class StylePart:
 
     def __init__(self, config: StyleRun):
         self.config = config
-        codec = load_codec(config.corpus.codec)
-        if not isinstance(codec, SpeechCodec):
-            raise UserError(
-                "corpus.codec",
-                config.corpus.codec,
-                "has style codes of its own",
-                "use a codec of HuBERT units; train-units makes one",
-            )
-        self.codec = codec
+        self.codec = codec = load_codec(config.corpus.codec)
         teacher, student = load_hubert(config.teacher, config.teacher_layer), load_hubert(config.student)
         for name, model in (("teacher", teacher), ("student", student)):
             if model.frame_rate != FRAME_RATE:
@@ -171,8 +162,8 @@ class StylePart:
         )
 
     def finish(self, model: StyleEncoder, out: Path) -> None:
-        """Writes the codec with this style encoder to `out/codec`: expressive, if it has pitch codes too."""
-        SpeechCodec.assemble(dataclasses.replace(self.codec.parts, style=model)).save(out / "codec")
+        """Writes the codec with these style codes to `out/codec`."""
+        save_codec(self.codec.replace_encoder(ClassifierStyle(model)), out / "codec")
 
 
 def style_step(

@@ -15,8 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from spirit_jax.codec_training import losses
-from spirit_jax.codec_training import vocoder_rows as vocoder_data
+from spirit_jax.codec_training import losses, vocoder_rows
 from spirit_jax.codec_training.config import GeneratorSizes, MelConfig, VocoderRun
 from spirit_jax.codec_training.corpus import Corpus, at_level, read_corpus
 from spirit_jax.codec_training.discriminators import Discriminators
@@ -24,15 +23,13 @@ from spirit_jax.codec_training.optimizer import adam, update
 from spirit_jax.core.errors import UserError
 from spirit_jax.core.files import write_json
 from spirit_jax.runs.state import TrainState
-from spirit_jax.speech.codec import Codec, load_codec
+from spirit_jax.speech.codec_folder import load_codec, save_codec
 from spirit_jax.speech.decoders.hifigan import Generator, GeneratorConfig
-from spirit_jax.speech.decoders.hifigan_synthesis import Utterance, generate_batch, predict
-from spirit_jax.speech.embedded_codec import EmbeddedCodec
+from spirit_jax.speech.decoders.hifigan_decoder import HifiganDecoder
+from spirit_jax.speech.decoders.hifigan_synthesis import Utterance, predict, synthesize
 from spirit_jax.speech.encoders import mfcc
-from spirit_jax.speech.speech_codec import SpeechCodec
-from spirit_jax.speech.vocoded_codec import VocodedCodec
 from spirit_jax.speech.weights.readers import Drawn
-from spirit_jax.tokens.streams import SAMPLE_RATE
+from spirit_jax.tokens.streams import SAMPLE_RATE, UNITS, Streams
 
 Batch = dict[str, jax.Array]
 Figures = dict[str, jax.Array]
@@ -47,8 +44,8 @@ class VocoderPart:
         self.corpus: Corpus = read_corpus(
             config.corpus, self.codec.fingerprint, known_voices=config.generator.speakers
         )
-        self.cfg = generator_config(config.generator, self.codec, len(self.corpus.voices))
-        self.cutter = vocoder_data.Cutter(self.corpus.voices, self.cfg, self.codec.count_units)
+        self.cfg = generator_config(config.generator, self.codec.streams, len(self.corpus.voices))
+        self.cutter = vocoder_rows.Cutter(self.corpus.voices, self.cfg, self.codec.count_units)
         self.optimizer = adam(config.optim)
 
     @property
@@ -73,7 +70,7 @@ class VocoderPart:
         )
 
     def batches(self) -> grain.MapDataset:
-        """See `vocoder_data.Cutter`."""
+        """See `vocoder_rows.Cutter`."""
         train = self.config.train
         return self.cutter.batches(self.corpus.train, self.config.segment_units, train.batch_rows, train.seed)
 
@@ -104,11 +101,13 @@ class VocoderPart:
 
     @functools.cached_property
     def comparison(self) -> dict[str, float]:
-        """What the codec's own decoder does on the held-out recordings: Griffin-Lim for the embedded one. A
-        codec of trained networks, which may have no vocoder yet and says units for as long as it likes, isn't
-        compared.
+        """What the codec's present decoder does on the held-out recordings, Griffin-Lim for the weight-free
+        codec.
+
+        Not compared: a codec without a decoder, and one whose decoder changes durations.
         """
-        if isinstance(self.codec, SpeechCodec):
+        decoder = self.codec.decoder
+        if decoder is None or not decoder.keep_durations:
             return {}
         spoken = [self.codec.decode(recording.speech) for recording in self.corpus.held_out]
         distances = mel_distances([at_level(wav) for wav in spoken], self._true, self.config.mel)
@@ -117,7 +116,7 @@ class VocoderPart:
     @property
     def _true(self) -> list[np.ndarray]:
         """The sound of each held-out recording's units, float32 [S]."""
-        return [self.cutter.line_up(recording)[1].reshape(-1) for recording in self.corpus.held_out]
+        return [self.cutter.align(recording)[1].reshape(-1) for recording in self.corpus.held_out]
 
     def evaluate(self, model: Any) -> dict[str, float]:
         """Mel distances of held-out recordings to what the generator makes, and the codec's own decoder, of
@@ -125,25 +124,19 @@ class VocoderPart:
         """
         generator, held_out = model["generator"], self.corpus.held_out
         voices = self.corpus.voices
+        speakers = [voices.index(r.voice) if self.cfg.speakers else None for r in held_out]
         utterances = [
-            Utterance(
-                r.speech.units,
-                r.speech.pitch,
-                r.speech.style,
-                voices.index(r.voice) if self.cfg.speakers else None,
-            )
-            for r in held_out
+            Utterance({name: r.speech.codes[name] for name in self.cfg.streams}, speaker)
+            for r, speaker in zip(held_out, speakers)
         ]
-        figures = (
-            mel_distances(generate_batch(generator, utterances), self._true, self.config.mel)
-            | self.comparison
-        )
+        made = synthesize(generator, utterances)
+        figures = mel_distances(made, self._true, self.config.mel) | self.comparison
         if generator.duration is None:
             return figures
-        units, frames = zip(*(vocoder_data.runs_of(recording.speech.units) for recording in held_out))
+        units, frames = zip(*(vocoder_rows.runs_of(recording.speech.units) for recording in held_out))
         guess = np.median(
             np.concatenate(
-                [vocoder_data.runs_of(recording.speech.units)[1] for recording in self.corpus.train]
+                [vocoder_rows.runs_of(recording.speech.units)[1] for recording in self.corpus.train]
             )
         )
         predicted, true = np.concatenate(predict(generator, units)), np.concatenate(frames)
@@ -175,21 +168,17 @@ class VocoderPart:
         write_json(
             out / "voices.json", {str(number): voice for number, voice in enumerate(self.corpus.voices)}
         )
-        with_vocoder(self.codec, model["generator"], self.corpus).save(out / "codec")
+        decoder = make_decoder(model["generator"], self.corpus)
+        save_codec(dataclasses.replace(self.codec, decoder=decoder), out / "codec")
 
 
-def with_vocoder(codec: Codec, generator: Generator, corpus: Corpus) -> Codec:
-    """The codec with that decoder; the generator becomes that of its variant where it has several."""
-    if isinstance(codec, SpeechCodec):
-        parts = dataclasses.replace(codec.parts, **{f"vocoder_{codec.variant.value}": generator})
-        return SpeechCodec.assemble(parts, codec.variant)
-    usual = [
-        _commonest([getattr(recording.speech, name) for recording in corpus.train])
-        for name in ("pitch", "style")
-    ]
-    encoder = codec.encoder if isinstance(codec, VocodedCodec) else codec
-    assert isinstance(encoder, EmbeddedCodec), "there is no other kind"
-    return VocodedCodec(encoder, generator, tuple(corpus.voices), *usual)
+def make_decoder(generator: Generator, corpus: Corpus) -> HifiganDecoder:
+    """The generator as a decoder. Speech without pitch or style gets the commonest codes of the
+    recordings.
+    """
+    others = [name for name in generator.cfg.streams if name != UNITS]
+    usual = {name: commonest([r.speech.codes[name] for r in corpus.train]) for name in others}
+    return HifiganDecoder(generator, usual, tuple(corpus.voices))
 
 
 def warm_step(part: VocoderPart, state: TrainState, batch: Batch) -> tuple[TrainState, Figures]:
@@ -246,28 +235,31 @@ def adversarial_step(part: VocoderPart, state: TrainState, batch: Batch) -> tupl
     }
 
 
-def generator_config(sizes: GeneratorSizes, codec: Codec, voices: int) -> GeneratorConfig:
-    """The generator for a codec's streams and that many voices; a UserError if its rates don't make a unit's
+def generator_config(sizes: GeneratorSizes, streams: Streams, voices: int) -> GeneratorConfig:
+    """The generator for a codec's streams and that many voices.
+
+    It hears units, pitch and style; other streams are left out. UserError if its rates do not make a unit's
     samples.
     """
-    hops = {name: round(SAMPLE_RATE / rate) for name, rate in codec.rates.items()}
-    fields = dataclasses.asdict(sizes) | {"speakers": voices if sizes.speakers else 0}
-    streams = {"pitches": codec.pitch_count, "styles": codec.style_count}
-    cfg = GeneratorConfig(**fields, **streams, units=codec.unit_count, hop=hops["units"])
-    cfg = dataclasses.replace(
-        cfg, pitch_hop=hops.get("pitch", cfg.pitch_hop), style_hop=hops.get("style", cfg.style_hop)
+    size = {stream.name: stream.size for stream in streams}
+    hops = {stream.name: round(SAMPLE_RATE / stream.rate) for stream in streams}
+    cfg = GeneratorConfig(
+        **dataclasses.asdict(sizes) | {"speakers": voices if sizes.speakers else 0},
+        units=size[UNITS],
+        hop=hops[UNITS],
+        pitches=size.get("pitch", 0),
+        pitch_hop=hops.get("pitch", 2 * hops[UNITS]),
+        styles=size.get("style", 0),
+        style_hop=hops.get("style", SAMPLE_RATE),
     )
     if cfg.samples(1) != cfg.hop or math.prod(cfg.rates) != cfg.hop:
         rule = (
             f"must multiply to the {cfg.hop} samples of a unit, each kernel "
             "longer than its rate by an even number"
         )
-        raise UserError(
-            "generator.rates",
-            f"{cfg.rates}, kernels {cfg.rate_kernels}",
-            rule,
-            "set generator.rates=[5,4,4,4,2]",
-        )
+        found = f"{cfg.rates}, kernels {cfg.rate_kernels}"
+        fix = "for 640 samples set generator.rates=[5,4,4,4,2], for 320 [5,4,4,4] and as many rate_kernels"
+        raise UserError("generator.rates", found, rule, fix)
     return cfg
 
 
@@ -283,10 +275,9 @@ def mel_distances(spoken: list[np.ndarray], true: list[np.ndarray], cfg: MelConf
     return {"mel": float(distance), "mel_without_level": float(np.concatenate(shapes).mean())}
 
 
-def _commonest(streams: list[np.ndarray | None]) -> int:
+def commonest(codes: list[np.ndarray]) -> int:
     """The most frequent code; 0 where there is none."""
-    codes = np.concatenate([np.zeros(0, np.int32), *(stream for stream in streams if stream is not None)])
-    return int(np.bincount(codes, minlength=1).argmax())
+    return int(np.bincount(np.concatenate([np.zeros(0, np.int32), *codes]), minlength=1).argmax())
 
 
 def _apart(layers: losses.Layers) -> tuple[losses.Layers, losses.Layers]:

@@ -1,7 +1,7 @@
 """Rows of the vocoder's batches: stretches of recordings with their units, and deduplicated units with their
 durations.
 
-Legend: B rows, T frames of 25 Hz, S samples (of a unit in [T, S]), N deduplicated units.
+Legend: B rows, T frames, one a unit, S samples (of a unit in [T, S]), N deduplicated units.
 """
 
 import dataclasses
@@ -11,8 +11,8 @@ import grain
 import numpy as np
 
 from spirit_jax.codec_training.corpus import Recording, draw_batches
-from spirit_jax.speech.decoders.hifigan import GeneratorConfig
-from spirit_jax.speech.decoders.hifigan_synthesis import line_up
+from spirit_jax.speech.decoders.hifigan import TABLES, GeneratorConfig
+from spirit_jax.speech.decoders.hifigan_synthesis import align
 from spirit_jax.speech.segments import unit_starts
 
 RUNS = 64  # deduplicated units a row of the duration predictor, about 4 s: a choice
@@ -30,22 +30,16 @@ class Cutter:
         """Endless batches of `rows` rows of this process, each recording once an epoch: see `cut`."""
         return draw_batches(recordings, lambda recording, rng: self.cut(recording, frames, rng), rows, seed)
 
-    def line_up(self, recording: Recording) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    def align(self, recording: Recording) -> tuple[dict[str, np.ndarray], np.ndarray]:
         """Every code that the generator takes, at the units' rate, int32 [T], and the voice's number, int32
         []; the sound of each unit, [T, S].
         """
         speech, wav_S = recording.speech, recording.load()
-        codes = {
-            "dict": speech.units,
-            "f0_dict": speech.pitch,
-            "style_dict": speech.style,
-            "spkr": self._number(recording.voice),
-        }
+        codes = {TABLES[stream]: speech.codes[stream] for stream in self.cfg.streams}
+        codes |= {"spkr": self._number(recording.voice)} if self.cfg.speakers else {}
         starts_T = unit_starts(len(speech.units), len(wav_S), self.count_units, self.cfg.hop)
         wav_S = np.pad(wav_S, (0, max(0, starts_T[-1] + self.cfg.hop - len(wav_S))))
-        return line_up(self.cfg, {name: codes[name] for name in self.cfg.tables}, starts_T), wav_S[
-            starts_T[:, None] + np.arange(self.cfg.hop)
-        ]
+        return align(self.cfg, codes, starts_T), wav_S[starts_T[:, None] + np.arange(self.cfg.hop)]
 
     def cut(self, recording: Recording, frames: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
         """A stretch of `frames` units drawn at random: codes [T] by table, `wav` [S]; `runs`, `run_frames`
@@ -53,7 +47,7 @@ class Cutter:
 
         A recording that is too short is followed by itself.
         """
-        codes, wav_TS = self.line_up(recording)
+        codes, wav_TS = self.align(recording)
         start = int(rng.integers(max(1, len(wav_TS) - frames + 1)))
         at_T = (start + np.arange(frames)) % len(wav_TS)
         row = {name: values[at_T] if values.ndim else values for name, values in codes.items()}

@@ -6,7 +6,8 @@ map_frames   a kernel of short context: all wavs end to end, cut into equal bloc
 map_blocks   a kernel of single rows: all rows end to end, cut into equal blocks; one compilation.
 buckets      a kernel of whole sequences: each padded to one of few lengths; a compilation for each length.
 
-A sequence gives the same numbers alone and among others.
+A sequence gives the same numbers alone and among others. `cut_document` cuts documents of ids that are
+longer than a row.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -107,3 +108,11 @@ def stack(values: Sequence[np.ndarray], size: int, rows: int) -> np.ndarray:
 def lengths_of(values: Sequence[np.ndarray], rows: int) -> np.ndarray:
     """int32 [rows]; 0 for a row that is not there."""
     return stack([np.array(len(value), np.int32) for value in values], 0, rows)
+
+
+def cut_document(ids: np.ndarray, length: int) -> list[np.ndarray]:
+    """Pieces of a document, each with at most `length` targets: length + 1 ids.
+
+    Neighbours share one id, so that no target is lost. A document without a target has no pieces.
+    """
+    return [ids[start : start + length + 1] for start in range(0, len(ids) - 1, length)]

@@ -20,10 +20,10 @@ from typing import Any, NamedTuple
 
 from spirit_jax.core.errors import UserError
 from spirit_jax.core.files import read_jsonl, require_file
+from spirit_jax.datasets.splits import TRAINING_SPLITS
 
 AUDIO_SUFFIXES = (".wav", ".flac", ".mp3", ".ogg")
 TRANSCRIPT_SUFFIXES = (".txt", ".lab")
-TRAINING_SPLITS = ("train", "speech", "text")
 SPHINX_LINE = re.compile(r"^\s*(?:<s>)?\s*(.*?)\s*(?:</s>)?\s*\(([^()\s]+)\)\s*$")
 SPLIT_NAME = re.compile(r"(?!all$)\w[\w-]*")
 TEXT_KEYS = ("id", "text", "voice", "source", "split")

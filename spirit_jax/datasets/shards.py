@@ -1,7 +1,7 @@
 """Token shards as they lie on disk: one TFDS data set, `spirit_tokens`, in two configs, and who may read
 them.
 
-aligned      a row is a `Record`: units, text ids, word times; the loader draws spans anew at every pass.
+aligned      a row is a `Record`: codes of each stream, text ids, word times; spans are drawn at every pass.
 interleaved  a row is one finished document, for any trainer.
 
 `data_prep.token_shards` writes them; rows and their meaning are defined here, for both sides. Needs no
@@ -20,11 +20,11 @@ import numpy as np
 from spirit_jax.core.errors import UserError
 from spirit_jax.core.files import fingerprint, read_json, require_folder
 from spirit_jax.tokens.interleave import Record
-from spirit_jax.tokens.streams import RATES, SpeechTokens
+from spirit_jax.tokens.streams import UNITS, SpeechTokens, Streams
 from spirit_jax.tokens.vocabulary import Vocabulary
 
 DATASET = "spirit_tokens"
-FORMAT = 1
+FORMAT = 2  # 1 had counts of the three published streams in place of a table; it is still read
 SAMPLED = 16  # rows that a fingerprint reads
 
 
@@ -52,21 +52,17 @@ class Metadata:
             "vocabulary": self.vocabulary.to_dict(),
             "tokenizer_fingerprint": self.tokenizer_fingerprint,
             "encoder_fingerprint": self.encoder_fingerprint,
-            "rates": RATES,
         }
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "Metadata":
-        """Reads what `to_dict` wrote; another format or other rates are UserErrors."""
-        for key, known in (("format", FORMAT), ("rates", RATES)):
-            if values.get(key) != known:
-                raise UserError(
-                    f"shards' {key}", values.get(key), f"this version reads {known}", "write the shards again"
-                )
-        vocabulary = Vocabulary.from_dict(values["vocabulary"])
+        """Reads what `to_dict` wrote, in this format or the one before. UserError for any other."""
+        if values.get("format") not in (1, FORMAT):
+            rule = f"this version reads 1 and {FORMAT}"
+            raise UserError("shards' format", values.get("format"), rule, "write the shards again")
         return cls(
             Layout(values["config"]),
-            vocabulary,
+            Vocabulary.from_dict(values["vocabulary"]),
             values["tokenizer_fingerprint"],
             values["encoder_fingerprint"],
         )
@@ -85,13 +81,15 @@ class ShardSplit(Sequence):
         self.folder, self.metadata, self.split = folder, metadata, split
         rows: Any = tfds.builder_from_directory(folder).as_data_source(split)  # pyright: ignore[reportCallIssue]
         self._serialized = rows.data_source
-        self._convert = record_from_row if metadata.layout is Layout.ALIGNED else tokens_from_row
 
     def __len__(self) -> int:
         return len(self._serialized)
 
     def __getitem__(self, index: int) -> Record | np.ndarray:  # pyright: ignore[reportIncompatibleMethodOverride]
-        return self._convert(self.raw(index))
+        row = self.raw(index)
+        if self.metadata.layout is Layout.INTERLEAVED:
+            return tokens_from_row(row)
+        return record_from_row(row, self.metadata.vocabulary.streams)
 
     def __repr__(self) -> str:
         return f"ShardSplit({self.folder}, {self.split!r})"
@@ -222,31 +220,39 @@ def check_compatible(
         return
     text_names = ("text_size", "bos", "eos", "unk")
     same_text = all(getattr(vocabulary, name) == getattr(made, name) for name in text_names)
-    holds_speech = all(
-        getattr(vocabulary, name) >= getattr(made, name) for name in ("units", "pitches", "styles")
-    )
-    # ids are stored, so that every range must lie where it lay
+    # ids are stored in interleaved shards, so that every range must start where it started
     frozen = metadata.layout is Layout.INTERLEAVED
-    if frozen or not same_text or (vocabulary.has_speech and not holds_speech):
+    if frozen or not same_text or (vocabulary.has_speech and not _holds(vocabulary.streams, made.streams)):
         _refuse("vocabulary", vocabulary.to_dict(), made.to_dict(), "use a model and codec that fit them")
+
+
+def _holds(streams: Streams, stored: Streams) -> bool:
+    """Whether every stored stream is one of `streams`, there with as many codes or more."""
+    own = {stream.name: stream for stream in streams}
+    return all(
+        stream.name in own
+        and own[stream.name].size >= stream.size
+        and dataclasses.replace(own[stream.name], size=stream.size) == stream
+        for stream in stored
+    )
 
 
 def _refuse(what: str, own: object, theirs: object, fix: str) -> None:
     raise UserError(what, own, f"the shards were made with {theirs}", f"{fix}, or write the shards again")
 
 
-def row_from_record(record: Record, text: str) -> dict[str, Any]:
-    """The aligned row of a record; `text` is stored beside its ids. `record_from_row` is its inverse."""
-    speech = record.speech or SpeechTokens(np.zeros(0, np.int32))
-    empty = np.zeros(0, np.int32)
+def row_from_record(record: Record, text: str, streams: Streams) -> dict[str, Any]:
+    """The aligned row of a record, a column for each stream; `text` is stored with its ids.
+
+    `record_from_row` is its inverse.
+    """
+    codes = record.speech.codes if record.speech else {}
     return {
         "id": record.id,
         "source": record.source,
         "voice": record.voice,
         "text": text,
-        "units": speech.units,
-        "pitch": empty if speech.pitch is None else speech.pitch,
-        "style": empty if speech.style is None else speech.style,
+        **{stream.name: codes.get(stream.name, np.zeros(0, np.int32)) for stream in streams},
         "text_ids": np.asarray(record.text_ids, np.int32),
         "word_offsets": np.asarray(record.word_offsets, np.int32),
         "word_start_s": np.asarray(record.word_start_s, np.float32),
@@ -254,16 +260,14 @@ def row_from_record(record: Record, text: str) -> dict[str, Any]:
     }
 
 
-def record_from_row(row: dict[str, Any]) -> Record:
-    """The record of an aligned row. Empty units mean no speech, empty pitch or style that the encoder gives
-    none.
-    """
-    pitch, style = (row[name] if len(row[name]) else None for name in ("pitch", "style"))
+def record_from_row(row: dict[str, Any], streams: Streams) -> Record:
+    """The record of an aligned row. Empty units mean no speech; another empty stream is absent."""
+    codes = {stream.name: row[stream.name] for stream in streams if len(row[stream.name])}
     return Record(
         id=row["id"].decode(),
         source=row["source"].decode(),
         voice=row["voice"].decode(),
-        speech=SpeechTokens(row["units"], pitch, style) if len(row["units"]) else None,
+        speech=SpeechTokens(codes) if UNITS in codes else None,
         text_ids=row["text_ids"],
         word_offsets=row["word_offsets"],
         word_start_s=row["word_start_s"],

@@ -1,9 +1,12 @@
-"""What every evaluation task is given."""
+"""What every evaluation task is given: a model and held-out records."""
 
 import dataclasses
+import itertools
 from collections.abc import Sequence
 from functools import cached_property
+from pathlib import Path
 
+from spirit_jax.datasets.shards import Layout, check_compatible, open_shards
 from spirit_jax.generation.spirit_lm import SpiritLM
 from spirit_jax.tokens.interleave import Record, Spans
 from spirit_jax.tokens.vocabulary import merge
@@ -13,27 +16,44 @@ from spirit_jax.tokens.vocabulary import merge
 class Evaluation:
     """A model, held-out records, the spans in which they are interleaved, and the seed of all draws.
 
-    The spans are the same for all models, and so short that a single sentence changes modality: a choice.
-    longest: tokens that are read at once, the paper's 4,096: a choice, since attention's memory grows with
-    their square. Longer documents are cut for the loss, longer records not asked.
+    spans: the same for all models, and so short that a single sentence changes modality (our choice).
+    max_tokens: the longest sequence that a model reads. 4,096 is the paper's; we keep it since the memory of
+    attention grows with its square. Longer documents are cut for the loss; other tasks skip longer records.
     """
 
     lm: SpiritLM
     records: Sequence[Record]
     spans: Spans = Spans((2, 6), (1, 4))
     seed: int = 0
-    longest: int = 4096
+    max_tokens: int = 4096
 
     @cached_property
-    def asked(self) -> list[Record]:
-        """Records whose speech and text can be read at once."""
-        return [record for record in self.records if _length(record) <= self.longest]
+    def fitting_records(self) -> list[Record]:
+        """Records whose speech and text together have at most `max_tokens` tokens."""
+        return [
+            record
+            for record in self.records
+            if len(record.text_ids) + self.count_speech_tokens(record) <= self.max_tokens
+        ]
 
     @property
-    def transcribed(self) -> list[Record]:
-        """Those of them with both speech and text."""
-        return [record for record in self.asked if record.speech is not None and len(record.text_ids)]
+    def transcribed_records(self) -> list[Record]:
+        """The fitting records with both speech and text."""
+        return [
+            record for record in self.fitting_records if record.speech is not None and len(record.text_ids)
+        ]
+
+    def count_speech_tokens(self, record: Record) -> int:
+        """Tokens of a record's merged speech, 0 without speech."""
+        return 0 if record.speech is None else len(merge(record.speech, self.lm.vocabulary.streams)[0])
 
 
-def _length(record: Record) -> int:
-    return len(record.text_ids) + (len(merge(record.speech)[0]) if record.speech is not None else 0)
+def read_records(lm: SpiritLM, folder: str | Path, split: str, count: int) -> list[Record]:
+    """The first `count` records of a split of aligned shards.
+
+    UserError if the shards were made with another vocabulary, tokenizer or encoder than the model's.
+    """
+    shards = open_shards(folder, Layout.ALIGNED, split)
+    encoder = lm.codec.fingerprint if lm.codec_path else None
+    check_compatible(shards.metadata, lm.vocabulary, lm.tokenizer.fingerprint, encoder)
+    return [record for record in itertools.islice(shards, count) if isinstance(record, Record)]

@@ -14,7 +14,8 @@ from spirit_jax.generation.sampling import GREEDY, Sampling
 from spirit_jax.model.checkpoint import load_model
 from spirit_jax.model.llama import Llama
 from spirit_jax.speech import audio
-from spirit_jax.speech.codec import Codec, load_codec
+from spirit_jax.speech.codec import Codec
+from spirit_jax.speech.codec_folder import load_codec
 from spirit_jax.tokens.prompt_format import MIN_SPEECH_UNITS, Part, PromptFormat, Said, Task
 from spirit_jax.tokens.streams import SpeechTokens, SpokenUnits
 from spirit_jax.tokens.text import TextTokenizer

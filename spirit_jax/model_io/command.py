@@ -4,14 +4,14 @@ import argparse
 from pathlib import Path
 
 from spirit_jax.core.errors import UserError
-from spirit_jax.core.files import read_json
 from spirit_jax.model_io import conversion as convert
 from spirit_jax.model_io import verification as verify
 from spirit_jax.model_io.new_rows import Init, Start
 from spirit_jax.model_io.vocabulary_plan import Request
-from spirit_jax.tokens.vocabulary import UNITS
+from spirit_jax.speech.codec_folder import read_identity
+from spirit_jax.tokens.streams import PUBLISHED_BASE, resized_streams
 
-CODEC_KEYS = {"units": "unit_count", "pitches": "pitch_count", "styles": "style_count"}
+STREAMS = {"units": "units", "pitches": "pitch", "styles": "style"}  # by option
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     into.add_argument(
         "--vocab", choices=("extend", "as-is"), default="extend", help="as-is: rows stay as they are"
     )
-    into.add_argument("--units", type=int, help=f"phonetic units (default {UNITS})")
+    into.add_argument("--units", type=int, help=f"phonetic units (default {PUBLISHED_BASE[0].size})")
     into.add_argument("--pitches", type=int, help="pitch codes (default 0)")
     into.add_argument("--styles", type=int, help="style codes (default 0)")
     into.add_argument(
@@ -94,16 +94,11 @@ def _options(args: argparse.Namespace) -> convert.Options:
             raise UserError(
                 "--codec", args.codec, f"says the counts, so {named[0]} can't", "give one of the two"
             )
-        codec = read_json(args.codec / "codec.json")
-        if missing := [key for key in CODEC_KEYS.values() if not isinstance(codec.get(key), int)]:
-            raise UserError(
-                f"{args.codec}/codec.json {missing[0]}",
-                codec.get(missing[0]),
-                "must be a number",
-                "name a folder that fit-codec wrote",
-            )
-        given = {name: codec[key] for name, key in CODEC_KEYS.items()}
-    request = Request(**given, as_is=args.vocab == "as-is") if named or args.vocab == "as-is" else None
+        streams = read_identity(args.codec).streams
+    else:
+        sizes = {"units": PUBLISHED_BASE[0].size, **{STREAMS[name]: n for name, n in given.items()}}
+        streams = resized_streams(sizes)
+    request = Request(streams, as_is=args.vocab == "as-is") if named or args.vocab == "as-is" else None
     return convert.Options(request, Start(args.init, args.init_scale, args.seed), args.rope_theta, args.codec)
 
 

@@ -145,7 +145,7 @@ def _shared_rows(place: Place, folder: Path, theirs: ModelConfig) -> int:
     added (also to rows of padding).
     """
     ours = place.vocabulary
-    decided = plan(folder, theirs, Request(ours.units, ours.pitches, ours.styles, as_is=not ours.has_speech))
+    decided = plan(folder, theirs, Request(ours.streams, as_is=not ours.has_speech))
     return min(theirs.rows, place.model.rows) if decided.keep else ours.text_size
 
 

@@ -1,5 +1,6 @@
 """Which ids a folder's rows stand for, and whether the speech rows are there already."""
 
+import collections
 import dataclasses
 import json
 import re
@@ -10,23 +11,21 @@ from spirit_jax.config import ModelConfig
 from spirit_jax.core.errors import UserError
 from spirit_jax.core.files import read_json
 from spirit_jax.model_io import sentencepiece_file
+from spirit_jax.tokens.streams import PUBLISHED_BASE, PUBLISHED_EXPRESSIVE, Streams, resized_streams
 from spirit_jax.tokens.text import CONFIG_NAME, HUGGING_FACE_NAME, SENTENCEPIECE_NAME, TextTokenizer
-from spirit_jax.tokens.vocabulary import PITCHES, STYLES, UNITS, Vocabulary
+from spirit_jax.tokens.vocabulary import Vocabulary
 
-SPEECH_PIECE = re.compile(r"\[(Text|Speech|(Hu|Pi|St)\d+)\]")
+SPEECH_PIECE = re.compile(r"\[(Text|Speech|([A-Za-z]+)\d+)\]")  # [2]: the mark of a stream
 OWN_KEY = "spirit_jax"  # in the config.json of our exports
 ADDED_NAME = "added_tokens.json"  # beside a SentencePiece model: tokens that transformers added to it
-COUNTS = ("units", "pitches", "styles")
 MAX_SURPLUS = 256  # rows beyond the tokenizer's that count as a base model's padding
 
 
 @dataclasses.dataclass(frozen=True)
 class Request:
-    """The speech codes that a model is to have, the paper's Base by default. as_is: rows stay as they are."""
+    """The streams that a model is to have, the paper's Base by default. as_is: rows stay as they are."""
 
-    units: int = UNITS
-    pitches: int = 0
-    styles: int = 0
+    streams: Streams = PUBLISHED_BASE
     as_is: bool = False
 
 
@@ -69,19 +68,13 @@ def plan(folder: Path, cfg: ModelConfig, request: Request | None = None) -> Plan
     """
     found = read_tokenizer(folder)
     decided = _find_speech_rows(folder, cfg, found) or _leave_or_extend(cfg, found, request or Request())
-    missing = (
-        []
-        if request is None or request.as_is
-        else [name for name in COUNTS if getattr(request, name) > getattr(decided.vocabulary, name)]
-    )
-    if missing:
-        asked, there = getattr(request, missing[0]), getattr(decided.vocabulary, missing[0])
-        fix = (
-            "ask for what it has"
-            if decided.vocabulary.has_speech
-            else "put tokenizer.model or tokenizer.json into the folder"
-        )
-        raise UserError(f"speech {missing[0]}", asked, f"the model has {there} ({decided.reason})", fix)
+    there = {stream.name: stream.size for stream in decided.vocabulary.streams}
+    for stream in () if request is None or request.as_is else request.streams:
+        if stream.size > (size := there.get(stream.name, 0)):
+            tokenizers = f"{SENTENCEPIECE_NAME} or {HUGGING_FACE_NAME}"
+            fix = "ask for what it has" if there else f"put {tokenizers} into the folder"
+            rule = f"the model has {size} ({decided.reason})"
+            raise UserError(f"speech {stream.name}", stream.size, rule, fix)
     return decided
 
 
@@ -102,8 +95,8 @@ def _find_speech_rows(folder: Path, cfg: ModelConfig, found: Found) -> Plan | No
         return Plan(
             _from_pieces(found, cfg.rows), cfg.rows, True, tokenizer, "its tokenizer has the speech tokens"
         )
-    for counts in ((UNITS, 0, 0), (UNITS, PITCHES, STYLES)):
-        published = Vocabulary(tokenizer.size, *counts, **found.special)
+    for streams in (PUBLISHED_BASE, PUBLISHED_EXPRESSIVE):
+        published = Vocabulary(tokenizer.size, streams, **found.special)
         if cfg.rows in (published.size, published.rows()):
             return Plan(published, cfg.rows, True, tokenizer, "it has the rows of a published Spirit LM")
     return None
@@ -113,7 +106,7 @@ def _leave_or_extend(cfg: ModelConfig, found: Found, request: Request) -> Plan:
     """The plan for a model without speech rows."""
     tokenizer = found.tokenizer
     if tokenizer is None:
-        return Plan(Vocabulary(cfg.rows, 0), cfg.rows, True, None, "no tokenizer: rows as they are")
+        return Plan(Vocabulary(cfg.rows, ()), cfg.rows, True, None, "no tokenizer: rows as they are")
     if tokenizer.size > cfg.rows:
         raise UserError(
             "tokenizer",
@@ -123,7 +116,7 @@ def _leave_or_extend(cfg: ModelConfig, found: Found, request: Request) -> Plan:
         )
     if request.as_is:
         return Plan(
-            Vocabulary(tokenizer.size, 0, **found.special),
+            Vocabulary(tokenizer.size, (), **found.special),
             cfg.rows,
             True,
             tokenizer,
@@ -143,7 +136,7 @@ def _leave_or_extend(cfg: ModelConfig, found: Found, request: Request) -> Plan:
     if cfg.rows - tokenizer.size > MAX_SURPLUS:
         rule = f"the tokenizer has {tokenizer.size} ids, which leaves rows without a meaning"
         raise UserError("model rows", cfg.rows, rule, "use the right tokenizer, or --vocab as-is")
-    vocabulary = Vocabulary(tokenizer.size, request.units, request.pitches, request.styles, **found.special)
+    vocabulary = Vocabulary(tokenizer.size, request.streams, **found.special)
     reason = f"{vocabulary.size - tokenizer.size} speech rows added after {tokenizer.size} text rows"
     return Plan(vocabulary, vocabulary.rows(), False, tokenizer, reason)
 
@@ -242,14 +235,13 @@ def _without_pieces(content: bytes, folder: Path) -> tuple[bytes, list[str]]:
 def _from_pieces(found: Found, rows: int) -> Vocabulary:
     assert found.tokenizer is not None
     text, pieces = found.tokenizer.size, list(found.pieces)
-    counts = (
-        sum(piece.startswith(f"[{mark}") and piece[3].isdigit() for piece in pieces)
-        for mark in ("Hu", "Pi", "St")
-    )
-    vocabulary = Vocabulary(text, *counts, **found.special)
+    matches = [SPEECH_PIECE.fullmatch(piece) for piece in pieces]
+    marked = collections.Counter(match[2] for match in matches if match)
+    sizes = {stream.name: marked[stream.mark] for stream in PUBLISHED_EXPRESSIVE}
+    vocabulary = Vocabulary(text, resized_streams(sizes), **found.special)
     if vocabulary.pieces() != pieces:
         first = next(i for i, (a, b) in enumerate(zip([*pieces, ""], [*vocabulary.pieces(), ""])) if a != b)
-        rule = "the speech tokens are not in the published order: tags, units, pitches, styles"
+        rule = "the speech tokens are not in the published order: tags, then units, pitch and style"
         raise UserError(
             "tokenizer", [*pieces, "their end"][first], rule, "convert its folder without a tokenizer"
         )

@@ -20,11 +20,12 @@ from spirit_jax.core.files import (
     write_json,
     write_text,
 )
-from spirit_jax.evals.command import read_records
+from spirit_jax.evals.evaluation import read_records
+from spirit_jax.evals.results import read_results
 from spirit_jax.generation.spirit_lm import SpiritLM
 from spirit_jax.report import figures, page
 from spirit_jax.report.examples import make_examples, show_utterance
-from spirit_jax.report.numbers import facts, loss_rows, report_numbers, result_rows, tiles, transcripts
+from spirit_jax.report.numbers import facts, loss_rows, report_numbers, result_tables, tiles, transcripts
 
 RECORDS = 300
 
@@ -62,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
     run_folder = require_folder(args.run, "--run")
     rows = list(read_jsonl(run_folder / "metrics.jsonl"))
     config = read_json(run_folder / "config.json")
-    before, after = (_tasks(path) if path else {} for path in (args.eval_before, args.eval_after))
+    before, after = (read_results(path) if path else {} for path in (args.eval_before, args.eval_after))
     if args.manifest:
         require_file(args.manifest, "--manifest")
     if args.examples < 0:
@@ -76,8 +77,7 @@ def run(args: argparse.Namespace) -> int:
             "title": args.title or run_folder.resolve().name,
             "tiles": tiles(numbers),
             "facts": facts(numbers, parameters),
-            "choice_rows": result_rows(before, after, "choice"),
-            "wer_rows": result_rows(before, after, "wer"),
+            "tables": result_tables(before, after),
             "loss_rows": loss_rows(before, after),
             "loss_svg": figures.loss_curves(rows),
             "utterance": show_utterance(lm, records, args.manifest),
@@ -91,10 +91,3 @@ def run(args: argparse.Namespace) -> int:
     write_json(args.out / "report.json", numbers)
     print(f"{args.out / 'report.html'}\n{args.out / 'report.json'}")
     return 0
-
-
-def _tasks(path: Path) -> dict:
-    tasks = read_json(path).get("tasks")
-    if not isinstance(tasks, dict):
-        raise UserError("evaluation", path, "has no tasks", "give what eval wrote")
-    return tasks

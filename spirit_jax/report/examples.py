@@ -1,4 +1,4 @@
-"""What the model says to a few held-out records, beside what was said."""
+"""What the model makes of a few held-out records, next to what the records say."""
 
 import base64
 import dataclasses
@@ -17,48 +17,50 @@ from spirit_jax.report import figures
 from spirit_jax.speech import audio
 from spirit_jax.tokens.interleave import Record, boundaries, continuation
 from spirit_jax.tokens.prompt_format import Task, speech_of
-from spirit_jax.tokens.streams import PITCH_RATE, SAMPLE_RATE, STYLE_RATE, UNIT_RATE, SpeechTokens
+from spirit_jax.tokens.streams import SAMPLE_RATE, SpeechTokens, duration_s, excerpt
 from spirit_jax.tokens.vocabulary import Modality, merge
 
 
 @dataclasses.dataclass(frozen=True)
-class Clip:
-    """Words, and how they sound, as a data URI, if they were spoken. `heard`: the words are the model's own
+class Passage:
+    """Words and, if they were spoken, their sound as a data URI. transcribed: the words are the model's own
     transcript.
     """
 
     words: str
     audio: str | None = None
-    heard: bool = False
+    transcribed: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
 class Example:
-    """A prompt, what the model made of it, and what the record says there."""
+    """A prompt, what the model generated from it, and what the record says there."""
 
     title: str
-    prompt: Clip
-    generated: Clip
-    reference: Clip
+    prompt: Passage
+    generated: Passage
+    reference: Passage
 
 
 @dataclasses.dataclass(frozen=True)
-class Question:
-    """An example without its answer. lead: ids of speech that the model hears before the answer when it
-    transcribes it.
+class Request:
+    """An example before the model has generated.
+
+    prompt_ids, target, sampling: what is generated. context_ids: speech that comes before the generated
+    speech when the model transcribes it.
     """
 
     title: str
-    ids: np.ndarray
+    prompt_ids: np.ndarray
     target: Modality
     sampling: Sampling
-    lead: np.ndarray
-    prompt: Clip
-    reference: Clip
+    context_ids: np.ndarray
+    prompt: Passage
+    reference: Passage
 
 
 def make_examples(lm: SpiritLM, records: Sequence[Record], count: int, seed: int = 0) -> list[Example]:
-    """For the first `count` records that can be cut: continuations in each direction but text to text, then
+    """For the first `count` records that can be cut: continuations in every direction but text to text, then
     reading aloud and transcribing.
     """
     chosen = [
@@ -69,20 +71,20 @@ def make_examples(lm: SpiritLM, records: Sequence[Record], count: int, seed: int
     directions = [
         direction for direction in DIRECTIONS if Modality.SPEECH in (direction.prompt, direction.target)
     ]
-    questions = [_continue(lm, record, cut, direction) for direction in directions for record, cut in chosen]
-    questions += [_read_aloud(lm, record) for record, _ in chosen]
-    questions += [_transcribe(lm, record, record.speech) for record, _ in chosen if record.speech]
-    answers = _answer(lm, questions, seed)
+    requests = [_continue(lm, record, cut, direction) for direction in directions for record, cut in chosen]
+    requests += [_read_aloud(lm, record) for record, _ in chosen]
+    requests += [_transcribe(lm, record, record.speech) for record, _ in chosen if record.speech]
+    generated = _generate(lm, requests, seed)
     return [
-        Example(question.title, question.prompt, answer, question.reference)
-        for question, answer in zip(questions, answers)
+        Example(request.title, request.prompt, passage, request.reference)
+        for request, passage in zip(requests, generated)
     ]
 
 
 def show_utterance(lm: SpiritLM, records: Sequence[Record], manifest: Path | None) -> dict | None:
-    """The first aligned record as a figure, a player and words about them; None if there is none.
+    """The first aligned record as a figure, a player and a caption; None if there is none.
 
-    The sound is the recording, found by the record's id in `manifest`, or else the units' own.
+    The sound is the recording if `manifest` has the record's id, else it is resynthesised from the units.
     """
     record = next((record for record in records if record.aligned and record.speech), None)
     if record is None or record.speech is None:
@@ -90,13 +92,13 @@ def show_utterance(lm: SpiritLM, records: Sequence[Record], manifest: Path | Non
     recording = find_recording(manifest, record.id) if manifest else None
     wav = audio.load(recording) if recording else lm.codec.decode(record.speech)
     words = words_of(record, lm.tokenizer)
-    tokens = len(merge(record.speech)[0])
+    tokens = len(merge(record.speech, lm.vocabulary.streams)[0])
     source = "As recorded" if recording else "Resynthesised from its units"
     caption = (
-        f"{source}: {record.speech.duration_s:.1f} s, {len(words)} words, "
+        f"{source}: {duration_s(record.speech, lm.vocabulary.streams):.1f} s, {len(words)} words, "
         f"{len(record.text_ids)} text tokens, {tokens} speech tokens."
     )
-    figure = figures.utterance(record, words, wav)
+    figure = figures.utterance(record, words, wav, lm.vocabulary.streams)
     return {
         "text": " ".join(words),
         "voice": record.voice,
@@ -119,88 +121,73 @@ def player(wav: np.ndarray) -> str:
     return "data:audio/wav;base64," + base64.b64encode(file.getvalue()).decode("ascii")
 
 
-def _continue(lm: SpiritLM, record: Record, cut: int, direction: Direction) -> Question:
-    title = f"{direction.prompt.value} → {direction.target.value}".capitalize()
-    ids, target = continuation(record, cut, direction.prompt, direction.target, lm.vocabulary)
-    ids = ids if direction.prompt is direction.target else np.append(ids, target[:1])  # the tag
-    lead = continuation(record, cut, Modality.SPEECH, Modality.SPEECH, lm.vocabulary)[0][2:]
-    prompt, reference = (
-        _clip(lm, record, 0, cut, direction.prompt),
-        _clip(lm, record, cut, record.words, direction.target),
-    )
-    return Question(title, ids, direction.target, Sampling(), lead, prompt, reference)
+def _continue(lm: SpiritLM, record: Record, cut: int, direction: Direction) -> Request:
+    ids, target_ids = continuation(record, cut, direction.prompt, direction.target, lm.vocabulary)
+    if direction.prompt is not direction.target:
+        ids = np.append(ids, target_ids[:1])  # the tag
+    context_ids = continuation(record, cut, Modality.SPEECH, Modality.SPEECH, lm.vocabulary)[0][2:]
+    prompt = _passage(lm, record, 0, cut, direction.prompt)
+    reference = _passage(lm, record, cut, record.words, direction.target)
+    return Request(direction.title, ids, direction.target, Sampling(), context_ids, prompt, reference)
 
 
-def _read_aloud(lm: SpiritLM, record: Record) -> Question:
+def _read_aloud(lm: SpiritLM, record: Record) -> Request:
     text, spoken = (
-        _clip(lm, record, 0, record.words, modality) for modality in (Modality.TEXT, Modality.SPEECH)
+        _passage(lm, record, 0, record.words, modality) for modality in (Modality.TEXT, Modality.SPEECH)
     )
     ids = lm.format.encode([text.words], Task.SPEAK, Modality.SPEECH)
-    return Question("Reading aloud", ids, Modality.SPEECH, GREEDY, ids[:0], text, spoken)
+    return Request("Reading aloud", ids, Modality.SPEECH, GREEDY, ids[:0], text, spoken)
 
 
-def _transcribe(lm: SpiritLM, record: Record, speech: SpeechTokens) -> Question:
+def _transcribe(lm: SpiritLM, record: Record, speech: SpeechTokens) -> Request:
     ids = lm.format.encode([speech], Task.TRANSCRIBE, Modality.TEXT)
-    spoken, text = (
-        Clip("", player(lm.codec.decode(speech))),
-        _clip(lm, record, 0, record.words, Modality.TEXT),
-    )
-    return Question("Transcribing", ids, Modality.TEXT, GREEDY, ids[:0], spoken, text)
+    spoken = Passage("", player(lm.codec.decode(speech)))
+    text = _passage(lm, record, 0, record.words, Modality.TEXT)
+    return Request("Transcribing", ids, Modality.TEXT, GREEDY, ids[:0], spoken, text)
 
 
-def _answer(lm: SpiritLM, questions: Sequence[Question], seed: int) -> list[Clip]:
-    """What the model goes on with; speech it transcribes itself, greedily, together with what
-    lies before it.
-    """
-    ids: dict[int, np.ndarray] = {}
-    for modality, most in ((Modality.TEXT, NEW_TEXT), (Modality.SPEECH, NEW_SPEECH_AFTER_TEXT)):
-        for sampling in (Sampling(), GREEDY):
-            places = [
-                i
-                for i, question in enumerate(questions)
-                if (question.target, question.sampling) == (modality, sampling)
-            ]
-            ids |= zip(
-                places, lm.generate_ids([questions[i].ids for i in places], modality, most, sampling, seed)
-            )
-    answers = {
-        i: Clip(" ".join(part for part in lm.format.decode(new) if isinstance(part, str)))
-        for i, new in ids.items()
-    }
+def _generate(lm: SpiritLM, requests: Sequence[Request], seed: int) -> list[Passage]:
+    """What the model generates. It transcribes its own speech greedily, together with what comes before."""
+    new_ids = _generate_ids(lm, requests, seed)
     spoken = {
         i: speech
-        for i, new in ids.items()
-        if questions[i].target is Modality.SPEECH and len((speech := speech_of(new, lm.vocabulary)).units)
+        for i, new in new_ids.items()
+        if requests[i].target is Modality.SPEECH and len((speech := speech_of(new, lm.vocabulary)).units)
     }
-    heard = lm.generate([[np.concatenate([questions[i].lead, ids[i]])] for i in spoken], task=Task.TRANSCRIBE)
-    answers |= {
-        i: Clip(transcript.text, player(lm.codec.decode(spoken[i])), heard=True)
-        for i, transcript in zip(spoken, heard)
+    transcripts = lm.generate(
+        [[np.concatenate([requests[i].context_ids, new_ids[i]])] for i in spoken], task=Task.TRANSCRIBE
+    )
+    passages = {
+        i: Passage(" ".join(part for part in lm.format.decode(new) if isinstance(part, str)))
+        for i, new in new_ids.items()
     }
-    return [answers[i] for i in range(len(questions))]
+    passages |= {
+        i: Passage(transcript.text, player(lm.codec.decode(spoken[i])), transcribed=True)
+        for i, transcript in zip(spoken, transcripts)
+    }
+    return [passages[i] for i in range(len(requests))]
 
 
-def _clip(lm: SpiritLM, record: Record, first: int, last: int, modality: Modality) -> Clip:
+def _generate_ids(lm: SpiritLM, requests: Sequence[Request], seed: int) -> dict[int, np.ndarray]:
+    """New ids by the request's index. Requests of one modality and sampling are one batch."""
+    new_ids: dict[int, np.ndarray] = {}
+    for modality, most in ((Modality.TEXT, NEW_TEXT), (Modality.SPEECH, NEW_SPEECH_AFTER_TEXT)):
+        for sampling in (Sampling(), GREEDY):
+            batch = [
+                i
+                for i, request in enumerate(requests)
+                if (request.target, request.sampling) == (modality, sampling)
+            ]
+            prompts = [requests[i].prompt_ids for i in batch]
+            new_ids |= zip(batch, lm.generate_ids(prompts, modality, most, sampling, seed))
+    return new_ids
+
+
+def _passage(lm: SpiritLM, record: Record, first: int, last: int, modality: Modality) -> Passage:
     """Words [first, last) of a record; if spoken, resynthesised from its units."""
     words = " ".join(words_of(record, lm.tokenizer)[first:last])
     if modality is Modality.TEXT or record.speech is None:
-        return Clip(words)
-    times = [0.0, *record.word_start_s[1:], record.speech.duration_s]
-    return Clip(words, player(lm.codec.decode(_excerpt(record.speech, times[first], times[last]))))
-
-
-def _excerpt(speech: SpeechTokens, begin_s: float, end_s: float) -> SpeechTokens:
-    """The codes between two times."""
-
-    def between(codes: np.ndarray | None, rate: float) -> np.ndarray | None:
-        return (
-            None
-            if codes is None
-            else codes[int(begin_s * rate) : max(int(begin_s * rate) + 1, round(end_s * rate))]
-        )
-
-    return SpeechTokens(
-        speech.units[round(begin_s * UNIT_RATE) : round(end_s * UNIT_RATE)],
-        between(speech.pitch, PITCH_RATE),
-        between(speech.style, STYLE_RATE),
-    )
+        return Passage(words)
+    times = [0.0, *record.word_start_s[1:], duration_s(record.speech, lm.vocabulary.streams)]
+    part = excerpt(record.speech, times[first], times[last], lm.vocabulary.streams)
+    return Passage(words, player(lm.codec.decode(part)))

@@ -1,6 +1,4 @@
-"""Figures as inline SVG that takes its colours from the page: CSS variables stand where matplotlib wrote a
-colour.
-"""
+"""Figures as inline SVG with the page's colours: matplotlib's colours are replaced by CSS variables."""
 
 import dataclasses
 import io
@@ -15,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from spirit_jax.tokens.interleave import Record
-from spirit_jax.tokens.streams import PITCH_RATE, SAMPLE_RATE, STYLE_RATE, UNIT_RATE, SpeechTokens
+from spirit_jax.tokens.streams import SAMPLE_RATE, UNITS, SpeechTokens, Stream, Streams, duration_s
 from spirit_jax.tokens.vocabulary import run_starts
 
 INK, MUTED, LINE, TEXT, SPEECH, PITCH, SOFT = (
@@ -52,13 +50,11 @@ STYLE: dict[Any, Any] = {
 }
 WIDTH = 10.0  # inches of 72 units
 LEFT, RIGHT = 0.075, 0.99  # the axes' share of the width
-PLACES = 200  # averaging window: a curve's points over this
+SMOOTHING = 20  # a curve's points, over half the window of its running mean
 
 
 def loss_curves(rows: Sequence[dict]) -> str:
-    """Training loss by modality over steps, each row faint and its running mean strong;
-    evaluations as rings.
-    """
+    """Training loss by modality over steps: rows faint, their running mean strong, evaluations as rings."""
     with mpl.rc_context(STYLE):
         figure = Figure((WIDTH, 3.6))
         axes = figure.add_axes((LEFT, 0.14, RIGHT - LEFT, 0.82))
@@ -70,7 +66,7 @@ def loss_curves(rows: Sequence[dict]) -> str:
             axes.plot(steps, losses, color=colour, linewidth=0.8, alpha=0.25)
             axes.plot(
                 steps,
-                running_mean(losses, max(1, len(losses) * 10 // PLACES)),
+                running_mean(losses, max(1, len(losses) // SMOOTHING)),
                 color=colour,
                 linewidth=2.2,
                 label=name,
@@ -98,7 +94,7 @@ def series(rows: Sequence[dict], key: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def running_mean(values: np.ndarray, window: int) -> np.ndarray:
-    """Mean over up to `window` values on either side: as many values as went in."""
+    """Mean over up to `window` neighbours on either side; as many values as there were."""
     sums = np.concatenate([[0.0], np.cumsum(values)])
     index = np.arange(len(values))
     begin, end = np.maximum(index - window, 0), np.minimum(index + window + 1, len(values))
@@ -113,40 +109,52 @@ class Lane:
     height: float
 
 
-def utterance(record: Record, words: Sequence[str], wav: np.ndarray) -> str:
-    """Waveform, words, units and, where the speech has them, pitch and style, on one time axis. wav: float32
-    at 16 kHz.
-    """
-    speech = record.speech or SpeechTokens(np.zeros(0, np.int32))
-    seconds = max(len(wav) / SAMPLE_RATE, speech.duration_s)
-    lanes = [Lane("wave", 1.5), Lane("words", 0.45), Lane("units", 0.7)]
-    lanes += [Lane("pitch", 1.0)] * (speech.pitch is not None) + [Lane("style", 0.4)] * (
-        speech.style is not None
-    )
+def utterance(record: Record, words: Sequence[str], wav: np.ndarray, streams: Streams) -> str:
+    """Waveform, words and each stream of the speech on one time axis. wav: float32 at 16 kHz."""
+    speech = record.speech or SpeechTokens({UNITS: np.zeros(0, np.int32)})
+    seconds = max(len(wav) / SAMPLE_RATE, duration_s(speech, streams))
+    drawn = [stream for stream in streams if stream.name in speech.codes]
+    lanes = [Lane("wave", 1.5), Lane("words", 0.45), *map(_lane_of, drawn)]
     with mpl.rc_context({**STYLE, "axes.grid": False}):
         figure = Figure((WIDTH, sum(lane.height for lane in lanes) + 0.5))
-        rooms = figure.subplots(
+        rows = figure.subplots(
             len(lanes), 1, sharex=True, squeeze=False, height_ratios=[lane.height for lane in lanes]
         )[:, 0]
         figure.subplots_adjust(LEFT, 0.42 / figure.get_figheight(), RIGHT, 0.99, hspace=0.12)
-        for lane, axes in zip(lanes, rooms):
-            axes.set_ylabel(lane.name, rotation=0, ha="right", va="center", labelpad=8)
-            axes.set_yticks([])
-            axes.spines["left"].set_visible(False)
-            axes.spines["bottom"].set_visible(False)
-            axes.tick_params(bottom=False)
-        places = dict(zip((lane.name for lane in lanes), rooms))
-        _draw_wave(places["wave"], wav)
-        _draw_words(places["words"], record, words, seconds)
-        _draw_codes(places["units"], speech.units, UNIT_RATE, SPEECH)
-        if speech.pitch is not None:
-            time = np.arange(len(speech.pitch) + 1) / PITCH_RATE
-            places["pitch"].stairs(speech.pitch, time, color=PITCH, linewidth=2, baseline=None)
-        if speech.style is not None:
-            _draw_codes(places["style"], speech.style, STYLE_RATE, PITCH)
-        rooms[-1].set(xlim=(0, seconds), xlabel="seconds")
-        rooms[-1].tick_params(bottom=True)
+        for lane, axes in zip(lanes, rows):
+            _prepare_lane(axes, lane.name)
+        _draw_wave(rows[0], wav)
+        _draw_words(rows[1], record, words, seconds)
+        for stream, axes in zip(drawn, rows[2:]):
+            codes, colour = speech.codes[stream.name], SPEECH if stream.name == UNITS else PITCH
+            draw = _draw_steps if _is_curve(stream) else _draw_codes
+            draw(axes, codes, stream.rate, colour)
+        rows[-1].set(xlim=(0, seconds), xlabel="seconds")
+        rows[-1].tick_params(bottom=True)
         return to_svg(figure, "An utterance: " + ", ".join(lane.name for lane in lanes))
+
+
+def _is_curve(stream: Stream) -> bool:
+    """Whether codes are drawn as a curve, as of pitch; units, and streams that are not deduplicated, are
+    boxes.
+    """
+    return stream.deduplicate and stream.name != UNITS
+
+
+def _lane_of(stream: Stream) -> Lane:
+    return Lane(stream.name, 1.0 if _is_curve(stream) else 0.7 if stream.name == UNITS else 0.4)
+
+
+def _prepare_lane(axes: Axes, name: str) -> None:
+    axes.set_ylabel(name, rotation=0, ha="right", va="center", labelpad=8)
+    axes.set_yticks([])
+    axes.spines["left"].set_visible(False)
+    axes.spines["bottom"].set_visible(False)
+    axes.tick_params(bottom=False)
+
+
+def _draw_steps(axes: Axes, codes: np.ndarray, rate: float, colour: str) -> None:
+    axes.stairs(codes, np.arange(len(codes) + 1) / rate, color=colour, linewidth=2, baseline=None)
 
 
 def _draw_wave(axes: Axes, wav: np.ndarray) -> None:

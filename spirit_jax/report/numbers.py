@@ -1,22 +1,41 @@
 """The run in figures: `report.json`, and rows for the page's tables."""
 
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Mapping, Sequence
 
+from spirit_jax.evals.registry import TASKS
+from spirit_jax.evals.task import Result, ResultKind
 from spirit_jax.report.page import compact
 
-MEANINGS = {
-    "choice_s2t": "Speech → text",
-    "choice_t2s": "Text → speech",
-    "choice_s2s": "Speech → speech",
-    "choice_t2t": "Text → text",
-    "wer_s2t": "Transcribing speech",
-    "wer_t2s": "Reading aloud, heard as tokens",
-    "wer_t2s_audio": "Reading aloud, heard as sound",
+Results = Mapping[str, Result]  # by task
+
+SUFFIXES = {ResultKind.ACCURACY: "_accuracy"}  # after a task's name in report.json
+LOSS = "loss"  # the task whose details are loss_by_modality in report.json
+# the page's headline figures: keys of report.json
+HEADLINES = {
+    "choice_s2t_accuracy": "Speech → text, right choice",
+    "choice_t2s_accuracy": "Text → speech, right choice",
+    "wer_s2t": "Word error rate, transcribing",
+    "wer_t2s": "Word error rate, reading aloud",
 }
 
 
+@dataclasses.dataclass(frozen=True)
+class ResultRow:
+    """A task before and after training; one of the two may be missing."""
+
+    name: str
+    before: Result | None
+    after: Result | None
+
+    @property
+    def latest(self) -> Result | None:
+        """After training, if it was evaluated then."""
+        return self.after or self.before
+
+
 def training_numbers(rows: Sequence[dict]) -> dict:
-    """Steps, tokens, tokens a second (while training) and seconds in all, from the rows of metrics.jsonl."""
+    """Steps, tokens, tokens a second (while training) and total seconds, from the rows of metrics.jsonl."""
     spent = {
         name: sum(row.get(f"time/{name}_s", 0.0) for row in rows)
         for name in ("data", "step", "checkpoint", "evaluate")
@@ -30,72 +49,73 @@ def training_numbers(rows: Sequence[dict]) -> dict:
     }
 
 
-def report_numbers(rows: Sequence[dict], before: dict, after: dict) -> dict:
-    """What `report.json` holds; what was not evaluated is None. before, after: the `tasks` of two
-    evaluations.
+def report_numbers(rows: Sequence[dict], before: Results, after: Results) -> dict:
+    """What `report.json` holds; None for what was not evaluated.
 
-    loss_by_modality: nll a token of held-out records as text, as speech, and of either kind of token when
-    interleaved.
+    For each task but `LOSS`: its value, `_interval` and `_before`. n_pairs: the fewer pairs of the choices
+    between speech and text. loss_by_modality: see `losses`.
     """
     numbers: dict = {}
-    for name in MEANINGS:
+    for name, kind in _kinds(before, after).items():
+        if name == LOSS:
+            continue
+        key = name + SUFFIXES.get(kind, "")
         result, earlier = after.get(name), before.get(name)
-        key = f"{name}_accuracy" if name.startswith("choice") else name
-        numbers[key] = result and result["value"]
-        numbers[f"{key}_interval"] = (
-            [result["low"], result["high"]] if result and result["value"] is not None else None
-        )
-        numbers[f"{key}_before"] = earlier and earlier["value"]
-    pairs = [after[name]["pairs"] for name in ("choice_s2t", "choice_t2s") if name in after]
-    numbers["n_pairs"] = min(pairs, default=0)
+        numbers[key] = result and result.value
+        numbers[f"{key}_interval"] = list(result.interval) if result and result.interval else None
+        numbers[f"{key}_before"] = earlier and earlier.value
+    pairs = [after[name].details["pairs"] for name in ("choice_s2t", "choice_t2s") if name in after]
     return {
         **numbers,
+        "n_pairs": min(pairs, default=0),
         "loss_by_modality": losses(after),
         "loss_by_modality_before": losses(before),
         **training_numbers(rows),
     }
 
 
-def losses(tasks: dict) -> dict[str, float]:
-    """The loss task's result, flat: text, speech, interleaved_text, interleaved_speech."""
-    parts = tasks.get("loss", {})
-    places = {
+def losses(results: Results) -> dict[str, float]:
+    """Nats a token of held-out records as text and as speech, and of both classes of token when interleaved.
+
+    Keys: text, speech, interleaved_text, interleaved_speech; without those that were not measured.
+    """
+    parts = results[LOSS].losses if LOSS in results else {}
+    sources = {
         "text": ("text", "text"),
         "speech": ("speech", "speech"),
-        **{f"interleaved_{kind}": ("interleaved", kind) for kind in ("text", "speech")},
+        "interleaved_text": ("interleaved", "text"),
+        "interleaved_speech": ("interleaved", "speech"),
     }
     return {
-        name: parts[part]["nll"][kind]
-        for name, (part, kind) in places.items()
-        if kind in parts.get(part, {}).get("nll", {})
+        name: parts[arrangement][token_class]
+        for name, (arrangement, token_class) in sources.items()
+        if token_class in parts.get(arrangement, {})
     }
 
 
-def result_rows(before: dict, after: dict, prefix: str) -> list[dict]:
-    """Results of the tasks whose names begin with `prefix`, earlier beside later, for the page."""
-    names = [name for name in MEANINGS if name.startswith(prefix) and (name in after or name in before)]
-    return [{"name": MEANINGS[name], "before": before.get(name), "after": after.get(name)} for name in names]
-
-
-def loss_rows(before: dict, after: dict) -> list[dict]:
-    """Losses earlier and later, for the page."""
-    old, new = losses(before), losses(after)
+def result_tables(before: Results, after: Results) -> list[tuple[ResultKind, list[ResultRow]]]:
+    """The page's tables, one for each kind of result that was measured. For losses see `loss_rows`."""
+    kinds = {name: kind for name, kind in _kinds(before, after).items() if name in before or name in after}
     return [
-        {"name": name.replace("_", " ").capitalize(), "before": old.get(name), "after": new.get(name)}
-        for name in dict.fromkeys([*new, *old])
+        (kind, [_row(name, before, after) for name in kinds if kinds[name] is kind])
+        for kind in ResultKind
+        if kind is not ResultKind.LOSS and kind in kinds.values()
+    ]
+
+
+def loss_rows(before: Results, after: Results) -> list[dict]:
+    """Losses before and after training, for a table of the page: by modality, then of other tasks."""
+    old, new = _losses_by_title(before), _losses_by_title(after)
+    return [
+        {"name": title, "before": old.get(title), "after": new.get(title)}
+        for title in dict.fromkeys([*new, *old])
     ]
 
 
 def tiles(numbers: dict) -> list[dict]:
     """The page's headline figures; what was not evaluated has no tile."""
-    wanted = [
-        ("choice_s2t_accuracy", "Speech → text, right choice"),
-        ("choice_t2s_accuracy", "Text → speech, right choice"),
-        ("wer_s2t", "Word error rate, transcribing"),
-        ("wer_t2s", "Word error rate, reading aloud"),
-    ]
     shown = []
-    for key, name in wanted:
+    for key, name in HEADLINES.items():
         value, earlier = numbers[key], numbers[f"{key}_before"]
         if value is not None:
             note = (
@@ -120,17 +140,34 @@ def facts(numbers: dict, parameters: int) -> list[tuple[str, str]]:
     ]
 
 
-def transcripts(tasks: dict) -> list[tuple[str, str, list[dict]]]:
-    """Heading, explanation and examples for each kind of transcript."""
+def transcripts(results: Results) -> list[tuple[str, str, list[dict]]]:
+    """Title, description and examples of each task that keeps transcripts."""
     return [
-        (
-            "Transcripts",
-            "Greedy transcripts of held-out speech.",
-            tasks.get("wer_s2t", {}).get("examples", []),
-        ),
-        (
-            "Round trip",
-            "Held-out texts read aloud by the model and transcribed by it again.",
-            tasks.get("wer_t2s", {}).get("examples", []),
-        ),
+        (task.title, task.description, results[name].details["examples"])
+        for name, task in TASKS.items()
+        if name in results and "examples" in results[name].details
     ]
+
+
+def _row(name: str, before: Results, after: Results) -> ResultRow:
+    return ResultRow(_title(name), before.get(name), after.get(name))
+
+
+def _title(name: str) -> str:
+    return TASKS[name].title if name in TASKS else name
+
+
+def _losses_by_title(results: Results) -> dict[str, float | None]:
+    by_modality = {name.replace("_", " ").capitalize(): nll for name, nll in losses(results).items()}
+    others = {
+        _title(name): result.value
+        for name, result in results.items()
+        if result.kind is ResultKind.LOSS and name != LOSS
+    }
+    return by_modality | others
+
+
+def _kinds(before: Results, after: Results) -> dict[str, ResultKind]:
+    """The kind of every task by name: those of the registry, then others that the results hold."""
+    known = {name: task.kind for name, task in TASKS.items()}
+    return known | {name: result.kind for name, result in {**before, **after}.items()}

@@ -1,4 +1,4 @@
-"""One self-contained page: all that it shows lies inside it."""
+"""One self-contained HTML page, without references to other files."""
 
 import difflib
 from pathlib import Path
@@ -11,7 +11,7 @@ TEMPLATE = "report.html"
 
 
 def render(context: dict) -> str:
-    """The page as HTML; everything in `context` is escaped but figures (`*_svg`)."""
+    """The page as HTML; everything in `context` is escaped except figures (`*_svg`)."""
     loader = jinja2.FileSystemLoader(Path(__file__).parent)
     environment = jinja2.Environment(
         loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
@@ -21,7 +21,7 @@ def render(context: dict) -> str:
 
 
 def compact(number: float) -> str:
-    """A count in few letters.
+    """A count in a few characters.
 
     >>> [compact(n) for n in (7, 12_345, 960_000, 7_000_000_000)]
     ['7', '12.3 K', '960 K', '7 B']
@@ -46,15 +46,15 @@ def difference(transcript: str, reference: str) -> list[tuple[str, str]]:
     >>> difference("the big cat", "The cat sat.")
     [('same', 'the'), ('extra', 'big'), ('same', 'cat'), ('missing', 'sat')]
     """
-    said, wanted = normalise(transcript).split(), normalise(reference).split()
+    heard, expected = normalise(transcript).split(), normalise(reference).split()
     parts: list[tuple[str, str]] = []
-    for kind, a, b, c, d in difflib.SequenceMatcher(None, wanted, said, autojunk=False).get_opcodes():
+    for kind, a, b, c, d in difflib.SequenceMatcher(None, expected, heard, autojunk=False).get_opcodes():
         if kind == "equal":
-            parts.append(("same", " ".join(wanted[a:b])))
+            parts.append(("same", " ".join(expected[a:b])))
             continue
         parts += [
             (name, " ".join(words))
-            for name, words in (("missing", wanted[a:b]), ("extra", said[c:d]))
+            for name, words in (("missing", expected[a:b]), ("extra", heard[c:d]))
             if words
         ]
     return parts

@@ -13,7 +13,7 @@ from spirit_jax.config import RunConfig, Schedule
 from spirit_jax.core.errors import UserError
 from spirit_jax.core.files import read_json, require_file_place, require_place, write_atomically, write_json
 from spirit_jax.core.settings import from_dict, to_dict
-from spirit_jax.speech.codec import read_identity
+from spirit_jax.speech.codec_folder import read_identity
 from spirit_jax.tokens.text import TextTokenizer
 from spirit_jax.tokens.vocabulary import Vocabulary
 

@@ -1,4 +1,7 @@
-"""Sound files to mono 16 kHz float32 and back; what can't be used says why."""
+"""Sound files to mono 16 kHz float32 and back, with the reason where one can't be used.
+
+Legend: S or N samples, C channels.
+"""
 
 import os
 import re
@@ -6,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from spirit_jax.core.errors import UserError
 from spirit_jax.core.files import write_atomically
 from spirit_jax.tokens.streams import SAMPLE_RATE
 
@@ -71,6 +75,33 @@ def check_numbers(wav: np.ndarray) -> None:
         )
     if len(wav) and (peak := float(np.abs(wav).max())) > LOUDEST:
         raise BadAudio("too_loud", f"the loudest sample is {peak:.1e} times full scale")
+
+
+def mix_down(wav: np.ndarray) -> np.ndarray:
+    """Mono float32 [S] of float [S] or [C, S]. UserError for integers, whose scale is unknown, and for other
+    shapes, such as [S, C].
+    """
+    from jax import dtypes  # which know bfloat16
+
+    wav = np.asarray(wav)
+    if wav.ndim not in (1, 2) or wav.ndim == 2 and (not len(wav) or len(wav) > wav.shape[1] > 0):
+        raise UserError(
+            "wav",
+            wav.shape,
+            "must be [samples] or [channels, samples]",
+            "pass a list with one array for each utterance",
+        )
+    if not dtypes.issubdtype(wav.dtype, np.floating):
+        raise UserError("wav", wav.dtype, "must be float, from -1 to 1", "divide 16-bit samples by 32768")
+    return wav.mean(axis=0, dtype=np.float32) if wav.ndim == 2 else wav.astype(np.float32, copy=False)
+
+
+def normalize(wav_S: np.ndarray, eps: float) -> np.ndarray:
+    """Zero mean and unit variance over the utterance."""
+    if not len(wav_S):
+        return wav_S
+    mean, variance = np.mean(wav_S, dtype=np.float64), np.var(wav_S, dtype=np.float64)
+    return ((wav_S - mean) / np.sqrt(variance + eps)).astype(np.float32)
 
 
 def save(path: str | Path, wav: np.ndarray, rate: int = SAMPLE_RATE) -> None:

@@ -1,115 +1,200 @@
-"""Encode and decode, the only door between sound and units. A codec is a folder, whose `codec.json` says its
-kind and sizes.
+"""A codec: an encoder and a decoder, the only door between sound and units (paper section 3).
+
+An encoder is a tuple of stream encoders, the phonetic units first; the codec's table of streams is theirs.
+The decoder is exchanged without touching the encoder's fingerprint. `codec_folder` saves and loads codecs.
 """
 
 import dataclasses
+import functools
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Protocol
+from typing import Protocol, cast
 
 import numpy as np
 
 from spirit_jax.core.errors import UserError
-from spirit_jax.core.files import read_json
-from spirit_jax.speech.codes import Codes
-from spirit_jax.speech.embedded_codec import EmbeddedCodec
-from spirit_jax.speech.speech_codec import SpeechCodec
-from spirit_jax.speech.vocoded_codec import VocodedCodec
-from spirit_jax.tokens.streams import SpeechTokens
+from spirit_jax.core.files import fingerprint
+from spirit_jax.speech import segments
+from spirit_jax.speech.audio import check_numbers, mix_down
+from spirit_jax.speech.segments import Sounds
+from spirit_jax.speech.stored_parts import part_fingerprint, parts_of
+from spirit_jax.tokens.streams import (
+    PUBLISHED_EXPRESSIVE,
+    UNITS,
+    SpeechTokens,
+    SpokenUnits,
+    Stream,
+    Streams,
+    check_streams,
+)
+from spirit_jax.tokens.strings import parse
+
+Speech = SpeechTokens | SpokenUnits | str  # what a codec can speak; a string holds tokens such as [Hu3]
 
 
-class Codec(Protocol):
-    """What the rest of the library knows of speech."""
+class StreamEncoder(Protocol):
+    """Gives the codes of one stream. A frozen dataclass: its networks are stored, its other
+    fields are JSON.
+    """
 
     @property
-    def unit_count(self) -> int:
-        """Phonetic codes."""
+    def stream(self) -> Stream:
+        """The row of the table."""
         ...
 
-    @property
-    def pitch_count(self) -> int:
-        """Pitch codes, 0 if it has none."""
+    def encode(self, sounds: Sounds) -> list[np.ndarray]:
+        """Codes of each segment, int32 [n], not deduplicated."""
         ...
 
-    @property
-    def style_count(self) -> int:
-        """Style codes, 0 if it has none."""
-        ...
+
+class UnitEncoder(StreamEncoder, Protocol):
+    """Gives the phonetic units."""
 
     @property
-    def fingerprint(self) -> str:
-        """Names the codec's content: equal fingerprints give equal units."""
-        ...
-
-    @property
-    def rates(self) -> dict[str, float]:
-        """Codes a second of each stream."""
+    def spoken_count(self) -> int:
+        """Units that a sound belongs to; the codes from here on are blanks."""
         ...
 
     def count_units(self, samples: int) -> int:
-        """Units of a wav of so many samples, 100 s at most."""
+        """Units of a segment of so many samples."""
         ...
 
-    def encode_batch(self, wavs: Sequence[np.ndarray]) -> list[SpeechTokens]:
-        """Units of float32 wavs [samples] at 16 kHz."""
-        ...
 
-    def decode(self, speech: Codes, speaker: int | None = None, style: int | None = None) -> np.ndarray:
-        """Sound of an utterance's codes, or of spoken units or a token string, whose durations the codec
-        predicts: float32 [samples] at 16 kHz.
+class Decoder(Protocol):
+    """Makes sound of codes. A frozen dataclass: its networks are stored, its other fields are JSON."""
 
-        speaker, style: of the codec's voices and manners, its own choice where None; UserError for one that
-        it hasn't.
+    @property
+    def reach(self) -> int | None:
+        """Units on either side that a sample depends on, so that sound can be made in chunks.
+
+        None: a sample depends on the whole utterance.
         """
         ...
 
-    def check_voice(self, speaker: int | None, style: int | None) -> None:
-        """Raises the UserErrors that `decode` would, for lack of a vocoder, or of this speaker or style."""
+    def check_streams(self, streams: Streams, spoken_count: int) -> None:
+        """UserError for an encoder that the decoder does not fit."""
         ...
 
-    def save(self, folder: str | Path) -> None:
-        """Writes the codec's folder whole or not at all. UserError where other things lie in it."""
+    def check_voice(self, speaker: int | None, style: int | None) -> None:
+        """UserError for a speaker or a style that the decoder does not have."""
+        ...
+
+    def speak(self, speech: SpeechTokens, speaker: int | None, style: int | None) -> np.ndarray:
+        """Sound of an utterance whose codes have their durations: float32 [samples] at 16 kHz."""
+        ...
+
+    def speak_units(self, spoken: SpokenUnits, speaker: int | None, style: int | None) -> np.ndarray:
+        """Sound of units whose durations the decoder predicts: float32 [samples] at 16 kHz."""
         ...
 
 
 @dataclasses.dataclass(frozen=True)
-class Identity:
-    """A codec's counts and fingerprint, as in `Codec`: all that training needs."""
-
-    unit_count: int
-    pitch_count: int
-    style_count: int
-    fingerprint: str
-
-
-KINDS = {"embedded": EmbeddedCodec, "speech": SpeechCodec, "vocoded": VocodedCodec}
-
-
-def load_codec(folder: str | Path) -> Codec:
-    """The codec in a folder, by the kind that its codec.json names. UserError for a missing folder or an
-    unknown kind.
+class Codec:
+    """encoders: one for each stream, in the order of the table. decoder: None where the codec
+    only encodes.
     """
-    return KINDS[_read(folder)["kind"]].load(folder)
 
+    encoders: tuple[StreamEncoder, ...]
+    decoder: Decoder | None = None
 
-def read_identity(folder: str | Path) -> Identity:
-    """What a codec's folder says of it, without loading it. UserErrors as of `load_codec`, and for a
-    codec.json that lacks a value.
-    """
-    about = _read(folder)
-    names = [field.name for field in dataclasses.fields(Identity)]
-    if missing := [name for name in names if name not in about]:
-        raise UserError(f"{folder}/codec.json {missing[0]}", None, "is absent", "make the codec again")
-    return Identity(*(about[name] for name in names))
+    def __post_init__(self):
+        if not check_streams(self.streams):
+            raise UserError("codec encoders", "none", f"must include one of {UNITS}", "give a unit encoder")
+        if self.decoder is not None:
+            self.decoder.check_streams(self.streams, self.unit_encoder.spoken_count)
 
+    @functools.cached_property
+    def streams(self) -> Streams:
+        """The table of streams."""
+        return tuple(encoder.stream for encoder in self.encoders)
 
-def _read(folder: str | Path) -> dict:
-    about = read_json(Path(folder) / "codec.json")
-    if about.get("kind") not in KINDS:
-        raise UserError(
-            f"{folder}/codec.json kind",
-            about.get("kind"),
-            f"must be one of {', '.join(KINDS)}",
-            "use a codec of this version",
-        )
-    return about
+    @property
+    def unit_encoder(self) -> UnitEncoder:
+        """The first of the encoders."""
+        return cast(UnitEncoder, self.encoders[0])
+
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        """Names what makes the codes: equal fingerprints give equal codes, whatever the decoder."""
+        prints = {
+            name: part_fingerprint(part)
+            for encoder in self.encoders
+            for name, part in parts_of(encoder).items()
+        }
+        return fingerprint(*(f"{name} {value}".encode() for name, value in sorted(prints.items())))
+
+    def count_units(self, samples: int) -> int:
+        """Units of a wav of so many samples, 100 s at most."""
+        return self.unit_encoder.count_units(samples)
+
+    def encode_batch(self, wavs: Sequence[np.ndarray]) -> list[SpeechTokens]:
+        """Codes, not deduplicated, of 16 kHz wavs: float [samples] or [channels, samples], which are
+        averaged.
+
+        A wav gives the same codes alone and among others. Over 100 s it is encoded in segments of 100 s, a
+        last one under 1280 samples dropped (observed in Meta's release); under 1280 samples it has no codes.
+        BadAudio for samples that are not finite, or beyond 32-bit integers.
+        """
+        mono = [mix_down(wav) for wav in wavs]
+        for wav in mono:
+            check_numbers(wav)
+        cuts, owners = segments.cut(mono)
+        encoded = [speech for group in segments.groups(cuts) for speech in self._encode_group(group)]
+        return segments.join(encoded, owners, len(mono), [stream.name for stream in self.streams])
+
+    def decode(self, speech: Speech, speaker: int | None = None, style: int | None = None) -> np.ndarray:
+        """Sound: float32 [samples] at 16 kHz. Spoken units and token strings get durations from the decoder.
+
+        speaker, style: of the decoder's, its own choice where None. UserError for codes out of range, and
+        where the codec has no decoder.
+        """
+        decoder, codes = self._require_decoder(), self.read(speech)
+        if not len(codes.units):
+            return np.zeros(0, np.float32)
+        if isinstance(codes, SpokenUnits):
+            return decoder.speak_units(codes, speaker, style)
+        return decoder.speak(codes, speaker, style)
+
+    def read(self, speech: Speech) -> SpeechTokens | SpokenUnits:
+        """The codes themselves, a token string parsed. UserError for a code that the codec does not have."""
+        read = parse(speech, self.streams) if isinstance(speech, str) else speech
+        sizes = {stream.name: stream.size for stream in self.streams}
+        for name, codes in read.codes.items():
+            size = sizes.get(name, 0)
+            if len(unknown := codes[(codes < 0) | (codes >= size)]):
+                rule = (
+                    f"must be one of the codec's {size}, from 0"
+                    if size
+                    else f"this codec has no {name} codes"
+                )
+                fix = "decode with the codec that encoded"
+                raise UserError(f"{name} code", int(unknown[0]), rule, fix)
+        return read
+
+    def check_voice(self, speaker: int | None, style: int | None) -> None:
+        """UserError where the codec has no decoder, or the decoder no such speaker or style."""
+        self._require_decoder().check_voice(speaker, style)
+
+    def replace_encoder(self, encoder: StreamEncoder) -> "Codec":
+        """The codec with this encoder for its stream, in place of the one before or added in the published
+        order.
+
+        The decoder is kept where the table of streams stays as it is.
+        """
+        order = [stream.name for stream in PUBLISHED_EXPRESSIVE]
+        encoders = {known.stream.name: known for known in (*self.encoders, encoder)}
+        names = sorted(encoders, key=lambda name: order.index(name) if name in order else len(order))
+        replaced = tuple(encoders[name] for name in names)
+        same = tuple(known.stream for known in replaced) == self.streams
+        return Codec(replaced, self.decoder if same else None)
+
+    def _require_decoder(self) -> Decoder:
+        if self.decoder is None:
+            fix = "convert a vocoder with it, or train one"
+            raise UserError("codec decoder", None, "this codec only encodes", fix)
+        return self.decoder
+
+    def _encode_group(self, wavs: Sequence[np.ndarray]) -> list[SpeechTokens]:
+        sounds = Sounds(wavs)
+        columns = [encoder.encode(sounds) for encoder in self.encoders]
+        names = [stream.name for stream in self.streams]
+        return [SpeechTokens(dict(zip(names, codes))) for codes in zip(*columns)]

@@ -1,66 +1,87 @@
-"""Long audio in pieces, as the published release cuts it, and pieces in groups that fit into memory."""
+"""Long recordings in segments, as Meta's release cuts them, and segments in groups that fit into memory."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 
 from spirit_jax.speech.audio import MIN_SAMPLES
 from spirit_jax.tokens.streams import SAMPLE_RATE, SpeechTokens
 
-PIECE_SECONDS = 100  # longer audio is encoded in pieces of this length, as in the published release
-GROUP_SECONDS = 600  # audio encoded at a time, which bounds memory
+SEGMENT_SECONDS = 100  # longer recordings are encoded in segments of this length, as in Meta's release
+GROUP_SECONDS = 600  # sound encoded at a time, which bounds memory
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 
-def cut(wavs: Sequence[np.ndarray]) -> tuple[list[np.ndarray], list[int]]:
-    """Pieces of at most 100 s of wavs [samples] at 16 kHz, a last one under 1280 samples dropped, and each
-    piece's wav by its place.
+def cut(
+    wavs: Sequence[np.ndarray], shortest: int = MIN_SAMPLES, longest: int | None = None
+) -> tuple[list[np.ndarray], list[int]]:
+    """Segments of wavs [samples] at 16 kHz, and the index of each segment's wav.
+
+    A segment has at most `longest` samples, by default 100 s; one under `shortest` samples is dropped.
     """
-    pieces, owners, most = [], [], round(PIECE_SECONDS * SAMPLE_RATE)
+    segments, owners, most = [], [], longest or round(SEGMENT_SECONDS * SAMPLE_RATE)
     for owner, wav in enumerate(wavs):
         cuts = [wav[i : i + most] for i in range(0, len(wav), most)]
-        kept = [piece for piece in cuts if len(piece) >= MIN_SAMPLES]
-        pieces += kept
+        kept = [segment for segment in cuts if len(segment) >= shortest]
+        segments += kept
         owners += [owner] * len(kept)
-    return pieces, owners
+    return segments, owners
 
 
 def unit_starts(units: int, samples: int, count_units: Callable[[int], int], hop: int) -> np.ndarray:
-    """The sample at which each of a wav's units begins, int64 [units]: every piece begins anew, though the
-    one before may lack its last unit.
+    """The sample at which each of a wav's units begins, int64 [units].
+
+    Units are counted from the start of each segment: the segment before may lack its last unit.
     """
-    most = round(PIECE_SECONDS * SAMPLE_RATE)
+    most = round(SEGMENT_SECONDS * SAMPLE_RATE)
     at_N = np.arange(units) * hop
-    for place, first in enumerate(range(most, samples, most), 1):
-        before = place * count_units(most)
+    for number, first in enumerate(range(most, samples, most), 1):
+        before = number * count_units(most)
         at_N[before:] = first + np.arange(max(0, units - before)) * hop
     return at_N
 
 
 def join(
-    pieces: Sequence[SpeechTokens], owners: Sequence[int], count: int, expressive: bool
+    segments: Sequence[SpeechTokens], owners: Sequence[int], count: int, names: Sequence[str]
 ) -> list[SpeechTokens]:
-    """The pieces' codes by wav, end to end; a wav without pieces has none of any stream."""
-    parts: list[list[SpeechTokens]] = [[] for _ in range(count)]
-    for owner, speech in zip(owners, pieces):
-        parts[owner].append(speech)
-    return [_concatenate(part, expressive) for part in parts]
+    """The segments' codes by wav, end to end, of the streams `names`; a wav without segments has no codes."""
+    by_wav: list[list[SpeechTokens]] = [[] for _ in range(count)]
+    for owner, speech in zip(owners, segments):
+        by_wav[owner].append(speech)
+    empty = np.zeros(0, np.int32)
+    return [
+        SpeechTokens({name: np.concatenate([empty, *(s.codes[name] for s in speeches)]) for name in names})
+        for speeches in by_wav
+    ]
 
 
-def groups(wavs: Iterable[np.ndarray]) -> Iterator[list[np.ndarray]]:
-    """Lists of wavs that are about ten minutes together."""
-    group, samples = [], 0
-    for wav in wavs:
-        group.append(wav)
-        samples += len(wav)
-        if samples >= GROUP_SECONDS * SAMPLE_RATE:
+def groups(
+    items: Iterable[T], seconds: float = GROUP_SECONDS, samples: Callable[[T], int] = len
+) -> Iterator[list[T]]:
+    """Lists of items that hold about `seconds` of sound at 16 kHz; `samples` counts those of an item."""
+    group, held = [], 0
+    for item in items:
+        group.append(item)
+        held += samples(item)
+        if held >= seconds * SAMPLE_RATE:
             yield group
-            group, samples = [], 0
+            group, held = [], 0
     if group:
         yield group
 
 
-def _concatenate(parts: Sequence[SpeechTokens], expressive: bool) -> SpeechTokens:
-    names = ("units", "pitch", "style") if expressive else ("units",)
-    return SpeechTokens(
-        *(np.concatenate([np.zeros(0, np.int32), *(getattr(part, name) for part in parts)]) for name in names)
-    )
+class Sounds:
+    """Segments of sound, float32 [samples] at 16 kHz, with analyses that several stream encoders share."""
+
+    def __init__(self, wavs: Sequence[np.ndarray]):
+        self.wavs = wavs
+        self._results: dict[Any, Any] = {}
+
+    def analyze(self, function: Callable[[Sequence[np.ndarray]], R]) -> R:
+        """`function(wavs)`, computed once."""
+        if function not in self._results:
+            self._results[function] = function(self.wavs)
+        return self._results[function]

@@ -1,7 +1,8 @@
-"""Networks of a speech codec on disk: a folder of Orbax weights each, and sizes that are JSON, from which the
-network is built again without PyTorch.
+"""Networks of a codec on disk: one safetensors file each, and sizes that are JSON, from which the network is
+built again without PyTorch.
 
-Arrays are stored in the form in which they are computed with, so nothing is converted twice.
+Arrays are stored in the form in which they are computed with, so that nothing is converted twice. A `Table`
+of arrays is a network too.
 """
 
 import dataclasses
@@ -11,15 +12,17 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from orbax.checkpoint import v1 as ocp
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
 
 from spirit_jax.core.errors import UserError
-from spirit_jax.core.files import fingerprint
+from spirit_jax.core.files import fingerprint, require_file
 from spirit_jax.core.settings import from_dict, part, to_dict
 from spirit_jax.speech.decoders.hifigan import Generator, GeneratorConfig
-from spirit_jax.speech.encoders.hubert_units import Hubert
+from spirit_jax.speech.encoders.hubert import Hubert
 from spirit_jax.speech.encoders.pitch.fcpe import Fcpe, FcpeConfig
 from spirit_jax.speech.encoders.pitch.vqvae import PitchConfig, PitchVqVae
 from spirit_jax.speech.encoders.style.classifier import StyleEncoder, StyleHead
@@ -27,6 +30,9 @@ from spirit_jax.speech.encoders.wav2vec2.config import Wav2Vec2Config
 from spirit_jax.speech.encoders.wav2vec2.network import Wav2Vec2
 from spirit_jax.speech.quantizers.linear import KmeansQuantizer, LinearQuantizer
 from spirit_jax.speech.weights.readers import Drawn, Source
+from spirit_jax.speech.weights.table import Table
+
+FIX = "make the codec again"
 
 
 @part
@@ -40,7 +46,7 @@ class HubertSizes:
 
 @part
 class LinearSizes:
-    """Widths in front of, between and after the maps of a linear quantizer."""
+    """Widths before, between and after the maps of a linear quantizer."""
 
     widths: tuple[int, ...]
 
@@ -60,6 +66,13 @@ class StyleSizes:
     encoder: Wav2Vec2Config
     projected: int
     labels: int
+
+
+@part
+class TableSizes:
+    """Shapes of arrays by name."""
+
+    shapes: dict[str, tuple[int, ...]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,9 +97,8 @@ def _linear(sizes: LinearSizes, source: Source) -> LinearQuantizer:
 
 
 def _style(sizes: StyleSizes, source: Source) -> StyleEncoder:
-    return StyleEncoder(
-        Wav2Vec2(source, sizes.encoder), StyleHead(source, sizes.encoder.width, sizes.projected, sizes.labels)
-    )
+    head = StyleHead(source, sizes.encoder.width, sizes.projected, sizes.labels)
+    return StyleEncoder(Wav2Vec2(source, sizes.encoder), head)
 
 
 KINDS = {
@@ -123,55 +135,59 @@ KINDS = {
         build=_style,
     ),
     "hifigan": Kind(Generator, GeneratorConfig, size=lambda generator: generator.cfg, build=Generator),
+    "table": Kind(
+        Table,
+        TableSizes,
+        size=lambda table: TableSizes({name: array.shape for name, array in sorted(table.items())}),
+        build=lambda sizes, source: {
+            name: jnp.zeros(shape, jnp.float32) for name, shape in sizes.shapes.items()
+        },
+        tree=lambda table: {name: np.asarray(array, np.float32) for name, array in table.items()},
+        join=lambda sizes, table: Table({name: np.asarray(array) for name, array in table.items()}),
+    ),
 }
+NAMES = {kind.network: name for name, kind in KINDS.items()}
 
 
-def save_part(folder: Path, network: Any) -> dict[str, Any]:
-    """Writes a network's weights and returns what `load_part` needs beside them: {"kind", "sizes",
-    "fingerprint"}.
-    """
-    name = _name_of(network)
-    ocp.save(str(folder.absolute()), arrays_by_name(KINDS[name].tree(network)))
-    return {
-        "kind": name,
-        "sizes": to_dict(KINDS[name].size(network)),
-        "fingerprint": part_fingerprint(network),
-    }
+def parts_of(component: Any) -> dict[str, Any]:
+    """The networks of a stream encoder or a decoder, by field. An optional one that is absent is left out."""
+    values = ((field.name, getattr(component, field.name)) for field in dataclasses.fields(component))
+    return {name: value for name, value in values if type(value) in NAMES}
 
 
-def load_part(folder: Path, about: dict[str, Any]) -> Any:
-    """The network that `save_part` wrote, on the first device. UserError where the weights don't fit the
-    sizes or aren't there.
+def save_part(path: Path, network: Any) -> dict[str, Any]:
+    """Writes a network's weights to a file and returns what `load_part` needs besides: {"kind", "sizes"}."""
+    kind = NAMES[type(network)]
+    arrays = arrays_by_name(KINDS[kind].tree(network))
+    save_file({name: np.asarray(array, order="C") for name, array in arrays.items()}, path)
+    return {"kind": kind, "sizes": to_dict(KINDS[kind].size(network))}
+
+
+def load_part(path: Path, about: dict[str, Any]) -> Any:
+    """The network that `save_part` wrote, on the first device. UserError where the weights do not fit the
+    sizes.
     """
     if not {"kind", "sizes"} <= about.keys() or about["kind"] not in KINDS:
-        raise UserError(
-            "codec part",
-            about.get("kind"),
-            f"must be one of {', '.join(KINDS)}",
-            "convert the checkpoints again",
-        )
+        raise UserError("codec part", about.get("kind"), f"must be one of {', '.join(KINDS)}", FIX)
     kind = KINDS[about["kind"]]
     sizes = from_dict(about["sizes"], kind.sizes)
-    place = jax.sharding.SingleDeviceSharding(jax.devices()[0])
-    shapes = jax.tree.map(
-        lambda x: jax.ShapeDtypeStruct(x.shape, np.float32, sharding=place),
-        jax.eval_shape(lambda: kind.build(sizes, Drawn(jax.random.key(0)))),
-    )
+    shapes = jax.eval_shape(lambda: kind.build(sizes, Drawn(jax.random.key(0))))
     try:
-        arrays = ocp.load(str(folder.absolute()), arrays_by_name(shapes))
-    except (ValueError, KeyError, OSError) as error:
-        raise UserError(
-            "codec weights", folder, f"don't load: {error}".splitlines()[0], "convert the checkpoints again"
-        ) from error
-    return kind.join(
-        sizes,
-        jax.tree.unflatten(jax.tree.structure(shapes), [arrays[name] for name in arrays_by_name(shapes)]),
-    )
+        stored = load_file(require_file(path, "codec weights"))
+    except (SafetensorError, OSError) as error:
+        raise UserError("codec weights", path, f"do not load: {error}".splitlines()[0], FIX) from error
+    wanted = arrays_by_name(shapes)
+    found = {name: array.shape for name, array in stored.items()}
+    if found != {name: shape.shape for name, shape in wanted.items()}:
+        differing = {*found.items()} ^ {(name, shape.shape) for name, shape in wanted.items()}
+        raise UserError("codec weights", path, f"do not fit their sizes at {min(differing)}", FIX)
+    leaves = [jnp.asarray(stored[name]) for name in wanted]
+    return kind.join(sizes, jax.tree.unflatten(jax.tree.structure(shapes), leaves))
 
 
 def part_fingerprint(network: Any) -> str:
     """Names a network's sizes and weights."""
-    kind = KINDS[_name_of(network)]
+    kind = KINDS[NAMES[type(network)]]
     parts = [json.dumps(to_dict(kind.size(network)), sort_keys=True).encode()]
     parts += [np.ascontiguousarray(leaf).tobytes() for leaf in arrays_by_name(kind.tree(network)).values()]
     return fingerprint(*parts)
@@ -179,11 +195,5 @@ def part_fingerprint(network: Any) -> str:
 
 def arrays_by_name(tree: Any) -> dict[str, Any]:
     """The leaves in order, by their path in the tree."""
-    return {
-        jax.tree_util.keystr(path) or "array": leaf
-        for path, leaf in jax.tree_util.tree_flatten_with_path(nnx.as_pure(tree))[0]
-    }
-
-
-def _name_of(network: Any) -> str:
-    return next(name for name, kind in KINDS.items() if type(network) is kind.network)
+    paths = jax.tree_util.tree_flatten_with_path(nnx.as_pure(tree))[0]
+    return {jax.tree_util.keystr(path) or "array": leaf for path, leaf in paths}

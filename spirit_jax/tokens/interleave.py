@@ -12,7 +12,7 @@ import numpy as np
 
 from spirit_jax.core.errors import UserError
 from spirit_jax.tokens.streams import SpeechTokens
-from spirit_jax.tokens.vocabulary import Kind, Modality, Vocabulary, merge
+from spirit_jax.tokens.vocabulary import Modality, Vocabulary, merge
 
 
 class Arrangement(enum.Enum):
@@ -167,8 +167,8 @@ class _Stream:
     def __init__(self, record: Record, vocabulary: Vocabulary):
         if record.speech is None:
             raise UserError(f"record {record.id} speech", None, "is missing", "choose a record with speech")
-        self.kind_N, code_N, self.time_N = merge(record.speech)
-        self.ids_N = vocabulary.encode_stream(self.kind_N, code_N)
+        self.stream_N, code_N, self.time_N = merge(record.speech, vocabulary.streams)
+        self.ids_N = vocabulary.encode_stream(self.stream_N, code_N)
 
 
 class _Cutter:
@@ -188,8 +188,8 @@ class _Cutter:
         cut_W1 = np.empty(record.words + 1, np.int64)
         cut_W1[:-1] = self.stream.time_N.searchsorted(np.maximum.accumulate(record.word_start_s))
         cut_W1[0], cut_W1[-1] = 0, count
-        self.places = [np.flatnonzero(self.stream.kind_N == kind) for kind in Kind]
-        units_W1 = self.places[Kind.UNIT].searchsorted(cut_W1)
+        self.at = [np.flatnonzero(self.stream.stream_N == i) for i in range(len(vocabulary.streams))]
+        units_W1 = self.at[0].searchsorted(cut_W1)
         self.cut_W1 = cut_W1
         self.allowed_W1 = np.ones(record.words + 1, bool)
         self.allowed_W1[1:-1] = (units_W1[1:-1] > units_W1[:-2]) & (units_W1[1:-1] < units_W1[-1])
@@ -205,15 +205,17 @@ class _Cutter:
         return [head, self.stream.ids_N[begin:end]]
 
     def _current(self, begin: int) -> list[int]:
-        """Style and pitch in force at token `begin`, where the span doesn't set them before its first unit.
+        """The codes in force at token `begin` of all streams but the units, where the span has none before
+        its first unit.
 
-        So that a span can be spoken on its own (a choice)."""
-        units, current = self.places[Kind.UNIT], []
-        lead = units[units.searchsorted(begin)]
-        for kind in (Kind.STYLE, Kind.PITCH):
-            before, up_to_lead = self.places[kind].searchsorted((begin, lead))
-            if before and before == up_to_lead:
-                current.append(self.stream.ids_N[self.places[kind][before - 1]])
+        So that a span can be spoken by itself (our choice). In the order of merging.
+        """
+        units, current = self.at[0], []
+        first_unit = units[units.searchsorted(begin)]
+        for at in reversed(self.at[1:]):
+            before, up_to_unit = at.searchsorted((begin, first_unit))
+            if before and before == up_to_unit:
+                current.append(self.stream.ids_N[at[before - 1]])
         return current
 
 

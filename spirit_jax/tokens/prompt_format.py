@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from spirit_jax.core.errors import UserError
-from spirit_jax.tokens.streams import SpeechTokens, SpokenUnits
+from spirit_jax.tokens.streams import UNITS, SpeechTokens, SpokenUnits
 from spirit_jax.tokens.strings import carry
 from spirit_jax.tokens.text import TextTokenizer
-from spirit_jax.tokens.vocabulary import Kind, Modality, TokenClass, Vocabulary, merge
+from spirit_jax.tokens.vocabulary import Modality, TokenClass, Vocabulary, merge
 
 Said = str | SpokenUnits  # what is read from generated ids
 # what a prompt is made of; an array holds ids of speech, taken as they are
@@ -100,7 +100,11 @@ class PromptFormat:
     def _ids(self, part: Part) -> Sequence[int] | np.ndarray:
         if isinstance(part, str):
             return self.tokenizer.encode(part)
-        return self.vocabulary.encode_stream(*merge(part)[:2]) if isinstance(part, SpeechTokens) else part
+        return (
+            self.vocabulary.encode_stream(*merge(part, self.vocabulary.streams)[:2])
+            if isinstance(part, SpeechTokens)
+            else part
+        )
 
     def _tag(self, modality: Modality) -> list[int]:
         if not self.vocabulary.has_speech:
@@ -114,10 +118,10 @@ def length_of(part: Part) -> int:
 
 
 def speech_of(ids: np.ndarray, vocabulary: Vocabulary) -> SpokenUnits:
-    """The speech in a run of speech ids. Pitch or style that isn't said at all is None, for the codec to
-    choose.
+    """The speech in a run of speech ids; a stream that it never mentions is absent, for the codec
+    to choose.
     """
-    kind_N, code_N = vocabulary.decode_stream(ids)
-    if not (kind_N == Kind.UNIT).any():
-        return SpokenUnits(np.zeros(0, np.int32))
-    return carry(kind_N, code_N)
+    stream_N, code_N = vocabulary.decode_stream(ids)
+    if not (stream_N == 0).any():
+        return SpokenUnits({UNITS: code_N[:0]})
+    return carry(stream_N, code_N, vocabulary.streams)

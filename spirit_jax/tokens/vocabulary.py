@@ -1,31 +1,35 @@
-"""The token grammar: which ids are text, tags, phonetic units, pitch and style, and how three unit streams
-become one.
+"""The token grammar: which ids are text, tags and speech, and how several streams become one.
 
-The id layout is that of the published models: text, `[Text]`, `[Speech]`, `[Hu0]`.., `[Pi0]`.., `[St0]`..,
-then padding rows that are never sampled. A stream is a pair of arrays, kind_N (a `Kind`) and code_N; N counts
-tokens.
+The id layout is that of the published models: text, `[Text]`, `[Speech]`, then a range for each stream
+(`[Hu0]`.., `[Pi0]`.., `[St0]`..), then padding rows that are never sampled. A merged stream is a pair of
+arrays, stream_N (index in the table of streams) and code_N; N counts tokens.
 """
 
 import dataclasses
 import enum
-from collections.abc import Sequence
+from collections.abc import Mapping
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
 from spirit_jax.core.errors import UserError
-from spirit_jax.tokens.streams import PITCH_RATE, STYLE_RATE, UNIT_TIME_RATE, SpeechTokens
+from spirit_jax.tokens.streams import (
+    PUBLISHED_BASE,
+    PUBLISHED_EXPRESSIVE,
+    SpeechTokens,
+    Stream,
+    Streams,
+    check_streams,
+    resized_streams,
+    streams_from_dicts,
+)
 
-UNITS, PITCHES, STYLES = 501, 64, 100  # of the published models
-MARKS = ("St", "Pi", "Hu")  # by Kind
-
-
-class Kind(enum.IntEnum):
-    """Speech token kinds, in the order that equal times keep."""
-
-    STYLE = 0
-    PITCH = 1
-    UNIT = 2
+EARLIER_COUNTS = {
+    "units": "units",
+    "pitches": "pitch",
+    "styles": "style",
+}  # keys of files written before format 2
 
 
 class Modality(enum.Enum):
@@ -46,91 +50,64 @@ class TokenClass(enum.IntEnum):
 
 @dataclasses.dataclass(frozen=True)
 class Vocabulary:
-    """Id ranges. `units == 0` means text only: no tags and no speech ids.
+    """Id ranges: [0, text_size) text, then `[Text]`, `[Speech]`, then each stream directly after the one
+    before.
 
-    Ids: [0, text_size) text, then `[Text]`, `[Speech]`, units, pitches, styles, each range directly after the
-    one before.
+    Without streams it is text only: no tags and no speech ids.
     """
 
     text_size: int
-    units: int = UNITS
-    pitches: int = 0
-    styles: int = 0
+    streams: Streams = PUBLISHED_BASE
     bos: int = 1
     eos: int = 2
     unk: int = 0
 
     def __post_init__(self):
-        for name in ("units", "pitches", "styles"):
-            if getattr(self, name) < 0:
-                raise UserError(
-                    f"vocabulary.{name}",
-                    getattr(self, name),
-                    "must not be negative",
-                    "count the codes of the codec",
-                )
+        object.__setattr__(self, "streams", check_streams(self.streams))
         for name in ("bos", "eos", "unk"):
             if not 0 <= getattr(self, name) < self.text_size:
-                raise UserError(
-                    f"vocabulary.{name}",
-                    getattr(self, name),
-                    f"must be a text id, below {self.text_size}",
-                    "read it from the tokenizer",
-                )
-        if not self.units and (self.pitches or self.styles):
-            raise UserError(
-                "vocabulary.units",
-                0,
-                "pitch and style need units",
-                "set vocabulary.units to the codec's unit count",
-            )
+                rule = f"must be a text id, below {self.text_size}"
+                raise UserError(f"vocabulary.{name}", getattr(self, name), rule, "read it from the tokenizer")
 
     @classmethod
     def base(cls, text_size: int = 32_000) -> "Vocabulary":
-        """The published Base layout: 501 units."""
-        return cls(text_size)
+        """The published Base layout."""
+        return cls(text_size, PUBLISHED_BASE)
 
     @classmethod
     def expressive(cls, text_size: int = 32_000) -> "Vocabulary":
-        """The published Expressive layout: 501 units, 64 pitches, 100 styles."""
-        return cls(text_size, UNITS, PITCHES, STYLES)
+        """The published Expressive layout."""
+        return cls(text_size, PUBLISHED_EXPRESSIVE)
 
     @classmethod
     def text_only(cls, text_size: int) -> "Vocabulary":
         """A plain language model's vocabulary."""
-        return cls(text_size, 0)
+        return cls(text_size, ())
 
     @classmethod
-    def from_dict(cls, values: dict) -> "Vocabulary":
-        """Reads what `to_dict` wrote; unknown or missing keys are UserErrors."""
-        names = {field.name for field in dataclasses.fields(cls)}
-        if set(values) != names:
-            raise UserError(
-                "vocabulary keys",
-                sorted(values),
-                f"must be {sorted(names)}",
-                "write it with Vocabulary.to_dict",
-            )
-        return cls(**{name: int(value) for name, value in values.items()})
+    def from_dict(cls, values: Mapping[str, Any]) -> "Vocabulary":
+        """Reads what `to_dict` wrote, or an earlier version's file with counts of the published streams.
 
-    def to_dict(self) -> dict[str, int]:
+        UserError for unknown or missing keys.
+        """
+        special = ("text_size", "bos", "eos", "unk")
+        if values.keys() == {*special, *EARLIER_COUNTS}:
+            streams = resized_streams({name: int(values[key]) for key, name in EARLIER_COUNTS.items()})
+        elif values.keys() == {*special, "streams"}:
+            streams = streams_from_dicts(values["streams"])
+        else:
+            rule = f"must be {sorted([*special, 'streams'])}"
+            raise UserError("vocabulary keys", sorted(values), rule, "write it with Vocabulary.to_dict")
+        return cls(streams=streams, **{name: int(values[name]) for name in special})
+
+    def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
-        return dataclasses.asdict(self)
+        return {**dataclasses.asdict(self), "streams": [stream.to_dict() for stream in self.streams]}
 
     @property
     def has_speech(self) -> bool:
-        """Whether there are tags and units."""
-        return self.units > 0
-
-    @property
-    def has_pitch(self) -> bool:
-        """Whether there are pitch tokens."""
-        return self.pitches > 0
-
-    @property
-    def has_style(self) -> bool:
-        """Whether there are style tokens."""
-        return self.styles > 0
+        """Whether there are tags and streams."""
+        return bool(self.streams)
 
     @property
     def text_tag(self) -> int:
@@ -142,35 +119,27 @@ class Vocabulary:
         """Id of `[Speech]`."""
         return self._tag(1)
 
-    def _tag(self, place: int) -> int:
+    def _tag(self, offset: int) -> int:
         if not self.has_speech:
-            raise UserError(
-                "vocabulary.units",
-                0,
-                "a text-only vocabulary has no tags and no speech",
-                "use a vocabulary with units",
-            )
-        return self.text_size + place
+            rule = "a text-only vocabulary has no tags and no speech"
+            raise UserError("vocabulary.streams", "none", rule, "use a vocabulary with speech")
+        return self.text_size + offset
 
     @property
-    def unit_start(self) -> int:
-        """Id of `[Hu0]`."""
+    def speech_start(self) -> int:
+        """The first id of speech."""
         return self.text_size + 2 * self.has_speech
-
-    @property
-    def pitch_start(self) -> int:
-        """Id of `[Pi0]`."""
-        return self.unit_start + self.units
-
-    @property
-    def style_start(self) -> int:
-        """Id of `[St0]`."""
-        return self.pitch_start + self.pitches
 
     @property
     def size(self) -> int:
         """Ids in use; the ids from here on are padding."""
-        return self.style_start + self.styles
+        return self.speech_start + sum(stream.size for stream in self.streams)
+
+    @cached_property
+    def starts(self) -> np.ndarray:
+        """The first id of each stream: int32 [streams]."""
+        sizes = [stream.size for stream in self.streams]
+        return np.cumsum([self.speech_start, *sizes], dtype=np.int32)[:-1]
 
     def rows(self, multiple: int = 128) -> int:
         """Height of the embedding table: `size` padded up.
@@ -183,8 +152,7 @@ class Vocabulary:
     def pieces(self) -> list[str]:
         """The added tokens in id order, from id `text_size` on."""
         tags = ["[Text]", "[Speech]"] if self.has_speech else []
-        counts = (("Hu", self.units), ("Pi", self.pitches), ("St", self.styles))
-        return tags + [f"[{mark}{code}]" for mark, count in counts for code in range(count)]
+        return tags + [f"[{stream.mark}{code}]" for stream in self.streams for code in range(stream.size)]
 
     def forbidden(self, modality: Modality, rows: int | None = None) -> np.ndarray:
         """Which ids may not be sampled: bool [rows], True is banned; `rows` is the table's height (default
@@ -204,77 +172,57 @@ class Vocabulary:
     def modality_of(self, ids: np.ndarray) -> np.ndarray:
         """The `TokenClass` of each id: int8 of the same shape."""
         ids = np.asarray(ids)
-        speech = (ids >= self.unit_start) & (ids < self.size)
-        tag = (ids >= self.text_size) & (ids < self.unit_start)
+        speech = (ids >= self.speech_start) & (ids < self.size)
+        tag = (ids >= self.text_size) & (ids < self.speech_start)
         return speech * np.int8(TokenClass.SPEECH) + tag * np.int8(TokenClass.TAG)
 
-    @cached_property
-    def _ranges(self) -> tuple[np.ndarray, np.ndarray]:
-        starts = np.array([self.style_start, self.pitch_start, self.unit_start], np.int32)
-        return starts, np.array([self.styles, self.pitches, self.units], np.int32)
-
-    def encode_stream(self, kind_N: np.ndarray, code_N: np.ndarray) -> np.ndarray:
-        """Ids of a stream: int32 [N]. A code that the vocabulary has no id for is a UserError."""
-        starts, counts = self._ranges
-        wrong_N = (code_N < 0) | (code_N >= counts[kind_N])
+    def encode_stream(self, stream_N: np.ndarray, code_N: np.ndarray) -> np.ndarray:
+        """Ids of a merged stream: int32 [N]. UserError for a code that the vocabulary has no id for."""
+        sizes = np.array([stream.size for stream in self.streams], np.int64)
+        wrong_N = (code_N < 0) | (code_N >= sizes[stream_N])
         if wrong_N.any():
             at = int(np.argmax(wrong_N))
-            mark, count = MARKS[kind_N[at]], counts[kind_N[at]]
-            raise UserError(
-                "speech token",
-                f"[{mark}{code_N[at]}]",
-                f"the vocabulary has {count} {mark} codes",
-                "use the codec it was made for",
-            )
-        return starts[kind_N] + np.asarray(code_N, np.int32)
+            stream: Stream = self.streams[stream_N[at]]
+            rule = f"the vocabulary has {stream.size} {stream.mark} codes"
+            fix = "use the codec it was made for"
+            raise UserError("speech token", f"[{stream.mark}{code_N[at]}]", rule, fix)
+        return self.starts[stream_N] + np.asarray(code_N, np.int32)
 
     def decode_stream(self, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The stream in `ids`: (kind_N int8, code_N int32). Text, tags and padding are passed over."""
+        """The merged stream in `ids`: (stream_N int8, code_N int32). Text, tags and padding are skipped."""
         ids = np.asarray(ids, np.int32)
-        ids_N = ids[(ids >= self.unit_start) & (ids < self.size)]
-        kind_N = (
-            np.int8(Kind.UNIT) - (ids_N >= self.pitch_start).astype(np.int8) - (ids_N >= self.style_start)
-        )
-        return kind_N, ids_N - self._ranges[0][kind_N]
+        ids_N = ids[(ids >= self.speech_start) & (ids < self.size)]
+        stream_N = (np.searchsorted(self.starts, ids_N, side="right") - 1).astype(np.int8)
+        return stream_N, ids_N - self.starts[stream_N] if len(ids_N) else ids_N
 
 
-def merge(speech: SpeechTokens) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """One stream of an utterance's units, pitch and style, as the models read it: (kind_N int8, code_N int32,
-    time_N float64 s).
+def merge(speech: SpeechTokens, streams: Streams) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """An utterance's streams as one, as the models read it: (stream_N int8, code_N int32, time_N float64 s).
 
-    Runs of units and of pitch are cut to their first token, style is kept whole; tokens are sorted by time, a
-    unit's being index / 24.99, and equal times keep the order style, pitch, unit (observed in the published
-    release).
+    Runs become their first token where the stream says so. Tokens are sorted by time; equal times keep the
+    reverse order of the table, so that style and pitch come before the unit that they colour (observed in
+    Meta's release). UserError for codes of a stream that is not in the table.
     """
-    empty = np.zeros(0, np.int32)
-    return merge_streams(
-        (
-            (empty if speech.style is None else speech.style, STYLE_RATE, False),
-            (empty if speech.pitch is None else speech.pitch, PITCH_RATE, True),
-            (speech.units, UNIT_TIME_RATE, True),
-        )
-    )
-
-
-def merge_streams(
-    streams: Sequence[tuple[np.ndarray, float, bool]],
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Merges (codes, rate in Hz, whether to deduplicate runs), given in `Kind` order; codes of any dtype."""
-    kinds, codes, times = [], [], []
-    for kind, (code_M, rate, deduplicated) in enumerate(streams):
-        if not len(code_M):
+    if unknown := speech.codes.keys() - {stream.name for stream in streams}:
+        named = [stream.name for stream in streams]
+        fix = "use a vocabulary and a codec that belong together"
+        raise UserError("speech streams", ", ".join(sorted(unknown)), f"must be among {named}", fix)
+    indices, codes, times = [], [], []
+    for index, stream in reversed([*enumerate(streams)]):
+        code_M = speech.codes.get(stream.name)
+        if code_M is None or not len(code_M):
             continue
-        index_M = run_starts(code_M) if deduplicated else np.arange(len(code_M))
-        kinds.append(np.full(len(index_M), kind, np.int8))
-        codes.append(code_M[index_M])
-        times.append(index_M / rate)
-    if not kinds:
+        kept_N = run_starts(code_M) if stream.deduplicate else np.arange(len(code_M))
+        indices.append(np.full(len(kept_N), index, np.int8))
+        codes.append(code_M[kept_N])
+        times.append(kept_N / stream.times_per_second)
+    if not indices:
         return np.zeros(0, np.int8), np.zeros(0, np.int32), np.zeros(0)
-    if len(kinds) == 1:
-        return kinds[0], codes[0], times[0]
+    if len(indices) == 1:
+        return indices[0], codes[0], times[0]
     time_N = np.concatenate(times)
     order_N = np.argsort(time_N, kind="stable")
-    return np.concatenate(kinds)[order_N], np.concatenate(codes)[order_N], time_N[order_N]
+    return np.concatenate(indices)[order_N], np.concatenate(codes)[order_N], time_N[order_N]
 
 
 def run_starts(code_M: np.ndarray) -> np.ndarray:

@@ -14,8 +14,8 @@ from spirit_jax.config import CheckpointConfig
 from spirit_jax.core.errors import Halted, UserError
 from spirit_jax.core.files import read_jsonl
 from spirit_jax.runs.state import TrainState
-from spirit_jax.tokens.streams import SpeechTokens
 from tests.codec_training.world import ONE
+from tests.speech_codes import make_speech
 
 
 @dataclasses.dataclass
@@ -71,12 +71,12 @@ def test_fewer_steps_than_were_done_finish_a_run(tmp_path):
     [
         {"id": "b"},
         {"voice": "w"},
-        {"speech": SpeechTokens([1, 2, 4])},
-        {"speech": SpeechTokens([1], [2], [3])},
+        {"speech": make_speech([1, 2, 4])},
+        {"speech": make_speech([1], [2], [3])},
     ],
 )
 def test_a_resumed_run_goes_on_with_the_same_recordings_alone(tmp_path, changes):
-    recording = Recording("a", "a.wav", "v", SpeechTokens([1, 2, 3]))
+    recording = Recording("a", "a.wav", "v", make_speech([1, 2, 3]))
     made = Counting(PitchRun(StepsConfig(2, batch_rows=2), mesh=ONE), Corpus([recording], []))
     longer = dataclasses.replace(made, config=PitchRun(StepsConfig(4, batch_rows=2), mesh=ONE))
     assert train(made, tmp_path) == 2

@@ -12,11 +12,11 @@ from spirit_jax.codec_training.pitch import PitchPart, update_codebook
 from spirit_jax.core.errors import UserError
 from spirit_jax.core.files import write_json
 from spirit_jax.core.settings import to_dict
-from spirit_jax.speech.codec import load_codec
+from spirit_jax.speech.codec_folder import load_codec
 from spirit_jax.speech.encoders.pitch.vqvae import PitchConfig, StackConfig
-from spirit_jax.speech.speech_codec import SpeechCodec, Variant
 from tests.codec_training.world import ONE, rows_of, write_corpus
-from tests.speech.tiny_codec import tiny_parts
+from tests.speech.tiny_codec import with_parts
+from tests.speech_codes import make_streams
 from tests.verbs import run_verb
 
 STACK = StackConfig(inner_width=16, width=8, downs=4, stride=2, depth=1, hidden_width=16, dilation_growth=3)
@@ -35,7 +35,7 @@ def recipe(units, codec, steps):
 
 @pytest.mark.slow
 def test_training_improves_held_out_pitch_and_makes_a_codec_expressive(tmp_path):
-    codec = SpeechCodec.assemble(dataclasses.replace(tiny_parts(), pitch=None), Variant.BASE)
+    codec = with_parts(pitch=None)
     units, folder = write_corpus(tmp_path / "corpus", codec)
     write_json(tmp_path / "recipe.json", to_dict(recipe(units, folder, 200)))
     assert (
@@ -54,13 +54,7 @@ def test_training_improves_held_out_pitch_and_makes_a_codec_expressive(tmp_path)
     assert rows[-1]["held_out_codes_used"] >= 6
     assert rows[-1]["held_out_perplexity"] > 3
     made = load_codec(tmp_path / "run/codec")
-    assert (made.pitch_count, made.unit_count) == (12, codec.unit_count)
-    assert made.variant is Variant.EXPRESSIVE, "the style encoder was there already"
-
-
-def test_a_codec_with_its_own_pitch_is_refused(embedded_corpus):
-    with pytest.raises(UserError, match="pitch codes of its own"):
-        PitchPart(recipe(*embedded_corpus, 1))
+    assert made.streams == make_streams(codec.streams[0].size, 12, codec.streams[1].size)
 
 
 @pytest.mark.parametrize(
@@ -88,15 +82,18 @@ def test_a_codebook_has_codes():
         PitchConfig(("f0",), STACK, STACK, 0)
 
 
-def test_a_network_of_another_rate_is_refused(tmp_path):
-    codec = SpeechCodec.assemble(dataclasses.replace(tiny_parts(), pitch=None), Variant.BASE)
-    codec.save(tmp_path / "codec")
+def test_any_codec_gets_pitch_codes_of_any_rate(embedded_corpus, tmp_path):
+    """Also one that has pitch codes: they are replaced, and the decoder, which was made for those, is left out."""
     stack = dataclasses.replace(STACK, downs=3)
-    cfg = recipe("units", tmp_path / "codec", 1)
-    with pytest.raises(UserError, match=r"codes a second = 25.0: must be 12.5"):
-        PitchPart(
-            dataclasses.replace(cfg, network=dataclasses.replace(cfg.network, encoder=stack, decoder=stack))
-        )
+    cfg = recipe(*embedded_corpus, 1)
+    network = dataclasses.replace(cfg.network, encoder=stack, decoder=stack)
+    part = PitchPart(dataclasses.replace(cfg, network=network))
+    part.finish(part.start().model, tmp_path)
+    made, given = load_codec(tmp_path / "codec"), load_codec(embedded_corpus[1])
+    assert [stream.name for stream in made.streams] == ["units", "pitch", "style"]
+    assert (made.streams[1].size, made.streams[1].rate) == (12, 25.0)
+    assert made.encoders[0].stream == given.encoders[0].stream
+    assert made.decoder is None
 
 
 def test_the_codebook_is_the_moving_mean_and_dead_codes_begin_anew():

@@ -1,7 +1,5 @@
 """Style: a student learns a teacher's codes and tells them on held-out sound."""
 
-import dataclasses
-
 import pytest
 
 from spirit_jax.codec_training import style
@@ -10,11 +8,11 @@ from spirit_jax.codec_training.style import StylePart
 from spirit_jax.core.errors import UserError
 from spirit_jax.core.files import write_json
 from spirit_jax.core.settings import to_dict
-from spirit_jax.speech.codec import load_codec
-from spirit_jax.speech.encoders.hubert_units import Hubert
-from spirit_jax.speech.speech_codec import SpeechCodec, Variant
+from spirit_jax.speech.codec_folder import load_codec
+from spirit_jax.speech.encoders.hubert import Hubert
+from spirit_jax.tokens.streams import style_stream
 from tests.codec_training.world import ONE, make_wav, rows_of, write_corpus
-from tests.speech.tiny_codec import AT_50_HZ, tiny_parts
+from tests.speech.tiny_codec import AT_50_HZ, with_parts
 from tests.speech.tiny_encoders import AT_25_HZ, random_encoder, store_encoder
 from tests.verbs import run_verb
 
@@ -36,7 +34,7 @@ def recipe(units, codec, steps, **changes):
 
 @pytest.fixture
 def corpus(tmp_path):
-    codec = SpeechCodec.assemble(dataclasses.replace(tiny_parts(), style=None), Variant.BASE)
+    codec = with_parts(style=None)
     return write_corpus(tmp_path / "corpus", codec, count=40)
 
 
@@ -58,16 +56,13 @@ def test_the_student_tells_held_out_codes(corpus, tmp_path):
     assert after["held_out_accuracy"] > after["held_out_accuracy_of_commonest"] + 0.1
     assert after["held_out_distance"] < 0.8 * after["held_out_distance_of_mean"]
     made = load_codec(tmp_path / "run/codec")
-    assert made.style_count == 3
+    assert made.streams[-1] == style_stream(3, 1.0)
     (speech,) = made.encode_batch([make_wav(0, 0)])
-    assert speech.style is not None
-    assert len(speech.style) == 2
+    assert len(speech.codes["style"]) == 2
 
 
 def test_another_teacher_is_other_data(tmp_path, monkeypatch):
-    corpus = write_corpus(
-        tmp_path, SpeechCodec.assemble(dataclasses.replace(tiny_parts(), style=None), Variant.BASE), count=5
-    )
+    corpus = write_corpus(tmp_path, with_parts(style=None), count=5)
     prints = []
     for seed in (1, 1, 2):
         monkeypatch.setattr(

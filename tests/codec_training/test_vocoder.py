@@ -19,7 +19,7 @@ from spirit_jax.config import MeshConfig
 from spirit_jax.core.errors import UserError
 from spirit_jax.core.files import write_json
 from spirit_jax.core.settings import to_dict
-from spirit_jax.speech.codec import load_codec
+from spirit_jax.speech.codec_folder import load_codec
 from tests.codec_training.world import make_wav, rows_of, vocoder_run
 from tests.verbs import run_verb
 
@@ -70,7 +70,7 @@ def test_a_stopped_run_goes_on_to_the_same_end(corpus, tmp_path, monkeypatch):
     assert not (part / "codec").exists()
     assert train(VocoderPart(vocoder_run(*corpus, 4, adversarial_from=2)), part) == 4
     assert rows_of(part)[-1] == rows_of(whole)[-1]
-    generators = [load_codec(out / "codec").generator for out in (whole, part)]
+    generators = [load_codec(out / "codec").decoder.vocoder for out in (whole, part)]
     for a, b in zip(*map(jax.tree.leaves, generators), strict=True):
         np.testing.assert_array_equal(a, b)
 
@@ -91,7 +91,8 @@ def test_a_finished_run_whose_last_checkpoint_is_broken_trains_on_from_the_one_b
         assert said in told
     assert rows_of(out)[-1] == rows_of(whole)[-1]
     for a, b in zip(
-        *(jax.tree.leaves(load_codec(folder / "codec").generator) for folder in (whole, out)), strict=True
+        *(jax.tree.leaves(load_codec(folder / "codec").decoder.vocoder) for folder in (whole, out)),
+        strict=True,
     ):
         np.testing.assert_array_equal(a, b)
 

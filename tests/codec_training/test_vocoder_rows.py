@@ -12,9 +12,9 @@ from spirit_jax.codec_training.vocoder import generator_config
 from spirit_jax.core.errors import UserError
 from spirit_jax.core.files import read_json, write_jsonl
 from spirit_jax.speech import audio
-from spirit_jax.speech.codec import load_codec
-from spirit_jax.tokens.streams import SpeechTokens
+from spirit_jax.speech.codec_folder import load_codec
 from tests.codec_training.world import vocoder_run
+from tests.speech_codes import make_speech
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +22,7 @@ def world(embedded_corpus):
     units, folder = embedded_corpus
     codec = load_codec(folder)
     corpus = read_corpus(CorpusConfig(str(units), str(folder), evaluated=3), codec.fingerprint)
-    cfg = generator_config(vocoder_run(units, folder, 1).generator, codec, len(corpus.voices))
+    cfg = generator_config(vocoder_run(units, folder, 1).generator, codec.streams, len(corpus.voices))
     return units, corpus, vocoder_data.Cutter(corpus.voices, cfg, codec.count_units)
 
 
@@ -37,7 +37,7 @@ def test_the_corpus_is_split_and_knows_its_voices(world):
 def test_a_row_is_one_time_in_all_its_parts(world):
     _, corpus, cutter = world
     recording = corpus.train[9]
-    whole, wav_TS = cutter.line_up(recording)
+    whole, wav_TS = cutter.align(recording)
     assert len(whole["dict"]) == len(whole["f0_dict"]) == len(whole["style_dict"]) == 40
     row = cutter.cut(recording, 8, np.random.default_rng(0))
     starts = [i for i in range(33) if np.array_equal(whole["dict"][i : i + 8], row["dict"])]
@@ -57,9 +57,9 @@ def test_a_long_recording_is_one_time_in_all_its_pieces(world, tmp_path):
     wav = np.repeat(0.01 + 0.001 * np.arange(seconds * 100), 160).astype(np.float32) % 0.5
     audio.save(tmp_path / "long.wav", wav)
     units = per_piece * 2 + 30 * 25 - 1
-    speech = SpeechTokens(np.arange(units) % 16, np.arange(1250 * 2 + 375) % 12, np.arange(seconds) % 9)
+    speech = make_speech(np.arange(units) % 16, np.arange(1250 * 2 + 375) % 12, np.arange(seconds) % 9)
     long = dataclasses.replace(cutter, count_units=lambda samples: samples // 640 - 1)
-    codes, wav_TS = long.line_up(
+    codes, wav_TS = long.align(
         dataclasses.replace(corpus.train[0], path=str(tmp_path / "long.wav"), speech=speech)
     )
     heard = at_level(audio.load(tmp_path / "long.wav"))
@@ -71,8 +71,8 @@ def test_a_long_recording_is_one_time_in_all_its_pieces(world, tmp_path):
         (units - 1, 3_200_000 + 748 * 640),
     ):
         np.testing.assert_array_equal(wav_TS[unit], heard[sample : sample + 640])
-        assert codes["f0_dict"][unit] == speech.pitch[sample // 1280]
-        assert codes["style_dict"][unit] == speech.style[sample // 16_000]
+        assert codes["f0_dict"][unit] == speech.codes["pitch"][sample // 1280]
+        assert codes["style_dict"][unit] == speech.codes["style"][sample // 16_000]
 
 
 def test_a_short_recording_is_followed_by_itself(world):
@@ -99,8 +99,8 @@ def test_without_a_held_out_split_some_are_set_apart(world, tmp_path):
         "voice": "v",
         "split": "speech",
         "units": [1, 2],
-        "pitch": None,
-        "style": None,
+        "pitch": [1],
+        "style": [0],
     }
     (tmp_path / "summary.json").write_text((units / "summary.json").read_text())
     write_jsonl(tmp_path / "units-0.jsonl", ({**row, "id": str(i)} for i in range(300)))
@@ -108,7 +108,7 @@ def test_without_a_held_out_split_some_are_set_apart(world, tmp_path):
     assert len(split.train) + len(split.held_out) == 300
     assert len(split.held_out) == 6
     write_jsonl(tmp_path / "units-0.jsonl", [{**row, "id": "1", "split": "heldout"}])
-    with pytest.raises(UserError, match="0 recordings to train on"):
+    with pytest.raises(UserError, match="0 recordings: to train on"):
         read_corpus(CorpusConfig(str(tmp_path)), summary["encoder_fingerprint"])
 
 
@@ -116,7 +116,7 @@ def test_held_out_voices_may_be_others_unless_the_vocoder_must_know_them(world, 
     units, _, _ = world
     made_with = read_json(units / "summary.json")["encoder_fingerprint"]
     (tmp_path / "a.wav").write_bytes(b"sound")
-    row = {"audio": str(tmp_path / "a.wav"), "units": [1, 2], "pitch": None, "style": None}
+    row = {"audio": str(tmp_path / "a.wav"), "units": [1, 2], "pitch": [1], "style": [0]}
     rows = [
         {**row, "id": f"{split}{i}", "voice": split, "split": split}
         for split in ("train", "heldout")

@@ -15,12 +15,13 @@ from spirit_jax.codec_training.config import (
     VocoderLoss,
     VocoderRun,
 )
+from spirit_jax.codec_training.fit_codec import fit_codec
 from spirit_jax.config import CheckpointConfig, MeshConfig
-from spirit_jax.core.files import write_json, write_jsonl
 from spirit_jax.speech import audio
 from spirit_jax.speech.codec import Codec
-from spirit_jax.speech.embedded_codec import EmbeddedCodec
+from spirit_jax.speech.codec_folder import save_codec
 from spirit_jax.tokens.streams import SAMPLE_RATE
+from tests.written_units import write_units
 
 ONE = MeshConfig(1, 1, 1)
 
@@ -42,7 +43,7 @@ def make_wav(voice: int, seed: int, seconds: float = 1.6) -> np.ndarray:
 
 def write_corpus(folder: Path, codec: Codec | None = None, count: int = 10) -> tuple[Path, Path]:
     """Units folder and codec folder of `count` recordings for each of two voices, one in five held out; by
-    default of an embedded codec.
+    default of the weight-free codec.
     """
     rows, wavs = [], []
     for voice in range(2):
@@ -58,18 +59,11 @@ def write_corpus(folder: Path, codec: Codec | None = None, count: int = 10) -> t
                     "split": "train" if number % 5 else "heldout",
                 }
             )
-    codec = codec or EmbeddedCodec.train(wavs, units=16, expressive=True)
-    codec.save(folder / "codec")
+    codec = codec or fit_codec(wavs, 16, expressive=True, seed=0)
+    save_codec(codec, folder / "codec")
     for row, speech in zip(rows, codec.encode_batch(wavs)):
-        row |= {
-            name: None if (codes := getattr(speech, name)) is None else codes.tolist()
-            for name in ("units", "pitch", "style")
-        }
-    (folder / "units").mkdir()
-    write_jsonl(folder / "units/units-0.jsonl", rows)
-    write_json(
-        folder / "units/summary.json", {"encoder_fingerprint": codec.fingerprint, "shards": ["units-0.jsonl"]}
-    )
+        row |= {name: codes.tolist() for name, codes in speech.codes.items()}
+    write_units(folder / "units", rows, codec.streams, codec.fingerprint)
     return folder / "units", folder / "codec"
 
 

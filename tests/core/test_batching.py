@@ -1,11 +1,11 @@
-"""Padding to few shapes."""
+"""Padding to few shapes, and cutting."""
 
 import jax
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spirit_jax.core.batching import buckets, count_rows, lengths_of, map_blocks, stack
+from spirit_jax.core.batching import buckets, count_rows, cut_document, lengths_of, map_blocks, stack
 
 
 @given(st.lists(st.integers(0, 5000), min_size=1, max_size=20))
@@ -54,3 +54,13 @@ def test_blocks_cover_every_row(count, block):
     for part, out in zip(parts, map_blocks(kernel, parts, block), strict=True):
         assert np.array_equal(out, part.sum(axis=1))
     assert set(seen) == {block}
+
+
+def test_pieces_of_a_document_lose_no_target():
+    document = np.arange(100, 171, dtype=np.int32)
+    pieces = cut_document(document, 32)
+    assert [len(piece) - 1 for piece in pieces] == [32, 32, 6]
+    np.testing.assert_array_equal(np.concatenate([piece[:-1] for piece in pieces]), document[:-1])
+    np.testing.assert_array_equal(np.concatenate([piece[1:] for piece in pieces]), document[1:])
+    assert [len(piece) for piece in cut_document(document[:33], 32)] == [33]
+    assert cut_document(document[:1], 32) == cut_document(document[:0], 32) == []

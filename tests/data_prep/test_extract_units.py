@@ -5,13 +5,15 @@ import numpy as np
 import pytest
 import soundfile
 
-from data_prep.extract_units import extract, read_units
+from data_prep.extract_units import extract
 from spirit_jax.core.errors import UserError
 from spirit_jax.core.files import read_json, read_jsonl, write_jsonl
 from spirit_jax.datasets.manifest import read_corpus
+from spirit_jax.datasets.units_folder import open_units
 from spirit_jax.speech import audio
-from spirit_jax.speech.codec import load_codec
+from spirit_jax.speech.codec_folder import load_codec
 from tests.data_prep.conftest import prepare
+from tests.speech_codes import make_streams
 
 SPLITS = {"heldout": 5, "heldout_voice": 3, "train": 18, "speech": 3}
 
@@ -19,7 +21,7 @@ SPLITS = {"heldout": 5, "heldout_voice": 3, "train": 18, "speech": 3}
 class CountingCodec:
     """A codec that counts what it encodes, and fails from the `fails_at`-th wav on."""
 
-    unit_count, pitch_count, style_count, fingerprint = 5, 0, 0, "counting"
+    streams, fingerprint = make_streams(5), "counting"
 
     def __init__(self, real, fails_at=None):
         self.real, self.fails_at, self.encoded = real, fails_at, 0
@@ -86,7 +88,7 @@ def test_bad_recordings_are_set_aside_and_the_job_goes_on(stages, hospital, tmp_
     quarantined = list(read_jsonl(out / "quarantine.jsonl"))
     assert {row["id"]: row["reason"] for row in quarantined} == REASONS
     assert all(row["detail"] and row["audio"].startswith(str(hospital)) for row in quarantined)
-    summary, rows = read_units(out)
+    summary, rows = read_json(out / "summary.json"), open_units(out).rows()
     assert [row["id"] for row in rows] == ["good", "stereo"]
     assert (summary["n_ok"], summary["n_quarantined"], sum(summary["reasons"].values())) == (2, 9, 9)
 
@@ -107,7 +109,7 @@ def test_rows_that_name_no_file_are_set_aside_and_keys_of_ones_own_are_kept(code
         tmp_path / "manifest.jsonl", [{"id": name[:5], "audio": name, "problem": None} for name in names]
     )
     extract(read_corpus(tmp_path / "manifest.jsonl"), codec, tmp_path / "out", 10)
-    assert [(row["id"], row["problem"]) for row in read_units(tmp_path / "out")[1]] == [("one.w", None)]
+    assert [(row["id"], row["problem"]) for row in open_units(tmp_path / "out").rows()] == [("one.w", None)]
     assert [row["reason"] for row in read_jsonl(tmp_path / "out" / "quarantine.jsonl")] == ["missing"] * 3
 
 
@@ -120,7 +122,7 @@ def test_words_of_another_recording_are_set_aside(codec, tmp_path):
     ]
     write_jsonl(tmp_path / "manifest.jsonl", rows)
     extract(read_corpus(tmp_path / "manifest.jsonl"), codec, tmp_path / "out", 10)
-    assert [row["id"] for row in read_units(tmp_path / "out")[1]] == ["well", "late"]
+    assert [row["id"] for row in open_units(tmp_path / "out").rows()] == ["well", "late"]
     quarantined = list(read_jsonl(tmp_path / "out" / "quarantine.jsonl"))
     assert [(row["id"], row["reason"]) for row in quarantined] == [
         ("milliseconds", "words_beyond_sound"),
@@ -130,7 +132,7 @@ def test_words_of_another_recording_are_set_aside(codec, tmp_path):
 
 
 def test_rows_keep_the_manifest_and_gain_units(stages, codec):
-    summary, rows = read_units(stages.units)
+    summary, rows = read_json(stages.units / "summary.json"), open_units(stages.units).rows()
     rows = list(rows)
     given = {row["id"]: row for row in read_corpus(stages.manifest) if row["audio"]}
     assert [row["id"] for row in rows] == list(given)
@@ -152,7 +154,7 @@ def test_rows_keep_the_manifest_and_gain_units(stages, codec):
 def test_shards_do_not_change_the_units(stages, codec, tmp_path):
     rows = [row for row in read_corpus(stages.manifest) if row["audio"]]
     extract(rows, codec, tmp_path, shard_size=100)
-    assert list(read_units(tmp_path)[1]) == list(read_units(stages.units)[1])
+    assert list(open_units(tmp_path).rows()) == list(open_units(stages.units).rows())
     assert [path.name for path in sorted(tmp_path.glob("units-*"))] == ["units-00000-of-00001.jsonl"]
     assert len(list(stages.units.glob("units-*-of-00003.jsonl"))) == 3
 
@@ -164,13 +166,13 @@ def test_what_was_interrupted_goes_on_where_it_was(stages, codec, tmp_path):
     assert [path.name for path in tmp_path.glob("units-*")] == ["units-00000-of-00003.jsonl"], (
         "whole or absent"
     )
-    with pytest.raises(UserError, match="hasn't finished"):
-        read_units(tmp_path)
+    with pytest.raises(UserError, match="unfinished"):
+        open_units(tmp_path)
     resumed = CountingCodec(codec)
     summary = extract(rows, resumed, tmp_path, shard_size=10)
     assert resumed.encoded == len(rows) - 10
     assert summary["n_ok"] == len(rows)
-    assert list(read_units(tmp_path)[1]) == list(read_units(stages.units)[1])
+    assert list(open_units(tmp_path).rows()) == list(open_units(stages.units).rows())
 
 
 def test_a_shard_is_made_again_if_rows_recordings_or_codec_changed(stages, codec, tmp_path):
@@ -218,7 +220,7 @@ def test_long_recordings_are_cut_into_pieces_of_100_s(codec, tmp_path):
     wav = voiced(100.5)[:, 0] + 0.01 * rng.standard_normal(1_608_000)
     soundfile.write(tmp_path / "long.wav", wav, 16_000)
     extract(read_corpus(tmp_path), codec, tmp_path / "out", shard_size=10)
-    (row,) = read_units(tmp_path / "out")[1]
+    (row,) = open_units(tmp_path / "out").rows()
     read = audio.load(tmp_path / "long.wav")
     pieces = codec.encode_batch([read[:1_600_000], read[1_600_000:]])
     assert row["units"] == np.concatenate([piece.units for piece in pieces]).tolist()

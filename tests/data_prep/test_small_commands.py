@@ -8,9 +8,10 @@ import pytest
 import soundfile
 
 from data_prep.__main__ import COMMANDS
-from spirit_jax.speech.codec import load_codec
+from spirit_jax.speech.codec_folder import load_codec
 from spirit_jax.tokens.text import TextTokenizer
 from tests.data_prep.conftest import prepare
+from tests.speech_codes import make_streams
 
 
 def test_the_tokenizer_knows_the_corpus(stages):
@@ -32,8 +33,7 @@ def test_the_tokenizer_sees_no_held_out_text(stages, tmp_path, capsys):
 
 def test_fit_codec_is_deterministic_and_expressive_on_demand(stages, tmp_path):
     codec = load_codec(stages.codec)
-    assert (codec.unit_count, codec.pitch_count) == (20, 64)
-    assert codec.style_count > 0
+    assert codec.streams == make_streams(20, 64, codec.streams[2].size)
     options = ("--units", 20, "--expressive", "--out", tmp_path / "again")
     assert prepare("fit-codec", "--audio", stages.manifest, *options) == 0
     assert load_codec(tmp_path / "again").fingerprint == codec.fingerprint
@@ -45,7 +45,7 @@ def test_fit_codec_leaves_bad_recordings_out(stages, tmp_path, capsys):
     soundfile.write(tmp_path / "silent.wav", np.zeros(16_000), 16_000)
     assert prepare("fit-codec", "--audio", tmp_path, "--out", tmp_path / "codec", "--units", 8) == 0
     assert "silent.wav is left out" in capsys.readouterr().err
-    assert load_codec(tmp_path / "codec").unit_count == 8
+    assert load_codec(tmp_path / "codec").streams == make_streams(8)
 
 
 def test_fit_codec_wants_training_audio(tmp_path, capsys):
@@ -67,7 +67,7 @@ def test_stats_count_what_the_shards_hold(stages, capsys):
     }
     seconds = float(table["train"][3]) * 3600
     assert 18 * 2 < seconds < 18 * 5
-    style, pitch, units = (int(cell) for cell in table["train"][5:8])
+    units, pitch, style = (int(cell) for cell in table["train"][5:8])
     assert 0.8 * seconds < style < 1.5 * seconds
     assert pitch < 12.5 * seconds
     assert units < 25 * seconds

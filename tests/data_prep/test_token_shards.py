@@ -8,9 +8,9 @@ import pytest
 import tensorflow_datasets as tfds
 
 from data_prep import token_shards
-from data_prep.extract_units import read_units
 from spirit_jax.datasets.shards import Layout, check_compatible, open_shards, read_metadata, splits
-from spirit_jax.speech.codec import load_codec
+from spirit_jax.datasets.units_folder import open_units
+from spirit_jax.speech.codec_folder import load_codec
 from spirit_jax.tokens.interleave import Arrangement, Spans, arrange
 from spirit_jax.tokens.text import TextTokenizer
 from spirit_jax.tokens.vocabulary import TokenClass
@@ -50,7 +50,7 @@ def test_a_split_for_each_split_of_the_manifest(stages):
 
 def test_records_hold_units_words_and_times(stages):
     tokenizer = TextTokenizer.load(stages.tokenizer)
-    rows = {row["id"]: row for row in read_units(stages.units)[1]}
+    rows = {row["id"]: row for row in open_units(stages.units).rows()}
     for record in open_shards(stages.shards, split="train"):
         row = rows[record.id]
         assert (record.voice, record.source) == (row["voice"], "synthetic")
@@ -60,7 +60,7 @@ def test_records_hold_units_words_and_times(stages):
         np.testing.assert_allclose(record.word_start_s, [word[1] for word in row["words"]], rtol=1e-6)
         np.testing.assert_allclose(record.word_end_s, [word[2] for word in row["words"]], rtol=1e-6)
         for name in ("units", "pitch", "style"):
-            np.testing.assert_array_equal(getattr(record.speech, name), row[name])
+            np.testing.assert_array_equal(record.speech.codes[name], row[name])
 
 
 def test_speech_alone_and_text_alone(stages):
@@ -91,8 +91,7 @@ def test_metadata_names_tokenizer_encoder_and_vocabulary(stages):
     assert metadata.encoder_fingerprint == codec.fingerprint
     assert metadata.tokenizer_fingerprint == tokenizer.fingerprint
     vocabulary = metadata.vocabulary
-    assert (vocabulary.text_size, vocabulary.units) == (tokenizer.size, codec.unit_count)
-    assert (vocabulary.pitches, vocabulary.styles) == (codec.pitch_count, codec.style_count)
+    assert (vocabulary.text_size, vocabulary.streams) == (tokenizer.size, codec.streams)
     check_compatible(metadata, vocabulary, tokenizer.fingerprint, codec.fingerprint)
 
 
@@ -114,7 +113,7 @@ def test_interleaved_documents_are_seeded_draws_of_the_aligned_records(stages, f
             is_text = vocabulary.modality_of(document) == TokenClass.TEXT
             assert is_subsequence(document[is_text], text)
             assert is_subsequence(
-                document[(document >= vocabulary.unit_start) & (document < vocabulary.pitch_start)], speech
+                document[(document >= vocabulary.speech_start) & (document < vocabulary.starts[1])], speech
             )
             assert {vocabulary.text_tag, vocabulary.speech_tag} <= set(document)
     assert sum(len({tuple(document) for document in found}) for found in drawn.values()) > 2 * len(records), (
@@ -141,10 +140,14 @@ def test_the_same_seed_gives_the_same_documents(stages, frozen, tmp_path):
 
 
 def test_unaligned_utterances_freeze_as_speech_and_as_text(stages, tmp_path):
-    (row,) = [row for row in read_units(stages.units)[1] if row["id"] == "train-000000"]
+    (row,) = [row for row in open_units(stages.units).rows() if row["id"] == "train-000000"]
     metadata = open_shards(stages.shards).metadata
     contents = token_shards.Contents(
-        metadata, TextTokenizer.load(stages.tokenizer), None, None, token_shards.Draws(count=3)
+        metadata,
+        TextTokenizer.load(stages.tokenizer),
+        open_units(stages.units),
+        None,
+        token_shards.Draws(count=3),
     )
     examples = dict(token_shards.write_interleaved({**row, "words": None}, contents))
     speech, text = (example["tokens"] for example in examples.values())
@@ -204,7 +207,7 @@ def test_shards_are_whole_or_as_before(stages, tmp_path, monkeypatch):
 
 
 def test_one_id_for_an_utterance_and_a_text_of_one_split_is_refused(stages, tmp_path, capsys):
-    id = next(row["id"] for row in read_units(stages.units)[1] if row["split"] == "speech")
+    id = next(row["id"] for row in open_units(stages.units).rows() if row["split"] == "speech")
     texts = tmp_path / "texts.jsonl"
     options = (
         "--units",

@@ -20,23 +20,25 @@ from spirit_jax.datasets.shards import (
     row_from_record,
 )
 from spirit_jax.tokens.interleave import Record
-from spirit_jax.tokens.streams import SpeechTokens
+from spirit_jax.tokens.streams import PUBLISHED_EXPRESSIVE, unit_stream
 from spirit_jax.tokens.text import train_tokenizer
 from spirit_jax.tokens.vocabulary import Vocabulary
+from tests.speech_codes import make_speech, make_vocabulary
 
 ARRANGED = (
     ("one two", "three", "four five six"),
     ("two one", "three", "four five six"),
     ("one two", "three"),
 )
-METADATA = Metadata(Layout.ALIGNED, Vocabulary(300, 20), "tok-made", "enc-made")
+STREAMS = PUBLISHED_EXPRESSIVE
+METADATA = Metadata(Layout.ALIGNED, make_vocabulary(300, 20), "tok-made", "enc-made")
 
 
 def write(root, layout=Layout.ALIGNED, texts=("one two", "three", "four five six")):
     """The folder of shards of texts."""
     (root / "t.txt").write_text("\n".join(texts))
     tokenizer = train_tokenizer(["one two three four five six"], 275, root / "tokenizer.model")
-    metadata = Metadata(layout, Vocabulary(tokenizer.size, 20), tokenizer.fingerprint, "enc")
+    metadata = Metadata(layout, make_vocabulary(tokenizer.size, 20), tokenizer.fingerprint, "enc")
     write_shards(Contents(metadata, tokenizer, None, root / "t.txt", Draws()), root / "out")
     return root / "out"
 
@@ -49,7 +51,7 @@ def folder(tmp_path_factory):
 
 
 def make_record(**changes) -> Record:
-    speech = SpeechTokens(np.arange(9) % 4, np.arange(4), np.arange(1))
+    speech = make_speech(np.arange(9) % 4, np.arange(4), np.arange(1))
     times = np.array([0.0, 0.2], np.float32)
     record = Record(
         "a",
@@ -68,15 +70,15 @@ NO_TIMES = {"word_start_s": np.zeros(0, np.float32), "word_end_s": np.zeros(0, n
 
 
 @pytest.mark.parametrize(
-    "changes", [{}, {"speech": None, **NO_TIMES}, NO_TIMES, {"speech": SpeechTokens(np.arange(3))}]
+    "changes", [{}, {"speech": None, **NO_TIMES}, NO_TIMES, {"speech": make_speech(np.arange(3))}]
 )
 def test_a_row_gives_its_record_back(changes):
     record = make_record(**changes)
     row = {
         name: value.encode() if isinstance(value, str) else value
-        for name, value in row_from_record(record, "five six").items()
+        for name, value in row_from_record(record, "five six", STREAMS).items()
     }
-    again = record_from_row(row)
+    again = record_from_row(row, STREAMS)
     assert (again.id, again.source, again.voice, again.aligned) == (
         record.id,
         record.source,
@@ -89,10 +91,8 @@ def test_a_row_gives_its_record_back(changes):
         for name in ("text_ids", "word_offsets", "word_start_s", "word_end_s")
     ]
     if record.speech is not None:
-        pairs += [
-            (getattr(again.speech, name), getattr(record.speech, name))
-            for name in ("units", "pitch", "style")
-        ]
+        assert again.speech.codes.keys() == record.speech.codes.keys()
+        pairs += [(again.speech.codes[name], codes) for name, codes in record.speech.codes.items()]
     for ours, theirs in pairs:
         np.testing.assert_array_equal(ours, theirs)
 
@@ -137,24 +137,43 @@ def test_missing_splits_and_folders_are_told(folder, tmp_path):
         open_shards(tmp_path)
 
 
-@pytest.mark.parametrize("change", [{"format": 2}, {"rates": {"units": 50.0}}])
-def test_other_formats_are_refused(change):
+def test_other_formats_are_refused():
     with pytest.raises(UserError, match="this version reads"):
-        Metadata.from_dict({**METADATA.to_dict(), **change})
+        Metadata.from_dict({**METADATA.to_dict(), "format": 3})
+
+
+def test_shards_of_the_earlier_format_are_read():
+    counts = {"text_size": 300, "units": 20, "pitches": 0, "styles": 0, "bos": 1, "eos": 2, "unk": 0}
+    rates = {"units": 25.0, "pitch": 12.5, "style": 1.0}
+    earlier = {**METADATA.to_dict(), "format": 1, "vocabulary": counts, "rates": rates}
+    assert Metadata.from_dict(earlier) == METADATA
+
+
+def test_readers_of_other_streams_are_refused_naming_both():
+    """Also where only a rate differs: times and merging count on it."""
+    fast = Vocabulary(300, (unit_stream(20, 50.0),))
+    for made, reader in (
+        (METADATA, fast),
+        (dataclasses.replace(METADATA, vocabulary=fast), METADATA.vocabulary),
+    ):
+        with pytest.raises(UserError, match=r"vocabulary = .*made with") as error:
+            check_compatible(made, reader)
+        assert "50.0" in str(error.value)
+        assert "25.0" in str(error.value)
 
 
 GOOD = [
-    {"vocabulary": Vocabulary(300, 20)},
-    {"vocabulary": Vocabulary(300, 501, 64, 100)},
+    {"vocabulary": make_vocabulary(300, 20)},
+    {"vocabulary": make_vocabulary(300, 501, 64, 100)},
     {"vocabulary": Vocabulary.text_only(300)},
     {"tokenizer_fingerprint": "tok-made", "encoder_fingerprint": "enc-made"},
     {"encoder_fingerprint": None},
     {},
 ]
 BAD = [
-    ({"vocabulary": Vocabulary(301, 20)}, ["301", "300"]),
-    ({"vocabulary": Vocabulary(300, 19)}, ["19", "20"]),
-    ({"vocabulary": Vocabulary(300, 20, eos=7)}, ["7", "2"]),
+    ({"vocabulary": make_vocabulary(301, 20)}, ["301", "300"]),
+    ({"vocabulary": make_vocabulary(300, 19)}, ["19", "20"]),
+    ({"vocabulary": make_vocabulary(300, 20, eos=7)}, ["7", "2"]),
     ({"tokenizer_fingerprint": "tok-mine"}, ["tok-mine", "tok-made"]),
     ({"encoder_fingerprint": "enc-mine"}, ["enc-mine", "enc-made"]),
 ]
@@ -174,6 +193,6 @@ def test_readers_that_do_not_fit_are_refused_naming_both(reader, named):
 
 def test_frozen_ids_need_the_very_same_vocabulary():
     frozen = dataclasses.replace(METADATA, layout=Layout.INTERLEAVED)
-    check_compatible(frozen, Vocabulary(300, 20))
+    check_compatible(frozen, make_vocabulary(300, 20))
     with pytest.raises(UserError, match="vocabulary"):
-        check_compatible(frozen, Vocabulary(300, 21))
+        check_compatible(frozen, make_vocabulary(300, 21))

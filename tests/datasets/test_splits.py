@@ -2,7 +2,8 @@
 
 import pytest
 
-from spirit_jax.datasets.splits import set_apart
+from spirit_jax.core.errors import UserError
+from spirit_jax.datasets.splits import set_apart, split_rows
 
 
 @pytest.mark.parametrize(("rows", "count"), [(1, 1), (2, 1), (5, 1), (10, 2), (20, 4), (199, 4), (400, 8)])
@@ -13,3 +14,16 @@ def test_a_share_is_set_apart(rows, count):
     assert sorted([*train, *held_out], key=lambda row: row["line"]) == given
     assert train == sorted(train, key=lambda row: row["line"])
     assert set_apart(given[::-1])[1] == held_out[::-1], "the order of the corpus is without influence"
+
+
+def rows_of(*splits):
+    return [{"id": str(number), "split": split} for number, split in enumerate(splits)]
+
+
+def test_rows_of_other_splits_judge():
+    rows = rows_of("train", "heldout", "speech", "test", "text")
+    assert [row["split"] for row in split_rows(rows)[0]] == ["train", "speech", "text"]
+    assert [row["split"] for row in split_rows(rows)[1]] == ["heldout", "test"]
+    assert [row["split"] for row in split_rows(rows, "test")[1]] == ["test"]
+    with pytest.raises(UserError, match="1 recordings: to train on and 0|0 recordings"):
+        split_rows(rows_of("train"))

@@ -1,6 +1,7 @@
 """A model with known answers, for the tasks' tests."""
 
 import dataclasses
+from collections.abc import Callable
 
 import numpy as np
 
@@ -12,14 +13,16 @@ from tests.generation.world import prompt_format
 
 
 @dataclasses.dataclass
-class Oracle:
-    """Scores pairs with `judge(prompt, target)` a token and writes down every speech as `say(place)`."""
+class PlantedModel:
+    """Gives every token of a target log_prob(prompt, target). What it generates for prompt i is some speech,
+    and the text transcript(i). requests: what it was asked to generate.
+    """
 
-    judge: object = None
-    say: object = None
+    log_prob: Callable | None = None
+    transcript: Callable | None = None
     format: PromptFormat = dataclasses.field(default_factory=prompt_format)
     ends: bool = True
-    asked: list = dataclasses.field(default_factory=list)
+    requests: list = dataclasses.field(default_factory=list)
 
     @property
     def vocabulary(self) -> Vocabulary:
@@ -31,11 +34,13 @@ class Oracle:
 
     def score(self, pairs):
         lengths = np.array([len(target) for _, target in pairs])
-        return Scores(np.array([self.judge(prompt, target) for prompt, target in pairs]) * lengths, lengths)
+        return Scores(
+            np.array([self.log_prob(prompt, target) for prompt, target in pairs]) * lengths, lengths
+        )
 
     def generate(self, prompts, task, **options):
-        self.asked.append((task, prompts, options))
+        self.requests.append((task, prompts, options))
         return [
-            Output(np.array([self.vocabulary.unit_start + 1]), (self.say(place),))
-            for place in range(len(prompts))
+            Output(np.array([self.vocabulary.unit_start + 1]), (self.transcript(i),))
+            for i in range(len(prompts))
         ]

@@ -1,20 +1,76 @@
+"""Evaluation from folders on disk, as a user runs it."""
+
+import json
+
+import numpy as np
 import pytest
 
-from spirit_jax.evals.command import summarize
+from spirit_jax.generation.spirit_lm import SpiritLM
+from spirit_jax.model.checkpoint import save_weights
+from tests.evals.folders import spirit, write_folders
+from tests.generation.tiny import random_llama
+from tests.generation.world import UNITS, tiny_lm, tokenizer
 
-BOTH = {"text": {"nll": {"text": 1.0, "tag": 0.5}}, "speech": {"nll": {"speech": 2.0}}}
-CHOICE = {"value": 0.9, "low": 0.8, "high": 1.0, "n": 5, "pairs": 20}
+
+@pytest.fixture(scope="module")
+def at(tmp_path_factory):
+    root = tmp_path_factory.mktemp("evals")
+    write_folders(root)
+    return root
+
+
+def test_a_checkpoint_is_loaded_with_all_that_belongs_to_it(at):
+    lm = SpiritLM.load(at / "run")
+    assert lm.vocabulary == tiny_lm().vocabulary
+    assert lm.tokenizer.fingerprint == tokenizer().fingerprint
+    assert lm.codec.unit_count == UNITS
+    assert not lm.ends
+    pair = (np.array([1, 5], np.int32), np.array([7, 8], np.int32))
+    np.testing.assert_array_equal(lm.score([pair]).sums, tiny_lm().score([pair]).sums)
+
+
+def test_results_are_written_and_printed(at, capsys):
+    words = ["--checkpoint", at / "run", "--shards", at / "shards", "--tasks", "loss,choice_s2t,choice_t2s"]
+    assert spirit("eval", *words, "--out", at / "eval.json") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(": ")[0] for line in lines] == ["loss", "choice_s2t", "choice_t2s"]
+    assert lines[1].startswith("choice_s2t: 0.")
+    assert lines[1].endswith(" of 24 pairs, 8 items")
+    results = json.loads((at / "eval.json").read_text())
+    assert results["records"] == 8
+    assert results["tasks"]["choice_t2s"]["pairs"] == 8 * 3
+    assert results["tasks"]["choice_t2s"]["kind"] == "accuracy"
+    assert results["tasks"]["loss"]["interleaved"]["nll"].keys() == {"text", "speech", "tag"}
 
 
 @pytest.mark.parametrize(
-    ("result", "line"),
+    ("words", "complaint"),
     [
-        (BOTH, "text text 1.000 tag 0.500, speech speech 2.000"),
-        ({"text": {"nll": {}}, "speech": BOTH["speech"]}, "speech speech 2.000"),
-        ({"text": {"nll": {}}}, "nothing to measure"),
-        (CHOICE, "0.900 [0.800, 1.000] of 20 pairs, 5 items"),
-        ({"value": None, "n": 0}, "nothing to measure, of 0 utterances"),
+        (["--checkpoint", "nowhere", "--shards", "shards"], "nowhere"),
+        (["--checkpoint", "run", "--shards", "foreign"], "0123456789abcdef"),
+        (["--checkpoint", "run", "--shards", "shards", "--split", "tset"], "tset"),
+        (["--checkpoint", "run", "--shards", "shards", "--tasks", "chioce"], "chioce"),
+        (["--checkpoint", "run", "--shards", "shards", "--max-records", "0"], "--max-records"),
     ],
 )
-def test_a_result_is_a_line_without_empty_parts(result, line):
-    assert summarize(result) == line
+def test_mistakes_are_one_line_and_write_nothing(at, capsys, monkeypatch, words, complaint):
+    monkeypatch.chdir(at)
+    assert spirit("eval", *words, "--out", "none.json") == 2
+    error = capsys.readouterr().err.strip()
+    assert error.startswith("error: ")
+    assert complaint in error
+    assert "\n" not in error
+    assert not (at / "none.json").exists()
+
+
+def test_a_result_never_replaces_a_folder(at, capsys, monkeypatch):
+    monkeypatch.chdir(at)
+    assert spirit("eval", "--checkpoint", "run", "--shards", "shards", "--tasks", "loss", "--out", "run") == 2
+    assert "--out = run: is a folder" in capsys.readouterr().err
+    assert (at / "run/config.json").is_file()
+
+
+def test_a_folder_without_tokenizer_is_refused(at, capsys):
+    save_weights(at / "bare", random_llama(tiny_lm().llama.cfg, 0.1), tiny_lm().vocabulary)
+    assert spirit("generate", "--checkpoint", at / "bare", "--prompt-text", "a") == 2
+    assert "no tokenizer" in capsys.readouterr().err

@@ -11,9 +11,9 @@ from spirit_jax.generation.sampling import Sampling
 from spirit_jax.generation.spirit_lm import Output, SpiritLM
 from spirit_jax.speech import audio
 from spirit_jax.tokens.prompt_format import Task
-from spirit_jax.tokens.streams import SpeechTokens, SpokenUnits
 from spirit_jax.tokens.vocabulary import Modality, TokenClass
 from tests.generation.world import Tones, record, tiny_lm, vocabulary
+from tests.speech_codes import make_speech, make_spoken
 
 SPEECH = record(3).speech
 
@@ -39,7 +39,7 @@ def asked(monkeypatch):
         (["the fox"], Task.CONTINUE, Modality.SPEECH, 200, 0.8),
         ([SPEECH], Task.CONTINUE, Modality.SPEECH, 300, 0.8),
         (["the fox"], Task.SPEAK, Modality.TEXT, 200, 0.0),
-        ([SpeechTokens(np.arange(5))], Task.TRANSCRIBE, Modality.SPEECH, 50, 0.0),
+        ([make_speech(np.arange(5))], Task.TRANSCRIBE, Modality.SPEECH, 50, 0.0),
     ],
 )
 def test_defaults_are_the_papers(asked, prompt, task, output, budget, temperature):
@@ -50,7 +50,7 @@ def test_defaults_are_the_papers(asked, prompt, task, output, budget, temperatur
 
 
 def test_a_long_recording_gets_room_for_its_transcript(asked):
-    tiny_lm().generate([[SpeechTokens(np.arange(400) % 40)]], task=Task.TRANSCRIBE)
+    tiny_lm().generate([[make_speech(np.arange(400) % 40)]], task=Task.TRANSCRIBE)
     assert asked[0][2].max_new_tokens >= 400
 
 
@@ -145,7 +145,7 @@ def test_the_command_prints_a_line_a_prompt_and_writes_speech(monkeypatch, capsy
 
 def test_a_prompt_longer_than_the_rows_of_training_gives_a_warning(capsys):
     lm = tiny_lm()
-    lm.generate([["the fox"], [SpeechTokens(np.arange(70) % 3)]], max_new_tokens=1)
+    lm.generate([["the fox"], [make_speech(np.arange(70) % 3)]], max_new_tokens=1)
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(
         "warning: prompt 1 has 73 tokens, more than the rows that the model was trained on, 64"
@@ -178,7 +178,7 @@ def test_mistakes_are_named_before_anything_is_loaded(monkeypatch, capsys, words
 
 
 def test_output_gathers_text_and_speech():
-    said = SpokenUnits(SPEECH.units)
+    said = make_spoken(SPEECH.units)
     output = Output(np.zeros(0, np.int32), ("a", said, "b"))
     assert output.text == "a b"
     assert output.speech == [said]

@@ -8,9 +8,9 @@ import numpy as np
 
 from spirit_jax.config import Dtype, ModelConfig, Remat
 from spirit_jax.model.llama import Llama, is_param
-from spirit_jax.tokens.vocabulary import Vocabulary
+from tests.speech_codes import make_vocabulary
 
-VOCABULARY = Vocabulary(text_size=60, units=30, pitches=6, styles=4)
+VOCABULARY = make_vocabulary(text_size=60, units=30, pitches=6, styles=4)
 CONFIG = ModelConfig(
     rows=VOCABULARY.rows(),
     width=32,

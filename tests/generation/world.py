@@ -15,6 +15,7 @@ from spirit_jax.tokens.streams import SpeechTokens
 from spirit_jax.tokens.text import TextTokenizer, train_tokenizer
 from spirit_jax.tokens.vocabulary import Vocabulary
 from tests.generation.tiny import random_llama
+from tests.speech_codes import make_speech, make_vocabulary
 
 NOUNS = ["fox", "cow", "hen", "dog", "cat", "owl", "pig", "bee"]
 VERBS = ["saw", "met", "fed", "led", "hid", "won", "cut", "bit"]
@@ -39,7 +40,7 @@ def tokenizer() -> TextTokenizer:
 
 
 def vocabulary(expressive: bool = False) -> Vocabulary:
-    return Vocabulary(tokenizer().size, UNITS, PITCHES if expressive else 0, STYLES if expressive else 0)
+    return make_vocabulary(tokenizer().size, UNITS, PITCHES if expressive else 0, STYLES if expressive else 0)
 
 
 def prompt_format(expressive: bool = False) -> PromptFormat:
@@ -63,7 +64,7 @@ def record(number: int, expressive: bool = False, aligned: bool = True) -> Recor
         f"r{number}",
         "test",
         voice,
-        SpeechTokens(units, pitch, style),
+        make_speech(units, pitch, style),
         text_ids,
         offsets,
         starts.astype(np.float32),
@@ -78,7 +79,7 @@ def records(count: int, expressive: bool = False) -> list[Record]:
 class Tones:
     """A codec whose unit u is 40 ms of a sine of 200 + 20 u Hz; it hears them by counting."""
 
-    unit_count, pitch_count, style_count, fingerprint = UNITS, 0, 0, "tones"
+    streams, fingerprint = vocabulary().streams, "tones"
 
     def decode(self, speech, speaker=None, style=None) -> np.ndarray:
         turns = np.repeat((200 + 20 * speech.units) / 16_000, 640)
@@ -89,7 +90,7 @@ class Tones:
             np.abs(np.fft.rfft(wav[: len(wav) // 640 * 640].reshape(-1, 640) * np.hanning(640), 16_000))
             for wav in wavs
         ]
-        return [SpeechTokens(np.clip((frame.argmax(axis=1) - 190) // 20, 0, UNITS - 1)) for frame in frames]
+        return [make_speech(np.clip((frame.argmax(axis=1) - 190) // 20, 0, UNITS - 1)) for frame in frames]
 
 
 @functools.cache

@@ -11,6 +11,7 @@ from spirit_jax.core import commands
 from tests.model.tiny import CONFIG
 from tests.model_io.folders import listing, tensors, write_folder
 from tests.model_io.texts import write_sentencepiece
+from tests.speech_codes import make_streams, write_codec_json
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +24,7 @@ def room(tmp_path_factory):
     write_folder(room / "text", tensors(rows := CONFIG.__class__(**{**vars(CONFIG), "rows": 340})), rows)
     write_sentencepiece(room / "text")
     (room / "codec").mkdir()
-    (room / "codec/codec.json").write_text(json.dumps({"unit_count": 9, "pitch_count": 0, "style_count": 0}))
+    write_codec_json(room / "codec", make_streams(9))
     (room / "mine").mkdir()
     np.save(room / "ids.npy", np.arange(12).reshape(2, 6) % CONFIG.rows)
     np.save(room / "large.npy", np.array([[CONFIG.rows]]))
@@ -78,8 +79,8 @@ MISTAKES = {
     ),
     "codec and units": ("import text OUT --codec codec --units 9", "says the counts, so --units can't"),
     "no codec": ("import text OUT --codec mine", "codec.json: no such file"),
-    "negative units": ("import text OUT --units -3", "units = -3: must not be negative"),
-    "pitch without units": ("import text OUT --units 0 --pitches 3", "pitch and style need units"),
+    "negative units": ("import text OUT --units -3", "must be above 0"),
+    "pitch without units": ("import text OUT --units 0 --pitches 3", "must begin with units"),
     "init": ("import text OUT --init best", "argument --init"),
     "scale": ("import text OUT --init normal --init-scale -1", "init scale = -1.0: must be 0 or above"),
     "seed": ("import text OUT --seed -1", "--seed = -1"),

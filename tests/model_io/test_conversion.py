@@ -23,10 +23,11 @@ from spirit_jax.tokens.vocabulary import Vocabulary
 from tests.model.tiny import CONFIG, model
 from tests.model_io.folders import INV_FREQ, listing, read_config, tensors, write_folder
 from tests.model_io.texts import write_sentencepiece
+from tests.speech_codes import make_streams, make_vocabulary
 
 PIECES = 300
 TEXT_CONFIG = dataclasses.replace(CONFIG, rows=384)  # 300 pieces, padded to 128
-SMALL = Request(units=10, pitches=4, styles=3)
+SMALL = Request(make_streams(units=10, pitches=4, styles=3))
 
 
 @pytest.fixture(scope="module")
@@ -146,7 +147,7 @@ def test_export_splits_into_shards_with_an_index(tmp_path, monkeypatch):
 def test_speech_rows_come_after_the_text_rows(tmp_path, source, init):
     plan = import_llama(source, tmp_path / "out", Options(SMALL, Start(init), rope_theta=100_000.0))
     loaded, old = load_model(tmp_path / "out"), tensors(TEXT_CONFIG)["model.embed_tokens.weight"]
-    assert plan.vocabulary == loaded.vocabulary == Vocabulary(PIECES, 10, 4, 3)
+    assert plan.vocabulary == loaded.vocabulary == make_vocabulary(PIECES, 10, 4, 3)
     assert loaded.config == dataclasses.replace(
         TEXT_CONFIG, rows=384, rope_theta=100_000.0, dtype=loaded.config.dtype, remat=loaded.config.remat
     )
@@ -167,9 +168,9 @@ def test_speech_rows_come_after_the_text_rows(tmp_path, source, init):
 def test_a_model_with_speech_rows_is_left_as_it_is(tmp_path, source):
     import_llama(source, tmp_path / "a", Options(SMALL))
     export_llama(tmp_path / "a", tmp_path / "b")
-    plan = import_llama(tmp_path / "b", tmp_path / "c", Options(Request(units=7)))
+    plan = import_llama(tmp_path / "b", tmp_path / "c", Options(Request(make_streams(units=7))))
     assert plan.keep
-    assert plan.vocabulary == Vocabulary(PIECES, 10, 4, 3)
+    assert plan.vocabulary == make_vocabulary(PIECES, 10, 4, 3)
     assert equal(load_model(tmp_path / "a").llama, load_model(tmp_path / "c").llama)
 
 
@@ -178,7 +179,7 @@ def test_published_rows_are_recognised_without_being_told(tmp_path, tokenizer):
         cfg = dataclasses.replace(CONFIG, rows=vocabulary.rows())
         folder = write_folder(tmp_path / str(cfg.rows), tensors(cfg), cfg)
         shutil.copy(tokenizer / "tokenizer.model", folder)
-        plan = import_llama(folder, tmp_path / "out", Options(Request(units=10)))
+        plan = import_llama(folder, tmp_path / "out", Options(Request(make_streams(units=10))))
         assert (plan.vocabulary, plan.rows, plan.keep) == (vocabulary, cfg.rows, True)
 
 

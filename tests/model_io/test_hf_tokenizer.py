@@ -7,11 +7,11 @@ from spirit_jax.core.errors import UserError
 from spirit_jax.model_io import sentencepiece_file
 from spirit_jax.model_io.hf_tokenizer import tokenizer_files
 from spirit_jax.model_io.vocabulary_plan import read_tokenizer
-from spirit_jax.tokens.streams import SpeechTokens
-from spirit_jax.tokens.strings import parse_prompt, render
+from spirit_jax.tokens.strings import render
 from spirit_jax.tokens.text import TextTokenizer
-from spirit_jax.tokens.vocabulary import Vocabulary
 from tests.model_io.texts import BEGIN, END, WORDS, write_byte_level, write_sentencepiece
+from tests.prompt_strings import parse_prompt
+from tests.speech_codes import make_speech, make_vocabulary
 
 TEXTS = [
     "the cat sat",
@@ -41,7 +41,7 @@ def folders(tmp_path_factory):
     """A text tokenizer's folder, and its Hugging Face export with speech tokens."""
     source, out = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("out")
     tokenizer = write_sentencepiece(source)
-    vocabulary = Vocabulary(tokenizer.size, 20, 5, 4)
+    vocabulary = make_vocabulary(tokenizer.size, 20, 5, 4)
     write_tokenizer(source, out, vocabulary)
     return source, out, tokenizer, vocabulary
 
@@ -52,7 +52,7 @@ def byte_level(tmp_path_factory):
     pytest.importorskip("tokenizers")
     source, out = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("out")
     tokenizer = write_byte_level(source)
-    vocabulary = Vocabulary(tokenizer.size, 20, 5, 4, tokenizer.bos, tokenizer.eos, tokenizer.unk)
+    vocabulary = make_vocabulary(tokenizer.size, 20, 5, 4, tokenizer.bos, tokenizer.eos, tokenizer.unk)
     write_tokenizer(source, out, vocabulary)
     return source, out, tokenizer, vocabulary
 
@@ -63,7 +63,10 @@ def test_text_and_rendered_speech_get_our_ids(kind, request):
     _, out, tokenizer, vocabulary = request.getfixturevalue(kind)
     peer = tokenizers.Tokenizer.from_file(str(out / "tokenizer.json"))
     rng = np.random.default_rng(1)
-    speech = render(SpeechTokens(rng.integers(0, 20, 60), rng.integers(0, 5, 30), rng.integers(0, 4, 3)))
+    speech = render(
+        make_speech(rng.integers(0, 20, 60), rng.integers(0, 5, 30), rng.integers(0, 4, 3)),
+        vocabulary.streams,
+    )
     for text in TEXTS + [" ".join(rng.choice(WORDS, 12)) for _ in range(50)]:
         assert peer.encode(text, add_special_tokens=False).ids == tokenizer.encode(text)
         prompt = f"[Text]{text}[Speech]{speech}[Text]{text}"
@@ -144,7 +147,7 @@ def test_a_model_with_pieces_of_a_user_is_refused(folders, tmp_path):
     content = (folders[0] / "tokenizer.model").read_bytes()
     (tmp_path / "tokenizer.model").write_bytes(content + _piece("<tool>"))
     with pytest.raises(UserError, match="no pieces of a user's"):
-        tokenizer_files(tmp_path, Vocabulary(341, 3), 512)
+        tokenizer_files(tmp_path, make_vocabulary(341, 3), 512)
 
 
 def test_a_model_that_normalises_is_refused(folders, tmp_path):
@@ -157,4 +160,4 @@ def test_a_model_that_normalises_is_refused(folders, tmp_path):
     )
     assert other.is_file()
     with pytest.raises(UserError, match="only BPE models that leave text as it is"):
-        tokenizer_files(tmp_path, Vocabulary(30, 3), 512)
+        tokenizer_files(tmp_path, make_vocabulary(30, 3), 512)

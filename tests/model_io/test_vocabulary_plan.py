@@ -10,6 +10,7 @@ from spirit_jax.tokens.text import TextTokenizer
 from spirit_jax.tokens.vocabulary import Vocabulary
 from tests.model.tiny import CONFIG
 from tests.model_io.texts import add_to_json, write_byte_level, write_sentencepiece
+from tests.speech_codes import make_streams, make_vocabulary
 
 
 @pytest.fixture(scope="module")
@@ -44,10 +45,10 @@ def text_of(folder) -> dict:
 @pytest.mark.parametrize("padding", [0, 24, MAX_SURPLUS])
 def test_speech_ids_follow_the_text_ids_in_place_of_padding(folder, padding):
     text = text_of(folder)
-    decided = plan(folder, rows(text["text_size"] + padding), Request(10, 4, 3))
-    assert decided.vocabulary == Vocabulary(units=10, pitches=4, styles=3, **text)
+    decided = plan(folder, rows(text["text_size"] + padding), Request(make_streams(10, 4, 3)))
+    assert decided.vocabulary == make_vocabulary(units=10, pitches=4, styles=3, **text)
     assert (decided.rows % 128, decided.keep) == (0, False)
-    assert plan(folder, rows(text["text_size"] + padding)).vocabulary == Vocabulary(**text), (
+    assert plan(folder, rows(text["text_size"] + padding)).vocabulary == make_vocabulary(**text), (
         "the paper's Base where nothing is asked for"
     )
 
@@ -55,7 +56,7 @@ def test_speech_ids_follow_the_text_ids_in_place_of_padding(folder, padding):
 def test_rows_as_they_are(folder):
     text = text_of(folder)
     decided = plan(folder, rows(5000), Request(as_is=True))
-    assert (decided.vocabulary, decided.rows, decided.keep) == (Vocabulary(units=0, **text), 5000, True)
+    assert (decided.vocabulary, decided.rows, decided.keep) == (make_vocabulary(units=0, **text), 5000, True)
     for path in folder.iterdir():
         path.unlink()
     decided = plan(folder, rows(5000))
@@ -69,17 +70,17 @@ def test_rows_as_they_are(folder):
         UserError,
         match=r"units = 10: the model has 0 \(no tokenizer: rows as they are\); put tokenizer.model",
     ):
-        plan(folder, rows(5000), Request(10))
+        plan(folder, rows(5000), Request(make_streams(10)))
 
 
 def test_the_published_heights_are_recognised(folder):
     text = text_of(folder)
-    for vocabulary in (Vocabulary(**text), Vocabulary(units=501, pitches=64, styles=100, **text)):
+    for vocabulary in (make_vocabulary(**text), make_vocabulary(units=501, pitches=64, styles=100, **text)):
         for height in (vocabulary.size, vocabulary.rows()):
-            decided = plan(folder, rows(height), Request(7))
+            decided = plan(folder, rows(height), Request(make_streams(7)))
             assert (decided.vocabulary, decided.rows, decided.keep) == (vocabulary, height, True)
     with pytest.raises(UserError, match="speech units = 502: the model has 501 .*; ask for what it has"):
-        plan(folder, rows(vocabulary.size), Request(502))
+        plan(folder, rows(vocabulary.size), Request(make_streams(502)))
 
 
 def test_more_rows_than_ids_are_refused_and_fewer_too(folder):
@@ -107,7 +108,7 @@ def check_recognised(folder, vocabulary):
 
 
 def test_speech_tokens_added_to_tokenizer_json_are_recognised(folder):
-    vocabulary = Vocabulary(units=9, pitches=2, **text_of(folder))
+    vocabulary = make_vocabulary(units=9, pitches=2, **text_of(folder))
     if (folder / "tokenizer.model").exists():
         (folder / "tokenizer.json").write_text('{"added_tokens": [], "model": {}}')
     add_to_json(folder, {piece: id for id, piece in enumerate(vocabulary.pieces(), vocabulary.text_size)})
@@ -115,7 +116,7 @@ def test_speech_tokens_added_to_tokenizer_json_are_recognised(folder):
 
 
 def test_speech_tokens_in_added_tokens_json_are_recognised(two):
-    vocabulary = Vocabulary(units=9, pitches=2, **text_of(two))
+    vocabulary = make_vocabulary(units=9, pitches=2, **text_of(two))
     (two / "added_tokens.json").write_text(
         json.dumps({piece: id for id, piece in enumerate(vocabulary.pieces(), vocabulary.text_size)})
     )
@@ -129,7 +130,7 @@ def test_speech_tokens_out_of_place_are_refused(folder, gap, order, says):
     size = text_of(folder)["text_size"]
     if (folder / "tokenizer.model").exists():
         (folder / "tokenizer.json").write_text('{"added_tokens": [], "model": {}}')
-    pieces = Vocabulary(size, 4).pieces()[::order]
+    pieces = make_vocabulary(size, 4).pieces()[::order]
     add_to_json(folder, {piece: id for id, piece in enumerate(pieces, size + gap)})
     with pytest.raises(UserError, match=says):
         plan(folder, rows(size + 20))
@@ -147,7 +148,7 @@ def test_tokens_added_to_tokenizer_json_are_text(texts, tmp_path):
     folder = shutil.copytree(texts / "three", tmp_path / "llama")
     size = text_of(folder)["text_size"]
     add_to_json(folder, {"<|pad|>": size, "<|im_start|>": size + 1})
-    assert plan(folder, rows(size + 2), Request(3)).vocabulary.text_tag == size + 2
+    assert plan(folder, rows(size + 2), Request(make_streams(3))).vocabulary.text_tag == size + 2
 
 
 def test_llama_3s_own_tokenizer_model_needs_tokenizer_json_beside_it(texts, tmp_path):
@@ -166,8 +167,8 @@ def test_what_an_export_says_of_itself_must_fit(two):
     def say(vocabulary):
         (two / "config.json").write_text(json.dumps({"spirit_jax": {"vocabulary": vocabulary.to_dict()}}))
 
-    say(Vocabulary(size, 10))
-    assert plan(two, rows(size + 12)).vocabulary == Vocabulary(size, 10)
+    say(make_vocabulary(size, 10))
+    assert plan(two, rows(size + 12)).vocabulary == make_vocabulary(size, 10)
     with pytest.raises(
         UserError,
         match=f"rows = {size + 11}: its config.json tells of {size} text ids and {size + 12} in all",
@@ -177,6 +178,6 @@ def test_what_an_export_says_of_itself_must_fit(two):
     assert not plan(two, rows(Vocabulary.base(size).rows()), Request(as_is=True)).vocabulary.has_speech, (
         "whatever its height"
     )
-    say(Vocabulary(size - 1, 10))
+    say(make_vocabulary(size - 1, 10))
     with pytest.raises(UserError, match=f"tokenizer ids = {size}"):
         plan(two, rows(size + 12))

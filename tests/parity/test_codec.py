@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from spirit_jax.speech import audio
-from spirit_jax.speech import segments as pieces
+from spirit_jax.speech import audio, segments
 from spirit_jax.speech.audio import MIN_SAMPLES
-from spirit_jax.speech.commands.convert import find_sources, read_parts
-from spirit_jax.speech.speech_codec import SpeechCodec, Variant
+from spirit_jax.speech.codec_folder import load_codec, save_codec
+from spirit_jax.speech.commands.convert import VARIANTS, assemble, find_paths, read_networks
+from spirit_jax.speech.encoders.pitch.vqvae_pitch import VqvaePitch
 from spirit_jax.tokens.strings import parse, render
 from tests.parity import golden
 
@@ -32,11 +32,7 @@ RECORDS = golden.load_json("golden_e2e.json")["records"]
 SPOKEN, AUDIO, F0, LONG = (
     np.load(FOLDER / f"{name}.npz") for name in ("golden_e2e", "audio", "f0_inputs", "golden_hubert_long")
 )
-CASES = [
-    tuple(name.split("/"))
-    for name in RECORDS
-    if name.split("/")[-1] in [variant.value for variant in Variant]
-]
+CASES = [tuple(name.split("/")) for name in RECORDS if name.split("/")[-1] in VARIANTS]
 PIECES = [name for name in RECORDS if name.startswith("max_wav_chunk")]
 WAV_TOLERANCE = 5e-4
 STREAMS = {"hubert": "units", "pitch": "pitch", "style": "style"}
@@ -47,9 +43,10 @@ def codecs(tmp_path_factory):
     """Converted, and loaded again: what a user has."""
     layer = int(np.load(FOLDER / "golden_hubert.npz")["meta_output_layer"])
     folder = tmp_path_factory.mktemp("codec") / "codec"
-    parts = read_parts(find_sources(FOLDER, layer=layer))
-    SpeechCodec.assemble(parts).save(folder)
-    return {variant: SpeechCodec.load(folder, variant) for variant in Variant}
+    networks = read_networks(find_paths(FOLDER, layer=layer))
+    for variant in VARIANTS:
+        save_codec(assemble(networks, variant), folder / variant)
+    return {variant: load_codec(folder / variant) for variant in VARIANTS}
 
 
 @pytest.fixture(autouse=True)
@@ -65,14 +62,14 @@ def stored_tracks(monkeypatch):
         ]
         return [(F0[f"{name}_pyaapt/f0"], F0[f"{name}_pyaapt/vuv"]) for name in names]
 
-    monkeypatch.setattr(SpeechCodec, "f0_tracks", tracks)
+    monkeypatch.setattr(VqvaePitch, "f0_tracks", tracks)
 
 
 def streams_of(speech) -> dict[str, str]:
     return {
         name: " ".join(map(str, codes))
         for name, field in STREAMS.items()
-        if (codes := getattr(speech, field)) is not None
+        if (codes := speech.codes.get(field)) is not None
     }
 
 
@@ -84,21 +81,21 @@ def assert_spoken(wav: np.ndarray, case: str, samples: int) -> None:
     np.testing.assert_allclose(wav[-len(tail) :], tail, atol=WAV_TOLERANCE, rtol=0)
 
 
-@pytest.mark.parametrize("variant", Variant)
+@pytest.mark.parametrize("variant", VARIANTS)
 def test_codes_alone_and_in_company(codecs, variant):
-    codec, names = codecs[variant], [name for name, kind in CASES if kind == variant.value]
-    for name, together in zip(names, codec.encode([AUDIO[name] for name in names])):
-        alone = codec.encode(AUDIO[name])
-        assert streams_of(together) == streams_of(alone) == RECORDS[f"{name}/{variant.value}"]["units"]
-        assert render(alone) == RECORDS[f"{name}/{variant.value}"]["string"]
+    codec, names = codecs[variant], [name for name, kind in CASES if kind == variant]
+    for name, together in zip(names, codec.encode_batch([AUDIO[name] for name in names])):
+        alone = codec.encode_batch([AUDIO[name]])[0]
+        assert streams_of(together) == streams_of(alone) == RECORDS[f"{name}/{variant}"]["units"]
+        assert render(alone, codec.streams) == RECORDS[f"{name}/{variant}"]["string"]
 
 
 @pytest.mark.parametrize(("name", "kind"), CASES)
 def test_sound_of_a_token_string(codecs, name, kind):
     record = RECORDS[f"{name}/{kind}"]
-    said = parse(record["string"])
+    said = parse(record["string"], codecs[kind].streams)
     assert streams_of(said) == record["string_to_units"]
-    wav = codecs[Variant(kind)].decode(said, speaker=1)
+    wav = codecs[kind].decode(said, speaker=1)
     assert_spoken(wav, f"{name}|{kind}|decode_string", record["decode_string_samples"])
 
 
@@ -106,9 +103,9 @@ def test_sound_of_a_token_string(codecs, name, kind):
     ("name", "kind"), [case for case in CASES if "decode_units_samples" in RECORDS["/".join(case)]]
 )
 def test_sound_of_codes(codecs, name, kind):
-    codec, record = codecs[Variant(kind)], RECORDS[f"{name}/{kind}"]
+    codec, record = codecs[kind], RECORDS[f"{name}/{kind}"]
     assert_spoken(
-        codec.decode(codec.encode(AUDIO[name]), speaker=0),
+        codec.decode(codec.encode_batch([AUDIO[name]])[0], speaker=0),
         f"{name}|{kind}|decode_units",
         record["decode_units_samples"],
     )
@@ -121,13 +118,13 @@ def test_channels_are_averaged(codecs):
     ]
     wavs = {**{f"channel{i}": row for i, row in enumerate(rows)}, "average": np.stack(rows)}
     for name, wav in wavs.items():
-        assert streams_of(codecs[Variant.BASE].encode(wav)) == RECORDS["stereo"][name]
+        assert streams_of(codecs["base"].encode_batch([wav])[0]) == RECORDS["stereo"][name]
 
 
 def test_the_shortest_sounds(codecs):
     for name in [name for name in RECORDS if re.fullmatch(r"(too_short|ok)_\d+", name)]:
         wav = AUDIO["speech"][: int(name.split("_")[-1])]
-        units = codecs[Variant.BASE].encode(wav).units
+        units = codecs["base"].encode_batch([wav])[0].units
         assert units.tolist() == [int(code) for code in RECORDS[name]["hubert"].split()], name
         assert bool(len(units)) == (len(wav) >= MIN_SAMPLES)
 
@@ -135,8 +132,8 @@ def test_the_shortest_sounds(codecs):
 @pytest.mark.parametrize("name", PIECES)
 def test_pieces(codecs, monkeypatch, name):
     piece, length = re.fullmatch(r"max_wav_chunk(\d+)/n(\d+)", name).groups()
-    monkeypatch.setattr(pieces, "PIECE_SECONDS", int(piece) / 16_000)
-    assert streams_of(codecs[Variant.BASE].encode(AUDIO["speech"][: int(length)])) == RECORDS[name]
+    monkeypatch.setattr(segments, "SEGMENT_SECONDS", int(piece) / 16_000)
+    assert streams_of(codecs["base"].encode_batch([AUDIO["speech"][: int(length)]])[0]) == RECORDS[name]
 
 
 @pytest.mark.skipif(
@@ -149,11 +146,10 @@ def test_the_real_utterance():
     """
     (path,) = golden.require_real().glob("*.flac")
     expected = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
-    speech = SpeechCodec.assemble(read_parts(find_sources(Path(os.environ["SPIRIT_CHECKPOINTS"])))).encode(
-        audio.load(path)
-    )
+    codec = assemble(read_networks(find_paths(Path(os.environ["SPIRIT_CHECKPOINTS"]))))
+    (speech,) = codec.encode_batch([audio.load(path)])
     np.testing.assert_array_equal(speech.units, expected["units"])
-    np.testing.assert_array_equal(speech.style, expected["style"])
+    np.testing.assert_array_equal(speech.codes["style"], expected["style"])
 
 
 @pytest.mark.slow
@@ -162,5 +158,5 @@ def test_over_100_seconds(codecs, length):
     both = np.concatenate([AUDIO["speech"], AUDIO["chirp"]])
     wav = np.tile(both, -(-int(length[1:]) // len(both)))[: int(length[1:])]
     np.testing.assert_array_equal(
-        codecs[Variant.BASE].encode(wav).units, LONG[f"{length}|spiritlm_tokenizer_codes"]
+        codecs["base"].encode_batch([wav])[0].units, LONG[f"{length}|spiritlm_tokenizer_codes"]
     )

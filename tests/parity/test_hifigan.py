@@ -9,7 +9,7 @@ import pytest
 
 from spirit_jax.core.errors import UserError
 from spirit_jax.speech.decoders.hifigan import for_cpu, read_generator
-from spirit_jax.speech.decoders.hifigan_synthesis import Utterance, generate, parse_codes, predict
+from spirit_jax.speech.decoders.hifigan_synthesis import Utterance, predict, synthesize
 from tests.parity import golden
 from tests.parity.close import assert_close
 
@@ -31,15 +31,28 @@ def generators():
     return {variant: read_generator(FOLDER / folder) for variant, folder in FOLDERS.items()}
 
 
+def read_codes(codes) -> np.ndarray:
+    """Codes as the release takes them: "3 4 5", [3, 4, 5] or ["3", "4", "5"]."""
+    return np.array([int(code) for code in (codes.split() if isinstance(codes, str) else codes)], np.int64)
+
+
+def read_units(case) -> np.ndarray:
+    """The units that the release speaks: deduplicated where durations are predicted, unless the case says no,
+    then without negative ones.
+    """
+    units = read_codes(case["code"])
+    if case["dur_pred"] and not case.get("not_dedup_code", False):
+        units = units[np.flatnonzero(np.diff(units, prepend=~units[:1]))]
+    return units[units >= 0]
+
+
 def speak(generator, case):
-    codes = Utterance(
-        case["code"],
-        case.get("f0_code"),
-        case.get("style_code"),
-        case.get("speaker_id"),
-        case.get("style_id"),
-    )
-    return generate(generator, codes, case["dur_pred"], not case.get("not_dedup_code", False))
+    codes = {"units": read_units(case)}
+    for name, key in (("pitch", "f0_code"), ("style", "style_code")):
+        if case.get(key) is not None:
+            codes[name] = read_codes(case[key])
+    utterance = Utterance(codes, case.get("speaker_id"), case.get("style_id"))
+    return synthesize(generator, [utterance], case["dur_pred"])[0]
 
 
 @pytest.mark.parametrize(("variant", "case"), ALL)
@@ -78,10 +91,7 @@ def test_durations_and_conditioning(generators, variant):
     compared = 0
     for case in [case for name, case in SPOKEN if name == variant and f"{case}|durations" in arrays]:
         inputs = CASES[variant][case]
-        units = parse_codes(inputs["code"], "code")
-        if not inputs.get("not_dedup_code", False):
-            units = units[np.flatnonzero(np.diff(units, prepend=-2))]
-        units = units[units >= 0]
+        units = read_units(inputs)
         durations = arrays[f"{case}|durations"][0]
         np.testing.assert_array_equal(predict(generator, [units])[0], durations, err_msg=case)
         assert_close(log_durations(units[None]), arrays[f"{case}|log_dur_pred"], case)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from spirit_jax.speech.encoders.hubert_units import extract_features, load_hubert
+from spirit_jax.speech.encoders.hubert import extract_features, load_hubert
 from spirit_jax.speech.kernels.wav2vec2_forms import fast_form
 from spirit_jax.speech.quantizers.linear import load_quantizer
 from tests.parity import golden

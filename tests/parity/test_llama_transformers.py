@@ -13,12 +13,12 @@ from spirit_jax.model.checkpoint import save_weights
 from spirit_jax.model_io.conversion import Options, export_llama, import_llama
 from spirit_jax.model_io.verification import TOLERANCE, verify
 from spirit_jax.model_io.vocabulary_plan import Request
-from spirit_jax.tokens.streams import SpeechTokens
-from spirit_jax.tokens.strings import parse_prompt, render
-from spirit_jax.tokens.vocabulary import Vocabulary
+from spirit_jax.tokens.strings import render
 from tests.model.tiny import CONFIG, model
 from tests.model_io.folders import tensors, write_folder
 from tests.model_io.texts import WORDS, write_byte_level, write_sentencepiece
+from tests.prompt_strings import parse_prompt
+from tests.speech_codes import make_speech, make_streams, make_vocabulary
 
 pytestmark = pytest.mark.parity
 torch = pytest.importorskip("torch")
@@ -31,7 +31,7 @@ def exported(tmp_path_factory):
     """A model with speech tokens and its export."""
     room = tmp_path_factory.mktemp("exported")
     tokenizer = write_sentencepiece(room / "text")
-    vocabulary = Vocabulary(tokenizer.size, 20, 5, 4)
+    vocabulary = make_vocabulary(tokenizer.size, 20, 5, 4)
     save_weights(
         room / "ours", model(rows=vocabulary.rows(), rope_scaling=SCALING), vocabulary, room / "text"
     )
@@ -51,7 +51,10 @@ def check_ids(folder, tokenizer, vocabulary):
     peer = transformers.AutoTokenizer.from_pretrained(folder)
     rng = np.random.default_rng(1)
     for _ in range(20):
-        speech = render(SpeechTokens(rng.integers(0, 20, 60), rng.integers(0, 5, 30), rng.integers(0, 4, 3)))
+        speech = render(
+            make_speech(rng.integers(0, 20, 60), rng.integers(0, 5, 30), rng.integers(0, 4, 3)),
+            vocabulary.streams,
+        )
         prompt = (
             f"[Text]{' '.join(rng.choice(WORDS, 9))} [Speech]{speech}[Text]{' '.join(rng.choice(WORDS, 5))}"
         )
@@ -78,7 +81,9 @@ def test_auto_tokenizer_gives_our_ids_of_a_byte_level_tokenizer_too(tmp_path):
     tokenizer = write_byte_level(tmp_path / "source")
     cfg = dataclasses.replace(CONFIG, rows=tokenizer.size)
     write_folder(tmp_path / "source", tensors(cfg), cfg)
-    vocabulary = import_llama(tmp_path / "source", tmp_path / "ours", Options(Request(20, 5, 4))).vocabulary
+    vocabulary = import_llama(
+        tmp_path / "source", tmp_path / "ours", Options(Request(make_streams(20, 5, 4)))
+    ).vocabulary
     export_llama(tmp_path / "ours", tmp_path / "theirs")
     peer = check_ids(tmp_path / "theirs", tokenizer, vocabulary)
     assert (
@@ -131,7 +136,7 @@ def test_an_import_agrees_with_its_source_on_the_rows_they_share(tmp_path, expor
     cfg = dataclasses.replace(CONFIG, rows=384, tied=True)
     folder = write_folder(tmp_path / "source", tensors(cfg, "bfloat16"), cfg)
     tokenizer.save(folder)
-    import_llama(folder, tmp_path / "out", Options(Request(units=30), rope_theta=theta))
+    import_llama(folder, tmp_path / "out", Options(Request(make_streams(units=30)), rope_theta=theta))
     found = verify(tmp_path / "out", folder)
     assert found.agrees
     assert found.logits is not None

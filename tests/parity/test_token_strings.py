@@ -5,9 +5,11 @@ import json
 import numpy as np
 import pytest
 
-from spirit_jax.tokens.streams import MISSING_STYLES, SpeechTokens
-from spirit_jax.tokens.strings import render, string_to_units, units_to_string
+from spirit_jax.tokens.streams import PUBLISHED_BASE, PUBLISHED_EXPRESSIVE, SpeechTokens
+from spirit_jax.tokens.strings import parse, render
 from tests.parity import golden
+from tests.parity.published_strings import MISSING_STYLES, plain_codes, string_to_units, units_to_string
+from tests.speech_codes import make_speech
 
 pytestmark = pytest.mark.parity
 
@@ -33,6 +35,42 @@ def test_units_to_string():
     found = [outcome(units_to_string, case["units"], **case["kwargs"]) for case in cases]
     assert cases
     assert not failures(found, [case.get("error") or case["output"] for case in cases], cases)
+
+
+def test_the_product_renders_what_the_release_does():
+    """Every golden case of plain numbers and the release's own options."""
+    compared = 0
+    for case in golden.load_json("golden_token_strings.json")["units_to_string"]:
+        options = case["kwargs"]
+        keys = {"units": options.get("hubert_key", "hubert")}
+        keys |= {
+            name: options.get(f"{name}_key", name)
+            for name in ("pitch", "style")
+            if options.get(f"has_{name}")
+        }
+        others = {key for key in options if key.endswith(("_dedup", "_rate"))}
+        if "error" in case or others or (codes := plain_codes(case["units"], keys)) is None:
+            continue
+        assert render(SpeechTokens(codes), PUBLISHED_EXPRESSIVE) == case["output"]
+        compared += 1
+    assert compared >= 5
+
+
+def test_the_product_parses_what_the_release_does():
+    """Every golden case of plain numbers and the release's own options; its drawn style is left to the codec."""
+    compared = 0
+    for case in golden.load_json("golden_token_strings.json")["string_to_units"]:
+        if "error" in case or case["kwargs"]:
+            continue
+        wanted = plain_codes(case["output"], {"units": "hubert", "pitch": "pitch", "style": "style"})
+        if wanted is None:
+            continue
+        found = parse(case["string"], PUBLISHED_EXPRESSIVE).codes
+        for name in found:
+            np.testing.assert_array_equal(found[name], wanted[name], err_msg=case["string"])
+        assert wanted.keys() - found.keys() <= ({"style"} if "[St" not in case["string"] else set())
+        compared += 1
+    assert compared >= 5
 
 
 def test_string_to_units():
@@ -73,8 +111,8 @@ def test_every_missing_style_is_one_that_the_release_draws():
 def test_the_real_utterance_to_the_letter():
     real = json.loads(next(golden.require_real().glob("*.json")).read_text(encoding="utf-8"))
     units, pitch, style = (np.array(real[name], np.int32) for name in ("units", "pitch", "style"))
-    assert render(SpeechTokens(units)) == real["base_string"]
-    assert render(SpeechTokens(units, pitch, style)) == real["expressive_string"]
+    assert render(make_speech(units), PUBLISHED_BASE) == real["base_string"]
+    assert render(make_speech(units, pitch, style), PUBLISHED_EXPRESSIVE) == real["expressive_string"]
 
 
 def records_with_strings(values):

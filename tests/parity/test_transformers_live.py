@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 import pytest
 
-from spirit_jax.speech.encoders.hubert_units import extract_features, load_hubert
+from spirit_jax.speech.encoders.hubert import extract_features, load_hubert
 from spirit_jax.speech.encoders.style.classifier import encode_style, last_states, load_style_encoder, pool
 from spirit_jax.speech.encoders.wav2vec2.batches import HF_EPS, normalize
 from tests.parity.close import assert_close

@@ -5,7 +5,8 @@ import pytest
 
 from spirit_jax.evals.suites.continuations import words_of
 from spirit_jax.report.figures import loss_curves, running_mean, series, utterance
-from tests.generation.world import record, tokenizer
+from spirit_jax.tokens.streams import duration_s
+from tests.generation.world import record, tokenizer, vocabulary
 
 ROWS = [{"step": 10 * i, "loss_text": 3.0 / i, "loss_speech": 5.0 / i} for i in range(1, 60)] + [
     {"step": 590, "validation_loss_text": 1.0}
@@ -13,11 +14,12 @@ ROWS = [{"step": 10 * i, "loss_text": 3.0 / i, "loss_speech": 5.0 / i} for i in 
 
 
 def draw(expressive=False):
-    one = record(7, expressive)
+    one, streams = record(7, expressive), vocabulary(expressive).streams
     return utterance(
         one,
         words_of(one, tokenizer()),
-        np.sin(np.arange(int(one.speech.duration_s * 16_000))).astype(np.float32),
+        np.sin(np.arange(int(duration_s(one.speech, streams) * 16_000))).astype(np.float32),
+        streams,
     )
 
 

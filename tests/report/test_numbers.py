@@ -1,34 +1,46 @@
 import pytest
 
+from spirit_jax.evals.registry import TASKS
+from spirit_jax.evals.task import Result, ResultKind
 from spirit_jax.report.numbers import (
     facts,
     loss_rows,
     report_numbers,
-    result_rows,
+    result_tables,
     tiles,
     training_numbers,
     transcripts,
 )
 
 
-def estimate(value, **more):
-    return {"value": value, "low": value - 0.1, "high": value + 0.1, "n": 50, **more}
+def accuracy(value, pairs=200):
+    return Result(value, (value - 0.1, value + 0.1), 50, ResultKind.ACCURACY, {"pairs": pairs})
+
+
+def error_rate(value, **details):
+    return Result(value, (value - 0.1, value + 0.1), 50, ResultKind.WORD_ERROR_RATE, details)
+
+
+def loss(details):
+    return Result(1.0, (0.9, 1.1), 50, ResultKind.LOSS, details)
 
 
 BEFORE = {
-    "choice_s2t": estimate(0.5, pairs=200),
-    "choice_t2s": estimate(0.4, pairs=200),
-    "loss": {"text": {"nll": {"text": 2.0}}},
+    "choice_s2t": accuracy(0.5),
+    "choice_t2s": accuracy(0.4),
+    "loss": loss({"text": {"nll": {"text": 2.0}}}),
 }
 AFTER = {
-    "choice_s2t": estimate(0.9, pairs=200),
-    "choice_t2s": estimate(0.8, pairs=190),
-    "wer_s2t": estimate(0.3, examples=[{"reference": "a", "transcript": "b"}]),
-    "loss": {
-        "text": {"nll": {"text": 1.0}},
-        "speech": {"nll": {"speech": 3.0, "text": 9.0}},
-        "interleaved": {"nll": {"text": 1.5, "speech": 3.5, "tag": 0.1}},
-    },
+    "choice_s2t": accuracy(0.9),
+    "choice_t2s": accuracy(0.8, pairs=190),
+    "wer_s2t": error_rate(0.3, examples=[{"reference": "a", "transcript": "b"}]),
+    "loss": loss(
+        {
+            "text": {"nll": {"text": 1.0}},
+            "speech": {"nll": {"speech": 3.0, "text": 9.0}},
+            "interleaved": {"nll": {"text": 1.5, "speech": 3.5, "tag": 0.1}},
+        }
+    ),
 }
 ROWS = [
     {
@@ -77,12 +89,11 @@ def test_nothing_measured_is_none_and_has_no_tile():
     assert numbers["choice_s2t_accuracy"] is None
     assert numbers["n_pairs"] == 0
     assert tiles(numbers) == []
-    assert result_rows({}, {}, "choice") == loss_rows({}, {}) == []
-    assert all(not rows for _, _, rows in transcripts({}))
+    assert result_tables({}, {}) == loss_rows({}, {}) == transcripts({}) == []
 
 
 def test_a_task_that_found_nothing_to_measure_is_none_too():
-    nothing = {"value": None, "low": None, "high": None, "n": 0, "pairs": 0}
+    nothing = Result(None, None, 0, ResultKind.ACCURACY, {"pairs": 0})
     numbers = report_numbers(ROWS, {}, {"choice_s2t": nothing})
     assert numbers["choice_s2t_accuracy"] is numbers["choice_s2t_accuracy_interval"] is None
     assert tiles(numbers) == []
@@ -97,11 +108,40 @@ def test_tiles_show_where_it_came_from():
     ]
 
 
-def test_rows_put_before_beside_after():
-    (s2t, _), wer = result_rows(BEFORE, AFTER, "choice"), result_rows(BEFORE, AFTER, "wer")
-    assert (s2t["before"]["value"], s2t["after"]["value"]) == (0.5, 0.9)
-    assert wer[0]["before"] is None
+def test_tables_show_results_by_kind_before_and_after_training():
+    (kind, (s2t, t2s)), (other_kind, (wer,)) = result_tables(BEFORE, AFTER)
+    assert (kind, other_kind) == (ResultKind.ACCURACY, ResultKind.WORD_ERROR_RATE)
+    assert (s2t.name, s2t.before, s2t.after) == ("Speech → text", BEFORE["choice_s2t"], AFTER["choice_s2t"])
+    assert t2s.latest == AFTER["choice_t2s"]
+    assert (wer.name, wer.before, wer.after) == ("Transcribing speech", None, AFTER["wer_s2t"])
     assert loss_rows(BEFORE, AFTER)[0] == {"name": "Text", "before": 2.0, "after": 1.0}
+
+
+def test_a_task_that_the_registry_does_not_have_is_shown_by_its_kind():
+    ((kind, (row,)),) = result_tables({}, {"sentiment": accuracy(0.7)})
+    assert (kind, row.name, row.latest.value) == (ResultKind.ACCURACY, "sentiment", 0.7)
+    assert report_numbers(ROWS, {}, {"sentiment": accuracy(0.7)})["sentiment_accuracy"] == 0.7
+
+
+def test_a_loss_that_the_registry_does_not_have_is_among_the_losses():
+    after = {**AFTER, "stories": loss({})}
+    assert loss_rows(BEFORE, after)[-1] == {"name": "stories", "before": None, "after": 1.0}
+    assert report_numbers(ROWS, BEFORE, after)["stories"] == 1.0
+
+
+def test_the_json_has_its_keys_whatever_was_evaluated():
+    names = [f"choice_{direction}_accuracy" for direction in ("s2t", "t2s", "s2s", "t2t")]
+    names += ["wer_s2t", "wer_t2s", "wer_t2s_audio"]
+    keys = [name + suffix for name in names for suffix in ("", "_interval", "_before")]
+    keys += ["n_pairs", "loss_by_modality", "loss_by_modality_before"]
+    keys += ["steps", "tokens", "tokens_per_second", "wall_seconds"]
+    assert list(report_numbers(ROWS, {}, {})) == list(report_numbers(ROWS, BEFORE, AFTER)) == keys
+
+
+def test_transcripts_have_the_title_and_description_of_their_task():
+    ((title, description, examples),) = transcripts(AFTER)
+    assert (title, description) == (TASKS["wer_s2t"].title, TASKS["wer_s2t"].description)
+    assert examples == [{"reference": "a", "transcript": "b"}]
 
 
 def test_facts_are_readable():

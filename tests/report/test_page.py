@@ -1,21 +1,15 @@
-import base64
-import io
 import json
 import re
 from html.parser import HTMLParser
 
-import numpy as np
 import pytest
-import soundfile
 
 from spirit_jax.report import page
-from spirit_jax.report.examples import find_recording, make_examples, player, show_utterance
-from spirit_jax.report.numbers import facts, loss_rows, report_numbers, result_rows, tiles, transcripts
-from spirit_jax.speech import audio
-from tests.generation.world import Tones, record, records, sentence, tiny_lm
+from spirit_jax.report.examples import make_examples, show_utterance
+from spirit_jax.report.numbers import facts, loss_rows, report_numbers, result_tables, tiles, transcripts
+from tests.generation.world import records, sentence, tiny_lm
+from tests.report.test_examples import TITLES
 from tests.report.test_numbers import AFTER, BEFORE, ROWS
-
-TITLES = ["Speech → text", "Text → speech", "Speech → speech", "Reading aloud", "Transcribing"]
 
 
 @pytest.fixture(scope="module")
@@ -29,8 +23,7 @@ def render(examples, title="runs/tiny", **more):
         "title": title,
         "tiles": tiles(numbers),
         "facts": facts(numbers, 960_000),
-        "choice_rows": result_rows(BEFORE, AFTER, "choice"),
-        "wer_rows": result_rows(BEFORE, AFTER, "wer"),
+        "tables": result_tables(BEFORE, AFTER),
         "loss_rows": loss_rows(BEFORE, AFTER),
         "loss_svg": "<svg></svg>",
         "utterance": show_utterance(tiny_lm(), records(1), None),
@@ -80,7 +73,16 @@ def test_the_page_is_whole_and_refers_to_nothing_outside(examples):
 
 def test_all_that_was_measured_is_on_the_page(examples):
     html = render(examples)
-    for shown in ("0.900", "0.500", "960 K", *TITLES, sentence(0).split(", ")[1]):
+    for shown in (
+        "0.900",
+        "0.500",
+        "960 K",
+        "190 pairs, 50 items",
+        "Word error rate",
+        "Lower is better",
+        *TITLES,
+        sentence(0).split(", ")[1],
+    ):
         assert shown in html
     assert html.index(TITLES[0]) < html.index(TITLES[-1])
 
@@ -90,64 +92,12 @@ def test_text_from_outside_is_escaped(examples):
 
 
 def test_a_run_with_little_to_show_has_a_page_too():
-    html = render(
-        [], utterance=None, transcripts=transcripts({}), choice_rows=[], wer_rows=[], loss_rows=[], tiles=[]
-    )
+    html = render([], utterance=None, transcripts=transcripts({}), tables=[], loss_rows=[], tiles=[])
     assert "What it says" not in html
     assert "audio controls" not in html
 
 
-def test_examples_stand_beside_what_was_said(examples):
-    assert [example.title for example in examples] == [title for title in TITLES for _ in range(2)]
-    first, second = sentence(0).split(", ")
-    for example in examples[::2]:
-        if example.title in TITLES[:3]:
-            assert (example.prompt.words, example.reference.words) == (first + ",", second)
-            assert (example.prompt.audio is not None) == example.title.startswith("Speech")
-            assert (example.reference.audio is not None) == example.title.endswith("speech")
-            assert (example.generated.audio is not None) == example.title.endswith("speech")
-    reading, transcribing = examples[6], examples[8]
-    assert reading.prompt.words == transcribing.reference.words == sentence(0)
-    assert transcribing.prompt.words == ""
-    assert seconds(transcribing.prompt.audio) == pytest.approx(record(0).speech.duration_s)
-
-
-def test_examples_are_repeatable(examples):
-    assert make_examples(tiny_lm(), records(6), 2) == examples
-
-
-def test_records_that_cannot_be_cut_give_no_examples():
-    assert make_examples(tiny_lm(), [record(1, aligned=False)], 3) == []
-    assert make_examples(tiny_lm(), records(3), 0) == []
-
-
-def seconds(uri):
-    wav, rate = soundfile.read(io.BytesIO(base64.b64decode(uri.removeprefix("data:audio/wav;base64,"))))
-    return len(wav) / rate
-
-
-def test_a_player_holds_its_sound():
-    assert seconds(player(np.zeros(8_000, np.float32))) == 0.5
-
-
-def test_the_utterance_is_shown_as_recorded_where_the_recording_is_known(tmp_path):
-    one = record(0)
-    audio.save(
-        tmp_path / "wav" / "r0.wav", np.concatenate([Tones().decode(one.speech), Tones().decode(one.speech)])
-    )
-    manifest = tmp_path / "manifest.jsonl"
-    manifest.write_text('{"id": "other", "audio": null}\n{"id": "r0", "audio": "wav/r0.wav"}\n')
-    assert find_recording(manifest, "r0") == tmp_path / "wav/r0.wav"
-    assert find_recording(manifest, "nobody") is None
-    shown = show_utterance(tiny_lm(), [record(1, aligned=False), one], manifest)
-    assert shown["text"] == sentence(0)
-    assert shown["caption"].startswith("As recorded")
-    assert seconds(shown["audio"]) == pytest.approx(2 * one.speech.duration_s)
-    assert show_utterance(tiny_lm(), [one], None)["caption"].startswith("Resynthesised")
-    assert show_utterance(tiny_lm(), [record(1, aligned=False)], None) is None
-
-
-def test_words_are_told_apart():
+def test_missing_and_extra_words_are_marked():
     assert page.difference("the big cat", "The cat sat.") == [
         ("same", "the"),
         ("extra", "big"),

@@ -2,8 +2,8 @@ import pytest
 
 from spirit_jax.config import Schedule
 from spirit_jax.core.errors import UserError
-from spirit_jax.core.files import write_json
 from spirit_jax.runs.run_folder import check_owner, write_identity
+from tests.speech_codes import make_streams, write_codec_json
 from tests.training.tiny import VOCABULARY, StandInTokenizer, make_config
 
 
@@ -75,16 +75,7 @@ def test_checkpoints_without_a_configuration_are_not_adopted(tmp_path):
 def test_a_codec_that_is_no_runs_is_not_replaced(tmp_path):
     codecs = [tmp_path / name for name in ("own", "work/codec")]
     for codec in codecs:
-        write_json(
-            codec / "codec.json",
-            {
-                "kind": "embedded",
-                "fingerprint": codec.parent.name,
-                "unit_count": 9,
-                "pitch_count": 0,
-                "style_count": 0,
-            },
-        )
+        write_codec_json(codec, make_streams(9), codec.parent.name)
     with pytest.raises(UserError, match="holds the codec work"):
         check_owner(tmp_path / "work", make_config(data={"codec": str(codecs[0])}))
     check_owner(tmp_path / "work", make_config(data={"codec": str(codecs[1])}))

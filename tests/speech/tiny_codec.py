@@ -2,17 +2,19 @@
 
 import dataclasses
 import functools
+from typing import Any
 
 import numpy as np
 
+from spirit_jax.speech.codec import Codec
+from spirit_jax.speech.commands.convert import assemble
 from spirit_jax.speech.decoders.hifigan import Generator, GeneratorConfig
-from spirit_jax.speech.encoders.hubert_units import Hubert
+from spirit_jax.speech.encoders.hubert import Hubert
 from spirit_jax.speech.encoders.pitch.vqvae import PitchConfig, PitchVqVae, StackConfig
 from spirit_jax.speech.encoders.style.classifier import StyleEncoder, StyleHead
 from spirit_jax.speech.encoders.wav2vec2.config import ConvShape
 from spirit_jax.speech.encoders.wav2vec2.network import Wav2Vec2
 from spirit_jax.speech.quantizers.linear import LinearQuantizer
-from spirit_jax.speech.speech_codec import Parts, SpeechCodec, Variant
 from tests.speech.tiny_encoders import AT_25_HZ, TINY, Varied, random_encoder
 
 UNITS, PITCHES, STYLES, SPEAKERS, MANNERS = 20, 12, 9, 3, 5
@@ -38,25 +40,32 @@ VOCODER = GeneratorConfig(
 
 
 @functools.cache
-def tiny_parts() -> Parts:
+def tiny_networks() -> dict[str, Any]:
+    """All parts of the published layout, by the names of `convert`."""
     given = Varied(3)
-    return Parts(
-        hubert=Hubert(random_encoder(AT_25_HZ), 1),
-        quantizer=LinearQuantizer(
+    return {
+        "hubert": Hubert(random_encoder(AT_25_HZ), 1),
+        "quantizer": LinearQuantizer(
             [
                 (given.array("0", (16, 18)), given.array("a", (18,))),
                 (given.array("1", (18, UNITS + 1)), np.zeros(UNITS + 1)),
             ]
         ),
-        pitch=PitchVqVae(PITCH, Varied(1)),
-        style=StyleEncoder(Wav2Vec2(Varied(2), AT_50_HZ), StyleHead(Varied(2), AT_50_HZ.width, 7, STYLES)),
-        vocoder_base=Generator(VOCODER, Varied(4)),
-        vocoder_expressive=Generator(
+        "pitch": PitchVqVae(PITCH, Varied(1)),
+        "style": StyleEncoder(Wav2Vec2(Varied(2), AT_50_HZ), StyleHead(Varied(2), AT_50_HZ.width, 7, STYLES)),
+        "vocoder_base": Generator(VOCODER, Varied(4)),
+        "vocoder_expressive": Generator(
             dataclasses.replace(VOCODER, pitches=PITCHES, styles=STYLES, style_ids=0), Varied(5)
         ),
-    )
+    }
 
 
 @functools.cache
-def tiny_codec(variant: Variant = Variant.EXPRESSIVE) -> SpeechCodec:
-    return SpeechCodec.assemble(tiny_parts(), variant)
+def tiny_codec(variant: str = "expressive") -> Codec:
+    return assemble(tiny_networks(), variant)
+
+
+def with_parts(variant: str | None = None, **changes) -> Codec:
+    """The tiny codec with other parts; None leaves one out."""
+    parts = {name: part for name, part in {**tiny_networks(), **changes}.items() if part is not None}
+    return assemble(parts, variant)

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from spirit_jax.core.errors import UserError
 from spirit_jax.tokens.interleave import Arrangement, Record, Spans, arrange, boundaries, continuation
-from spirit_jax.tokens.streams import SpeechTokens
-from spirit_jax.tokens.vocabulary import Kind, Modality, TokenClass, Vocabulary, merge
+from spirit_jax.tokens.streams import duration_s
+from spirit_jax.tokens.vocabulary import Modality, TokenClass, Vocabulary, merge
+from tests.speech_codes import make_speech
 
 BASE, EXPRESSIVE, TEXT = Vocabulary.base(2000), Vocabulary.expressive(2000), Vocabulary.text_only(2000)
 SPANS = Spans(text=(2, 4), speech=(1, 3))
@@ -39,7 +40,7 @@ def make_record(seed, words=20, expressive=True, word_s=0.4):
         "r",
         "s",
         "v",
-        SpeechTokens(units, *extra),
+        make_speech(units, *extra),
         np.arange(3, 3 + offsets[-1], dtype=np.int32),
         offsets,
         starts,
@@ -76,15 +77,15 @@ def without_repeats(ids, begin, record, vocabulary):
     """A speech span less the style and pitch that were in force at stream place `begin` and are
     said again.
     """
-    kind, code, _ = merge(record.speech)
+    kind, code, _ = merge(record.speech, vocabulary.streams)
     said = [vocabulary.encode_stream(kind[at : at + 1], code[at : at + 1])[0] for at in in_force(kind, begin)]
     assert ids[: len(said)].tolist() == said
     return ids[len(said) :]
 
 
 def in_force(kind, begin):
-    lead = begin + np.flatnonzero(kind[begin:] == Kind.UNIT)[0]
-    for which in (Kind.STYLE, Kind.PITCH):
+    lead = begin + np.flatnonzero(kind[begin:] == 0)[0]
+    for which in (2, 1):
         before = np.flatnonzero(kind[:begin] == which)
         if len(before) and which not in kind[begin:lead]:
             yield before[-1]
@@ -100,7 +101,7 @@ def test_the_other_modality_covers_exactly_the_words_between(seed, words, vocabu
     order.
     """
     record = make_record(seed, words, vocabulary is EXPRESSIVE)
-    kind, code, time = merge(record.speech)
+    kind, code, time = merge(record.speech, vocabulary.streams)
     stream = vocabulary.encode_stream(kind, code)
     cuts = np.concatenate([[0], np.searchsorted(time, record.word_start_s[1:]), [len(stream)]])
     (document,) = arrange(record, Arrangement.INTERLEAVED, vocabulary, SPANS, np.random.default_rng(seed))
@@ -113,7 +114,7 @@ def test_the_other_modality_covers_exactly_the_words_between(seed, words, vocabu
             )
         else:
             ids = without_repeats(ids, cuts[word], record, vocabulary)
-            assert (vocabulary.decode_stream(ids)[0] == Kind.UNIT).any()
+            assert (vocabulary.decode_stream(ids)[0] == 0).any()
             (last,) = (
                 b for b in [*boundaries(record, vocabulary), words] if cuts[b] == cuts[word] + len(ids)
             )
@@ -150,8 +151,8 @@ def test_speech_is_deduplicated_before_it_is_cut(seed, vocabulary):
         dataclasses.replace(all_speech, speech_first=0.0),
         np.random.default_rng(seed),
     )
-    units = sum(int((vocabulary.decode_stream(ids)[0] == Kind.UNIT).sum()) for ids in (document, swapped))
-    assert units == int((merge(record.speech)[0] == Kind.UNIT).sum())
+    units = sum(int((vocabulary.decode_stream(ids)[0] == 0).sum()) for ids in (document, swapped))
+    assert units == int((merge(record.speech, vocabulary.streams)[0] == 0).sum())
     text = sum(
         int((vocabulary.modality_of(ids[1:-1]) == TokenClass.TEXT).sum()) for ids in (document, swapped)
     )
@@ -190,7 +191,7 @@ def test_span_lengths_use_their_whole_range():
 @pytest.mark.parametrize("vocabulary", [BASE, EXPRESSIVE])
 def test_whole_arrangements(vocabulary):
     record, marker = make_record(0, expressive=vocabulary is EXPRESSIVE), [7, 8]
-    stream = vocabulary.encode_stream(*merge(record.speech)[:2]).tolist()
+    stream = vocabulary.encode_stream(*merge(record.speech, vocabulary.streams)[:2]).tolist()
     text, rng = record.text_ids.tolist(), np.random.default_rng(0)
     speech, words = [vocabulary.speech_tag, *stream], [vocabulary.text_tag, *text]
     wanted = {
@@ -228,7 +229,7 @@ def test_without_word_times_speech_and_text_train_apart():
 def test_missing_parts_give_no_document(arrangement):
     record, rng = unaligned(make_record(0, expressive=False)), np.random.default_rng(0)
     no_speech = dataclasses.replace(record, speech=None)
-    silent = dataclasses.replace(record, speech=SpeechTokens(np.zeros(0)))
+    silent = dataclasses.replace(record, speech=make_speech(np.zeros(0)))
     no_text = dataclasses.replace(record, text_ids=record.text_ids[:0], word_offsets=record.word_offsets[:1])
     of_text, of_speech = (
         {Arrangement.TEXT, Arrangement.INTERLEAVED},
@@ -244,7 +245,7 @@ def test_missing_parts_give_no_document(arrangement):
 @pytest.mark.parametrize("target", [Modality.TEXT, Modality.SPEECH])
 def test_a_continuation_is_the_record_cut_in_two(vocabulary, prompt, target):
     record = make_record(1, expressive=vocabulary is EXPRESSIVE)
-    kind, code, time = merge(record.speech)
+    kind, code, time = merge(record.speech, vocabulary.streams)
     stream = vocabulary.encode_stream(kind, code)
     for word in boundaries(record, vocabulary):
         cut, offset = int(np.searchsorted(time, record.word_start_s[word])), record.word_offsets[word]
@@ -279,13 +280,13 @@ def test_words_beyond_the_speech_stay_with_the_last_spoken_word(vocabulary):
     """So no span is without units, whatever the word times say."""
     record = make_record(0, expressive=vocabulary is EXPRESSIVE)
     late = record.word_start_s.copy()
-    late[-3:] = record.speech.duration_s + np.arange(3)
+    late[-3:] = duration_s(record.speech, vocabulary.streams) + np.arange(3)
     record = dataclasses.replace(record, word_start_s=late)
     assert boundaries(record, vocabulary).max() <= record.words - 4
     for seed in range(20):
         (document,) = arrange(record, Arrangement.INTERLEAVED, vocabulary, SPANS, np.random.default_rng(seed))
         for modality, ids in spans_of(document, vocabulary):
-            assert modality is Modality.TEXT or (vocabulary.decode_stream(ids)[0] == Kind.UNIT).any()
+            assert modality is Modality.TEXT or (vocabulary.decode_stream(ids)[0] == 0).any()
 
 
 def test_word_times_must_match_the_words():

@@ -3,12 +3,12 @@ import pytest
 
 from spirit_jax.core.errors import UserError
 from spirit_jax.tokens.prompt_format import PromptFormat, Task, speech_of
-from spirit_jax.tokens.streams import SpeechTokens
 from spirit_jax.tokens.vocabulary import Modality, Vocabulary, merge
 from tests.generation.world import prompt_format, record, tokenizer, vocabulary
+from tests.speech_codes import make_speech
 
-SPEECH = SpeechTokens(np.array([3, 3, 5, 5, 7]))
-STREAM = [vocabulary().unit_start + code for code in (3, 5, 7)]
+SPEECH = make_speech(np.array([3, 3, 5, 5, 7]))
+STREAM = [vocabulary().speech_start + code for code in (3, 5, 7)]
 TEXT, TALK = vocabulary().text_tag, vocabulary().speech_tag
 
 
@@ -44,7 +44,7 @@ def test_typed_markers_stay_text():
     assert (encoded[2:] < vocabulary().text_size).all()
 
 
-@pytest.mark.parametrize("parts", [[], [SpeechTokens(np.zeros(0, np.int32))], [np.zeros(0, np.int32)]])
+@pytest.mark.parametrize("parts", [[], [make_speech(np.zeros(0, np.int32))], [np.zeros(0, np.int32)]])
 def test_an_empty_prompt_is_refused(parts):
     with pytest.raises(UserError, match="must hold text or speech"):
         prompt_format().encode(parts, Task.CONTINUE, Modality.TEXT)
@@ -85,26 +85,22 @@ def test_short_speech_can_be_dropped_and_empty_output_says_nothing():
 def test_speech_comes_back_from_its_tokens():
     speech = record(5, expressive=True).speech
     grammar = vocabulary(expressive=True)
-    back = speech_of(grammar.encode_stream(*merge(speech)[:2]), grammar)
+    back = speech_of(grammar.encode_stream(*merge(speech, grammar.streams)[:2]), grammar)
     runs = np.flatnonzero(np.diff(speech.units, prepend=-1))
     np.testing.assert_array_equal(back.units, speech.units[runs])
-    np.testing.assert_array_equal(back.pitch, speech.pitch[runs // 2])
-    assert len(back.style) == len(back.units)
-    assert back.style[0] == speech.style[0]
+    np.testing.assert_array_equal(back.codes["pitch"], speech.codes["pitch"][runs // 2])
+    assert len(back.codes["style"]) == len(back.units)
+    assert back.codes["style"][0] == speech.codes["style"][0]
 
 
 def test_speech_without_units_is_none():
     grammar = vocabulary(expressive=True)
-    assert (
-        prompt_format(expressive=True).decode(np.array([grammar.pitch_start, grammar.pitch_start + 1])) == ()
-    )
+    assert prompt_format(expressive=True).decode(np.array([grammar.starts[1], grammar.starts[1] + 1])) == ()
 
 
 def test_pitch_and_style_that_are_not_said_are_left_to_the_codec():
     grammar = vocabulary(expressive=True)
-    spoken = speech_of(np.array([grammar.unit_start, grammar.unit_start + 1]), grammar)
-    assert spoken.pitch is None
-    assert spoken.style is None
-    spoken = speech_of(np.array([grammar.pitch_start, grammar.unit_start]), grammar)
-    assert spoken.pitch is not None
-    assert spoken.style is None
+    spoken = speech_of(np.array([grammar.speech_start, grammar.speech_start + 1]), grammar)
+    assert spoken.codes.keys() == {"units"}
+    spoken = speech_of(np.array([grammar.starts[1], grammar.speech_start]), grammar)
+    assert spoken.codes.keys() == {"units", "pitch"}

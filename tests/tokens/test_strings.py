@@ -1,4 +1,4 @@
-"""Token strings: round trips, one rule behind fast and slow ways, prompts."""
+"""Token strings: round trips, the codes in force, what is refused."""
 
 import numpy as np
 import pytest
@@ -6,171 +6,79 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spirit_jax.core.errors import UserError
-from spirit_jax.tokens import strings
-from spirit_jax.tokens.streams import MISSING_STYLES, SpeechTokens
-from spirit_jax.tokens.strings import (
-    carry,
-    parse,
-    parse_prompt,
-    parse_stream,
-    render,
-    render_stream,
-    string_to_units,
-    units_to_string,
-)
-from spirit_jax.tokens.vocabulary import Kind, Vocabulary, merge
+from spirit_jax.tokens.streams import PUBLISHED_BASE, PUBLISHED_EXPRESSIVE, Stream
+from spirit_jax.tokens.strings import carry, parse, parse_stream, render, render_stream
+from spirit_jax.tokens.vocabulary import merge
+from tests.speech_codes import make_speech
 
-VOCABULARY = Vocabulary.expressive(300)
+OTHER = (
+    Stream("units", "Hu", 9, 50.0),
+    Stream("energy", "E", 5, 10.0),
+    Stream("emotion", "Em", 3, 2.0, False),
+)
 codes = st.lists(st.integers(0, 12) | st.integers(0, 20_000), max_size=40).map(
     lambda values: np.array(values, np.int32)
 )
-streams = st.lists(st.tuples(st.sampled_from(Kind), st.integers(0, 12) | st.integers(0, 99_999)), max_size=40)
-fragments = [
-    "[Hu3]",
-    "[Hu012]",
-    "[Hu12345]",
-    "[Hu1:2]",
-    "[Pi7]",
-    "[Pi6/]",
-    "[Pi63]",
-    "[St99]",
-    "[Text]",
-    "[Speech]",
-]
-fragments += ["[", "]", "Hu", "Hu4]", "[Pi", "[St", "é", "²", "5", "]]", "word "]
-messes = st.lists(st.sampled_from(fragments), max_size=12).map("".join)
+tokens = st.lists(st.tuples(st.integers(0, 2), st.integers(0, 12) | st.integers(0, 99_999)), max_size=40)
 
 
-def encode(text):
-    return [3 + byte for byte in text.encode()]
+def arrays(stream):
+    return np.array([s for s, _ in stream], np.int8), np.array([c for _, c in stream], np.int32)
 
 
-@given(codes, codes, codes)
+@given(tokens, st.sampled_from([PUBLISHED_EXPRESSIVE, OTHER]))
 @settings(max_examples=200)
-def test_parse_undoes_render_for_any_units(units, pitch, style):
-    kind, code = parse_stream(render(SpeechTokens(units, pitch, style), deduplicate=False))
-    for which, wanted in ((Kind.UNIT, units), (Kind.PITCH, pitch), (Kind.STYLE, style)):
-        np.testing.assert_array_equal(code[kind == which], wanted)
-    np.testing.assert_array_equal(parse(render(SpeechTokens(units), deduplicate=False)).units, units)
-
-
-@given(streams)
-@settings(max_examples=200)
-def test_parse_undoes_render_for_any_stream(stream):
-    kind, code = np.array([k for k, _ in stream], np.int8), np.array([c for _, c in stream], np.int32)
-    for found, wanted in zip(parse_stream(render_stream(kind, code)), (kind, code)):
+def test_parse_undoes_render_for_any_stream(stream, table):
+    given = arrays(stream)
+    for found, wanted in zip(parse_stream(render_stream(*given, table), table), given):
         np.testing.assert_array_equal(found, wanted)
         assert found.dtype == wanted.dtype
 
 
 @given(codes, codes, codes)
 @settings(max_examples=200)
-def test_rendering_is_the_merged_stream_and_what_the_release_writes(units, pitch, style):
-    speech = SpeechTokens(units, pitch, style)
-    words = {"hubert": units, "pitch": pitch, "style": style}
-    released = units_to_string(
-        {name: " ".join(map(str, code)) for name, code in words.items()}, has_pitch=True, has_style=True
-    )
-    assert render(speech) == render_stream(*merge(speech)[:2]) == released
+def test_rendering_is_the_merged_stream(units, pitch, style):
+    speech = make_speech(units, pitch, style)
+    merged = merge(speech, PUBLISHED_EXPRESSIVE)[:2]
+    for found, wanted in zip(
+        parse_stream(render(speech, PUBLISHED_EXPRESSIVE), PUBLISHED_EXPRESSIVE), merged
+    ):
+        np.testing.assert_array_equal(found, wanted)
 
 
-@given(messes, st.booleans())
-@settings(max_examples=500)
-def test_fast_and_slow_ways_agree(string, repeat):
-    fast = strings._parse_fast(string) if string.isascii() else None
-    kind, values = strings._split(string)
-    if fast is not None:
-        np.testing.assert_array_equal(fast[0], kind)
-        assert fast[1].tolist() == [int(value) for value in values]
-    if all(value.isdecimal() for value in values):
-        agree(string, repeat)
-    else:
-        with pytest.raises(UserError, match="must hold a number"):
-            parse_stream(string)
-
-
-def agree(string, repeat):
-    """`parse` and `string_to_units` say the same."""
-    try:
-        wanted = string_to_units(string, repeat)
-    except TypeError:
+@given(tokens)
+def test_carrying_gives_each_unit_the_codes_in_force(stream):
+    stream_N, code_N = arrays(stream)
+    if len(stream_N) and 0 not in stream_N:
         with pytest.raises(UserError, match="no unit"):
-            parse(string, repeat, MISSING_STYLES[0])
+            carry(stream_N, code_N, PUBLISHED_EXPRESSIVE)
         return
-    found = parse(string, repeat, MISSING_STYLES[0])
-    for name, code in (("hubert", found.units), ("pitch", found.pitch), ("style", found.style)):
-        assert (code is None) == (name not in wanted)
-        if code is not None:
-            assert code.tolist() == [int(word) for word in wanted[name].split()]
+    spoken = carry(stream_N, code_N, PUBLISHED_EXPRESSIVE)
+    first = {s: int(code_N[stream_N == s][0]) for s in range(3) if (stream_N == s).any()}
+    now, rows = dict(first), []
+    for s, c in stream:
+        now[s] = c
+        if s == 0:
+            rows.append(dict(now))
+    for index, name in enumerate(("units", "pitch", "style")):
+        wanted = [row[index] for row in rows] if index in first or index == 0 else None
+        found = spoken.codes[name].tolist() if name in spoken.codes else None
+        assert found == wanted
 
 
-@given(streams.filter(bool), st.integers(1, 40))
-def test_long_strings_are_read_in_blocks(stream, block):
-    string = "".join(f"[{('St', 'Pi', 'Hu')[kind]}{code % 10_000}]" for kind, code in stream)
-    whole = strings._parse_fast(string)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(strings, "_BLOCK", block)
-        for found, wanted in zip(strings._parse_fast(string), whole, strict=True):
-            np.testing.assert_array_equal(found, wanted)
+def test_only_what_begins_with_a_mark_and_a_digit_counts():
+    string = "[Text]word [Hu] [hu3][Hu3][Speech]Hu4] [Pi7]"
+    assert parse(string.replace("[Pi7]", ""), PUBLISHED_BASE).units.tolist() == [3]
+    assert parse_stream("[E3][Em1][Hu2]", OTHER)[0].tolist() == [1, 2, 0]
+    assert parse("", PUBLISHED_BASE).units.tolist() == []
 
 
-@given(streams, st.booleans())
-def test_carrying_gives_each_unit_the_codes_in_force(stream, repeat):
-    kind, code = np.array([k for k, _ in stream], np.int8), np.array([c for _, c in stream], np.int32)
-    if repeat and Kind.UNIT not in kind:
-        return
-    speech = carry(kind, code, repeat, MISSING_STYLES[0])
-    first = {k: int(code[kind == k][0]) if (kind == k).any() else None for k in Kind}
-    now, rows, last = dict(first), [], None
-    for k, c in stream:
-        now[k] = c
-        if k is Kind.UNIT or (repeat and k is Kind.PITCH and last is Kind.PITCH):
-            rows.append((now[Kind.UNIT], now[Kind.PITCH], now[Kind.STYLE]))
-        last = last if k is Kind.STYLE else k
-    missing = MISSING_STYLES[0]
-    assert speech.units.tolist() == [unit for unit, _, _ in rows]
-    assert (None if speech.pitch is None else speech.pitch.tolist()) == (
-        None if first[Kind.PITCH] is None else [pitch for _, pitch, _ in rows]
-    )
-    if first[Kind.STYLE] is not None or speech.pitch is not None:
-        assert speech.style.tolist() == [missing if style is None else style for _, _, style in rows]
-    else:
-        assert speech.style is None
+@pytest.mark.parametrize("token", ["[Hu1a]", "[Hu12]hello", "[Hu²]", "[Hu1", "[Hu" + "9" * 12 + "]"])
+def test_a_token_without_a_number_is_refused(token):
+    with pytest.raises(UserError, match="must hold a number"):
+        parse_stream(token + "[Hu3]" if token != "[Hu1" else token, PUBLISHED_BASE)
 
 
 def test_a_negative_code_is_refused():
     with pytest.raises(UserError, match="must not be negative"):
-        render(SpeechTokens(np.array([3, -1])))
-
-
-def test_a_style_for_pitch_without_style_can_be_chosen():
-    assert parse("[Pi1][Hu2][Hu3]", missing_style=98).style.tolist() == [98, 98]
-    assert parse("[Pi1][Hu2][Hu3]").style is None
-    assert string_to_units("[Pi1][Hu2][Hu3]", missing_style=68)["style"] == "68 68"
-
-
-def test_prompt_strings_become_ids():
-    ids = parse_prompt("[Text]a b[Speech][St1][Pi2][Hu500]", VOCABULARY, encode)
-    speech = [VOCABULARY.style_start + 1, VOCABULARY.pitch_start + 2, VOCABULARY.unit_start + 500]
-    assert ids.tolist() == [VOCABULARY.text_tag, *encode("a b"), VOCABULARY.speech_tag, *speech]
-    assert ids.dtype == np.int32
-    assert parse_prompt("", VOCABULARY, encode).tolist() == []
-
-
-@pytest.mark.parametrize("text", ["[Hu]", "[Hu01]", "[Hu3", "[hu3]", "[Tex]", "[Hu 3]", "[Hux]"])
-def test_what_is_no_token_stays_text(text):
-    assert parse_prompt(text, VOCABULARY, encode).tolist() == encode(text)
-
-
-@pytest.mark.parametrize(
-    ("string", "vocabulary"),
-    [
-        ("[Hu501]", VOCABULARY),
-        ("[St" + "9" * 30 + "]", VOCABULARY),
-        ("[Pi1]", Vocabulary.base(300)),
-        ("[Text]a", Vocabulary.text_only(300)),
-    ],
-)
-def test_a_token_that_the_vocabulary_lacks_is_refused(string, vocabulary):
-    with pytest.raises(UserError):
-        parse_prompt(string, vocabulary, encode)
+        render(make_speech([3, -1]), PUBLISHED_BASE)

@@ -6,17 +6,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spirit_jax.core.errors import UserError
-from spirit_jax.tokens.streams import SpeechTokens
-from spirit_jax.tokens.vocabulary import Kind, Modality, TokenClass, Vocabulary, merge
+from spirit_jax.tokens.streams import PUBLISHED_EXPRESSIVE
+from spirit_jax.tokens.vocabulary import Modality, TokenClass, Vocabulary, merge
+from tests.speech_codes import make_speech, make_vocabulary
 
 BASE, EXPRESSIVE, TEXT = Vocabulary.base(), Vocabulary.expressive(), Vocabulary.text_only(500)
-VOCABULARIES = pytest.mark.parametrize("vocabulary", [BASE, EXPRESSIVE, TEXT, Vocabulary(300, 100, 0, 20)])
+VOCABULARIES = pytest.mark.parametrize(
+    "vocabulary", [BASE, EXPRESSIVE, TEXT, make_vocabulary(300, 100, 0, 20)]
+)
 codes = st.lists(st.integers(0, 7), max_size=60)
 
 
 def test_ids_are_the_published_ones():
-    assert (BASE.text_tag, BASE.speech_tag, BASE.unit_start, BASE.size) == (32000, 32001, 32002, 32503)
-    assert (EXPRESSIVE.pitch_start, EXPRESSIVE.style_start, EXPRESSIVE.size) == (32503, 32567, 32667)
+    assert (BASE.text_tag, BASE.speech_tag, BASE.speech_start, BASE.size) == (32000, 32001, 32002, 32503)
+    assert (*EXPRESSIVE.starts.tolist(), EXPRESSIVE.size) == (32002, 32503, 32567, 32667)
 
 
 @pytest.mark.parametrize("multiple", [128, 256])
@@ -37,14 +40,8 @@ def test_rows_hold_every_id_and_shard(vocabulary, multiple):
 def test_pieces_name_the_ids_in_order(vocabulary):
     pieces = vocabulary.pieces()
     assert len(pieces) == len(set(pieces)) == vocabulary.size - vocabulary.text_size
-    starts = {
-        "[Hu0]": vocabulary.unit_start,
-        "[Pi0]": vocabulary.pitch_start,
-        "[St0]": vocabulary.style_start,
-    }
-    for piece, start in starts.items():
-        if piece in pieces:
-            assert pieces.index(piece) == start - vocabulary.text_size
+    for stream, start in zip(vocabulary.streams, vocabulary.starts):
+        assert pieces.index(f"[{stream.mark}0]") == start - vocabulary.text_size
 
 
 @VOCABULARIES
@@ -57,7 +54,14 @@ def test_a_dictionary_with_other_keys_is_refused():
         Vocabulary.from_dict({**BASE.to_dict(), "tones": 5})
 
 
-@pytest.mark.parametrize("values", [{"units": -1}, {"eos": 32_000}, {"units": 0, "pitches": 3}])
+@pytest.mark.parametrize("sizes", [(501, 0, 0), (501, 64, 100), (9, 3, 0), (0, 0, 0)])
+def test_a_dictionary_of_an_earlier_version_is_read(sizes):
+    counts = dict(zip(("units", "pitches", "styles"), sizes))
+    earlier = {"text_size": 32_000, "bos": 1, "eos": 2, "unk": 0, **counts}
+    assert Vocabulary.from_dict(earlier) == make_vocabulary(32_000, *sizes)
+
+
+@pytest.mark.parametrize("values", [{"eos": 32_000}, {"bos": -1}, {"streams": PUBLISHED_EXPRESSIVE[1:]}])
 def test_impossible_layouts_are_refused(values):
     with pytest.raises(UserError):
         Vocabulary(32_000, **values)
@@ -98,46 +102,52 @@ def test_token_classes():
     assert EXPRESSIVE.modality_of(ids).dtype == np.int8
 
 
-@given(st.lists(st.tuples(st.sampled_from(Kind), st.integers(0, 63))))
+@given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 63))))
 def test_streams_and_ids_round_trip(stream):
     kind, code = np.array([k for k, _ in stream], np.int8), np.array([c for _, c in stream], np.int32)
     ids = EXPRESSIVE.encode_stream(kind, code)
     assert ids.dtype == np.int32
     assert [EXPRESSIVE.pieces()[id - EXPRESSIVE.text_size] for id in ids] == [
-        f"[{('St', 'Pi', 'Hu')[k]}{c}]" for k, c in stream
+        f"[{('Hu', 'Pi', 'St')[k]}{c}]" for k, c in stream
     ]
     mixed = np.insert(np.insert(ids, len(ids) // 2, EXPRESSIVE.text_tag), 0, [1, 17, EXPRESSIVE.size])
     for found, wanted in zip(EXPRESSIVE.decode_stream(mixed), (kind, code)):
         np.testing.assert_array_equal(found, wanted)
 
 
-@pytest.mark.parametrize(("kind", "code"), [(Kind.UNIT, 501), (Kind.UNIT, -1), (Kind.PITCH, 0)])
-def test_a_code_without_an_id_is_refused(kind, code):
+@pytest.mark.parametrize("code", [501, -1])
+def test_a_code_without_an_id_is_refused(code):
     with pytest.raises(UserError, match="codes"):
-        BASE.encode_stream(np.array([Kind.UNIT, kind]), np.array([3, code]))
+        BASE.encode_stream(np.array([0, 0]), np.array([3, code]))
+
+
+def test_a_stream_outside_the_table_is_refused():
+    with pytest.raises(UserError, match="speech streams = pitch"):
+        merge(make_speech([1], [2]), BASE.streams)
 
 
 def merge_by_the_rule(units, pitch, style):
-    """Spec section 2, said once more in plain Python."""
-    tokens = [(index / 1, Kind.STYLE, code) for index, code in enumerate(style)]
-    for kind, rate, stream in ((Kind.PITCH, 12.5, pitch), (Kind.UNIT, 24.99, units)):
+    """Spec section 2, in plain Python: at equal times style, pitch, unit."""
+    tokens = [(index / 1, 2, code) for index, code in enumerate(style)]
+    for stream, rate, codes in ((1, 12.5, pitch), (0, 24.99, units)):
         tokens += [
-            (index / rate, kind, code)
-            for index, code in enumerate(stream)
-            if index == 0 or code != stream[index - 1]
+            (index / rate, stream, code)
+            for index, code in enumerate(codes)
+            if index == 0 or code != codes[index - 1]
         ]
-    return sorted(tokens, key=lambda token: (token[0], token[1]))
+    return sorted(tokens, key=lambda token: (token[0], -token[1]))
 
 
 @given(codes, codes, codes)
 @settings(max_examples=200)
 def test_merge_follows_the_rule(units, pitch, style):
-    kind, code, time = merge(SpeechTokens(np.array(units), np.array(pitch), np.array(style)))
-    assert list(zip(time, kind, code, strict=True)) == merge_by_the_rule(units, pitch, style)
+    speech = make_speech(np.array(units), np.array(pitch), np.array(style))
+    stream, code, time = merge(speech, EXPRESSIVE.streams)
+    assert list(zip(time, stream, code, strict=True)) == merge_by_the_rule(units, pitch, style)
 
 
 def test_merge_without_pitch_and_style_deduplicates_units():
-    kind, code, _ = merge(SpeechTokens(np.array([5, 5, 7, 7, 5])))
+    stream, code, _ = merge(make_speech(np.array([5, 5, 7, 7, 5])), BASE.streams)
     assert code.tolist() == [5, 7, 5]
-    assert set(kind) == {Kind.UNIT}
-    assert len(merge(SpeechTokens(np.zeros(0)))[0]) == 0
+    assert set(stream) == {0}
+    assert len(merge(make_speech(np.zeros(0)), BASE.streams)[0]) == 0

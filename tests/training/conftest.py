@@ -8,11 +8,12 @@ import jax
 import numpy as np
 import pytest
 
-from data_prep.token_shards import Draws, write_shards
+from spirit_jax.codec_training.fit_codec import fit_codec
 from spirit_jax.datasets.shards import Layout, Metadata
-from spirit_jax.speech.embedded_codec import EmbeddedCodec
+from spirit_jax.speech.codec_folder import save_codec
 from spirit_jax.tokens.text import train_tokenizer
 from spirit_jax.tokens.vocabulary import Vocabulary
+from tests.written_units import write_rows
 
 SENTENCES = [
     f"the {animal} {verb} the {thing}"
@@ -29,16 +30,11 @@ def write(out, tokenizer, codec=None, layout=Layout.ALIGNED, spoken=True) -> Non
         words = [[word, 0.2 * place, 0.2 * place + 0.2] for place, word in enumerate(text.split())]
         speech = {
             "units": [index, *range(24)],
-            "pitch": None,
-            "style": None,
             "audio": "a.wav",
             "words": words,
             "duration_s": 1.0,
         }
         silent = {
-            "units": None,
-            "pitch": None,
-            "style": None,
             "audio": None,
             "words": None,
             "duration_s": None,
@@ -52,11 +48,9 @@ def write(out, tokenizer, codec=None, layout=Layout.ALIGNED, spoken=True) -> Non
         }
         rows.append({**common, **(speech if spoken else silent)})
     special = (tokenizer.bos, tokenizer.eos, tokenizer.unk)
-    vocabulary = Vocabulary(tokenizer.size, codec.unit_count if codec else 0, 0, 0, *special)
+    vocabulary = Vocabulary(tokenizer.size, codec.streams if codec else (), *special)
     metadata = Metadata(layout, vocabulary, tokenizer.fingerprint, codec.fingerprint if codec else None)
-    write_shards(
-        SimpleNamespace(metadata=metadata, tokenizer=tokenizer, draws=Draws(), rows=lambda: iter(rows)), out
-    )
+    write_rows(rows, out, tokenizer, metadata)
 
 
 @pytest.fixture(scope="session")
@@ -73,9 +67,9 @@ def at(tmp_path_factory):
     train_tokenizer(SENTENCES[:6] * 5, 285, at.other_tokenizer)
     time_s = np.arange(16000) / 16000
     wavs = [np.sin(2 * np.pi * pitch * time_s).astype(np.float32) for pitch in (110.0, 220.0, 440.0)]
-    codec = EmbeddedCodec.train(wavs, units=32)
-    codec.save(at.codec)
-    EmbeddedCodec.train(wavs, units=32, seed=1).save(at.other_codec)
+    codec = fit_codec(wavs, 32, expressive=False, seed=0)
+    save_codec(codec, at.codec)
+    save_codec(fit_codec(wavs, 32, expressive=False, seed=1), at.other_codec)
     write(at.spoken, tokenizer, codec)
     write(at.frozen, tokenizer, codec, Layout.INTERLEAVED)
     write(at.texts, tokenizer, spoken=False)

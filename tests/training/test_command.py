@@ -14,14 +14,14 @@ from spirit_jax.core.settings import to_dict
 from spirit_jax.model.checkpoint import load_model
 from spirit_jax.tokens.interleave import Arrangement
 from spirit_jax.tokens.text import TextTokenizer
-from spirit_jax.tokens.vocabulary import Vocabulary
 from spirit_jax.training import command
+from tests.speech_codes import make_vocabulary
 from tests.training.tiny import make_config
 
 
 def train(at, out, *settings) -> int:
     """`python -m spirit_jax train` on the small shards, over eight devices."""
-    vocabulary = Vocabulary(TextTokenizer.load(at.tokenizer).size, 32)
+    vocabulary = make_vocabulary(TextTokenizer.load(at.tokenizer).size, 32)
     sources = (
         Source("spoken", weight=2.0),
         Source("spoken", Arrangement.ASR),
@@ -50,7 +50,7 @@ def test_it_tells_trains_and_knows_when_it_is_done(at, tmp_path, capsys):
         assert part in told.out
     assert "done at step 2 of 2" in told.err
     loaded = load_model(tmp_path / "run")
-    assert loaded.vocabulary.units == 32
+    assert loaded.vocabulary.streams[0].size == 32
     assert loaded.codec_path == tmp_path / "run/codec"
     assert (
         TextTokenizer.load(loaded.tokenizer_path).fingerprint == TextTokenizer.load(at.tokenizer).fingerprint

@@ -22,11 +22,11 @@ from spirit_jax.config import (
 from spirit_jax.model.llama import Llama, abstract, init_sharded
 from spirit_jax.sharding import make_mesh
 from spirit_jax.tokens.interleave import Arrangement, Record, Spans, arrange
-from spirit_jax.tokens.streams import SpeechTokens
-from spirit_jax.tokens.vocabulary import Vocabulary
 from spirit_jax.training.data.sources import OpenData, OpenSource
+from tests.speech_codes import make_speech, make_vocabulary
 
-VOCABULARY = Vocabulary(40, 20)
+UNITS = 20
+VOCABULARY = make_vocabulary(40, UNITS)
 ARRANGE = partial(
     arrange,
     vocabulary=VOCABULARY,
@@ -58,7 +58,7 @@ class StandInTokenizer:
 def make_record(index: int, words: int, aligned: bool = True, units_per_word: int = 3) -> Record:
     """Speech whose units and text whose ids tell the record's index and the word."""
     rng = np.random.default_rng(index)
-    units = (rng.integers(0, VOCABULARY.units) + np.arange(words * units_per_word)) % VOCABULARY.units
+    units = (rng.integers(0, UNITS) + np.arange(words * units_per_word)) % UNITS
     starts = np.arange(words, dtype=np.float32) * units_per_word / 25
     times = (starts, starts + units_per_word / 25) if aligned else (np.zeros(0, np.float32),) * 2
     text_ids = rng.integers(9, VOCABULARY.text_size, 2 * words).astype(np.int32)
@@ -66,7 +66,7 @@ def make_record(index: int, words: int, aligned: bool = True, units_per_word: in
         f"r{index}",
         "tiny",
         "v",
-        SpeechTokens(units),
+        make_speech(units),
         text_ids,
         np.arange(words + 1, dtype=np.int32) * 2,
         *times,

@@ -1,4 +1,4 @@
-"""Intervals by resampling items."""
+"""Confidence intervals by resampling items."""
 
 import dataclasses
 
@@ -9,31 +9,27 @@ DRAWS = 2000
 
 @dataclasses.dataclass(frozen=True)
 class Estimate:
-    """A ratio of sums over items, with its bootstrap 95 % interval; None where there was nothing
-    to measure.
+    """A ratio of sums over n items, with the ends of its bootstrap 95 % interval.
+
+    Value and interval are None if there was nothing to measure.
     """
 
     value: float | None
-    low: float | None
-    high: float | None
+    interval: tuple[float, float] | None
     n: int
-
-    def to_dict(self) -> dict:
-        """Plain JSON values."""
-        return dataclasses.asdict(self)
 
 
 def estimate_ratio(numerators: np.ndarray, denominators: np.ndarray, seed: int = 0) -> Estimate:
     """sum(numerators) / sum(denominators) over items [N], such as errors per word or wins per pair.
 
-    The interval is the 2.5th to the 97.5th percentile over 2,000 resamplings of the items; the same for the
-    same seed.
+    The interval is the 2.5th to the 97.5th percentile over 2,000 resamplings of the items. It is the same for
+    the same seed.
     """
     numerators, denominators = np.asarray(numerators, np.float64), np.asarray(denominators, np.float64)
     if not denominators.sum():
-        return Estimate(None, None, None, len(denominators))
+        return Estimate(None, None, len(denominators))
     picks = np.random.default_rng(seed).integers(len(numerators), size=(DRAWS, len(numerators)))
     totals = denominators[picks].sum(axis=1)
     draws = numerators[picks].sum(axis=1)[totals > 0] / totals[totals > 0]
     low, high = np.percentile(draws, [2.5, 97.5])
-    return Estimate(float(numerators.sum() / denominators.sum()), float(low), float(high), len(numerators))
+    return Estimate(float(numerators.sum() / denominators.sum()), (float(low), float(high)), len(numerators))

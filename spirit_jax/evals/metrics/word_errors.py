@@ -21,9 +21,7 @@ def normalise(text: str) -> str:
 
 
 def count_errors(reference: str, hypothesis: str) -> tuple[int, int]:
-    """Substituted, deleted and inserted words, and the words of the reference, both sides
-    normalised first.
-    """
+    """Substituted, deleted and inserted words, and the words of the reference. Both texts are normalised."""
     reference, hypothesis = normalise(reference), normalise(hypothesis)
     if not reference:
         return len(hypothesis.split()), 0
@@ -32,7 +30,7 @@ def count_errors(reference: str, hypothesis: str) -> tuple[int, int]:
 
 
 def word_error_rate(references: list[str], hypotheses: list[str], seed: int = 0) -> Estimate:
-    """Errors of the whole corpus per reference word, with a bootstrap interval over utterances."""
+    """Errors of the whole corpus for each word of the references, with an interval over utterances."""
     counts = np.array(
         [
             count_errors(reference, hypothesis)

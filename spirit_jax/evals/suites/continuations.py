@@ -1,12 +1,13 @@
-"""Held-out records as questions: which of several continuations is the right one? Items and distractors are
-chosen here, not scored.
-"""
+"""Which of several continuations of a prompt is the right one?"""
 
 import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
 
+from spirit_jax.evals.evaluation import Evaluation
+from spirit_jax.evals.metrics.intervals import estimate_ratio
+from spirit_jax.evals.task import Result, ResultKind
 from spirit_jax.generation.likelihood import Pair
 from spirit_jax.tokens.interleave import Record, boundaries, continuation
 from spirit_jax.tokens.text import TextTokenizer
@@ -18,11 +19,16 @@ CLAUSE_ENDS = (",", ";", ":")
 
 @dataclasses.dataclass(frozen=True)
 class Direction:
-    """From which modality to which: the paper's S->T and so on."""
+    """The modalities of a prompt and of its target: the paper's S→T and so on."""
 
     name: str
     prompt: Modality
     target: Modality
+
+    @property
+    def title(self) -> str:
+        """`Speech → text` and so on."""
+        return f"{self.prompt.value} → {self.target.value}".capitalize()
 
 
 DIRECTIONS = (
@@ -34,27 +40,63 @@ DIRECTIONS = (
 
 
 @dataclasses.dataclass(frozen=True)
-class Half:
-    """A record cut in two for one direction. `ending` is the text of what the target says."""
+class Continuation:
+    """A record cut in two: ids of its prompt and its target, and the target's words."""
 
     voice: str
     prompt: np.ndarray
     target: np.ndarray
-    ending: str
+    words: str
 
 
 @dataclasses.dataclass(frozen=True)
-class Item:
-    """One prompt with its right target and wrong ones."""
+class ChoiceItem:
+    """Ids of a prompt, of its target, and of targets of other prompts."""
 
     prompt: np.ndarray
-    right: np.ndarray
-    wrong: tuple[np.ndarray, ...]
+    target: np.ndarray
+    distractors: tuple[np.ndarray, ...]
 
     @property
-    def pairs(self) -> list[Pair]:
-        """To be scored: the right one first."""
-        return [(self.prompt, target) for target in (self.right, *self.wrong)]
+    def candidates(self) -> list[Pair]:
+        """What is scored: the prompt with its target, then with each distractor."""
+        return [(self.prompt, target) for target in (self.target, *self.distractors)]
+
+
+@dataclasses.dataclass(frozen=True)
+class ContinuationChoice:
+    """Share of (target, distractor) pairs in which the model gives the target the higher likelihood a token.
+
+    Ties count half. The interval is over items. details: `pairs`, and `value_of_sums`, the share by the
+    likelihood of whole targets.
+    """
+
+    direction: Direction
+    description: str = "The right continuation against those of other sentences."
+    kind: ResultKind = ResultKind.ACCURACY
+
+    @property
+    def title(self) -> str:
+        """The direction's."""
+        return self.direction.title
+
+    def items(self, evaluation: Evaluation) -> list[ChoiceItem]:
+        """Items of all fitting records that can be cut; see `make_items`."""
+        lm = evaluation.lm
+        return make_items(
+            evaluation.fitting_records, self.direction, lm.vocabulary, lm.tokenizer, seed=evaluation.seed
+        )
+
+    def score(self, evaluation: Evaluation, items: Sequence[ChoiceItem]) -> Result:
+        """Compares the likelihoods of every item's candidates."""
+        scores = evaluation.lm.score([pair for item in items for pair in item.candidates])
+        pairs = np.array([len(item.distractors) for item in items], np.int64)
+        by_mean, by_sum = (
+            estimate_ratio(_wins_by_item(values, pairs), pairs, evaluation.seed)
+            for values in (scores.means, scores.sums)
+        )
+        details = {"pairs": int(pairs.sum()), "value_of_sums": by_sum.value}
+        return Result(by_mean.value, by_mean.interval, by_mean.n, self.kind, details)
 
 
 def words_of(record: Record, tokenizer: TextTokenizer) -> list[str]:
@@ -66,8 +108,9 @@ def words_of(record: Record, tokenizer: TextTokenizer) -> list[str]:
 
 
 def cut_word(words: list[str], allowed: np.ndarray) -> int | None:
-    """Where to cut: after the clause's end nearest the middle, else nearest the middle; among `allowed`
-    words, None if there are none.
+    """Index of the word that begins the second part, one of `allowed`; None if there are none.
+
+    The end of a clause nearest the middle, else the word nearest the middle.
     """
     after_clauses = [word for word in allowed.tolist() if words[word - 1].endswith(CLAUSE_ENDS)]
     return min(after_clauses or allowed.tolist(), key=lambda word: abs(word - len(words) / 2), default=None)
@@ -80,47 +123,55 @@ def make_items(
     tokenizer: TextTokenizer,
     distractors: int = DISTRACTORS,
     seed: int = 0,
-) -> list[Item]:
-    """Items of all aligned records that can be cut. Distractors: the endings of other records of the same
-    voice that say something else, those nearest in tokens; equally near ones are drawn by `seed`. A record
-    without any distractor gives no item.
+) -> list[ChoiceItem]:
+    """Items of all aligned records that can be cut.
+
+    Distractors are targets of other records of the same voice with other words, those nearest in length (in
+    tokens). Among equally near ones `seed` draws. A record without any distractor gives no item.
     """
     rng = np.random.default_rng(seed)
-    halves = [half for record in records if (half := _halve(record, direction, vocabulary, tokenizer))]
-    lengths = np.array([len(half.target) for half in halves])
-    voices = np.array([half.voice for half in halves])
-    endings = [half.ending for half in halves]
+    cuts = [cut for record in records if (cut := _continuation(record, direction, vocabulary, tokenizer))]
+    lengths = np.array([len(cut.target) for cut in cuts])
+    voices = np.array([cut.voice for cut in cuts])
+    words = [cut.words for cut in cuts]
     items = []
-    for i, half in enumerate(halves):
+    for i, cut in enumerate(cuts):
         others = rng.permutation(
-            [j for j in np.flatnonzero(voices == half.voice) if endings[j] != half.ending]
+            [j for j in np.flatnonzero(voices == cut.voice) if words[j] != cut.words]
         ).astype(np.int64)
-        near = others[np.argsort(np.abs(lengths[others] - lengths[i]), kind="stable")]
-        wrong = _distinct(near, endings, distractors)
-        if wrong:
-            items.append(Item(half.prompt, half.target, tuple(halves[j].target for j in wrong)))
+        nearest = others[np.argsort(np.abs(lengths[others] - lengths[i]), kind="stable")]
+        if chosen := _distinct(nearest, words, distractors):
+            items.append(ChoiceItem(cut.prompt, cut.target, tuple(cuts[j].target for j in chosen)))
     return items
 
 
-def _distinct(order: np.ndarray, endings: list[str], count: int) -> list[int]:
-    """The first `count` of `order` that say different things."""
+def count_wins(scores: np.ndarray) -> float:
+    """How many of scores[1:] are below scores[0]; a tie is half a win."""
+    return float((scores[0] > scores[1:]).sum() + 0.5 * (scores[0] == scores[1:]).sum())
+
+
+def _wins_by_item(scores: np.ndarray, pairs: np.ndarray) -> np.ndarray:
+    """float64 [N items] of the candidates' scores, item after item; pairs: distractors of each item."""
+    ends = np.cumsum(pairs + 1)
+    return np.array([count_wins(scores[end - count - 1 : end]) for end, count in zip(ends, pairs)])
+
+
+def _distinct(order: np.ndarray, words: list[str], count: int) -> list[int]:
+    """The first `count` of the indices `order` whose words differ."""
     chosen: dict[str, int] = {}
     for j in order:
-        chosen.setdefault(endings[j], int(j))
+        chosen.setdefault(words[j], int(j))
         if len(chosen) == count:
             break
     return list(chosen.values())
 
 
-def _halve(
+def _continuation(
     record: Record, direction: Direction, vocabulary: Vocabulary, tokenizer: TextTokenizer
-) -> Half | None:
+) -> Continuation | None:
     words = words_of(record, tokenizer)
     cut = cut_word(words, boundaries(record, vocabulary))
     if cut is None:
         return None
-    return Half(
-        record.voice,
-        *continuation(record, cut, direction.prompt, direction.target, vocabulary),
-        " ".join(words[cut:]),
-    )
+    prompt, target = continuation(record, cut, direction.prompt, direction.target, vocabulary)
+    return Continuation(record.voice, prompt, target, " ".join(words[cut:]))

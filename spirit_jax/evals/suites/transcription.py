@@ -1,100 +1,106 @@
-"""Speech to text and back, as word error rates of one model that does both."""
+"""Word error rates of a model that transcribes recordings, or what it has read aloud itself."""
 
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from spirit_jax.evals.evaluation import Evaluation
 from spirit_jax.evals.metrics.word_errors import word_error_rate
+from spirit_jax.evals.task import Result, ResultKind
 from spirit_jax.generation.sampling import GREEDY
 from spirit_jax.generation.spirit_lm import Output, SpiritLM
 from spirit_jax.speech import audio
+from spirit_jax.tokens import prompt_format
 from spirit_jax.tokens.interleave import Record
-from spirit_jax.tokens.prompt_format import Part, Task, length_of
-from spirit_jax.tokens.vocabulary import merge
+from spirit_jax.tokens.prompt_format import Part, length_of
 
-EXAMPLES = 8  # kept in the results
-# texts that are read aloud, and those that become sound: they take longest
-ROUND_TRIPS, AUDIO_ROUND_TRIPS = 128, 16
-ROOM = 1.25  # of the longest reference: what a transcript or utterance may take at most
+EXAMPLES = 8  # transcripts in the details
+LENGTH_MARGIN = 1.25  # new tokens of a transcript or utterance, as a multiple of the longest reference
 
 
-def wer_s2t(evaluation: Evaluation) -> dict:
-    """Greedy transcripts of held-out speech against its text."""
-    records = evaluation.transcribed
-    return _compare(
-        evaluation,
-        records,
-        transcribe(
-            evaluation.lm, [record.speech for record in records if record.speech], _text_room(evaluation)
-        ),
-    )
+@dataclasses.dataclass(frozen=True)
+class Transcription:
+    """Word error rate of greedy transcripts against the records' texts. An item is a record.
 
-
-def wer_t2s(evaluation: Evaluation) -> dict:
-    """Round trip: held-out texts, the first 128, read aloud, then transcribed by the same model from the
-    tokens that it spoke.
+    speech: makes the speech of each record, to be transcribed. max_items: only the first so many records,
+    since generating speech takes long; None for all. details: `examples`, the first 8 transcripts.
     """
-    records = evaluation.transcribed[:ROUND_TRIPS]
-    outputs = speak(evaluation, records)
-    return _compare(
-        evaluation,
-        records,
-        transcribe(evaluation.lm, [output.ids for output in outputs], _text_room(evaluation)),
-    )
+
+    title: str
+    description: str
+    speech: Callable[[Evaluation, Sequence[Record]], Sequence[Part]]
+    max_items: int | None = None
+    kind: ResultKind = ResultKind.WORD_ERROR_RATE
+
+    def items(self, evaluation: Evaluation) -> list[Record]:
+        """The first records with speech and text."""
+        return evaluation.transcribed_records[: self.max_items]
+
+    def score(self, evaluation: Evaluation, items: Sequence[Record]) -> Result:
+        """Transcribes, and counts errors over the corpus."""
+        lm = evaluation.lm
+        texts = transcribe(lm, self.speech(evaluation, items), _max_text_tokens(evaluation))
+        references = [lm.tokenizer.decode(record.text_ids) for record in items]
+        examples = [
+            {"id": record.id, "reference": reference, "transcript": text}
+            for record, reference, text in zip(items, references, texts)
+        ]
+        rate = word_error_rate(references, texts, evaluation.seed)
+        return Result(rate.value, rate.interval, rate.n, self.kind, {"examples": examples[:EXAMPLES]})
 
 
-def wer_t2s_audio(evaluation: Evaluation) -> dict:
-    """The round trip through the air: what was spoken becomes sound, and the sound units again. The first 16
-    texts.
-    """
-    lm, records = evaluation.lm, evaluation.transcribed[:AUDIO_ROUND_TRIPS]
-    spoken = [output.speech[0] if output.speech else None for output in speak(evaluation, records)]
+def recorded_speech(evaluation: Evaluation, records: Sequence[Record]) -> list[Part]:
+    """The records' own speech."""
+    return [record.speech for record in records if record.speech is not None]
+
+
+def spoken_tokens(evaluation: Evaluation, records: Sequence[Record]) -> list[Part]:
+    """The tokens with which the model reads the records' texts aloud."""
+    return [output.ids for output in read_aloud(evaluation, records)]
+
+
+def spoken_sound(evaluation: Evaluation, records: Sequence[Record]) -> list[Part]:
+    """The same, decoded to sound and encoded again. What is too short to encode is no speech."""
+    codec = evaluation.lm.codec
+    spoken = [output.speech[0] if output.speech else None for output in read_aloud(evaluation, records)]
     wavs = {
         i: wav
         for i, speech in enumerate(spoken)
-        if speech and len(wav := lm.codec.decode(speech)) >= audio.MIN_SAMPLES
+        if speech and len(wav := codec.decode(speech)) >= audio.MIN_SAMPLES
     }
-    again = dict(zip(wavs, lm.codec.encode_batch(list(wavs.values()))))
+    encoded = dict(zip(wavs, codec.encode_batch(list(wavs.values()))))
     nothing = np.zeros(0, np.int32)
-    return _compare(
-        evaluation,
-        records,
-        transcribe(lm, [again.get(i, nothing) for i in range(len(records))], _text_room(evaluation)),
-    )
+    return [encoded.get(i, nothing) for i in range(len(records))]
 
 
-def transcribe(lm: SpiritLM, speeches: Sequence[Part], room: int) -> list[str]:
-    """Greedy transcripts of at most `room` tokens, of SpeechTokens or ids of speech; no speech
-    gives no text.
-    """
-    heard = [i for i, speech in enumerate(speeches) if length_of(speech)]
+def transcribe(lm: SpiritLM, speeches: Sequence[Part], max_new_tokens: int) -> list[str]:
+    """Greedy transcripts of SpeechTokens or ids of speech; empty speech has an empty transcript."""
+    present = [i for i, speech in enumerate(speeches) if length_of(speech)]
     outputs = lm.generate(
-        [[speeches[i]] for i in heard], task=Task.TRANSCRIBE, max_new_tokens=room, sampling=GREEDY
+        [[speeches[i]] for i in present],
+        task=prompt_format.Task.TRANSCRIBE,
+        max_new_tokens=max_new_tokens,
+        sampling=GREEDY,
     )
-    texts = dict(zip(heard, outputs))
-    return [texts[i].text if i in texts else "" for i in range(len(speeches))]
+    texts = {i: output.text for i, output in zip(present, outputs)}
+    return [texts.get(i, "") for i in range(len(speeches))]
 
 
-def speak(evaluation: Evaluation, records: Sequence[Record]) -> list[Output]:
-    """The records' texts, read aloud."""
+def read_aloud(evaluation: Evaluation, records: Sequence[Record]) -> list[Output]:
+    """The records' texts, read aloud greedily."""
     lm = evaluation.lm
-    longest = max((len(merge(record.speech)[0]) for record in records if record.speech), default=1)
-    texts = [[lm.tokenizer.decode(record.text_ids)] for record in records]
+    longest = max((evaluation.count_speech_tokens(record) for record in records), default=1)
     return lm.generate(
-        texts, task=Task.SPEAK, max_new_tokens=int(ROOM * longest), sampling=GREEDY, seed=evaluation.seed
+        [[lm.tokenizer.decode(record.text_ids)] for record in records],
+        task=prompt_format.Task.SPEAK,
+        max_new_tokens=int(LENGTH_MARGIN * longest),
+        sampling=GREEDY,
+        seed=evaluation.seed,
     )
 
 
-def _text_room(evaluation: Evaluation) -> int:
-    """The same for every task, so that they share what is compiled."""
-    return int(ROOM * max((len(record.text_ids) for record in evaluation.transcribed), default=1)) + 1
-
-
-def _compare(evaluation: Evaluation, records: Sequence[Record], texts: list[str]) -> dict:
-    references = [evaluation.lm.tokenizer.decode(record.text_ids) for record in records]
-    examples = [
-        {"id": record.id, "reference": reference, "transcript": text}
-        for record, reference, text in zip(records, references, texts)
-    ]
-    return {**word_error_rate(references, texts, evaluation.seed).to_dict(), "examples": examples[:EXAMPLES]}
+def _max_text_tokens(evaluation: Evaluation) -> int:
+    """The same for every task, so that they share a compiled function."""
+    longest = max((len(record.text_ids) for record in evaluation.transcribed_records), default=1)
+    return int(LENGTH_MARGIN * longest) + 1

@@ -12,21 +12,30 @@ HuBERT and a quantizer make a codec; all else adds to it.
 
 import argparse
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from spirit_jax.core.errors import UserError
 from spirit_jax.core.files import require_folder, require_place
 from spirit_jax.core.progress import track
+from spirit_jax.speech.codec import Codec, StreamEncoder
+from spirit_jax.speech.codec_folder import save_codec
 from spirit_jax.speech.decoders.hifigan import read_generator
-from spirit_jax.speech.encoders.hubert_units import load_hubert
+from spirit_jax.speech.decoders.hifigan_decoder import HifiganDecoder
+from spirit_jax.speech.encoders.hubert import load_hubert
+from spirit_jax.speech.encoders.hubert_units import HubertUnits
 from spirit_jax.speech.encoders.pitch.fcpe import load_fcpe
 from spirit_jax.speech.encoders.pitch.vqvae import load_pitch_vqvae
-from spirit_jax.speech.encoders.style.classifier import load_style_encoder
+from spirit_jax.speech.encoders.pitch.vqvae_pitch import VqvaePitch
+from spirit_jax.speech.encoders.style.classifier import ClassifierStyle, load_style_encoder
 from spirit_jax.speech.quantizers.linear import load_quantizer
-from spirit_jax.speech.speech_codec import Parts, SpeechCodec, Variant, check_rates
+from spirit_jax.speech.stored_parts import parts_of
+from spirit_jax.tokens.streams import UNITS, describe_streams
 
 TOKENIZER = "speech_tokenizer"
 HUBERT, HUBERT_FILE, QUANTIZER_FILE = "hubert_25hz", "mhubert_base_25hz.pt", "L11_quantizer_500.pt"
+VARIANTS = ("base", "expressive")
 READERS = {
     "pitch": ("vqvae_f0_quantizer", load_pitch_vqvae),
     "style": ("style_encoder_w2v2", load_style_encoder),
@@ -34,10 +43,11 @@ READERS = {
     "vocoder_expressive": ("hifigan_spiritlm_expressive_w2v2", read_generator),
     "fcpe": ("torchfcpe-*.whl", load_fcpe),
 }
+USUAL_STYLE = 71  # of speech without style; Meta's release draws one of 71, 68 and 98
 
 
 @dataclasses.dataclass(frozen=True)
-class Sources:
+class Paths:
     """Where each part is read from. layer: of HuBERT, 1-based; None: the last but one."""
 
     hubert: Path
@@ -53,64 +63,85 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("out", type=Path, help="folder for the codec")
     parser.add_argument(
-        "--hubert",
-        type=Path,
-        help="a fairseq checkpoint or a Hugging Face folder in place of the published HuBERT",
+        "--hubert", type=Path, help="a fairseq checkpoint or a Hugging Face folder, not the published HuBERT"
     )
-    parser.add_argument(
-        "--layer", type=int, help="whose output is the feature, from 1 on; default: the last but one"
-    )
+    parser.add_argument("--layer", type=int, help="that gives the feature, from 1; default: the last but one")
     parser.add_argument(
         "--quantizer",
         type=Path,
-        help="a linear quantizer, or k-means centres as .pt or .npy, in place of the published one",
+        help="a linear quantizer, or k-means centres as .pt or .npy, not the published",
     )
     parser.add_argument(
-        "--variant",
-        choices=[variant.value for variant in Variant],
-        help="what it is used as by default; default: the richest it can be",
+        "--variant", choices=VARIANTS, help="base: units alone; default: all streams that the parts give"
     )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Reads all parts, writes the codec whole or not at all, and prints its sizes and parts."""
+    """Reads all parts, writes the codec whole or not at all, and prints its streams and parts."""
     require_place(args.out, "codec folder", "codec.json")
-    sources = find_sources(args.checkpoints, args.hubert, args.quantizer, args.layer)
-    codec = SpeechCodec.assemble(read_parts(sources), Variant(args.variant) if args.variant else None)
-    check_rates(codec)
-    codec.save(args.out)
-    counts = f"{codec.unit_count} units, {codec.pitch_count} pitches, {codec.style_count} styles"
-    print(f"{args.out}: {codec.variant.value}, {counts}, fingerprint {codec.fingerprint}")
-    for name, path in {"hubert": sources.hubert, "quantizer": sources.quantizer, **sources.others}.items():
-        print(f"  {name} from {path}")
+    paths = find_paths(args.checkpoints, args.hubert, args.quantizer, args.layer)
+    networks = read_networks(paths)
+    codec = assemble(networks, args.variant)
+    save_codec(codec, args.out)
+    print(f"{args.out}: {describe_streams(codec.streams)}, fingerprint {codec.fingerprint}")
+    used = {id(part) for part in (*codec.encoders, codec.decoder) if part for part in parts_of(part).values()}
+    for name, path in {"hubert": paths.hubert, "quantizer": paths.quantizer, **paths.others}.items():
+        print(f"  {name} from {path}{'' if id(networks[name]) in used else ', not used by this codec'}")
     return 0
 
 
-def find_sources(
+def find_paths(
     checkpoints: Path, hubert: Path | None = None, quantizer: Path | None = None, layer: int | None = None
-) -> Sources:
-    """Where the parts lie. UserError where HuBERT or the quantizer isn't."""
+) -> Paths:
+    """Where the parts are. UserError where HuBERT or the quantizer is missing."""
     folder = require_folder(checkpoints, "checkpoints")
     folder = folder / TOKENIZER if (folder / TOKENIZER).is_dir() else folder
     hubert = hubert or _first(folder / HUBERT / HUBERT_FILE, folder / HUBERT, "HuBERT", "--hubert")
     quantizer = quantizer or _first(folder / HUBERT / QUANTIZER_FILE, None, "quantizer", "--quantizer")
     found = {name: sorted(folder.glob(pattern)) for name, (pattern, _) in READERS.items()}
-    return Sources(hubert, quantizer, layer, {name: paths[-1] for name, paths in found.items() if paths})
+    return Paths(hubert, quantizer, layer, {name: paths[-1] for name, paths in found.items() if paths})
 
 
-def read_parts(sources: Sources) -> Parts:
-    """The networks. UserError for a weight that is missing, surplus or misshapen, and for a pickle that wants
-    more than tensors.
+def read_networks(paths: Paths) -> dict[str, Any]:
+    """The networks by name.
+
+    UserError for a weight that is missing, surplus or misshapen, and for a pickle that wants more than
+    tensors.
     """
-    readers = {"hubert": lambda path: load_hubert(path, sources.layer), "quantizer": load_quantizer}
-    readers |= {name: READERS[name][1] for name in sources.others}
-    paths = {"hubert": sources.hubert, "quantizer": sources.quantizer, **sources.others}
-    return Parts(
-        **{
-            name: readers[name](path)
-            for name, path in track(paths.items(), "convert-speech", len(paths), "part")
-        }
-    )
+    readers = {"hubert": lambda path: load_hubert(path, paths.layer), "quantizer": load_quantizer}
+    readers |= {name: READERS[name][1] for name in paths.others}
+    files = {"hubert": paths.hubert, "quantizer": paths.quantizer, **paths.others}
+    return {
+        name: readers[name](path) for name, path in track(files.items(), "convert-speech", len(files), "part")
+    }
+
+
+def assemble(networks: Mapping[str, Any], variant: str | None = None) -> Codec:
+    """The codec of these networks, by the names of `READERS`: a stream for each encoder that is there.
+
+    variant: base leaves pitch and style out, expressive needs both. The decoder is the richest vocoder that
+    hears no other streams. UserError for parts that do not belong together.
+    """
+    missing = [name for name in ("pitch", "style") if name not in networks]
+    if variant == "expressive" and missing:
+        fix = "expressive needs the pitch VQ-VAE and the style encoder"
+        raise UserError("--variant", variant, f"lacks {' and '.join(missing)}", fix)
+    encoders: list[StreamEncoder] = [HubertUnits(networks["hubert"], networks["quantizer"])]
+    if variant != "base":
+        pitch = [VqvaePitch(networks["pitch"], networks.get("fcpe"))] if "pitch" in networks else []
+        encoders += pitch + ([ClassifierStyle(networks["style"])] if "style" in networks else [])
+    names = {encoder.stream.name for encoder in encoders}
+    if "vocoder_base" in networks and len(networks["vocoder_base"].cfg.streams) > 1:
+        rule = "must have an embedding of units alone"
+        raise UserError("vocoder_base", "with pitch or style", rule, "use it as the expressive vocoder")
+    vocoders = [networks[name] for name in ("vocoder_expressive", "vocoder_base") if name in networks]
+    fitting = [vocoder for vocoder in vocoders if vocoder.cfg.streams.keys() <= names]
+    if not fitting:
+        return Codec(tuple(encoders))
+    sizes = {name: size for name, (size, _) in fitting[0].cfg.streams.items() if name != UNITS}
+    codes = {"pitch": lambda: VqvaePitch(networks["pitch"]).level_code(), "style": lambda: USUAL_STYLE}
+    usual = {name: min(codes[name](), size - 1) for name, size in sizes.items()}
+    return Codec(tuple(encoders), HifiganDecoder(fitting[0], usual, keep_durations=False))
 
 
 def _first(file: Path, folder: Path | None, what: str, option: str) -> Path:

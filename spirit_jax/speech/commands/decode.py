@@ -12,11 +12,12 @@ from pathlib import Path
 
 from spirit_jax.core.errors import UserError
 from spirit_jax.core.files import read_jsonl, require_place
-from spirit_jax.speech.codec import Codec, load_codec
-from spirit_jax.speech.codes import read_codes
+from spirit_jax.speech.codec import Speech
+from spirit_jax.speech.codec_folder import load_codec
 from spirit_jax.speech.commands.sound_files import print_line, speak, wav_names
-from spirit_jax.tokens.streams import SpeechTokens, SpokenUnits
-from spirit_jax.tokens.strings import parse
+from spirit_jax.tokens.streams import SpeechTokens
+
+ABOUT = {"audio", "seconds", "tokens"}  # keys of a line of `encode` that are no streams
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -41,49 +42,39 @@ def add_voice(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Prints a JSON line an utterance: {"wav", "seconds"}, or {"audio", "error", "detail"} and goes on. Lines
-    that say why a file has no codes are passed over.
+    """Prints a JSON line an utterance: {"wav", "seconds"}, or {"audio", "error", "detail"}, and continues.
+
+    Lines that say why a file has no codes are skipped.
     """
-    named = [("tokens", parse(string.strip())) for string in args.tokens]
-    named += [_read_row(row, path) for path in args.files for row in read_jsonl(path) if "error" not in row]
+    rows = [(row, path) for path in args.files for row in read_jsonl(path) if "error" not in row]
+    named: list[tuple[str, Speech]] = [("tokens", string.strip()) for string in args.tokens]
+    named += [_read_row(row, path) for row, path in rows]
     if not named:
-        raise UserError(
-            "utterances",
-            "none",
-            "need at least one",
-            'give a FILE with codes that encode printed, or --tokens "[Hu3]..."',
-        )
+        fix = 'give a FILE with codes that encode printed, or --tokens "[Hu3]..."'
+        raise UserError("utterances", "none", "need at least one", fix)
     require_place(args.out, "--out")
     codec = load_codec(args.codec)
     codec.check_voice(args.speaker, args.style)
-    _check(codec, [speech for _, speech in named])
+    for _, speech in named:
+        if not len(codec.read(speech).units):
+            rule = "has nothing to be spoken"
+            raise UserError("utterance", "no units", rule, "give at least one [Hu..]")
     for name, (stem, speech) in zip(wav_names([stem for stem, _ in named]), named):
-        said = speak(codec, speech, args, name)
-        print_line({"audio": stem, **said} if "error" in said else said)
+        line = speak(codec, speech, args, name)
+        print_line({"audio": stem, **line} if "error" in line else line)
     return 0
 
 
 def _read_row(row: dict, path: str) -> tuple[str, SpeechTokens]:
-    """The stem of the recording's name, and its codes."""
+    """The stem of the recording's name, and its codes: every key that `encode` writes for a stream."""
     try:
         stem = Path(row["audio"]).stem
         if stem.strip(".") == "" or "\0" in stem:
             raise ValueError("no file can be named so")
         if row["units"] is None:
             raise TypeError("units are null")
-        return stem, SpeechTokens(row["units"], row.get("pitch"), row.get("style"))
+        codes = {key: row[key] for key in row.keys() - ABOUT if row[key] is not None}
+        return stem, SpeechTokens(codes)
     except (KeyError, TypeError, ValueError) as error:
-        raise UserError(
-            f"{path} line",
-            str(row)[:60],
-            f"must hold audio and units ({error})",
-            "pass what `encode` printed",
-        ) from error
-
-
-def _check(codec: Codec, speeches: list[SpeechTokens | SpokenUnits]) -> None:
-    """Before anything is written."""
-    for speech in speeches:
-        read_codes(speech, codec.unit_count, codec.pitch_count, codec.style_count)
-        if not len(speech.units):
-            raise UserError("utterance", "no units", "has nothing to be spoken", "give at least one [Hu..]")
+        rule = f"must hold audio and units ({error})"
+        raise UserError(f"{path} line", str(row)[:60], rule, "pass what `encode` printed") from error

@@ -5,7 +5,7 @@ python -m spirit_jax encode a.wav b.flac --codec codec > codes.jsonl
 
 import argparse
 
-from spirit_jax.speech.codec import load_codec
+from spirit_jax.speech.codec_folder import load_codec
 from spirit_jax.speech.commands.sound_files import describe, hear, print_line
 
 
@@ -21,9 +21,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Prints a JSON line a file: {"audio", "seconds", "units", "pitch", "style", "tokens"}, or {"audio",
-    "error", "detail"} and goes on.
+    """Prints a JSON line a file: {"audio", "seconds", a list for each stream, "tokens"}, or {"audio",
+    "error", "detail"}, and continues.
     """
-    for heard in hear(load_codec(args.codec), args.files):
-        print_line({**heard.about, **(describe(heard.speech) if heard.speech is not None else {})})
+    codec = load_codec(args.codec)
+    for heard in hear(codec, args.files):
+        codes = {} if heard.speech is None else describe(heard.speech, codec.streams)
+        print_line({**heard.about, **codes})
     return 0

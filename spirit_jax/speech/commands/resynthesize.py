@@ -7,7 +7,7 @@ import argparse
 from pathlib import Path
 
 from spirit_jax.core.files import require_place
-from spirit_jax.speech.codec import load_codec
+from spirit_jax.speech.codec_folder import load_codec
 from spirit_jax.speech.commands import encode
 from spirit_jax.speech.commands.decode import add_voice
 from spirit_jax.speech.commands.sound_files import hear, print_line, speak, wav_names

@@ -11,8 +11,8 @@ import numpy as np
 
 from spirit_jax.core.errors import UserError
 from spirit_jax.speech import audio
-from spirit_jax.speech.codec import Codec, Codes
-from spirit_jax.tokens.streams import SAMPLE_RATE, SpeechTokens
+from spirit_jax.speech.codec import Codec, Speech
+from spirit_jax.tokens.streams import SAMPLE_RATE, SpeechTokens, Streams
 from spirit_jax.tokens.strings import render
 
 GROUP = 32  # files in memory at a time: a choice
@@ -50,15 +50,14 @@ def hear(codec: Codec, paths: Sequence[str]) -> Iterator[Heard]:
             )
 
 
-def describe(speech: SpeechTokens) -> dict[str, Any]:
-    """An utterance's codes as JSON values, and as the token string of a language model: {"units", "pitch",
-    "style", "tokens"}.
+def describe(speech: SpeechTokens, streams: Streams) -> dict[str, Any]:
+    """An utterance's codes as JSON values: a list for each stream, and `tokens`, a language
+    model's string.
     """
-    streams = {
-        name: None if (codes := getattr(speech, name)) is None else codes.tolist()
-        for name in ("units", "pitch", "style")
+    return {
+        **{stream.name: speech.codes[stream.name].tolist() for stream in streams},
+        "tokens": render(speech, streams),
     }
-    return {**streams, "tokens": render(speech)}
 
 
 def wav_names(stems: Sequence[str]) -> list[str]:
@@ -79,7 +78,7 @@ def print_line(values: dict[str, Any]) -> None:
     print(json.dumps(values, ensure_ascii=False), flush=True)
 
 
-def speak(codec: Codec, speech: Codes, args: argparse.Namespace, name: str) -> dict[str, Any]:
+def speak(codec: Codec, speech: Speech, args: argparse.Namespace, name: str) -> dict[str, Any]:
     """Writes an utterance as 16-bit sound to `args.out`; what a JSON line says of it: {"wav", "seconds"}, or
     {"error", "detail"} where its codes can't be spoken.
     """

@@ -30,12 +30,18 @@ from spirit_jax.speech.kernels.convolution import (
 from spirit_jax.speech.kernels.product import product
 from spirit_jax.speech.weights.readers import Drawn, Source, Stored, read_conv
 from spirit_jax.speech.weights.torch_files import Tensors, read_pickle, require_keys
+from spirit_jax.tokens.streams import UNITS
 
 SLOPE, LAST_SLOPE = 0.1, 0.01  # of LeakyReLU; the last before conv_post differs in the published models
 NORM_EPS = 1e-5
 TOOM_COOK_FROM = 320  # taps times channels: below, its sums cost more than the products that it saves
 INITIAL_SCALE = 0.01  # of random kernels, as in HiFi-GAN
 CONFIG, WEIGHTS = "config.json", "generator.pt"
+TABLES = {
+    UNITS: "dict",
+    "pitch": "f0_dict",
+    "style": "style_dict",
+}  # the checkpoint's embedding of each stream
 
 
 @dataclasses.dataclass(frozen=True)
@@ -135,6 +141,16 @@ class GeneratorConfig:
             "style": self.style_ids,
         }
         return {name: count for name, count in rows.items() if count}
+
+    @property
+    def streams(self) -> dict[str, tuple[int, int]]:
+        """Codes and samples a code of each stream that the generator hears, by the stream's name."""
+        sizes = {
+            UNITS: (self.units, self.hop),
+            "pitch": (self.pitches, self.pitch_hop),
+            "style": (self.styles, self.style_hop),
+        }
+        return {name: (size, hop) for name, (size, hop) in sizes.items() if size}
 
     @property
     def reach(self) -> int:

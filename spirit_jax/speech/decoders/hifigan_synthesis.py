@@ -1,4 +1,4 @@
-"""Codes to waveforms with a HiFi-GAN: lining up the streams, durations, and batches of few compiled shapes.
+"""Codes to waveforms with a HiFi-GAN: aligning the streams, durations, and batches of few compiled shapes.
 
 Legend: B rows, T frames, N units before they are repeated.
 """
@@ -6,7 +6,7 @@ Legend: B rows, T frames, N units before they are repeated.
 import dataclasses
 import functools
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -14,216 +14,145 @@ import numpy as np
 
 from spirit_jax.core.batching import buckets, lengths_of, stack
 from spirit_jax.core.errors import UserError
-from spirit_jax.speech.decoders.hifigan import Generator, GeneratorConfig
-from spirit_jax.speech.segments import PIECE_SECONDS
-from spirit_jax.tokens.streams import SAMPLE_RATE
+from spirit_jax.speech.decoders.hifigan import TABLES, Generator, GeneratorConfig
+from spirit_jax.speech.segments import SEGMENT_SECONDS
+from spirit_jax.tokens.streams import SAMPLE_RATE, UNITS
 
-# by table
-CALLED = {
-    "dict": "unit codes",
-    "f0_dict": "pitch codes",
-    "style_dict": "style codes",
-    "spkr": "speaker",
-    "style": "style id",
-}
-DEFAULTS = {"spkr": 2, "style": 8}  # the published release's speaker and style id where none is given [B]
-# frames of a compiled call; more are made in pieces that overlap by all that a sample depends on
-SHORTEST, LONGEST = 32, 1024
-Codes = str | Sequence[int] | Sequence[str] | np.ndarray  # "3 4 5", [3, 4, 5] or ["3", "4", "5"]
+VOICE = {"spkr": "speaker", "style": "style id"}  # by the checkpoint's embedding
+DEFAULTS = {"spkr": 2, "style": 8}  # where none is given (observed in Meta's release)
+SHORTEST, LONGEST = 32, 1024  # frames of a compiled call; longer utterances are spoken in overlapping chunks
 
 
 @dataclasses.dataclass(frozen=True)
 class Utterance:
-    """What is to be spoken: unit codes; pitch and style codes if the generator has them; speaker and style
-    id, by default `DEFAULTS`.
+    """What is to be spoken: int codes [n] of each stream that the generator hears; speaker and style id, by
+    default `DEFAULTS`.
     """
 
-    units: Codes
-    pitch: Codes | None = None
-    style: Codes | None = None
+    codes: Mapping[str, np.ndarray]
     speaker: int | None = None
     style_id: int | None = None
 
 
-def generate(
-    generator: Generator, utterance: Utterance, predict_durations: bool = False, deduplicate: bool = True
-) -> np.ndarray:
-    """The waveform, float32 at the generator's rate; see `generate_batch`."""
-    return generate_batch(generator, [utterance], predict_durations, deduplicate)[0]
-
-
-def generate_batch(
-    generator: Generator,
-    utterances: Sequence[Utterance],
-    predict_durations: bool = False,
-    deduplicate: bool = True,
+def synthesize(
+    generator: Generator, utterances: Sequence[Utterance], predict_durations: bool = False
 ) -> list[np.ndarray]:
     """Waveforms, float32 at the generator's rate. Each is what it is alone, whatever else is in the batch.
 
-    Without predicted durations a unit lasts one frame, and pitch and style codes as long as their hops say; a
+    Without predicted durations a unit lasts one frame, and the other codes as long as their hops say. A
     stream that is too short is held, one too long is cut, by at most one code for each end of the 100 s
-    pieces that it was encoded in. With them, repeated units become one (if `deduplicate`), each lasts what
-    the generator predicts, and there must be one pitch and one style code for each unit. Negative units are
-    left out, after deduplication [B]. Raises UserError for codes that don't fit.
+    segments that it was encoded in. With predicted durations there must be one code of each stream for each
+    unit. UserError for codes that do not fit.
     """
-    streams = [
-        _check(generator.cfg, utterance, predict_durations and deduplicate) for utterance in utterances
-    ]
+    checked = [_check(generator.cfg, utterance) for utterance in utterances]
     if predict_durations:
-        durations = predict(generator, [codes["dict"] for codes in streams])
-        streams = [_repeat(codes, counts) for codes, counts in zip(streams, durations)]
+        durations = predict(generator, [codes["dict"] for codes in checked])
+        checked = [_repeat(codes, frames_N) for codes, frames_N in zip(checked, durations)]
     else:
-        streams = [line_up(generator.cfg, codes) for codes in streams]
-    return _speak_all(generator, streams)
+        checked = [align(generator.cfg, codes) for codes in checked]
+    return _speak_all(generator, checked)
 
 
 def predict(generator: Generator, units: Sequence[np.ndarray]) -> list[np.ndarray]:
     """Frames of each unit, int32 [N] at least 1, for each sequence: round(exp(x) - 1), halves to the even
-    number [B].
+    number (observed in Meta's release). UserError for a generator without a duration predictor.
     """
     if generator.duration is None:
-        raise UserError(
-            "predicted durations",
-            True,
-            "this generator has no duration predictor",
-            "speak units that aren't deduplicated without it",
-        )
+        rule = "this generator has no duration predictor"
+        raise UserError("predicted durations", True, rule, "speak units that are not deduplicated")
     durations = [np.zeros(0, np.int32)] * len(units)
-    for bucket, count, indices in buckets([len(codes) for codes in units], SHORTEST):
-        rows = [units[i] for i in indices]
-        for i, frames_N in zip(
-            indices, np.asarray(_durations(generator, stack(rows, bucket, count), lengths_of(rows, count)))
-        ):
+    for size, rows, indices in buckets([len(codes) for codes in units], SHORTEST):
+        values = [units[i] for i in indices]
+        frames_BN = np.asarray(_durations(generator, stack(values, size, rows), lengths_of(values, rows)))
+        for i, frames_N in zip(indices, frames_BN):
             durations[i] = frames_N[: len(units[i])]
     return durations
 
 
-def parse_codes(codes: Codes, what: str) -> np.ndarray:
-    """Codes as int32 [N]."""
-    values = codes.split() if isinstance(codes, str) else codes
-    try:
-        whole = [int(code) for code in values]
-        if any(not isinstance(code, str) and code != number for code, number in zip(values, whole)):
-            raise ValueError
-        return np.array(whole, np.int32)
-    except (TypeError, ValueError, OverflowError) as error:
-        raise UserError(
-            what,
-            codes,
-            "must be whole numbers of 32 bits, in a list or in a string between spaces",
-            "pass codes such as [3, 4] or '3 4'",
-        ) from error
+def choose_voice(cfg: GeneratorConfig, speaker: int | None, style_id: int | None) -> dict[str, np.ndarray]:
+    """Speaker and style id by the checkpoint's embedding, as arrays of no axis, where the generator has
+    those.
 
-
-def _check(cfg: GeneratorConfig, utterance: Utterance, deduplicate: bool) -> dict[str, np.ndarray]:
-    """The streams by their table's name, as arrays within range; speaker and style id as arrays
-    of no axis.
-    """
-    units_N = parse_codes(utterance.units, "unit codes")
-    if deduplicate:
-        units_N = units_N[np.flatnonzero(np.diff(units_N, prepend=~units_N[:1]))]
-    units_N = units_N[units_N >= 0]
-    if not len(units_N):
-        raise UserError("unit codes", utterance.units, "nothing is to be spoken", "pass at least one unit")
-    codes = {"dict": units_N}
-    for name, given in (("f0_dict", utterance.pitch), ("style_dict", utterance.style)):
-        if (given is not None) != (name in cfg.tables):
-            rule = (
-                "this generator needs them"
-                if name in cfg.tables
-                else "this generator has no embedding for them"
-            )
-            raise UserError(CALLED[name], given, rule, "pass the codes that belong to this checkpoint")
-        if given is not None:
-            codes[name] = parse_codes(given, CALLED[name])
-            if not len(codes[name]):
-                raise UserError(
-                    CALLED[name], "none", "must be one at least", "pass the streams of one utterance"
-                )
-    for name, values in codes.items():
-        if len(unknown := values[(values < 0) | (values >= cfg.tables[name])]):
-            raise UserError(
-                CALLED[name],
-                int(unknown[0]),
-                f"must be 0 to {cfg.tables[name] - 1}",
-                "use this checkpoint's codes",
-            )
-    return codes | voice_of(cfg, utterance.speaker, utterance.style_id)
-
-
-def voice_of(cfg: GeneratorConfig, speaker: int | None, style_id: int | None) -> dict[str, np.ndarray]:
-    """Speaker and style id by their tables, where the generator has those, as arrays of no axis. UserError
-    for one that it hasn't.
+    UserError for one that it does not have.
     """
     codes = {}
     for name, given in (("spkr", speaker), ("style", style_id)):
         if name in cfg.tables:
             number = min(DEFAULTS[name], cfg.tables[name] - 1) if given is None else given
             if not isinstance(number, (int, np.integer)) or not 0 <= number < cfg.tables[name]:
-                raise UserError(
-                    CALLED[name],
-                    number,
-                    f"must be 0 to {cfg.tables[name] - 1}",
-                    "name one that this vocoder has",
-                )
+                rule = f"must be 0 to {cfg.tables[name] - 1}"
+                raise UserError(VOICE[name], number, rule, "name one that this vocoder has")
             codes[name] = np.array(number, np.int32)
         elif given is not None:
-            raise UserError(CALLED[name], given, "this vocoder has none to choose from", "leave it out")
+            raise UserError(VOICE[name], given, "this vocoder has none to choose from", "leave it out")
     return codes
+
+
+def align(
+    cfg: GeneratorConfig, codes: Mapping[str, np.ndarray], starts_T: np.ndarray | None = None
+) -> dict[str, np.ndarray]:
+    """Codes of all streams, by embedding, at the units' rate and length.
+
+    starts_T: the samples at which the units begin, by default one after the other.
+    """
+    frames = len(codes["dict"])
+    starts_T = np.arange(frames) * cfg.hop if starts_T is None else starts_T
+    ends = 1 + frames * cfg.hop // (SEGMENT_SECONDS * SAMPLE_RATE)
+    aligned = dict(codes)
+    for stream, (_, hop) in cfg.streams.items():
+        if stream == UNITS or TABLES[stream] not in codes:
+            continue
+        values = codes[TABLES[stream]]
+        if abs(frames * cfg.hop - len(values) * hop) > ends * hop:
+            rule = (
+                f"at {hop} samples each they must fit {frames} units of {cfg.hop} samples to within "
+                f"{ends} code{'s' * (ends > 1)}"
+            )
+            raise UserError(f"{stream} codes", len(values), rule, "pass the streams of one utterance")
+        aligned[TABLES[stream]] = values[np.minimum(starts_T // hop, len(values) - 1)]
+    return aligned
+
+
+def _check(cfg: GeneratorConfig, utterance: Utterance) -> dict[str, np.ndarray]:
+    """The streams by embedding, as int32 arrays within range; speaker and style id as arrays of no axis."""
+    if utterance.codes.keys() != cfg.streams.keys():
+        rule = f"must be {', '.join(cfg.streams)}, which this generator has embeddings for"
+        fix = "pass the codes that belong to this checkpoint"
+        raise UserError("streams to be spoken", ", ".join(utterance.codes), rule, fix)
+    codes = {}
+    for stream, (size, _) in cfg.streams.items():
+        values = np.asarray(utterance.codes[stream], np.int32)
+        if not len(values):
+            raise UserError(f"{stream} codes", "none", "nothing is to be spoken", "pass one code at least")
+        if len(unknown := values[(values < 0) | (values >= size)]):
+            fix = "use this checkpoint's codes"
+            raise UserError(f"{stream} codes", int(unknown[0]), f"must be 0 to {size - 1}", fix)
+        codes[TABLES[stream]] = values
+    return codes | choose_voice(cfg, utterance.speaker, utterance.style_id)
 
 
 def _repeat(codes: dict[str, np.ndarray], durations_N: np.ndarray) -> dict[str, np.ndarray]:
     """Every code of unit n, durations_N[n] times."""
     for name, values in codes.items():
         if values.ndim and len(values) != len(durations_N):
-            rule = (
-                f"with predicted durations there must be one for each of the {len(durations_N)} units "
-                "(after deduplication, if that is asked for)"
-            )
-            raise UserError(
-                CALLED[name], f"{len(values)} of them", rule, "pass one for each unit, or deduplicate=False"
-            )
+            rule = f"with predicted durations there must be one for each of the {len(durations_N)} units"
+            raise UserError(f"{name} codes", len(values), rule, "pass one code for each unit")
     return {name: np.repeat(values, durations_N) if values.ndim else values for name, values in codes.items()}
 
 
-def line_up(
-    cfg: GeneratorConfig, codes: dict[str, np.ndarray], starts_T: np.ndarray | None = None
-) -> dict[str, np.ndarray]:
-    """Pitch and style codes at the units' rate and length. starts_T: the samples at which the units begin, by
-    default one after the other.
-    """
-    frames = len(codes["dict"])
-    starts_T = np.arange(frames) * cfg.hop if starts_T is None else starts_T
-    ends = 1 + frames * cfg.hop // (PIECE_SECONDS * SAMPLE_RATE)
-    lined_up = dict(codes)
-    for name, hop in (("f0_dict", cfg.pitch_hop), ("style_dict", cfg.style_hop)):
-        if name in codes:
-            values = codes[name]
-            if abs(frames * cfg.hop - len(values) * hop) > ends * hop:
-                rule = (
-                    f"at {hop} samples each they must fit {frames} units of {cfg.hop} samples to "
-                    f"within {ends} code{'s' * (ends > 1)}"
-                )
-                raise UserError(
-                    CALLED[name], f"{len(values)} of them", rule, "pass the streams of one utterance"
-                )
-            lined_up[name] = values[np.minimum(starts_T // hop, len(values) - 1)]
-    return lined_up
-
-
 def _speak_all(generator: Generator, streams: list[dict[str, np.ndarray]]) -> list[np.ndarray]:
-    """Frames to waveforms: cut into pieces, spoken in batches, joined again."""
+    """Frames to waveforms: cut into chunks, spoken in batches, joined again."""
     hop = math.prod(generator.cfg.rates)
-    pieces = [
-        (i, *piece)
+    chunks = [
+        (i, *chunk)
         for i, codes in enumerate(streams)
-        for piece in _pieces(len(codes["dict"]), generator.cfg.reach)
+        for chunk in _chunks(len(codes["dict"]), generator.cfg.reach)
     ]
     cut = [
         {name: values[first:last] if values.ndim else values for name, values in streams[i].items()}
-        for i, first, last, _ in pieces
+        for i, first, last, _ in chunks
     ]
-    spoken = [np.zeros(0, np.float32)] * len(pieces)
+    spoken = [np.zeros(0, np.float32)] * len(chunks)
     for bucket, count, indices in buckets([len(codes["dict"]) for codes in cut], SHORTEST):
         codes = {
             name: stack([cut[index][name] for index in indices], bucket, count)
@@ -233,20 +162,20 @@ def _speak_all(generator: Generator, streams: list[dict[str, np.ndarray]]) -> li
             _speak()(generator, codes, lengths_of([cut[index]["dict"] for index in indices], count))
         )
         for wav_S, index in zip(wav_BS, indices):
-            _, first, last, kept = pieces[index]
+            _, first, last, kept = chunks[index]
             end = (
                 (kept.stop - first) * hop
-                if kept.stop < len(streams[pieces[index][0]]["dict"])
+                if kept.stop < len(streams[chunks[index][0]]["dict"])
                 else generator.cfg.samples(last - first)
             )
             spoken[index] = wav_S[(kept.start - first) * hop : end]
     return [
-        np.concatenate([spoken[index] for index, piece in enumerate(pieces) if piece[0] == i])
+        np.concatenate([spoken[index] for index, chunk in enumerate(chunks) if chunk[0] == i])
         for i in range(len(streams))
     ]
 
 
-def _pieces(frames: int, reach: int) -> Iterator[tuple[int, int, slice]]:
+def _chunks(frames: int, reach: int) -> Iterator[tuple[int, int, slice]]:
     """Stretches (first, last) of at most `LONGEST` frames to speak, with the frames to keep of each; together
     they cover all. They are longer where more than half of them would be there for `reach` alone.
     """

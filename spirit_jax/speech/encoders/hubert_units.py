@@ -1,118 +1,43 @@
-"""HuBERT features of speech: what the published 25 Hz phonetic units are made from (paper section 3.1).
-
-Legend: C channels, S samples, T frames, D width.
-"""
+"""Phonetic units by HuBERT features and a quantizer: the published encoder (paper section 3.1)."""
 
 import dataclasses
-from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 
 from spirit_jax.core.errors import UserError
-from spirit_jax.core.files import read_json
-from spirit_jax.speech.encoders.wav2vec2.batches import HF_EPS, encode, mix_down, normalize
-from spirit_jax.speech.encoders.wav2vec2.checkpoints import (
-    canonical,
-    config_from_fairseq,
-    config_from_hf,
-    load_encoder,
-)
-from spirit_jax.speech.encoders.wav2vec2.network import Wav2Vec2
-from spirit_jax.speech.weights.torch_files import Tensors, read_folder, read_pickle, require_keys
-from spirit_jax.tokens.streams import SAMPLE_RATE
-
-MAX_PIECE = 100 * SAMPLE_RATE  # longer audio is cut: observed in the published release
-MIN_PIECE = 400  # samples; a shorter piece is dropped: observed in the published release
-FAIRSEQ_EPS = 1e-5  # under the root when a waveform is normalised
+from spirit_jax.speech.encoders.hubert import Hubert, extract_features
+from spirit_jax.speech.quantizers.linear import UnitQuantizer
+from spirit_jax.speech.segments import Sounds
+from spirit_jax.tokens.streams import Stream, unit_stream
 
 
 @dataclasses.dataclass(frozen=True)
-class Hubert:
-    """An encoder, the layer (1-based) whose output is the feature, and the epsilon of the waveform's
-    normalisation, None where there is none.
-    """
+class HubertUnits:
+    """A unit encoder. Its rate is that of HuBERT's frames."""
 
-    encoder: Wav2Vec2
-    layer: int
-    normalize_eps: float | None = None
+    hubert: Hubert
+    quantizer: UnitQuantizer
 
     def __post_init__(self):
-        if not 1 <= self.layer <= self.encoder.cfg.layers:
-            raise UserError(
-                "HuBERT layer",
-                self.layer,
-                f"must be within 1 to {self.encoder.cfg.layers}",
-                "name a layer that the checkpoint has",
-            )
+        width = self.hubert.encoder.cfg.width
+        if self.quantizer.width != width:
+            fix = "use the quantizer that belongs to this HuBERT and layer"
+            raise UserError("quantizer width", self.quantizer.width, f"must be HuBERT's, {width}", fix)
 
     @property
-    def frame_rate(self) -> float:
-        """Features a second."""
-        return SAMPLE_RATE / self.encoder.cfg.hop
+    def stream(self) -> Stream:
+        """The units, a linear quantizer's blank among them."""
+        return unit_stream(self.quantizer.unit_count, self.hubert.frame_rate)
 
+    @property
+    def spoken_count(self) -> int:
+        """Units that a sound belongs to: all but the blank."""
+        return self.quantizer.spoken_count
 
-def load_hubert(path: str | Path, layer: int | None = None) -> Hubert:
-    """Reads a fairseq checkpoint in the published form (`mhubert_base_25hz.pt`) or a Hugging Face HuBERT
-    folder.
+    def count_units(self, samples: int) -> int:
+        """Units of a segment of so many samples."""
+        return self.hubert.encoder.cfg.frame_count(samples)
 
-    `layer`: the last but one if not given, which is layer 11 of the published model. UserError for another
-    architecture, and for weights that are missing, surplus or misshapen.
-    """
-    encoder, eps = _load_folder(path) if Path(path).is_dir() else _load_fairseq(path)
-    return Hubert(encoder, max(1, encoder.cfg.layers - 1) if layer is None else layer, eps)
-
-
-def extract_features(
-    hubert: Hubert, wavs: Sequence[np.ndarray], max_piece: int = MAX_PIECE
-) -> list[np.ndarray]:
-    """Features, float32 [T, D], of each 16 kHz wav, float [S] or [C, S] whose channels are averaged.
-
-    A wav is normalised whole, where the checkpoint asks for it, and cut into pieces of `max_piece` samples; a
-    last piece under 400 samples is dropped, and one that is too short for a frame (under 720 samples at 25
-    Hz) has no feature. A wav gives the same alone and among others.
-    """
-    pieces, owners = [], []
-    for owner, wav in enumerate(wavs):
-        whole_S = mix_down(wav)
-        if hubert.normalize_eps is not None:
-            whole_S = normalize(whole_S, hubert.normalize_eps)
-        cuts = [whole_S[i : i + max_piece] for i in range(0, len(whole_S), max_piece)]
-        pieces += (kept := [cut for cut in cuts if len(cut) >= MIN_PIECE])
-        owners += [owner] * len(kept)
-    features: list[list[np.ndarray]] = [[np.zeros((0, hubert.encoder.cfg.width), np.float32)] for _ in wavs]
-    for owner, piece_TD in zip(owners, encode(hubert.encoder, pieces, hubert.layer)):
-        features[owner].append(piece_TD)
-    return [np.concatenate(parts) for parts in features]
-
-
-def _load_fairseq(path: str | Path) -> tuple[Wav2Vec2, float | None]:
-    content = read_pickle(path)
-    require_keys(content, path, ("model_cfg", "task_cfg", "model_weight"))
-    for key in ("model_cfg", "task_cfg", "model_weight"):
-        require_keys(content[key], f"{path} {key}")
-    rate = content["task_cfg"].get("sample_rate", SAMPLE_RATE)
-    if rate != SAMPLE_RATE:
-        raise UserError(
-            f"{path} task_cfg sample_rate",
-            rate,
-            f"must be {SAMPLE_RATE}",
-            "use a checkpoint for 16 kHz speech",
-        )
-    cfg = config_from_fairseq(content["model_cfg"])
-    tensors = Tensors(path, canonical(content["model_weight"], cfg))
-    encoder = load_encoder(tensors, cfg)
-    tensors.finish()
-    return encoder, FAIRSEQ_EPS if content["task_cfg"].get("normalize", False) else None
-
-
-def _load_folder(folder: str | Path) -> tuple[Wav2Vec2, float | None]:
-    config, arrays = read_folder(folder)
-    cfg = config_from_hf(config)
-    tensors = Tensors(folder, canonical(arrays, cfg))
-    encoder = load_encoder(tensors, cfg)
-    tensors.finish()
-    preprocessor = Path(folder) / "preprocessor_config.json"
-    # the default of transformers
-    normalized = read_json(preprocessor).get("do_normalize", True) if preprocessor.is_file() else True
-    return encoder, HF_EPS if normalized else None
+    def encode(self, sounds: Sounds) -> list[np.ndarray]:
+        """Units of each segment, int32 [T]."""
+        return self.quantizer.quantize(extract_features(self.hubert, sounds.wavs))

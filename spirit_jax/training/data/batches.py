@@ -21,10 +21,11 @@ import absl.flags
 import grain
 import numpy as np
 
+from spirit_jax.core.batching import cut_document
 from spirit_jax.model.batch import Batch
 from spirit_jax.training.data.epochs import EpochReader
 from spirit_jax.training.data.mixture import TokenMixture
-from spirit_jax.training.data.packing import Bins, Piece, cut, make_batch
+from spirit_jax.training.data.packing import Bins, Piece, make_batch
 from spirit_jax.training.data.sources import OpenSource, documents
 
 
@@ -118,7 +119,7 @@ class _BatchIterator(grain.DatasetIterator):
 
     def _pieces(self, source: int, read: int, found: list[np.ndarray]) -> list[Piece]:
         """The named pieces of the documents found."""
-        pieces = [piece for document in found for piece in cut(document, self._of.length)]
+        pieces = [piece for document in found for piece in cut_document(document, self._of.length)]
         return [((source, read, number), ids) for number, ids in enumerate(pieces)]
 
     def get_state(self) -> dict[str, Any]:
@@ -148,7 +149,7 @@ def _pack_once(source: OpenSource, length: int, seed: int) -> Iterator[list[Piec
     bins = Bins(length)
     for index in range(len(source.rows)):
         for document in documents(source, index, (seed, index)):
-            for number, ids in enumerate(cut(document, length)):
+            for number, ids in enumerate(cut_document(document, length)):
                 row = bins.add(((0, index, number), ids))
                 if row is not None:
                     yield row

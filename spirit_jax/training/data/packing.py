@@ -16,13 +16,6 @@ BINS = 32
 Piece = tuple[tuple[int, int, int], np.ndarray]
 
 
-def cut(document: np.ndarray, length: int) -> list[np.ndarray]:
-    """Pieces of a document with at most `length` targets each, overlapping by one id, so that no target is
-    lost.
-    """
-    return [document[start : start + length + 1] for start in range(0, len(document) - 1, length)]
-
-
 class Bins:
     """Open rows. A piece goes where it leaves the least room; if none has room for it, the fullest row is
     done and an empty one takes it.

@@ -9,7 +9,7 @@ import numpy as np
 from spirit_jax.config import DataConfig
 from spirit_jax.core.errors import UserError
 from spirit_jax.datasets.shards import Layout, ShardSplit, check_compatible, open_shards
-from spirit_jax.speech.codec import read_identity
+from spirit_jax.speech.codec_folder import read_identity
 from spirit_jax.tokens.interleave import Arrangement, Record, Spans, arrange
 from spirit_jax.tokens.text import TextTokenizer
 from spirit_jax.tokens.vocabulary import Vocabulary
@@ -120,14 +120,12 @@ def _grammar(
     text = {"text_size": tokenizer.size, "bos": tokenizer.bos, "eos": tokenizer.eos, "unk": tokenizer.unk}
     if config.codec is not None:
         codec = read_identity(config.codec)
-        return Vocabulary(
-            units=codec.unit_count, pitches=codec.pitch_count, styles=codec.style_count, **text
-        ), codec.fingerprint
+        return Vocabulary(streams=codec.streams, **text), codec.fingerprint
     spoken = [
         split.metadata
         for split, source in zip(splits, config.sources + config.validation)
         if split.metadata.layout is Layout.INTERLEAVED or source.arrangement is not Arrangement.TEXT
     ]
     if not spoken:
-        return Vocabulary(units=0, **text), None
+        return Vocabulary(streams=(), **text), None
     return spoken[0].vocabulary, spoken[0].encoder_fingerprint

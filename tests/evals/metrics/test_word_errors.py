@@ -36,5 +36,6 @@ def test_count_errors(reference, hypothesis, errors, words):
 def test_the_rate_is_over_the_corpus():
     estimate = word_error_rate(["a", "b c d e f g h i j"], ["x", "b c d e f g h i j"])
     assert estimate.value == pytest.approx(0.1)
-    assert estimate.low <= estimate.value <= estimate.high
+    low, high = estimate.interval
+    assert low <= estimate.value <= high
     assert estimate.n == 2

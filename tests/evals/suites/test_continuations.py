@@ -1,9 +1,20 @@
 import numpy as np
 import pytest
 
-from spirit_jax.evals.suites.continuations import DIRECTIONS, cut_word, make_items, words_of
+from spirit_jax.evals.evaluation import Evaluation
+from spirit_jax.evals.suites.continuations import (
+    DIRECTIONS,
+    ContinuationChoice,
+    count_wins,
+    cut_word,
+    make_items,
+    words_of,
+)
+from spirit_jax.evals.task import measure
+from spirit_jax.tokens.interleave import Spans
 from spirit_jax.tokens.vocabulary import Modality, merge
-from tests.generation.world import record, records, sentence, tokenizer, vocabulary
+from tests.evals.fakes import PlantedModel
+from tests.generation.world import record, records, sentence, tiny_lm, tokenizer, vocabulary
 
 RECORDS = records(40)
 
@@ -32,20 +43,22 @@ def test_distractors_share_voice_and_length_and_say_something_else(direction):
     grammar = vocabulary()
     items = make_items(RECORDS, direction, grammar, tokenizer())
     assert len(items) == len(RECORDS)
-    for item, right in zip(items, RECORDS):
-        assert len(item.wrong) == 4
-        assert len({target.tobytes() for target in (item.right, *item.wrong)}) == 5
-        voiced = {other.right.tobytes() for other, owner in zip(items, RECORDS) if owner.voice == right.voice}
-        assert all(target.tobytes() in voiced for target in item.wrong)
-        assert max(abs(len(target) - len(item.right)) for target in item.wrong) <= 3
+    for item, own in zip(items, RECORDS):
+        assert len(item.distractors) == 4
+        assert len({target.tobytes() for target in (item.target, *item.distractors)}) == 5
+        same_voice = {
+            other.target.tobytes() for other, owner in zip(items, RECORDS) if owner.voice == own.voice
+        }
+        assert all(target.tobytes() in same_voice for target in item.distractors)
+        assert max(abs(len(target) - len(item.target)) for target in item.distractors) <= 3
 
 
 def test_a_speech_prompt_and_a_text_target_are_the_two_parts_of_one_sentence():
     item = make_items(RECORDS, DIRECTIONS[0], vocabulary(), tokenizer())[3]
     said, written = sentence(3 * 37).split(", ")
-    assert tokenizer().decode(item.right[1:]) == written
-    assert item.right[0] == vocabulary().text_tag
-    whole = vocabulary().encode_stream(*merge(RECORDS[3].speech)[:2])
+    assert tokenizer().decode(item.target[1:]) == written
+    assert item.target[0] == vocabulary().text_tag
+    whole = vocabulary().encode_stream(*merge(RECORDS[3].speech, vocabulary().streams)[:2])
     assert item.prompt[:2].tolist() == [vocabulary().bos, vocabulary().speech_tag]
     np.testing.assert_array_equal(item.prompt[2:], whole[: len(item.prompt) - 2])
     assert len(item.prompt) - 2 <= 4 * len(said.split())
@@ -56,7 +69,7 @@ def test_items_are_the_same_for_a_seed():
         return [
             target.tobytes()
             for item in make_items(RECORDS, DIRECTIONS[3], vocabulary(), tokenizer(), seed=seed)
-            for target in item.wrong
+            for target in item.distractors
         ]
 
     assert targets(1) == targets(1)
@@ -79,3 +92,61 @@ def test_directions_cover_all_four():
         for left in (Modality.TEXT, Modality.SPEECH)
         for right in (Modality.TEXT, Modality.SPEECH)
     }
+
+
+def choose(direction, model, some=RECORDS, **options):
+    return measure(ContinuationChoice(direction), Evaluation(model, some, Spans((2, 4), (1, 3)), **options))
+
+
+def answers(direction):
+    return {
+        item.prompt.tobytes(): item.target.tobytes()
+        for item in make_items(RECORDS, direction, vocabulary(), tokenizer())
+    }
+
+
+@pytest.mark.parametrize("direction", DIRECTIONS, ids=lambda direction: direction.name)
+def test_a_model_that_knows_is_always_right_and_one_that_lies_never(direction):
+    answer = answers(direction)
+    for sign, expected in ((1, 1.0), (-1, 0.0)):
+        result = choose(
+            direction,
+            PlantedModel(lambda prompt, target, s=sign: s * (answer[prompt.tobytes()] == target.tobytes())),
+        )
+        assert (result.value, result.interval) == (expected, (expected, expected))
+        assert result.details["pairs"] == 4 * result.n == 160
+
+
+@pytest.mark.parametrize("direction", DIRECTIONS, ids=lambda direction: direction.name)
+def test_a_uniform_model_scores_half(direction):
+    assert choose(direction, PlantedModel(lambda prompt, target: -1.0)).value == 0.5
+
+
+def test_length_decides_the_sums_but_not_the_means():
+    result = choose(DIRECTIONS[0], PlantedModel(lambda prompt, target: -1.0))
+    lengths = [
+        (len(item.target), len(distractor))
+        for item in make_items(RECORDS, DIRECTIONS[0], vocabulary(), tokenizer())
+        for distractor in item.distractors
+    ]
+    expected = np.mean([(own < other) + 0.5 * (own == other) for own, other in lengths])
+    assert result.details["value_of_sums"] == pytest.approx(expected)
+
+
+def test_ties_count_half():
+    assert count_wins(np.array([2.0, 1.0, 2.0, 3.0])) == 1.5
+
+
+def test_an_untrained_model_chooses_by_chance():
+    result = choose(DIRECTIONS[0], tiny_lm(), RECORDS[:30])
+    assert 0.25 < result.value < 0.75
+    assert result.interval[0] < result.value < result.interval[1]
+
+
+def test_expressive_records_are_evaluated_too():
+    assert choose(DIRECTIONS[1], tiny_lm(expressive=True), records(10, expressive=True)).n == 10
+
+
+def test_records_that_do_not_fit_give_no_item():
+    result = choose(DIRECTIONS[0], tiny_lm(), RECORDS[:12], max_tokens=30)
+    assert (result.value, result.n) == (None, 0)

@@ -8,11 +8,14 @@ import pytest
 from safetensors.numpy import save_file
 
 from spirit_jax import cli
-from spirit_jax.speech.codec import load_codec
-from spirit_jax.speech.encoders.hubert_units import Hubert, extract_features
+from spirit_jax.core.errors import UserError
+from spirit_jax.speech.codec_folder import load_codec, read_identity
+from spirit_jax.speech.encoders.hubert import Hubert, extract_features
 from spirit_jax.speech.encoders.wav2vec2.network import POSITION_CONV, Wav2Vec2
 from spirit_jax.speech.quantizers.kmeans import assign
+from spirit_jax.tokens.streams import unit_stream
 from tests.speech.synthetic import babble
+from tests.speech.tiny_codec import tiny_networks, with_parts
 from tests.speech.tiny_encoders import AT_25_HZ, Varied
 
 CENTRES = np.random.default_rng(0).normal(size=(30, AT_25_HZ.width)).astype(np.float32)
@@ -63,7 +66,7 @@ def test_hugging_face_hubert_and_centres(checkpoints, tmp_path, monkeypatch, cap
         monkeypatch, capsys, folder, tmp_path / "codec", "--quantizer", folder / "centres.npy", "--layer", 1
     )
     assert code == 0
-    assert "base, 30 units, 0 pitches" in said.out
+    assert "codec: 30 units, fingerprint" in said.out
     wav = babble(1.5, seed=0)[0]
     features = extract_features(Hubert(encoder, 1, 1e-7), [wav])[0]
     np.testing.assert_array_equal(
@@ -101,12 +104,23 @@ def test_mistakes_leave_nothing_behind(checkpoints, tmp_path, monkeypatch, capsy
     assert not (tmp_path / "codec").exists()
 
 
-def test_another_frame_rate_is_refused(checkpoints, tmp_path, monkeypatch, capsys):
+def test_units_of_another_rate_say_so_in_the_table(checkpoints, tmp_path, monkeypatch, capsys):
     folder, _ = checkpoints
     config = config_json(AT_25_HZ)
     (folder / "hubert_25hz/config.json").write_text(json.dumps({**config, "conv_stride": [16, 10, 2]}))
-    code, said = command(
-        monkeypatch, capsys, folder, tmp_path / "codec", "--quantizer", folder / "centres.npy", "--layer", 1
-    )
-    assert code == 2
-    assert "50.0" in said.err
+    words = (folder, tmp_path / "codec", "--quantizer", folder / "centres.npy", "--layer", 1)
+    assert command(monkeypatch, capsys, *words)[0] == 0
+    assert read_identity(tmp_path / "codec").streams == (unit_stream(30, 50.0),)
+
+
+def test_the_variant_chooses_the_streams():
+    assert [stream.name for stream in with_parts().streams] == ["units", "pitch", "style"]
+    assert [stream.name for stream in with_parts("base").streams] == ["units"]
+    assert [stream.name for stream in with_parts(style=None).streams] == ["units", "pitch"]
+    with pytest.raises(UserError, match="--variant = expressive: lacks style"):
+        with_parts("expressive", style=None)
+
+
+def test_a_vocoder_of_pitch_is_none_of_units():
+    with pytest.raises(UserError, match="vocoder_base = with pitch"):
+        with_parts(vocoder_base=tiny_networks()["vocoder_expressive"])

@@ -9,22 +9,14 @@ import numpy as np
 import pytest
 
 from spirit_jax.core.errors import UserError
-from spirit_jax.speech.decoders import hifigan_synthesis as synthesis
 from spirit_jax.speech.decoders.hifigan import (
     Generator,
     GeneratorConfig,
     for_cpu,
     init_generator,
-    load_generator,
     read_generator,
 )
-from spirit_jax.speech.decoders.hifigan_synthesis import (
-    Utterance,
-    generate,
-    generate_batch,
-    parse_codes,
-    predict,
-)
+from spirit_jax.speech.decoders.hifigan_synthesis import Utterance, synthesize
 from tests.speech.tiny_encoders import Varied
 
 SMALL = GeneratorConfig(
@@ -168,119 +160,10 @@ def test_cpu_forms_agree():
         type(conv).__name__ for conv in (fast.stages[0][1].paths[0][0], fast.stages[1][1].paths[0][0])
     } == {"ToomCookConv", "Conv"}
     assert type(fast.post).__name__ == "NarrowConv"
-    utterance = Utterance([3, 4, 5, 5, 6])
-    np.testing.assert_allclose(generate(fast, utterance), generate(generator, utterance), atol=1e-5)
-
-
-def test_batch_is_each_alone(expressive):
-    utterances = [
-        Utterance(
-            RNG.integers(0, 20, n), RNG.integers(0, 6, -(-n // 2)), RNG.integers(0, 5, -(-n // 25)), n % 3
-        )
-        for n in (1, 7, 40, 50)
-    ]
-    together = generate_batch(expressive, utterances)
-    for utterance, wav in zip(utterances, together):
-        assert wav.shape == (8 * len(utterance.units),)
-        np.testing.assert_array_equal(wav, generate(expressive, utterance))
-
-
-def test_a_long_utterance_is_spoken_in_pieces(plain, monkeypatch):
-    utterance = Utterance(RNG.integers(0, 20, 150), speaker=1)
-    whole = generate(plain, utterance)
-    monkeypatch.setattr(synthesis, "LONGEST", 64)
-    np.testing.assert_allclose(generate(plain, utterance), whole, atol=1e-6)
-    monkeypatch.setattr(synthesis, "LONGEST", 2 * plain.cfg.reach)
-    np.testing.assert_allclose(generate(plain, utterance), whole, atol=1e-6)
-
-
-def test_durations(plain):
-    units = np.array([3, 3, 7, 9])
-    durations = predict(plain, [units, units[:1]])
-    assert durations[0].min() >= 1
-    np.testing.assert_array_equal(durations[1], predict(plain, [units[:1]])[0])
-    assert (
-        len(generate(plain, Utterance(units), predict_durations=True, deduplicate=False))
-        == 8 * durations[0].sum()
+    utterances = [Utterance({"units": np.array([3, 4, 5, 5, 6])})]
+    np.testing.assert_allclose(
+        synthesize(fast, utterances)[0], synthesize(generator, utterances)[0], atol=1e-5
     )
-    deduplicated = generate(plain, Utterance(units), predict_durations=True)
-    np.testing.assert_array_equal(deduplicated, generate(plain, Utterance([3, 7, 9]), predict_durations=True))
-    np.testing.assert_array_equal(deduplicated, generate(plain, Utterance("3 3 7 9"), predict_durations=True))
-    np.testing.assert_array_equal(
-        deduplicated, generate(plain, Utterance(["3", "-1", "7", "9"]), predict_durations=True)
-    )
-
-
-@pytest.mark.parametrize(
-    ("log_duration", "frames"), [(-9.0, 1), (np.log(3.5), 2), (np.log(4.5), 4), (np.log(7.2), 6)]
-)
-def test_durations_round_halves_to_even(plain, monkeypatch, log_duration, frames):
-    monkeypatch.setattr(
-        type(plain),
-        "log_durations",
-        lambda self, units, stop: jnp.full(units.shape, log_duration, jnp.float32),
-    )
-    jax.clear_caches()
-    assert predict(plain, [np.array([1])])[0].tolist() == [frames]
-    jax.clear_caches()
-
-
-@pytest.mark.parametrize(
-    ("utterance", "predict_durations", "says"),
-    [
-        (Utterance(""), False, "nothing"),
-        (Utterance([-1, -1]), True, "nothing"),
-        (Utterance([20]), False, "0 to 19"),
-        (Utterance([1], speaker=3), False, "0 to 2"),
-        (Utterance([1], style_id=0), False, "style id"),
-        (Utterance([1], pitch=[1]), False, "pitch codes"),
-        (Utterance("one two"), False, "whole numbers"),
-        (Utterance([1.7]), False, "whole numbers"),
-        (Utterance([2**40]), False, "whole numbers"),
-        (Utterance([float("inf")]), False, "whole numbers"),
-    ],
-)
-def test_codes_that_do_not_fit(plain, utterance, predict_durations, says):
-    with pytest.raises(UserError, match=says):
-        generate(plain, utterance, predict_durations)
-
-
-@pytest.mark.parametrize(("pitches", "fits"), [(3, False), (4, True), (6, True), (7, False)])
-def test_streams_fit_to_within_one_code(expressive, pitches, fits):
-    utterance = Utterance(range(10), [1] * pitches, [0])
-    if fits:
-        assert len(generate(expressive, utterance)) == 80
-        return
-    with pytest.raises(UserError, match="within 1 code"):
-        generate(expressive, utterance)
-    with pytest.raises(UserError, match="pitch codes = none"):
-        generate(expressive, Utterance([1], [], [0]))
-
-
-def test_each_piece_of_long_audio_may_end_with_a_part_of_a_code():
-    cfg = dataclasses.replace(SMALL, hop=640, pitch_hop=1280, style_hop=16000)
-    codes = {
-        "dict": np.zeros(3 * 2499, int),
-        "f0_dict": np.arange(3 * 1250),
-        "style_dict": np.zeros(3 * 100, int),
-    }
-    lined_up = synthesis.line_up(cfg, codes)
-    assert {len(values) for values in lined_up.values()} == {3 * 2499}
-    np.testing.assert_array_equal(lined_up["f0_dict"], np.arange(3 * 2499) // 2)
-    with pytest.raises(UserError, match="within 3 codes"):
-        synthesis.line_up(cfg, codes | {"f0_dict": np.arange(3 * 1250 + 3)})
-
-
-def test_predicted_durations_need_a_code_for_each_unit(expressive):
-    with pytest.raises(UserError, match="one for each of the 3 units"):
-        generate(expressive, Utterance([1, 2, 3], [1, 1], [1, 1, 1]), predict_durations=True)
-    with pytest.raises(UserError, match="no duration predictor"):
-        predict(lively(dataclasses.replace(PLAIN, duration_width=0)), [np.array([1])])
-
-
-def test_parse_codes():
-    for codes in ("1 2", [1, 2], ["1", "2"], np.array([1, 2]), [1.0, np.int64(2)]):
-        assert parse_codes(codes, "codes").tolist() == [1, 2]
 
 
 def write_folder(folder, generator, **arrays):
@@ -332,10 +215,6 @@ def test_reading_a_folder_accounts_for_every_weight(expressive, tmp_path):
     assert read.cfg == expressive.cfg
     for ours, theirs in zip(jax.tree.leaves(expressive), jax.tree.leaves(read)):
         np.testing.assert_allclose(ours, theirs, atol=1e-6)
-    utterance = Utterance([1, 2], [3], [4])
-    np.testing.assert_allclose(
-        generate(load_generator(tmp_path), utterance), generate(expressive, utterance), atol=1e-5
-    )
     for wrong, says in (
         ({"conv_post.bias": None}, "absent"),
         ({"conv_last.bias": np.zeros(3, np.float32)}, "conv_last.bias"),

@@ -4,6 +4,7 @@ import json
 import numpy as np
 import pytest
 
+from spirit_jax.core.batching import cut_document
 from spirit_jax.core.errors import UserError
 from spirit_jax.tokens.interleave import Arrangement
 from spirit_jax.training.data.batches import (
@@ -11,7 +12,6 @@ from spirit_jax.training.data.batches import (
     training_batches,
     validation_batches,
 )
-from spirit_jax.training.data.packing import cut
 from spirit_jax.training.data.sources import documents
 from tests.training.tiny import VOCABULARY, make_data, make_record, make_records, make_source
 
@@ -68,7 +68,7 @@ def test_long_documents_are_cut_and_lose_no_target():
     (document,) = documents(source, 0, (0,))
     assert len(document) > 3 * 32
     batch = next(batches([source], length=32))
-    pieces = {tuple(ids[:-1]): int(ids[-1]) for ids in cut(document, 32)}
+    pieces = {tuple(ids[:-1]): int(ids[-1]) for ids in cut_document(document, 32)}
     for piece in documents_of(batch):
         assert pieces[piece[:-1]] == piece[-1], "a piece of the document, its last target included"
 

@@ -1,23 +1,13 @@
 import numpy as np
 import pytest
 
-from spirit_jax.training.data.packing import Bins, cut, make_batch
+from spirit_jax.training.data.packing import Bins, make_batch
 
 
 def pack(sizes, length: int, bins: int = 8) -> list:
     packer = Bins(length, bins)
     rows = [packer.add((name, np.arange(size + 1))) for name, size in enumerate(sizes)]
     return [row for row in rows if row is not None] + [row for row in packer.rows if row]
-
-
-def test_pieces_fill_a_row_and_lose_no_target():
-    document = np.arange(100, 171, dtype=np.int32)
-    pieces = cut(document, 32)
-    assert [len(piece) - 1 for piece in pieces] == [32, 32, 6]
-    np.testing.assert_array_equal(np.concatenate([piece[:-1] for piece in pieces]), document[:-1])
-    np.testing.assert_array_equal(np.concatenate([piece[1:] for piece in pieces]), document[1:])
-    assert [len(piece) for piece in cut(document[:33], 32)] == [33]
-    assert cut(document[:1], 32) == cut(document[:0], 32) == []
 
 
 @pytest.mark.parametrize("seed", range(3))

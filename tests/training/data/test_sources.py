@@ -5,11 +5,11 @@ import pytest
 
 from spirit_jax.config import DataConfig, Source
 from spirit_jax.core.errors import UserError
-from spirit_jax.speech.embedded_codec import EmbeddedCodec
+from spirit_jax.speech.codec_folder import read_identity
 from spirit_jax.tokens.interleave import Arrangement
 from spirit_jax.tokens.text import TextTokenizer
-from spirit_jax.tokens.vocabulary import Vocabulary
 from spirit_jax.training.data.sources import check_source, open_data
+from tests.speech_codes import make_vocabulary
 from tests.training.tiny import make_record, make_source
 
 
@@ -23,18 +23,18 @@ def test_sources_are_opened_with_their_vocabulary(at):
     data = open_data(
         config(at, (at.spoken, Arrangement.INTERLEAVED), (at.texts, Arrangement.TEXT), validation=held_out)
     )
-    assert data.vocabulary == Vocabulary(TextTokenizer.load(at.tokenizer).size, 32)
+    assert data.vocabulary == make_vocabulary(TextTokenizer.load(at.tokenizer).size, 32)
     assert [(source.name, len(source.rows)) for source in data.train] == [("0-interleaved", 4), ("1-text", 4)]
     assert [(source.name, len(source.rows)) for source in data.validation] == [("2-interleaved", 4)]
     assert data.tokenizer.decode(data.train[0].arrange.keywords["asr_marker_ids"]) == "transcript:"
 
 
 def test_without_a_codec_the_shards_tell_the_speech(at):
-    assert open_data(config(at, (at.spoken, Arrangement.SPEECH), codec=None)).vocabulary.units == 32
+    assert open_data(config(at, (at.spoken, Arrangement.SPEECH), codec=None)).vocabulary.streams[0].size == 32
     assert (
-        open_data(
-            config(at, (at.texts, Arrangement.TEXT), (at.spoken, Arrangement.SPEECH), codec=None)
-        ).vocabulary.units
+        open_data(config(at, (at.texts, Arrangement.TEXT), (at.spoken, Arrangement.SPEECH), codec=None))
+        .vocabulary.streams[0]
+        .size
         == 32
     )
     assert not open_data(config(at, (at.spoken, Arrangement.TEXT), codec=None)).vocabulary.has_speech
@@ -54,7 +54,7 @@ def test_another_tokenizer_is_refused_naming_both(at):
 
 
 def test_another_encoder_is_refused_naming_both(at):
-    prints = [EmbeddedCodec.load(folder).fingerprint for folder in (at.codec, at.other_codec)]
+    prints = [read_identity(folder).fingerprint for folder in (at.codec, at.other_codec)]
     with pytest.raises(UserError) as refused:
         open_data(config(at, (at.spoken, Arrangement.SPEECH), codec=str(at.other_codec)))
     assert prints[0] != prints[1]

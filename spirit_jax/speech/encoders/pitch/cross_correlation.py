@@ -1,5 +1,4 @@
-"""Fundamental frequency by normalised cross-correlation (after RAPT, Talkin 1995), and its contour as 64
-codes at 12.5 Hz.
+"""Fundamental frequency by normalised cross-correlation (after RAPT, Talkin 1995).
 
 Legend: H hops, S samples of a hop, F frames (5 ms), W samples of the correlated stretch, L lags. Samples
 inside are at 4 kHz.
@@ -17,7 +16,6 @@ from spirit_jax.speech.kernels.product import product
 from spirit_jax.tokens.streams import SAMPLE_RATE
 
 HOP = 80  # 5 ms
-FRAMES_PER_CODE = 16
 DECIMATION = 4
 RATE = SAMPLE_RATE // DECIMATION
 F0_MIN, F0_MAX = 60.0, 500.0  # Hz; a choice: speech and song of most voices
@@ -49,25 +47,6 @@ def track_f0(wavs: Sequence[np.ndarray]) -> list[np.ndarray]:
     before = (TAPS - 1) // 2 + CENTRE * DECIMATION
     frames = map_frames(_f0_kernel, level, [len(wav) // HOP + 1 for wav in wavs], HOP, before, CONTEXT)
     return [_drop_specks(frame_F2[:, 0]) for frame_F2 in frames]
-
-
-def code_count(units: int) -> int:
-    """Pitch codes beside `units`: one for two, the last for one if need be."""
-    return -(-units // 2)
-
-
-def contour(f0_F: np.ndarray, codes: int) -> np.ndarray:
-    """The smooth log-F0 contour, in octaves around the utterance's voiced mean, at 12.5 Hz: float32 [codes].
-
-    Unvoiced stretches are interpolated and the ends held; without a voiced frame it is flat.
-    """
-    voiced = np.flatnonzero(f0_F)
-    if not len(voiced):
-        return np.zeros(codes, np.float32)
-    octaves = np.log2(f0_F[voiced])
-    octaves = octaves - octaves.mean()
-    padded = np.interp(np.arange(codes * FRAMES_PER_CODE), voiced, octaves)
-    return padded.reshape(codes, FRAMES_PER_CODE).mean(axis=1).astype(np.float32)
 
 
 def _drop_specks(f0_F: np.ndarray) -> np.ndarray:

@@ -4,6 +4,7 @@ units into.
 Legend: S samples, T frames, D width, P projected width, N codes of a wav, V labels.
 """
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,9 +19,10 @@ from spirit_jax.speech.encoders.wav2vec2.batches import HF_EPS, encode, mix_down
 from spirit_jax.speech.encoders.wav2vec2.checkpoints import canonical, config_from_hf, load_encoder
 from spirit_jax.speech.encoders.wav2vec2.config import Wav2Vec2Config
 from spirit_jax.speech.encoders.wav2vec2.network import Linear, Wav2Vec2
+from spirit_jax.speech.segments import Sounds
 from spirit_jax.speech.weights.readers import Source, Stored
 from spirit_jax.speech.weights.torch_files import Tensors, read_folder
-from spirit_jax.tokens.streams import SAMPLE_RATE
+from spirit_jax.tokens.streams import SAMPLE_RATE, Stream, style_stream
 
 FRAMES_PER_CODE = 50  # a second of 50 Hz frames
 BLOCK = 32  # codes a call
@@ -56,6 +58,22 @@ class StyleEncoder(nnx.Module):
     def rate(self) -> float:
         """Codes a second."""
         return SAMPLE_RATE / self.encoder.cfg.hop / FRAMES_PER_CODE
+
+
+@dataclasses.dataclass(frozen=True)
+class ClassifierStyle:
+    """A stream encoder of style codes."""
+
+    style: StyleEncoder
+
+    @property
+    def stream(self) -> Stream:
+        """The style codes."""
+        return style_stream(self.style.style_count, self.style.rate)
+
+    def encode(self, sounds: Sounds) -> list[np.ndarray]:
+        """Codes of each segment, int32 [N]."""
+        return encode_style(self.style, sounds.wavs)
 
 
 def load_style_encoder(folder: str | Path) -> StyleEncoder:

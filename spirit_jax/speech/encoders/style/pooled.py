@@ -1,18 +1,54 @@
 """Speaking style at 1 Hz without learned weights: loudness, pitch and spectrum of a second, in place of the
 paper's style encoder.
 
-Legend: F frames, M mel bands, K seconds. A tail shorter than a second counts as one, as in the published
+Legend: F frames, M mel bands, K seconds. A tail shorter than a second counts as one, as in Meta's
 release.
 """
+
+import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 
 from spirit_jax.speech.encoders import mfcc
-from spirit_jax.speech.encoders.pitch import cross_correlation as pitch
-from spirit_jax.tokens.streams import SAMPLE_RATE
+from spirit_jax.speech.encoders.pitch.cross_correlation import HOP, track_f0
+from spirit_jax.speech.quantizers import kmeans
+from spirit_jax.speech.segments import Sounds
+from spirit_jax.speech.weights.table import Table
+from spirit_jax.tokens.streams import SAMPLE_RATE, Stream, style_stream
 
 FEATURES = ("loudness", "loudness spread", "tilt", "tilt spread", "pitch", "pitch spread", "voiced share")
 REFERENCE_HZ = 128.0
+CODES = 32  # our choice: the features tell no more apart, and each code costs the language model training
+
+
+@dataclasses.dataclass(frozen=True)
+class PooledStyle:
+    """A style encoder. Arrays: centroids [K, 7] of features less mean [7], divided by scale [7]."""
+
+    pooled_style: Table
+
+    @property
+    def stream(self) -> Stream:
+        """The style codes, one a second."""
+        return style_stream(len(self.pooled_style["centroids"]), 1.0)
+
+    def encode(self, sounds: Sounds) -> list[np.ndarray]:
+        """Codes of each segment, int32 [K]."""
+        mels, f0s = sounds.analyze(mfcc.log_mel), sounds.analyze(track_f0)
+        pooled = [style_features(mel_FM, f0_F) for mel_FM, f0_F in zip(mels, f0s)]
+        table = self.pooled_style
+        codes = kmeans.assign((np.concatenate(pooled) - table["mean"]) / table["scale"], table["centroids"])
+        return np.split(codes, np.cumsum([len(rows) for rows in pooled[:-1]]))
+
+
+def fit_pooled_style(mels: Sequence[np.ndarray], f0s: Sequence[np.ndarray], seed: int) -> PooledStyle:
+    """Trains the codes on log-mels [4 units, 64] and F0 tracks [F]."""
+    pooled_KD = np.concatenate([style_features(mel_FM, f0_F) for mel_FM, f0_F in zip(mels, f0s)])
+    mean, scale = pooled_KD.mean(0), pooled_KD.std(0) + 1e-6
+    centroids = kmeans.train_kmeans((pooled_KD - mean) / scale, min(CODES, len(pooled_KD)), seed)
+    arrays = {"mean": mean, "scale": scale, "centroids": centroids}
+    return PooledStyle(Table({name: np.asarray(array, np.float32) for name, array in arrays.items()}))
 
 
 def style_count(units: int) -> int:
@@ -34,7 +70,7 @@ def style_features(log_mel_FM: np.ndarray, f0_F: np.ndarray) -> np.ndarray:
     rows = []
     for second in range(seconds):
         part_FC = cepstra_FC[second * SAMPLE_RATE // mfcc.HOP : (second + 1) * SAMPLE_RATE // mfcc.HOP]
-        span = slice(second * SAMPLE_RATE // pitch.HOP, (second + 1) * SAMPLE_RATE // pitch.HOP)
+        span = slice(second * SAMPLE_RATE // HOP, (second + 1) * SAMPLE_RATE // HOP)
         voiced = f0_F[span] > 0
         octaves = octaves_F[span][voiced] if voiced.any() else np.array([usual])
         (loudness, tilt), (loudness_spread, tilt_spread) = part_FC.mean(0), part_FC.std(0)

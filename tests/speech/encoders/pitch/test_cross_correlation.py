@@ -51,14 +51,3 @@ def test_a_wav_gives_the_same_alone_and_among_others():
     wavs = [babble(seconds, seed=i, hz=100 + 20 * i)[0] for i, seconds in enumerate((0.5, 2.03, 0.09, 12.0))]
     for wav, f0 in zip(wavs, pitch.track_f0(wavs)):
         np.testing.assert_array_equal(pitch.track_f0([wav])[0], f0)
-
-
-def test_contour_is_relative_interpolated_and_flat_without_voice():
-    f0 = np.zeros(320, np.float32)
-    f0[40:80], f0[240:280] = 100, 200
-    octaves = pitch.contour(f0, 20)
-    assert octaves[0] == pytest.approx(-0.5)
-    assert octaves[-1] == pytest.approx(0.5)
-    assert np.all(np.diff(octaves) >= 0)
-    np.testing.assert_allclose(pitch.contour(2 * f0, 20), octaves, atol=1e-6)
-    np.testing.assert_array_equal(pitch.contour(np.zeros(320, np.float32), 20), np.zeros(20))

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from spirit_jax.core.errors import UserError
-from spirit_jax.speech.encoders.hubert_units import Hubert, extract_features
+from spirit_jax.speech.encoders.hubert import Hubert, extract_features
 from tests.speech.tiny_encoders import TINY, random_encoder, random_wavs
 
 
@@ -13,14 +13,14 @@ def hubert():
 
 def test_long_audio_is_cut(hubert):
     wav = random_wavs(20_000)[0]
-    whole = extract_features(hubert, [wav], max_piece=8_000)[0]
+    whole = extract_features(hubert, [wav], longest=8_000)[0]
     parts = extract_features(hubert, [wav[:8_000], wav[8_000:16_000], wav[16_000:]])
     assert np.array_equal(whole, np.concatenate(parts))
 
 
 @pytest.mark.parametrize(("tail", "kept"), [(399, False), (400, True)])
 def test_a_short_tail_is_dropped(hubert, tail, kept):
-    frames = len(extract_features(hubert, [random_wavs(8_000 + tail)[0]], max_piece=8_000)[0])
+    frames = len(extract_features(hubert, [random_wavs(8_000 + tail)[0]], longest=8_000)[0])
     assert frames == TINY.frame_count(8_000) + (TINY.frame_count(tail) if kept else 0)
     assert TINY.frame_count(tail) > 0
 

@@ -1,0 +1,109 @@
+"""What an evaluation task is, and what it returns."""
+
+import dataclasses
+import enum
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol, TypeVar
+
+from spirit_jax.evals.evaluation import Evaluation
+
+
+class ResultKind(enum.Enum):
+    """What a result's value means. The value is its name in eval.json."""
+
+    ACCURACY = "accuracy"
+    WORD_ERROR_RATE = "word_error_rate"
+    LOSS = "loss"
+
+    @property
+    def title(self) -> str:
+        """A heading for results of this kind."""
+        return {
+            ResultKind.ACCURACY: "Accuracy",
+            ResultKind.WORD_ERROR_RATE: "Word error rate",
+            ResultKind.LOSS: "Loss",
+        }[self]
+
+    @property
+    def higher_is_better(self) -> bool:
+        """Whether a better model has a higher value."""
+        return self is ResultKind.ACCURACY
+
+    @property
+    def counted(self) -> str:
+        """What `Result.n` counts: what the bootstrap resamples."""
+        return {
+            ResultKind.ACCURACY: "items",
+            ResultKind.WORD_ERROR_RATE: "utterances",
+            ResultKind.LOSS: "records",
+        }[self]
+
+
+@dataclasses.dataclass(frozen=True)
+class Result:
+    """What a task measured; value and interval are None if there was nothing to measure.
+
+    interval: the ends of the bootstrap 95 % interval. n: see `ResultKind.counted`. details: JSON values that
+    only some tasks have, such as `pairs` (comparisons), `examples` (of transcripts), or losses by modality.
+    """
+
+    value: float | None
+    interval: tuple[float, float] | None
+    n: int
+    kind: ResultKind
+    details: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    @property
+    def extent(self) -> str:
+        """How much was measured: `20 pairs, 5 items` or `12 utterances`."""
+        counted = f"{self.n} {self.kind.counted}"
+        return f"{self.details['pairs']} pairs, {counted}" if "pairs" in self.details else counted
+
+    @property
+    def chance(self) -> float | None:
+        """The value of a model that guesses: 0.5 for comparisons of pairs, else None."""
+        return 0.5 if "pairs" in self.details else None
+
+    @property
+    def losses(self) -> dict[str, dict[str, float]]:
+        """Nats a token by arrangement and class of token, where the details hold them (`suites.losses`)."""
+        return {
+            name: part["nll"]
+            for name, part in self.details.items()
+            if isinstance(part, Mapping) and "nll" in part
+        }
+
+
+Item = TypeVar("Item")
+
+
+class Task(Protocol[Item]):
+    """One evaluation task: a row of `registry.TASKS`. An item is one question of the task."""
+
+    @property
+    def title(self) -> str:
+        """A few words for tables of the report."""
+        ...
+
+    @property
+    def description(self) -> str:
+        """A sentence on what is measured."""
+        ...
+
+    @property
+    def kind(self) -> ResultKind:
+        """The kind of its results."""
+        ...
+
+    def items(self, evaluation: Evaluation) -> list[Item]:
+        """Chooses the items from the records; runs no model."""
+        ...
+
+    def score(self, evaluation: Evaluation, items: Sequence[Item]) -> Result:
+        """Runs the model on the items."""
+        ...
+
+
+def measure(task: Task[Any], evaluation: Evaluation) -> Result:
+    """The task's result on its own items."""
+    return task.score(evaluation, task.items(evaluation))

@@ -1,0 +1,121 @@
+"""A codec's folder: codec.json and a safetensors file for each network. The kinds of encoders and decoders.
+
+codec.json: {"format", "streams", "fingerprint", "encoders": [component, ..], "decoder": component or null},
+where a component is {"kind", "parts": {field: {"kind", "sizes"}}, "settings": {field: value}}. The weights of
+a part are weights/FIELD.safetensors, those of the decoder weights/decoder_FIELD.safetensors.
+"""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+from spirit_jax.core.errors import UserError
+from spirit_jax.core.files import read_json, require_place, write_atomically, write_json
+from spirit_jax.speech.codec import Codec
+from spirit_jax.speech.decoders.hifigan_decoder import HifiganDecoder
+from spirit_jax.speech.decoders.mel_codebook import MelCodebook
+from spirit_jax.speech.encoders.hubert_units import HubertUnits
+from spirit_jax.speech.encoders.mfcc_units import MfccUnits
+from spirit_jax.speech.encoders.pitch.contour import ContourPitch
+from spirit_jax.speech.encoders.pitch.vqvae_pitch import VqvaePitch
+from spirit_jax.speech.encoders.style.classifier import ClassifierStyle
+from spirit_jax.speech.encoders.style.pooled import PooledStyle
+from spirit_jax.speech.stored_parts import load_part, parts_of, save_part
+from spirit_jax.tokens.streams import Streams, streams_from_dicts
+
+FORMAT = 2
+CONFIG, WEIGHTS = "codec.json", "weights"
+ENCODERS = {
+    "hubert_units": HubertUnits,
+    "mfcc_units": MfccUnits,
+    "vqvae_pitch": VqvaePitch,
+    "contour_pitch": ContourPitch,
+    "classifier_style": ClassifierStyle,
+    "pooled_style": PooledStyle,
+}
+DECODERS = {"hifigan": HifiganDecoder, "mel_codebook": MelCodebook}
+EARLIER = {  # kinds of folders before format 2, and how they are made today
+    "embedded": "make it again: python -m data_prep fit-codec, then its units and shards",
+    "speech": "make it again: python -m spirit_jax convert-speech; its units and shards stay valid",
+    "vocoded": "make it again: python -m data_prep fit-codec, then python -m spirit_jax train-codec vocoder",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Identity:
+    """What training needs of a codec: its table of streams and the encoder's fingerprint."""
+
+    streams: Streams
+    fingerprint: str
+
+
+def save_codec(codec: Codec, folder: str | Path) -> None:
+    """Writes the codec's folder whole or not at all. UserError where the folder holds other things."""
+    require_place(folder, "codec folder", CONFIG)
+    with write_atomically(folder) as partial:
+        (partial / WEIGHTS).mkdir(parents=True)
+        about = {
+            "format": FORMAT,
+            "streams": [stream.to_dict() for stream in codec.streams],
+            "fingerprint": codec.fingerprint,
+            "encoders": [_save(encoder, ENCODERS, partial, "") for encoder in codec.encoders],
+            "decoder": codec.decoder and _save(codec.decoder, DECODERS, partial, "decoder_"),
+        }
+        write_json(partial / CONFIG, about)
+
+
+def load_codec(folder: str | Path) -> Codec:
+    """Reads what `save_codec` wrote.
+
+    UserError for a missing folder, one of an earlier format, and weights that are not those of codec.json.
+    """
+    about = _read(folder)
+    encoders = tuple(_load(part, ENCODERS, Path(folder), "") for part in about["encoders"])
+    decoder = about["decoder"] and _load(about["decoder"], DECODERS, Path(folder), "decoder_")
+    codec = Codec(encoders, decoder)
+    if codec.fingerprint != about["fingerprint"]:
+        rule = f"must be that of its weights, {codec.fingerprint}"
+        raise UserError(f"{folder} fingerprint", about["fingerprint"], rule, "make the codec again")
+    return codec
+
+
+def read_identity(folder: str | Path) -> Identity:
+    """What a codec's folder says of it, without loading it. UserErrors as of `load_codec`."""
+    about = _read(folder)
+    return Identity(streams_from_dicts(about["streams"]), about["fingerprint"])
+
+
+def _read(folder: str | Path) -> dict[str, Any]:
+    about = read_json(Path(folder) / CONFIG)
+    if about.get("kind") in EARLIER:
+        rule = f"is a codec folder of format 1, this version reads {FORMAT}"
+        raise UserError("codec", folder, rule, EARLIER[about["kind"]])
+    known = {"format", "streams", "fingerprint", "encoders", "decoder"}
+    if about.get("format") != FORMAT or about.keys() != known:
+        rule = f"must be of format {FORMAT} with {', '.join(sorted(known))}"
+        raise UserError(f"{folder}/{CONFIG}", ", ".join(about), rule, "make the codec again")
+    return about
+
+
+def _save(component: Any, kinds: dict[str, type], folder: Path, prefix: str) -> dict[str, Any]:
+    kind = next(name for name, made in kinds.items() if type(component) is made)
+    networks = parts_of(component)
+    parts = {
+        name: save_part(folder / WEIGHTS / f"{prefix}{name}.safetensors", network)
+        for name, network in networks.items()
+    }
+    names = [field.name for field in dataclasses.fields(component) if field.name not in networks]
+    return {"kind": kind, "parts": parts, "settings": {name: getattr(component, name) for name in names}}
+
+
+def _load(about: dict[str, Any], kinds: dict[str, type], folder: Path, prefix: str) -> Any:
+    if about.get("kind") not in kinds or about.keys() != {"kind", "parts", "settings"}:
+        rule = f"must be one of {', '.join(kinds)}, with parts and settings"
+        raise UserError(
+            f"{folder}/{CONFIG} component", about.get("kind"), rule, "use a codec of this version"
+        )
+    parts = {
+        name: load_part(folder / WEIGHTS / f"{prefix}{name}.safetensors", part)
+        for name, part in about["parts"].items()
+    }
+    return kinds[about["kind"]](**parts, **about["settings"])

@@ -1,0 +1,115 @@
+"""HuBERT features of speech: what the published 25 Hz phonetic units are made from (paper section 3.1).
+
+Legend: C channels, S samples, T frames, D width.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from spirit_jax.core.errors import UserError
+from spirit_jax.core.files import read_json
+from spirit_jax.speech import segments
+from spirit_jax.speech.audio import mix_down, normalize
+from spirit_jax.speech.encoders.wav2vec2.batches import HF_EPS, encode
+from spirit_jax.speech.encoders.wav2vec2.checkpoints import (
+    canonical,
+    config_from_fairseq,
+    config_from_hf,
+    load_encoder,
+)
+from spirit_jax.speech.encoders.wav2vec2.network import Wav2Vec2
+from spirit_jax.speech.weights.torch_files import Tensors, read_folder, read_pickle, require_keys
+from spirit_jax.tokens.streams import SAMPLE_RATE
+
+SHORTEST = 400  # samples; a shorter segment is dropped (observed in Meta's release)
+FAIRSEQ_EPS = 1e-5  # under the root when a waveform is normalised
+
+
+@dataclasses.dataclass(frozen=True)
+class Hubert:
+    """An encoder, the layer (1-based) whose output is the feature, and the epsilon of the waveform's
+    normalisation, None where there is none.
+    """
+
+    encoder: Wav2Vec2
+    layer: int
+    normalize_eps: float | None = None
+
+    def __post_init__(self):
+        if not 1 <= self.layer <= self.encoder.cfg.layers:
+            raise UserError(
+                "HuBERT layer",
+                self.layer,
+                f"must be within 1 to {self.encoder.cfg.layers}",
+                "name a layer that the checkpoint has",
+            )
+
+    @property
+    def frame_rate(self) -> float:
+        """Features a second."""
+        return SAMPLE_RATE / self.encoder.cfg.hop
+
+
+def load_hubert(path: str | Path, layer: int | None = None) -> Hubert:
+    """Reads a fairseq checkpoint in the published form (`mhubert_base_25hz.pt`) or a Hugging Face HuBERT
+    folder.
+
+    `layer`: the last but one if not given, which is layer 11 of the published model. UserError for another
+    architecture, and for weights that are missing, surplus or misshapen.
+    """
+    encoder, eps = _load_folder(path) if Path(path).is_dir() else _load_fairseq(path)
+    return Hubert(encoder, max(1, encoder.cfg.layers - 1) if layer is None else layer, eps)
+
+
+def extract_features(
+    hubert: Hubert, wavs: Sequence[np.ndarray], longest: int | None = None
+) -> list[np.ndarray]:
+    """Features, float32 [T, D], of each 16 kHz wav, float [S] or [C, S] whose channels are averaged.
+
+    A wav is normalised whole, where the checkpoint asks for it, and cut into segments of `longest` samples
+    (default 100 s); a last segment under 400 samples is dropped, and one that is too short for a frame (under
+    720 samples at 25 Hz) has no feature. A wav gives the same alone and among others.
+    """
+    whole = [mix_down(wav) for wav in wavs]
+    if hubert.normalize_eps is not None:
+        whole = [normalize(wav_S, hubert.normalize_eps) for wav_S in whole]
+    cuts, owners = segments.cut(whole, SHORTEST, longest)
+    features: list[list[np.ndarray]] = [[np.zeros((0, hubert.encoder.cfg.width), np.float32)] for _ in wavs]
+    for owner, segment_TD in zip(owners, encode(hubert.encoder, cuts, hubert.layer)):
+        features[owner].append(segment_TD)
+    return [np.concatenate(parts) for parts in features]
+
+
+def _load_fairseq(path: str | Path) -> tuple[Wav2Vec2, float | None]:
+    content = read_pickle(path)
+    require_keys(content, path, ("model_cfg", "task_cfg", "model_weight"))
+    for key in ("model_cfg", "task_cfg", "model_weight"):
+        require_keys(content[key], f"{path} {key}")
+    rate = content["task_cfg"].get("sample_rate", SAMPLE_RATE)
+    if rate != SAMPLE_RATE:
+        raise UserError(
+            f"{path} task_cfg sample_rate",
+            rate,
+            f"must be {SAMPLE_RATE}",
+            "use a checkpoint for 16 kHz speech",
+        )
+    cfg = config_from_fairseq(content["model_cfg"])
+    tensors = Tensors(path, canonical(content["model_weight"], cfg))
+    encoder = load_encoder(tensors, cfg)
+    tensors.finish()
+    return encoder, FAIRSEQ_EPS if content["task_cfg"].get("normalize", False) else None
+
+
+def _load_folder(folder: str | Path) -> tuple[Wav2Vec2, float | None]:
+    config, arrays = read_folder(folder)
+    cfg = config_from_hf(config)
+    tensors = Tensors(folder, canonical(arrays, cfg))
+    encoder = load_encoder(tensors, cfg)
+    tensors.finish()
+    preprocessor = Path(folder) / "preprocessor_config.json"
+    # the default of transformers
+    normalized = read_json(preprocessor).get("do_normalize", True) if preprocessor.is_file() else True
+    return encoder, HF_EPS if normalized else None

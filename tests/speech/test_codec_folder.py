@@ -1,0 +1,95 @@
+"""A codec on disk: whole, the same, and refused where it is not."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from spirit_jax.core.errors import UserError
+from spirit_jax.speech.codec_folder import Identity, load_codec, read_identity, save_codec
+from tests.speech.synthetic import babble
+from tests.speech.tiny_codec import tiny_codec, with_parts
+
+
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("codec") / "codec"
+    save_codec(tiny_codec(), folder)
+    return folder
+
+
+def change(folder, tmp_path, **values):
+    """A copy of the folder with another codec.json."""
+    copy = shutil.copytree(folder, tmp_path / "copy", dirs_exist_ok=True)
+    about = json.loads((folder / "codec.json").read_text())
+    (copy / "codec.json").write_text(json.dumps({**about, **values}))
+    return copy
+
+
+def read_and_load(folder):
+    read_identity(folder)
+    load_codec(folder)
+
+
+@pytest.mark.parametrize("variant", ["expressive", "base"])
+def test_a_stored_codec_is_the_same(variant, tmp_path):
+    codec, wav = tiny_codec(variant), babble(1.2, seed=8)[0]
+    save_codec(codec, tmp_path / "codec")
+    loaded = load_codec(tmp_path / "codec")
+    assert (loaded.streams, loaded.fingerprint) == (codec.streams, codec.fingerprint)
+    (speech,), (wanted,) = loaded.encode_batch([wav]), codec.encode_batch([wav])
+    for name, codes in wanted.codes.items():
+        np.testing.assert_array_equal(speech.codes[name], codes)
+    np.testing.assert_array_equal(loaded.decode(speech), codec.decode(speech))
+
+
+def test_a_codec_without_a_decoder_is_stored_too(tmp_path):
+    codec = with_parts(vocoder_expressive=None, vocoder_base=None, style=None)
+    save_codec(codec, tmp_path / "codec")
+    assert load_codec(tmp_path / "codec").decoder is None
+    assert read_identity(tmp_path / "codec") == Identity(codec.streams, codec.fingerprint)
+
+
+def test_a_folder_of_other_things_is_left_alone(tmp_path):
+    (tmp_path / "recording.wav").write_text("precious")
+    with pytest.raises(UserError, match="other things"):
+        save_codec(tiny_codec(), tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["recording.wav"]
+
+
+def test_a_spoilt_folder_is_refused(stored, tmp_path):
+    with pytest.raises(UserError, match="no such file"):
+        load_codec(tmp_path)
+    with pytest.raises(UserError, match="fingerprint = 0123"):
+        load_codec(change(stored, tmp_path, fingerprint="0123"))
+    for values, says in (
+        ({"format": 3}, "format 2"),
+        ({"colour": "red"}, "colour"),
+        ({"encoders": [{"kind": "telepathy"}]}, "telepathy"),
+        ({"streams": [{"name": "units"}]}, "stream keys"),
+    ):
+        folder = change(stored, tmp_path, **values)
+        with pytest.raises(UserError, match=says):
+            read_and_load(folder)
+
+
+def test_spoilt_weights_are_refused(stored, tmp_path):
+    copy = change(stored, tmp_path)
+    weights = copy / "weights" / "hubert.safetensors"
+    for spoil, says in (
+        (lambda: weights.write_bytes(weights.read_bytes()[:-200]), "codec weights"),
+        (lambda: shutil.copy(copy / "weights" / "quantizer.safetensors", weights), "do not fit"),
+        (weights.unlink, "no such file"),
+    ):
+        spoil()
+        with pytest.raises(UserError, match=says):
+            load_codec(copy)
+
+
+@pytest.mark.parametrize("kind", ["embedded", "speech", "vocoded"])
+def test_a_folder_of_an_earlier_format_names_the_command_that_makes_it_again(kind, tmp_path):
+    (tmp_path / "codec.json").write_text(json.dumps({"kind": kind, "unit_count": 100}))
+    for read in (load_codec, read_identity):
+        with pytest.raises(UserError, match="format 1, this version reads 2; make it again: python -m"):
+            read(tmp_path)
