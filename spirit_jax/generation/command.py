@@ -1,16 +1,17 @@
-"""`python -m spirit_jax generate`: continue, transcribe or read aloud, from a checkpoint alone.
+"""`python -m spirit_jax generate`: continues, transcribes or reads prompts aloud.
 
 python -m spirit_jax generate --checkpoint runs/demo --prompt-text "the cat" --output-modality speech
 """
 
 import argparse
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 from spirit_jax.core.errors import UserError
 from spirit_jax.core.files import require_file, require_place
-from spirit_jax.generation.sampling import GREEDY, Sampling
-from spirit_jax.generation.spirit_lm import Output, SpiritLM
+from spirit_jax.generation.sampling import Sampling
+from spirit_jax.generation.spirit_lm import Output, SpiritLM, default_sampling
 from spirit_jax.speech import audio
 from spirit_jax.tokens.prompt_format import Part, Task
 from spirit_jax.tokens.vocabulary import Modality
@@ -18,84 +19,47 @@ from spirit_jax.tokens.vocabulary import Modality
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the command's options."""
-    parser.add_argument(
-        "--checkpoint",
-        required=True,
-        help="run folder, one of its step folders, or a folder of converted weights",
-    )
-    parser.add_argument("--prompt-text", nargs="+", default=[], metavar="TEXT", help="texts, each a prompt")
-    parser.add_argument(
-        "--prompt-audio", nargs="+", default=[], metavar="FILE", help="sound files, each a prompt"
-    )
-    parser.add_argument(
-        "--prompt-seconds",
-        type=float,
-        metavar="S",
-        help="hear only the first so many seconds of each sound file",
-    )
-    parser.add_argument(
+    add = parser.add_argument
+    add("--checkpoint", required=True, help="run folder, one of its step folders, or converted weights")
+    add("--prompt-text", nargs="+", default=[], metavar="TEXT", help="each text is a prompt")
+    add("--prompt-audio", nargs="+", default=[], metavar="FILE", help="each sound file is a prompt")
+    add("--prompt-seconds", type=float, metavar="S", help="use only the first S seconds of each sound file")
+    add(
         "--task",
         choices=[task.value for task in Task],
         default=Task.CONTINUE.value,
-        help="go on, write down speech, or read aloud",
+        help="continue the prompt, write down its speech, or read its text aloud",
     )
-    parser.add_argument(
+    add(
         "--output-modality",
         choices=[modality.value for modality in Modality],
         default=Modality.TEXT.value,
-        help="for continue",
+        help="what a continuation consists of",
     )
-    parser.add_argument(
-        "--max-new-tokens", type=int, help="default: 50 for text, 200 for speech after text, 300 after speech"
+    add(
+        "--max-new-tokens",
+        type=int,
+        help="default: 50 for text, 200 for speech after text, 300 for speech after speech",
     )
-    parser.add_argument("--temperature", type=float, help="0 is greedy; default: 0.8 to continue, else 0")
-    parser.add_argument(
+    add("--temperature", type=float, help="0 is greedy; default: 0.8 to continue, 0 otherwise")
+    add(
         "--top-p",
         type=float,
         default=Sampling.top_p,
-        help="sample from the fewest tokens of this probability",
+        help="sample from the fewest tokens that together have this probability",
     )
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument(
-        "--out", type=Path, default=Path("generated"), help="folder for speech, written as wav"
-    )
+    add("--seed", type=int, default=0)
+    add("--out", type=Path, default=Path("generated"), help="folder for generated speech, as wav files")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Prints one JSON line a prompt; speech goes to wav files in `--out`."""
-    task = Task(args.task)
-    temperature = (
-        args.temperature
-        if args.temperature is not None
-        else Sampling.temperature
-        if task is Task.CONTINUE
-        else GREEDY.temperature
-    )
-    sampling = Sampling(temperature, args.top_p)
-    if not args.prompt_text and not args.prompt_audio:
-        raise UserError(
-            "prompts", "none", "need at least one", 'give --prompt-text "..." or --prompt-audio FILE'
-        )
-    if args.max_new_tokens is not None and not 1 <= args.max_new_tokens < 2**30:
-        raise UserError(
-            "--max-new-tokens",
-            args.max_new_tokens,
-            "must be at least 1 and below 2^30",
-            "the paper uses 50 for text",
-        )
-    if args.prompt_seconds is not None and not args.prompt_seconds > 0:
-        raise UserError(
-            "--prompt-seconds", args.prompt_seconds, "must be above 0", "leave it out to hear the files whole"
-        )
-    require_place(args.out, "--out")
-    for path in args.prompt_audio:
-        require_file(path, "--prompt-audio")
+    """Prints one line of JSON for each prompt, and writes speech as wav files to `--out`."""
+    task, sampling = Task(args.task), _sampling(args)
+    _check(args)
     lm = SpiritLM.load(args.checkpoint)
-    prompts: list[list[Part]] = [[text] for text in args.prompt_text]
-    prompts.extend(
-        [speech]
-        for speech in (lm.listen(args.prompt_audio, args.prompt_seconds) if args.prompt_audio else [])
-    )
+    prompts: list[Sequence[Part]] = [[text] for text in args.prompt_text]
+    if args.prompt_audio:
+        prompts.extend([speech] for speech in lm.listen(args.prompt_audio, args.prompt_seconds))
     outputs = lm.generate(
         prompts, Modality(args.output_modality), task, args.max_new_tokens, sampling, args.seed
     )
@@ -113,9 +77,36 @@ def run(args: argparse.Namespace) -> int:
 
 
 def save_speech(lm: SpiritLM, output: Output, folder: Path, stem: str) -> list[Path]:
-    """Writes each stretch of speech as 16 kHz wav; returns the files."""
+    """Writes each part that is speech as a 16 kHz wav: stem.wav, stem-1.wav, ...; returns the files."""
     files = []
-    for place, speech in enumerate(output.speech):
-        files.append(folder / (f"{stem}.wav" if place == 0 else f"{stem}-{place}.wav"))
+    for number, speech in enumerate(output.speech):
+        files.append(folder / (f"{stem}-{number}.wav" if number else f"{stem}.wav"))
         audio.save(files[-1], lm.codec.decode(speech))
     return files
+
+
+def _sampling(args: argparse.Namespace) -> Sampling:
+    default = default_sampling(Task(args.task)).temperature
+    return Sampling(default if args.temperature is None else args.temperature, args.top_p)
+
+
+def _check(args: argparse.Namespace) -> None:
+    """Raises a UserError for options that can't work, before anything is loaded."""
+    if not args.prompt_text and not args.prompt_audio:
+        raise UserError(
+            "prompts", "none", "need at least one", 'give --prompt-text "..." or --prompt-audio FILE'
+        )
+    if args.max_new_tokens is not None and not 1 <= args.max_new_tokens < 2**30:
+        raise UserError(
+            "--max-new-tokens",
+            args.max_new_tokens,
+            "must be at least 1 and below 2^30",
+            "the paper uses 50 for text",
+        )
+    if args.prompt_seconds is not None and not args.prompt_seconds > 0:
+        raise UserError(
+            "--prompt-seconds", args.prompt_seconds, "must be above 0", "leave it out to use whole files"
+        )
+    require_place(args.out, "--out")
+    for path in args.prompt_audio:
+        require_file(path, "--prompt-audio")

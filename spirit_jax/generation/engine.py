@@ -1,8 +1,13 @@
-"""Prefill and decode with a key/value cache, many prompts at a time. Shapes: B rows, P prompt slots, N new
-tokens, V vocabulary rows.
+"""Prefill and decode with a key/value cache, many prompts at a time.
 
-Prompts are sorted by length and padded, on the right, to few sizes; the number of rows and the budget of new
-tokens too, so that a loop over many prompts compiles each size once.
+Shapes: B rows, P prompt slots, N slots for new tokens, S = P + N cache slots, V vocabulary rows.
+
+`prefill` reads prompts into a `DecodeState`. `step` generates one token in each row; `decode` runs many steps
+in one call, on the device. Each compiles once for each shape of its arguments. `step` and `decode` donate the
+state: they reuse its memory, so the state passed in can't be used afterwards. `generate` runs a list of
+prompts to the end.
+
+A row depends on its own state only. Rows may be at different positions.
 """
 
 import dataclasses
@@ -13,14 +18,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from spirit_jax.config import ModelConfig
 from spirit_jax.core.errors import UserError
+from spirit_jax.generation.prompt_batches import batch_prompts
 from spirit_jax.generation.sampling import Sampling, forbid, sample
-from spirit_jax.model.llama import DTYPES, Cache, Llama, new_cache
+from spirit_jax.model.llama import Cache, Llama, new_cache
 
-MIN_PROMPT, NEW_STEP = 32, 32
-ROWS = (1, 8, 64)
-MAX_CACHE_BYTES = 2**31
+NEW_SLOTS = 32  # slots for new tokens are a multiple of it, so that few shapes are compiled
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,6 +43,102 @@ class Limits:
             )
 
 
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class DrawRules:
+    """How the next token is drawn, as arrays: changing a value compiles nothing.
+
+    forbidden_V: bool, ids never drawn. eos: int32, the id that ends a row. temperature, top_p: float32; see
+    `Sampling`.
+    """
+
+    forbidden_V: np.ndarray
+    eos: np.int32
+    temperature: np.float32
+    top_p: np.float32
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class DecodeState:
+    """Rows in the middle of generation.
+
+    cache: keys and values, [L, B, G, S, K]. logits_BV: of the next token. lengths_B: int32, tokens of each
+    prompt. keys_B: each row's random key. ids_BN: int32, new ids without EOS, of which the first counts_B
+    (int32) are valid. open_B: bool, rows that have neither ended nor run out of slots.
+    """
+
+    cache: Cache
+    logits_BV: jax.Array
+    lengths_B: jax.Array
+    keys_B: jax.Array
+    ids_BN: jax.Array
+    counts_B: jax.Array
+    open_B: jax.Array
+
+
+def make_rules(forbidden_V: np.ndarray, eos: int, sampling: Sampling) -> DrawRules:
+    """The rules as arrays of fixed types. forbidden_V: bool [V]."""
+    return DrawRules(forbidden_V, np.int32(eos), np.float32(sampling.temperature), np.float32(sampling.top_p))
+
+
+@partial(jax.jit, static_argnames="new_slots")
+def prefill(
+    llama: Llama,
+    tokens_BP: jax.Array | np.ndarray,
+    lengths_B: jax.Array | np.ndarray,
+    numbers_B: jax.Array | np.ndarray,
+    seed: np.uint32,
+    *,
+    new_slots: int,
+) -> DecodeState:
+    """Reads prompts, padded on the right, and makes room for `new_slots` new tokens in each row.
+
+    tokens_BP: int32 ids. lengths_B: int32; a row of length 0 is empty, and closed. numbers_B: uint32; a row's
+    random key depends on `seed` and its number alone.
+    """
+    rows, slots = tokens_BP.shape
+    positions_BP = jnp.broadcast_to(jnp.arange(slots, dtype=jnp.int32)[None], (rows, slots))
+    cache = new_cache(llama.cfg, rows, slots + new_slots)
+    # what padding writes behind a prompt is overwritten before it can be seen: see `model.attention`
+    x_BPD, cache = llama.hidden(jnp.asarray(tokens_BP), positions_BP, cache=cache)
+    last_B = jnp.maximum(lengths_B - 1, 0)
+    x_B1D = jnp.take_along_axis(x_BPD, last_B[:, None, None], axis=1)
+    return DecodeState(
+        cache=cache,
+        logits_BV=llama.logits(x_B1D)[:, 0],
+        lengths_B=jnp.asarray(lengths_B),
+        keys_B=jax.vmap(jax.random.fold_in, (None, 0))(jax.random.key(seed), numbers_B),
+        ids_BN=jnp.zeros((rows, new_slots), jnp.int32),
+        counts_B=jnp.zeros(rows, jnp.int32),
+        open_B=jnp.asarray(lengths_B) > 0,
+    )
+
+
+@partial(jax.jit, donate_argnames="state")
+def step(llama: Llama, state: DecodeState, rules: DrawRules) -> tuple[DecodeState, jax.Array]:
+    """Draws the next token of each open row and feeds it to the model: the new state, and the ids, int32 [B].
+
+    A row closes at EOS, or when its slots are full. A closed row gives EOS; its ids and its count stay.
+    """
+    return _advance(llama, state, rules)
+
+
+@partial(jax.jit, donate_argnames="state")
+def decode(llama: Llama, state: DecodeState, rules: DrawRules, count: int) -> DecodeState:
+    """At most `count` calls of `step`, fewer if all rows close. `count` is no part of the compiled shape."""
+
+    def is_unfinished(carry: tuple[jax.Array, DecodeState]) -> jax.Array:
+        taken, state = carry
+        return (taken < count) & jnp.any(state.open_B)
+
+    def advance(carry: tuple[jax.Array, DecodeState]) -> tuple[jax.Array, DecodeState]:
+        taken, state = carry
+        return taken + 1, _advance(llama, state, rules)[0]
+
+    return jax.lax.while_loop(is_unfinished, advance, (jnp.int32(0), state))[1]
+
+
 def generate(
     llama: Llama,
     prompts: Sequence[np.ndarray],
@@ -48,124 +147,39 @@ def generate(
     sampling: Sampling,
     seed: int = 0,
 ) -> list[np.ndarray]:
-    """Continues each prompt (int ids, at least one): int32 new ids, EOS left out, in the order of the
-    prompts.
+    """Continues each prompt (int ids, at least one): int32 new ids without EOS, in the order of the prompts.
 
-    forbidden_V: bool [V], ids never drawn. The same prompts and seed give the same ids; prompt i draws with a
-    key of its own, (seed, i).
+    forbidden_V: bool [V], ids never drawn. The same prompts and seed give the same ids: prompt i draws with
+    the key (seed, i), whatever the other prompts are.
     """
-    for prompt in prompts:
-        if not len(prompt):
-            raise UserError("prompt", "[]", "must hold at least one id", "start it with BOS")
-    new = -(-limits.max_new_tokens // NEW_STEP) * NEW_STEP
+    new_slots = -(-limits.max_new_tokens // NEW_SLOTS) * NEW_SLOTS
+    rules = make_rules(forbidden_V, limits.eos, sampling)
     outputs: list[np.ndarray] = [np.zeros(0, np.int32)] * len(prompts)
-    order = sorted(range(len(prompts)), key=lambda i: -len(prompts[i]))
-    most = _round_up(max(map(len, prompts), default=0), MIN_PROMPT)
-    at = 0
-    while at < len(order):
-        slots = _round_up(len(prompts[order[at]]), MIN_PROMPT)
-        # a size of its own is worth compiling only where it saves much
-        slots = most if 4 * slots >= most else slots
-        # for a short last batch too: empty rows cost less than compiling
-        rows = choose_rows(len(prompts), llama.cfg, slots + new)
-        group = order[at : at + rows]
-        for i, ids in zip(
-            group,
-            _generate_group(llama, prompts, group, (rows, slots, new), forbidden_V, limits, sampling, seed),
-        ):
-            outputs[i] = ids
-        at += rows
+    for batch in batch_prompts(prompts, llama.cfg, new_slots):
+        state = prefill(llama, *batch, np.uint32(seed), new_slots=new_slots)
+        state = decode(llama, state, rules, limits.max_new_tokens)
+        ids_BN, counts_B = np.asarray(state.ids_BN), np.asarray(state.counts_B)
+        for row in np.flatnonzero(batch.lengths_B):
+            outputs[batch.numbers_B[row]] = ids_BN[row, : counts_B[row]]
     return outputs
 
 
-def choose_rows(wanted: int, cfg: ModelConfig, slots: int) -> int:
-    """Rows of a batch: 1, 8 or 64, no more than needed and no more than the memory set aside for caches
-    holds.
-    """
-    row_bytes = 2 * cfg.layers * slots * cfg.kv_heads * cfg.head_width * jnp.dtype(DTYPES[cfg.dtype]).itemsize
-    enough = next((rows for rows in ROWS if rows >= wanted), ROWS[-1])
-    return max(rows for rows in ROWS if rows == 1 or (rows <= enough and rows * row_bytes <= MAX_CACHE_BYTES))
-
-
-def _generate_group(llama, prompts, group, shape, forbidden_V, limits, sampling, seed) -> list[np.ndarray]:
-    rows, slots, new = shape
-    tokens_BP, lengths_B = np.full((rows, slots), limits.eos, np.int32), np.ones(rows, np.int32)
-    for row, i in enumerate(group):
-        lengths_B[row] = len(prompts[i])
-        tokens_BP[row, : lengths_B[row]] = prompts[i]
-    numbers_B = np.zeros(rows, np.uint32)
-    numbers_B[: len(group)] = group
-    ids_BN, counts_B = _decode(
-        llama,
-        tokens_BP,
-        lengths_B,
-        np.arange(rows) < len(group),
-        numbers_B,
-        np.uint32(seed),
-        forbidden_V,
-        np.int32(limits.eos),
-        np.int32(limits.max_new_tokens),
-        np.float32(sampling.temperature),
-        np.float32(sampling.top_p),
-        new=new,
+def _advance(llama: Llama, state: DecodeState, rules: DrawRules) -> tuple[DecodeState, jax.Array]:
+    rows, new_slots = state.ids_BN.shape
+    keys_B = jax.vmap(jax.random.fold_in)(state.keys_B, state.counts_B)
+    logits_BV = forbid(state.logits_BV, rules.forbidden_V)
+    next_B = jnp.where(state.open_B, sample(logits_BV, keys_B, rules.temperature, rules.top_p), rules.eos)
+    kept_B = state.open_B & (next_B != rules.eos)
+    slots_B = jnp.where(kept_B, state.counts_B, new_slots)  # beyond the last slot: dropped
+    positions_B = state.lengths_B + state.counts_B
+    x_B1D, cache = llama.hidden(next_B[:, None], positions_B[:, None], cache=state.cache)
+    counts_B = state.counts_B + kept_B.astype(jnp.int32)
+    advanced = dataclasses.replace(
+        state,
+        cache=cache,
+        logits_BV=llama.logits(x_B1D)[:, 0],
+        ids_BN=state.ids_BN.at[jnp.arange(rows), slots_B].set(next_B, mode="drop"),
+        counts_B=counts_B,
+        open_B=kept_B & (counts_B < new_slots),
     )
-    return [ids_N[:count] for ids_N, count in zip(np.asarray(ids_BN), np.asarray(counts_B)[: len(group)])]
-
-
-def _round_up(count: int, least: int) -> int:
-    """The smallest power of two times `least` that is not below `count`."""
-    while least < count:
-        least *= 2
-    return least
-
-
-@partial(jax.jit, static_argnames="new")
-def _decode(
-    llama,
-    tokens_BP,
-    lengths_B,
-    live_B,
-    numbers_B,
-    seed,
-    forbidden_V,
-    eos,
-    limit,
-    temperature,
-    top_p,
-    *,
-    new: int,
-):
-    """New ids int32 [B, new] and how many of each row count [B]; rows that are not live hold padding."""
-    rows, slots = tokens_BP.shape
-    keys_B = jax.vmap(jax.random.fold_in, (None, 0))(jax.random.key(seed), numbers_B)
-    logits_BV, cache = _prefill(llama, tokens_BP, lengths_B, new_cache(llama.cfg, rows, slots + new))
-
-    def goes_on(state):
-        step, _, open_B, _, _ = state
-        return (step < limit) & jnp.any(open_B)
-
-    def advance(state):
-        step, logits_BV, open_B, ids_BN, cache = state
-        step_keys_B = jax.vmap(jax.random.fold_in, (0, None))(keys_B, step)
-        next_B = jnp.where(
-            open_B, sample(forbid(logits_BV, forbidden_V), step_keys_B, temperature, top_p), eos
-        )
-        ids_BN = jax.lax.dynamic_update_slice(ids_BN, next_B[:, None], (0, step))
-        x_B1D, cache = llama.hidden(next_B[:, None], (lengths_B + step)[:, None], cache=cache)
-        return step + 1, llama.logits(x_B1D)[:, 0], open_B & (next_B != eos), ids_BN, cache
-
-    start = (jnp.int32(0), logits_BV, live_B, jnp.full((rows, new), eos, jnp.int32), cache)
-    steps, _, _, ids_BN, _ = jax.lax.while_loop(goes_on, advance, start)
-    ended_BN = jnp.cumsum(ids_BN == eos[None, None], axis=1) > 0
-    return ids_BN, jnp.sum(~ended_BN & (jnp.arange(new) < steps)[None], axis=1)
-
-
-def _prefill(
-    llama: Llama, tokens_BP: jax.Array, lengths_B: jax.Array, cache: Cache
-) -> tuple[jax.Array, Cache | None]:
-    """Logits [B, V] after each prompt's last token, and the filled cache."""
-    rows, slots = tokens_BP.shape
-    positions_BP = jnp.broadcast_to(jnp.arange(slots, dtype=jnp.int32)[None], (rows, slots))
-    x_BPD, filled = llama.hidden(tokens_BP, positions_BP, cache=cache)
-    x_B1D = jnp.take_along_axis(x_BPD, (lengths_B - 1)[:, None, None], axis=1)
-    return llama.logits(x_B1D)[:, 0], filled
+    return advanced, next_B

@@ -7,22 +7,23 @@ import jax.numpy as jnp
 
 from spirit_jax.core.errors import UserError
 
-HOTTEST = 1e6  # all is equally likely long before; far beyond, float32 has no such quotients
+# all ids are equally likely long before; at far higher ones the quotients underflow in float32
+MAX_TEMPERATURE = 1e6
 
 
 @dataclasses.dataclass(frozen=True)
 class Sampling:
-    """Temperature 0 is greedy. Defaults: paper section 4."""
+    """Temperature and nucleus sampling; temperature 0 takes the likeliest id. Defaults: paper, section 4."""
 
     temperature: float = 0.8
     top_p: float = 0.95
 
     def __post_init__(self):
-        if not 0 <= self.temperature <= HOTTEST:
+        if not 0 <= self.temperature <= MAX_TEMPERATURE:
             raise UserError(
                 "temperature",
                 self.temperature,
-                f"must be at least 0 and at most {HOTTEST:g}",
+                f"must be at least 0 and at most {MAX_TEMPERATURE:g}",
                 "use 0 for greedy decoding, 0.8 for the paper's sampling",
             )
         if not 0 < self.top_p <= 1:
@@ -35,13 +36,14 @@ GREEDY = Sampling(temperature=0.0)
 
 
 def forbid(logits_BV: jax.Array, forbidden_V: jax.Array) -> jax.Array:
-    """Logits in which the forbidden ids can never be drawn."""
+    """Logits in float32, -inf for the forbidden ids (bool [V])."""
     return jnp.where(forbidden_V[None], -jnp.inf, logits_BV.astype(jnp.float32))
 
 
 def nucleus(logits_BV: jax.Array, top_p: jax.Array) -> jax.Array:
-    """Keeps the fewest likeliest ids whose probabilities reach `top_p`, the likeliest always; the others
-    become -inf. Ties stay together.
+    """Logits of the fewest likeliest ids whose probabilities reach `top_p`, -inf for the others.
+
+    The likeliest id is always kept. Ids of equal logits are kept or dropped together.
     """
     ordered_BV = jnp.sort(logits_BV, axis=-1, descending=True)
     probability_BV = jax.nn.softmax(ordered_BV, axis=-1)
@@ -52,10 +54,9 @@ def nucleus(logits_BV: jax.Array, top_p: jax.Array) -> jax.Array:
 
 
 def sample(logits_BV: jax.Array, keys_B: jax.Array, temperature: jax.Array, top_p: jax.Array) -> jax.Array:
-    """Draws one id a row, int32 [B]; temperature and top_p are float32 scalars, so that changing them
-    compiles nothing.
+    """Draws one id in each row with the row's own key: int32 [B]. Other rows have no influence.
 
-    Each row has its own key: what a row draws does not depend on its neighbours.
+    temperature, top_p: float32 scalars, see `Sampling`; changing them compiles nothing.
     """
 
     def draw(logits_BV: jax.Array) -> jax.Array:

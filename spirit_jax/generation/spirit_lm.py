@@ -1,4 +1,4 @@
-"""Speech and model meet here: prompts of text and sound in, text and sound out, from a checkpoint alone."""
+"""A loaded checkpoint: text and speech in, text and speech out. The speech codec and the Llama meet here."""
 
 import dataclasses
 import sys
@@ -21,43 +21,47 @@ from spirit_jax.tokens.streams import SpeechTokens, SpokenUnits
 from spirit_jax.tokens.text import TextTokenizer
 from spirit_jax.tokens.vocabulary import Modality, Vocabulary
 
-NEW_TEXT, NEW_SPEECH_AFTER_TEXT, NEW_SPEECH_AFTER_SPEECH = 50, 200, 300  # paper section 4
+# new tokens by default: paper, section 4
+NEW_TEXT, NEW_SPEECH_AFTER_TEXT, NEW_SPEECH_AFTER_SPEECH = 50, 200, 300
 
 
 @dataclasses.dataclass(frozen=True)
 class Output:
-    """What was generated: int32 ids without EOS, and what they say, in order."""
+    """What was generated: ids, int32 without EOS, and the text and speech that they decode to, in order."""
 
     ids: np.ndarray
     parts: tuple[Said, ...]
 
     @property
     def text(self) -> str:
-        """All its text."""
+        """All text, joined by spaces."""
         return " ".join(part for part in self.parts if isinstance(part, str))
 
     @property
     def speech(self) -> list[SpokenUnits]:
-        """Its stretches of speech."""
+        """The parts that are speech."""
         return [part for part in self.parts if isinstance(part, SpokenUnits)]
 
 
 @dataclasses.dataclass(frozen=True)
 class SpiritLM:
-    """A loaded model. `ends`: it was trained with EOS and may end speech with it; the published models can't.
-    `row_length`: tokens of the rows that it was trained on.
+    """A loaded model with its prompt format and its codec.
+
+    learned_eos: the model was trained with EOS and may end speech with it; the published models were not.
+    row_length: tokens in the rows that it was trained on.
     """
 
     llama: Llama
     format: PromptFormat
     codec_path: Path | None
-    ends: bool
+    learned_eos: bool
     row_length: int
 
     @classmethod
     def load(cls, checkpoint: str | Path) -> "SpiritLM":
-        """From a run folder (its last step), one step's folder, or a folder of converted weights. UserError
-        where nothing can be loaded.
+        """Loads a run folder (its last step), the folder of one step, or a folder of converted weights.
+
+        Raises a UserError if there is no model or no tokenizer.
         """
         loaded = load_model(checkpoint)
         if loaded.tokenizer_path is None:
@@ -69,22 +73,22 @@ class SpiritLM:
             )
         tokenizer = TextTokenizer.load(loaded.tokenizer_path)
         data = loaded.data
-        form = PromptFormat(loaded.vocabulary, tokenizer, data.asr_marker, data.tts_marker)
-        return cls(loaded.llama, form, loaded.codec_path, data.append_eos, data.sequence_length)
+        prompt_format = PromptFormat(loaded.vocabulary, tokenizer, data.asr_marker, data.tts_marker)
+        return cls(loaded.llama, prompt_format, loaded.codec_path, data.append_eos, data.sequence_length)
 
     @property
     def vocabulary(self) -> Vocabulary:
-        """Its id ranges."""
+        """The model's id ranges."""
         return self.format.vocabulary
 
     @property
     def tokenizer(self) -> TextTokenizer:
-        """Its text tokenizer."""
+        """The model's text tokenizer."""
         return self.format.tokenizer
 
     @cached_property
     def codec(self) -> Codec:
-        """Its speech codec; a UserError if the checkpoint has none."""
+        """The speech codec, loaded at first use. Raises a UserError if the checkpoint has none."""
         if self.codec_path is None:
             raise UserError(
                 "checkpoint codec",
@@ -95,8 +99,9 @@ class SpiritLM:
         return load_codec(self.codec_path)
 
     def listen(self, paths: Sequence[str | Path], max_seconds: float | None = None) -> list[SpeechTokens]:
-        """Units of audio files, of at most `max_seconds` of each; a file that is no usable audio is a
-        UserError.
+        """Encodes the first `max_seconds` (default: all) of each sound file.
+
+        Raises a UserError for a file that holds no usable audio.
         """
         wavs = []
         for path in paths:
@@ -117,30 +122,22 @@ class SpiritLM:
     ) -> list[Output]:
         """Continues prompts, each a sequence of texts, SpeechTokens and arrays of speech ids.
 
-        TRANSCRIBE and SPEAK decide the output's modality themselves.
-
-        Defaults: the paper's temperature and top-p to continue, greedy to transcribe and to speak (a choice,
-        measured: fewer wrong words); its numbers of new tokens, but up to the prompt's length for a
-        transcript. A prompt longer than the rows of training gives a warning.
+        `output` is for CONTINUE: a transcript is text, and reading aloud is speech. Defaults:
+        `default_sampling`, and the paper's numbers of new tokens, for a transcript at least the prompt's
+        length. Warns of prompts longer than `row_length`.
         """
         output = {Task.TRANSCRIBE: Modality.TEXT, Task.SPEAK: Modality.SPEECH}.get(task, output)
         ids = [self.format.encode(prompt, task, output) for prompt in prompts]
-        for number, part in enumerate(ids):
-            if len(part) > self.row_length:
-                says = (
-                    f"prompt {number} has {len(part):,} tokens, more than the rows that the "
-                    f"model was trained on, {self.row_length:,}"
-                )
-                print(f"warning: {says}; expect little sense", file=sys.stderr)
+        self._warn_of_long_prompts(ids)
         if max_new_tokens is None:
             max_new_tokens = max(
-                (_budget(prompt, part, task, output) for prompt, part in zip(prompts, ids)), default=1
+                (_default_new_tokens(prompt, part, task, output) for prompt, part in zip(prompts, ids)),
+                default=1,
             )
-        if sampling is None:
-            sampling = Sampling() if task is Task.CONTINUE else GREEDY
-        least = MIN_SPEECH_UNITS if output is Modality.ARBITRARY else 0
+        sampling = sampling or default_sampling(task)
+        min_units = MIN_SPEECH_UNITS if output is Modality.ARBITRARY else 0
         return [
-            Output(new, self.format.decode(new, least))
+            Output(new, self.format.decode(new, min_units))
             for new in self.generate_ids(ids, output, max_new_tokens, sampling, seed)
         ]
 
@@ -152,11 +149,12 @@ class SpiritLM:
         sampling: Sampling = GREEDY,
         seed: int = 0,
     ) -> list[np.ndarray]:
-        """Continues prompts of ids in one modality: int32 ids, EOS left out. EOS is banned from forced speech
-        unless the model `ends`.
+        """Continues prompts of ids in one modality: int32 ids without EOS.
+
+        Speech can end by EOS only if the model has learned it.
         """
         forbidden_V = self.vocabulary.forbidden(output, self.llama.cfg.rows)
-        forbidden_V[self.vocabulary.eos] &= not self.ends
+        forbidden_V[self.vocabulary.eos] &= not self.learned_eos
         return engine.generate(
             self.llama,
             prompts,
@@ -167,11 +165,25 @@ class SpiritLM:
         )
 
     def score(self, pairs: Sequence[likelihood.Pair]) -> likelihood.Scores:
-        """Log-likelihood of each target ids after its prompt ids."""
+        """Log-likelihood of each target after its prompt, both as ids."""
         return likelihood.score(self.llama, pairs)
 
+    def _warn_of_long_prompts(self, prompts: Sequence[np.ndarray]) -> None:
+        for number, ids in enumerate(prompts):
+            if len(ids) > self.row_length:
+                says = (
+                    f"prompt {number} has {len(ids):,} tokens, more than the {self.row_length:,} of the rows "
+                    "that the model was trained on"
+                )
+                print(f"warning: {says}; expect poor output", file=sys.stderr)
 
-def _budget(prompt: Sequence[Part], ids: np.ndarray, task: Task, output: Modality) -> int:
+
+def default_sampling(task: Task) -> Sampling:
+    """The paper's to continue, greedy for the other tasks (our choice: measured, fewer wrong words)."""
+    return Sampling() if task is Task.CONTINUE else GREEDY
+
+
+def _default_new_tokens(prompt: Sequence[Part], ids: np.ndarray, task: Task, output: Modality) -> int:
     if task is Task.TRANSCRIBE:
         return max(NEW_TEXT, len(ids))
     if output is Modality.TEXT:

@@ -1,8 +1,10 @@
-"""What the loader hands to the training step. Shapes: B rows, T tokens."""
+"""What the model is trained on and scored on. Shapes: B rows, T tokens."""
 
 import dataclasses
+from collections.abc import Sequence
 
 import jax
+import numpy as np
 
 
 @jax.tree_util.register_dataclass
@@ -11,8 +13,8 @@ class Batch:
     """Packed rows. Targets are shifted already; the model never shifts.
 
     tokens, targets, segment_ids, positions: int32 [B, T]; loss_weights: float32 [B, T]. Segment 0 is padding;
-    positions restart in each segment; loss_weights are 0 where a target is none. source_ids: int32 [B, T],
-    which source of the mixture a token is from, by index; only for metrics, None without them.
+    positions restart in each segment; loss_weights are 0 where there is no target. source_ids: int32 [B, T],
+    the number of each token's data source, for metrics; None outside training.
     """
 
     tokens: jax.Array
@@ -21,3 +23,29 @@ class Batch:
     segment_ids: jax.Array
     positions: jax.Array
     source_ids: jax.Array | None = None
+
+
+def make_batch(
+    rows: Sequence[Sequence[np.ndarray]],
+    count: int,
+    length: int,
+    sources: Sequence[Sequence[int]] | None = None,
+) -> Batch:
+    """A batch of host arrays [count, length]. rows: the sequences of ids in each row, of which n + 1 ids take
+    n slots; the rest is padding, as are missing rows. sources: the data source of each sequence.
+    """
+    tokens_BT, targets_BT, segment_ids_BT, positions_BT, source_ids_BT = (
+        np.zeros((count, length), np.int32) for _ in range(5)
+    )
+    slots_T = np.arange(length, dtype=np.int32)
+    for row, sequences in enumerate(rows):
+        start = 0
+        for segment, ids in enumerate(sequences, 1):
+            end = start + len(ids) - 1
+            tokens_BT[row, start:end], targets_BT[row, start:end] = ids[:-1], ids[1:]
+            segment_ids_BT[row, start:end], positions_BT[row, start:end] = segment, slots_T[: end - start]
+            source_ids_BT[row, start:end] = sources[row][segment - 1] if sources else 0
+            start = end
+    weights_BT = (segment_ids_BT > 0).astype(np.float32)
+    source_ids_BT = None if sources is None else source_ids_BT
+    return Batch(tokens_BT, targets_BT, weights_BT, segment_ids_BT, positions_BT, source_ids_BT)  # pyright: ignore[reportArgumentType]

@@ -3,7 +3,7 @@ the wide side.
 
 B rows, T tokens, D inputs, F outputs. JAX's own rule asks for the weight's gradient as [F, D] and turns it
 afterwards, for which a CPU copies the outputs' gradient in turned order, whichever side is the wider. Here
-the narrower side is the one that is turned (docs/benchmarks.md). The TPU compiler, which chooses layouts
+the narrower side is the one that is turned. The TPU compiler, which chooses layouts
 itself, made spirit_base_7b_v6e_64 as large and with the same collectives either way.
 """
 

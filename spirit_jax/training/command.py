@@ -50,7 +50,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--profile", metavar="FIRST:LAST", help="trace these steps into the run folder's profile/"
     )
-    parser.add_argument("--distributed", action="store_true", help="one of several processes: see README")
+    parser.add_argument(
+        "--distributed", action="store_true", help="one of several processes: see docs/training.md"
+    )
     parser.add_argument(
         "--stopped-exit-code",
         default=0,

@@ -1,11 +1,22 @@
-"""Padding to few shapes, and cutting."""
+"""Padding to few shapes."""
 
 import jax
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spirit_jax.core.batching import buckets, count_rows, cut_document, lengths_of, map_blocks, stack
+from spirit_jax.core.batching import (
+    OpenRows,
+    buckets,
+    count_rows,
+    cut_document,
+    lengths_of,
+    map_blocks,
+    pack,
+    round_up_doubling,
+    stack,
+)
 
 
 @given(st.lists(st.integers(0, 5000), min_size=1, max_size=20))
@@ -56,7 +67,22 @@ def test_blocks_cover_every_row(count, block):
     assert set(seen) == {block}
 
 
-def test_pieces_of_a_document_lose_no_target():
+def test_rounding_by_doubling():
+    lengths = {0: 32, 1: 32, 32: 32, 33: 64, 64: 64, 65: 128, 1000: 1024}
+    assert {length: round_up_doubling(length, 32) for length in lengths} == lengths
+
+
+def fill(sizes, length: int, count: int = 8) -> list:
+    packer = OpenRows(length, count)
+    rows = [packer.add((name, np.arange(size + 1))) for name, size in enumerate(sizes)]
+    return [row for row in rows if row is not None] + [row for row in packer.rows if row]
+
+
+def pack_sizes(sizes, length: int) -> list:
+    return pack([(name, np.arange(size + 1)) for name, size in enumerate(sizes)], length)
+
+
+def test_pieces_fill_a_row_and_lose_no_target():
     document = np.arange(100, 171, dtype=np.int32)
     pieces = cut_document(document, 32)
     assert [len(piece) - 1 for piece in pieces] == [32, 32, 6]
@@ -64,3 +90,34 @@ def test_pieces_of_a_document_lose_no_target():
     np.testing.assert_array_equal(np.concatenate([piece[1:] for piece in pieces]), document[1:])
     assert [len(piece) for piece in cut_document(document[:33], 32)] == [33]
     assert cut_document(document[:1], 32) == cut_document(document[:0], 32) == []
+
+
+@pytest.mark.parametrize("make", [fill, pack_sizes])
+@pytest.mark.parametrize("seed", range(3))
+def test_every_piece_once_and_no_row_too_long(make, seed):
+    sizes = np.random.default_rng(seed).integers(1, 65, 500)
+    rows = make(sizes, 64)
+    assert sorted(name for row in rows for name, _ in row) == list(range(500))
+    assert max(sum(len(ids) - 1 for _, ids in row) for row in rows) <= 64
+
+
+def test_rows_are_nearly_full():
+    sizes = np.clip(np.random.default_rng(0).normal(80, 20, 5000), 10, 256).astype(int)
+    assert sum(sizes) / (len(fill(sizes, 256, 32)) * 256) > 0.95
+    sizes = np.random.default_rng(0).integers(1, 200, 300)
+    assert sum(sizes) / (len(pack_sizes(sizes, 256)) * 256) > 0.95
+
+
+def test_nothing_packs_into_nothing():
+    assert pack([], 64) == []
+
+
+def test_a_restored_row_takes_as_much_as_before():
+    packer, restored = OpenRows(10, 2), OpenRows(10, 2)
+    for name, size in enumerate((6, 7, 3)):
+        packer.add((name, np.arange(size + 1)))
+    for number, row in enumerate(packer.rows):
+        restored.restore(number, row)
+    for piece in (("a", np.arange(3)), ("b", np.arange(3)), ("c", np.arange(10)), ("d", np.arange(9))):
+        expected, got = packer.add(piece), restored.add(piece)
+        assert (got and [name for name, _ in got]) == (expected and [name for name, _ in expected])

@@ -21,7 +21,7 @@ class PlantedModel:
     log_prob: Callable | None = None
     transcript: Callable | None = None
     format: PromptFormat = dataclasses.field(default_factory=prompt_format)
-    ends: bool = True
+    learned_eos: bool = True
     requests: list = dataclasses.field(default_factory=list)
 
     @property
@@ -41,6 +41,6 @@ class PlantedModel:
     def generate(self, prompts, task, **options):
         self.requests.append((task, prompts, options))
         return [
-            Output(np.array([self.vocabulary.unit_start + 1]), (self.transcript(i),))
+            Output(np.array([self.vocabulary.speech_start + 1]), (self.transcript(i),))
             for i in range(len(prompts))
         ]

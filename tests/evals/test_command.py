@@ -23,8 +23,8 @@ def test_a_checkpoint_is_loaded_with_all_that_belongs_to_it(at):
     lm = SpiritLM.load(at / "run")
     assert lm.vocabulary == tiny_lm().vocabulary
     assert lm.tokenizer.fingerprint == tokenizer().fingerprint
-    assert lm.codec.unit_count == UNITS
-    assert not lm.ends
+    assert lm.codec.streams[0].size == UNITS
+    assert not lm.learned_eos
     pair = (np.array([1, 5], np.int32), np.array([7, 8], np.int32))
     np.testing.assert_array_equal(lm.score([pair]).sums, tiny_lm().score([pair]).sums)
 

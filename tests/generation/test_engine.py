@@ -1,10 +1,13 @@
+import dataclasses
+
 import jax
 import numpy as np
 import pytest
 
 from spirit_jax.core.errors import UserError
-from spirit_jax.generation import engine
-from spirit_jax.generation.engine import Limits, generate
+from spirit_jax.generation import prompt_batches
+from spirit_jax.generation.engine import Limits, decode, generate, make_rules, prefill, step
+from spirit_jax.generation.prompt_batches import batch_prompts, choose_rows
 from spirit_jax.generation.sampling import GREEDY, Sampling
 from spirit_jax.tokens.vocabulary import Modality, TokenClass
 from tests.generation.tiny import CONFIG, VOCABULARY, llama, logits_by_definition
@@ -108,7 +111,7 @@ def test_one_row_that_ends_does_not_stop_the_others():
 
 
 def test_a_loop_over_many_prompts_compiles_each_size_once():
-    before = engine._decode._cache_size()
+    before = prefill._cache_size(), decode._cache_size()
     for i, prompt in enumerate(random_prompts(12, 33, 64, seed=9)):
         sampling = Sampling(0.1 * i, 0.9)
         generate(
@@ -119,14 +122,123 @@ def test_a_loop_over_many_prompts_compiles_each_size_once():
             sampling,
             seed=i,
         )
-    assert engine._decode._cache_size() - before == 1
+    assert (prefill._cache_size(), decode._cache_size()) == (before[0] + 1, before[1] + 1)
 
 
-def test_rows_shrink_with_the_cache(monkeypatch):
+SAMPLED = make_rules(NOTHING, VOCABULARY.eos, Sampling(1.5, 0.95))
+
+
+def start(prompts, new_slots=32, seed=3):
+    """The state after the prompts, all in one batch; and the batch."""
+    (batch,) = batch_prompts(prompts, CONFIG, new_slots)
+    return prefill(llama(), *batch, np.uint32(seed), new_slots=new_slots), batch
+
+
+def new_ids(state, batch):
+    """The new ids of each prompt, in the order of the prompts."""
+    ids_BN, counts_B = np.asarray(state.ids_BN), np.asarray(state.counts_B)
+    rows = np.flatnonzero(batch.lengths_B)
+    return [ids_BN[row, : counts_B[row]].tolist() for row in rows[np.argsort(batch.numbers_B[rows])]]
+
+
+def assert_same(one, other):
+    for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True):
+        if jax.dtypes.issubdtype(a.dtype, jax.dtypes.prng_key):
+            a, b = jax.random.key_data(a), jax.random.key_data(b)
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5)
+
+
+def test_steps_one_by_one_equal_one_decode():
+    prompts = random_prompts(5)
+    stepped, batch = start(prompts)
+    rows, given = len(batch.lengths_B), []
+    for _ in range(20):
+        stepped, next_B = step(llama(), stepped, SAMPLED)
+        given.append(np.asarray(next_B))
+    state, _ = start(prompts)
+    decoded = decode(llama(), state, SAMPLED, 20)
+    assert_same(stepped, decoded)
+    columns = [[int(id) for id in column if id != VOCABULARY.eos] for column in np.stack(given, 1)]
+    ids_BN, counts_B = np.asarray(decoded.ids_BN), np.asarray(decoded.counts_B)
+    assert columns == [ids_BN[row, : counts_B[row]].tolist() for row in range(rows)]
+
+
+@pytest.mark.parametrize("chunk", [1, 7, 19])
+def test_decoding_in_chunks_equals_all_at_once(chunk):
+    prompts = random_prompts(5)
+    whole, batch = start(prompts)
+    whole = decode(llama(), whole, SAMPLED, 20)
+    state, _ = start(prompts)
+    for taken in range(0, 20, chunk):
+        state = decode(llama(), state, SAMPLED, min(chunk, 20 - taken))
+    assert_same(state, whole)
+    assert max(map(len, new_ids(whole, batch))) == 20
+
+
+def test_prompts_of_unlike_lengths_give_what_each_gives_alone():
+    prompts = [*random_prompts(6), *random_prompts(2, 40, 64, seed=1)]
+    state, batch = start(prompts)
+    for row, (number, length) in enumerate(zip(batch.numbers_B, batch.lengths_B)):
+        expected = logits_by_definition(prompts[number])[-1]
+        np.testing.assert_allclose(state.logits_BV[row], expected, rtol=1e-4, atol=1e-4)
+        alone = prefill(llama(), *(x[row : row + 1] for x in batch), np.uint32(3), new_slots=32)
+        keys = jax.random.key_data(state.keys_B[row]), jax.random.key_data(alone.keys_B[0])
+        np.testing.assert_array_equal(*keys)
+        for whole, part in zip(state.cache, alone.cache):
+            np.testing.assert_allclose(
+                whole[:, row, :, :length], part[:, 0, :, :length], rtol=1e-4, atol=1e-4
+            )
+
+
+def test_a_row_continues_the_same_among_rows_at_other_positions():
+    early, _ = start(random_prompts(8, seed=1))
+    late, _ = start(random_prompts(8, seed=2), seed=4)
+    late = decode(llama(), late, SAMPLED, 9)
+    mixed = jax.tree.map(lambda a, b: a.at[0].set(b[0]), early, late)
+    cache = tuple(a.at[:, 0].set(b[:, 0]) for a, b in zip(early.cache, late.cache))
+    mixed = decode(llama(), dataclasses.replace(mixed, cache=cache), SAMPLED, 12)
+    alone = decode(llama(), late, SAMPLED, 12)
+    assert int(mixed.counts_B[0]) == int(alone.counts_B[0]) > 9
+    np.testing.assert_array_equal(mixed.ids_BN[0], alone.ids_BN[0])
+
+
+def test_a_row_closes_when_its_slots_are_full():
+    rules = make_rules(NO_EOS, VOCABULARY.eos, GREEDY)
+    prompt = random_prompts(1, 32, 32)[0]
+    state, batch = start([prompt], new_slots=4)
+    state = decode(llama(), state, rules, 100)
+    assert new_ids(state, batch) == [greedy_without_cache(prompt, NO_EOS, 4)]
+    assert not state.open_B.any()
+    again, next_B = step(llama(), state, rules)
+    assert new_ids(again, batch) == [greedy_without_cache(prompt, NO_EOS, 4)]
+    assert next_B.tolist() == [VOCABULARY.eos]
+
+
+def test_no_call_of_one_shape_compiles_twice():
+    functions = prefill, step, decode
+    sizes = []
+    for seed in range(3):
+        state, _ = start(random_prompts(7, seed=seed), seed=seed)
+        rules = make_rules(VOCABULARY.forbidden(Modality.TEXT), seed, Sampling(0.5 * seed, 0.9))
+        for count in (1, 2 + seed):
+            state, _ = step(llama(), state, rules)
+            state = decode(llama(), state, rules, count)
+        sizes.append([function._cache_size() for function in functions])
+    assert sizes[0] == sizes[1] == sizes[2]
+
+
+def test_the_state_is_donated():
+    state, _ = start(random_prompts(3))
+    for advance in (lambda s: step(llama(), s, SAMPLED)[0], lambda s: decode(llama(), s, SAMPLED, 2)):
+        before, state = state, advance(state)
+        assert all(x.is_deleted() for x in before.cache)
+
+
+def test_fewer_rows_give_the_same_ids(monkeypatch):
     prompts = random_prompts(5)
     expected = generate(llama(), prompts, NO_EOS, Limits(6, VOCABULARY.eos), GREEDY)
-    monkeypatch.setattr(engine, "MAX_CACHE_BYTES", 20_000)
-    assert engine.choose_rows(5, CONFIG, 64) == 1
+    monkeypatch.setattr(prompt_batches, "MAX_CACHE_BYTES", 20_000)
+    assert choose_rows(5, CONFIG, 64) == 1
     for left, right in zip(expected, generate(llama(), prompts, NO_EOS, Limits(6, VOCABULARY.eos), GREEDY)):
         np.testing.assert_array_equal(left, right)
 

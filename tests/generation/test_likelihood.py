@@ -4,7 +4,7 @@ import pytest
 
 from spirit_jax.core.errors import UserError
 from spirit_jax.generation import likelihood
-from spirit_jax.generation.likelihood import log_probs, pack, score
+from spirit_jax.generation.likelihood import log_probs, score
 from tests.generation.tiny import VOCABULARY, llama, logits_by_definition
 
 
@@ -57,17 +57,6 @@ def test_a_pair_longer_than_a_row_widens_the_rows():
     long = (np.tile(pair[0], 10)[:300], pair[1])
     alone, beside = log_probs(llama(), [long])[0], log_probs(llama(), [pair, long, pair])[1]
     np.testing.assert_allclose(alone, beside, rtol=1e-5, atol=1e-5)
-
-
-def test_packing_never_overlaps_and_wastes_little():
-    lengths = np.random.default_rng(0).integers(1, 200, 300)
-    row_of, start_of, rows = pack(lengths, 256)
-    used = np.zeros((rows, 256), int)
-    for row, start, length in zip(row_of, start_of, lengths):
-        used[row, start : start + length] += 1
-    assert used.max() == 1
-    assert used.sum() == lengths.sum()
-    assert used.mean() > 0.95
 
 
 def test_empty_sides_are_refused_and_nothing_scores_nothing():

@@ -94,7 +94,7 @@ class Tones:
 
 
 @functools.cache
-def tiny_lm(expressive: bool = False, ends: bool = True) -> SpiritLM:
+def tiny_lm(expressive: bool = False, learned_eos: bool = True) -> SpiritLM:
     """Random weights over this world's vocabulary, and tones for a codec."""
     cfg = ModelConfig(
         rows=vocabulary(expressive).rows(),
@@ -107,6 +107,6 @@ def tiny_lm(expressive: bool = False, ends: bool = True) -> SpiritLM:
         dtype=Dtype.FLOAT32,
         remat=Remat.NONE,
     )
-    lm = SpiritLM(random_llama(cfg, 0.1), prompt_format(expressive), None, ends, 64)
+    lm = SpiritLM(random_llama(cfg, 0.1), prompt_format(expressive), None, learned_eos, 64)
     lm.__dict__["codec"] = Tones()
     return lm

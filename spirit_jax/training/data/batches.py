@@ -21,12 +21,14 @@ import absl.flags
 import grain
 import numpy as np
 
-from spirit_jax.core.batching import cut_document
-from spirit_jax.model.batch import Batch
+from spirit_jax.core.batching import OpenRows, Piece, cut_document
+from spirit_jax.model.batch import Batch, make_batch
 from spirit_jax.training.data.epochs import EpochReader
 from spirit_jax.training.data.mixture import TokenMixture
-from spirit_jax.training.data.packing import Bins, Piece, make_batch
 from spirit_jax.training.data.sources import OpenSource, documents
+
+# a piece's name: source, number of the read there, number among the record's pieces
+Name = tuple[int, int, int]
 
 
 def training_batches(
@@ -58,7 +60,7 @@ def validation_batches(source: OpenSource, length: int, rows: int, seed: int) ->
     """
     packed = _pack_once(source, length, seed)
     while full := [row for _, row in zip(range(rows), packed)]:
-        yield make_batch(full, rows, length)
+        yield _to_batch(full, rows, length)
 
 
 def records_read(state: Any) -> np.ndarray:
@@ -105,19 +107,19 @@ class _BatchIterator(grain.DatasetIterator):
         self._mixture = TokenMixture(
             of.readers, of.weights, [reader.count for reader in of.readers], of.first, of.step
         )
-        self._bins, self._waiting = Bins(of.length), collections.deque()
+        self._packer, self._waiting = OpenRows[Name](of.length), collections.deque()
 
     def __next__(self) -> Batch:
         done = []
         while len(done) < self._of.rows:
             if not self._waiting:
                 self._waiting.extend(self._pieces(*self._mixture.take()))
-            row = self._bins.add(self._waiting.popleft())
+            row = self._packer.add(self._waiting.popleft())
             if row is not None:
                 done.append(row)
-        return make_batch(done, self._of.rows, self._of.length)
+        return _to_batch(done, self._of.rows, self._of.length)
 
-    def _pieces(self, source: int, read: int, found: list[np.ndarray]) -> list[Piece]:
+    def _pieces(self, source: int, read: int, found: list[np.ndarray]) -> list[Piece[Name]]:
         """The named pieces of the documents found."""
         pieces = [piece for document in found for piece in cut_document(document, self._of.length)]
         return [((source, read, number), ids) for number, ids in enumerate(pieces)]
@@ -126,7 +128,7 @@ class _BatchIterator(grain.DatasetIterator):
         """JSON-able. The names are one string: Grain deep-copies the state of each batch, which takes 0.5 ms
         for lists of them.
         """
-        rows = [[name for name, _ in row] for row in self._bins.rows]
+        rows = [[name for name, _ in row] for row in self._packer.rows]
         counts = {"records": list(self._mixture.records), "tokens": list(self._mixture.tokens)}
         return {**counts, "open": json.dumps({"rows": rows, "waiting": [name for name, _ in self._waiting]})}
 
@@ -137,20 +139,26 @@ class _BatchIterator(grain.DatasetIterator):
         self._restart()
         self._mixture.records, self._mixture.tokens = list(state["records"]), list(state["tokens"])
         names = json.loads(state["open"])
-        for bin, row in enumerate(names["rows"]):
-            self._bins.put(bin, [self._find(*name) for name in row])
+        for row, pieces in enumerate(names["rows"]):
+            self._packer.restore(row, [self._find(*name) for name in pieces])
         self._waiting.extend(self._find(*name) for name in names["waiting"])
 
-    def _find(self, source: int, read: int, number: int) -> Piece:
+    def _find(self, source: int, read: int, number: int) -> Piece[Name]:
         return self._pieces(source, read, self._of.readers[source](read))[number]
 
 
-def _pack_once(source: OpenSource, length: int, seed: int) -> Iterator[list[Piece]]:
-    bins = Bins(length)
+def _pack_once(source: OpenSource, length: int, seed: int) -> Iterator[list[Piece[Name]]]:
+    packer = OpenRows[Name](length)
     for index in range(len(source.rows)):
         for document in documents(source, index, (seed, index)):
             for number, ids in enumerate(cut_document(document, length)):
-                row = bins.add(((0, index, number), ids))
+                row = packer.add(((0, index, number), ids))
                 if row is not None:
                     yield row
-    yield from filter(None, bins.rows)
+    yield from filter(None, packer.rows)
+
+
+def _to_batch(rows: Sequence[Sequence[Piece[Name]]], count: int, length: int) -> Batch:
+    """The rows as host arrays [count, length], with each token's source."""
+    ids = [[ids for _, ids in row] for row in rows]
+    return make_batch(ids, count, length, [[source for (source, _, _), _ in row] for row in rows])

@@ -45,7 +45,7 @@ def test_the_round_trip_reads_the_texts_and_transcribes_what_was_spoken():
     assert (first, second) == (Task.SPEAK, Task.TRANSCRIBE)
     assert texts == [[text] for text in TEXTS]
     assert options["max_new_tokens"] > max(len(record.speech.units) for record in RECORDS)
-    assert all((ids == lm.vocabulary.unit_start + 1).all() for (ids,) in speeches)
+    assert all((ids == lm.vocabulary.speech_start + 1).all() for (ids,) in speeches)
 
 
 def test_a_model_that_says_nothing_has_empty_transcripts():
