@@ -14,17 +14,18 @@ import json
 import tempfile
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 
 from data_prep.token_shards import Draws, write_shards
-from spirit_jax.config import Arrangement
 from spirit_jax.datasets.shards import Layout, Metadata, ShardSplit, open_shards
-from spirit_jax.tokens.interleave import Spans
+from spirit_jax.tokens.interleave import Arrangement, Spans, arrange
 from spirit_jax.tokens.vocabulary import Vocabulary
-from spirit_jax.training.data.batches import Arranger, Feed, training_batches
+from spirit_jax.training.data.batches import training_batches
+from spirit_jax.training.data.sources import OpenSource
 
 LENGTH, ROWS = 4096, 4
 VOCABULARY = Vocabulary.base()
@@ -94,12 +95,18 @@ def write(folder: Path, layout: Layout, rows: list[dict]) -> dict[str, ShardSpli
 
 def load(splits: dict[str, ShardSplit]) -> Iterator[int]:
     """Tokens of each batch of our loader: the paper's thirds."""
-    feeds = [
-        Feed("interleaved", splits["speech"], Arrangement.INTERLEAVED),
-        Feed("speech", splits["speech"], Arrangement.SPEECH),
-        Feed("text", splits["text"], Arrangement.TEXT),
+    chosen = [
+        ("speech", Arrangement.INTERLEAVED),
+        ("speech", Arrangement.SPEECH),
+        ("text", Arrangement.TEXT),
     ]
-    for batch in training_batches(feeds, Arranger(VOCABULARY, SPANS), LENGTH, ROWS, seed=0):
+    sources = [
+        OpenSource(
+            how.value, splits[split], partial(arrange, arrangement=how, vocabulary=VOCABULARY, spans=SPANS)
+        )
+        for split, how in chosen
+    ]
+    for batch in training_batches(sources, LENGTH, ROWS, seed=0):
         yield int(np.sum(batch.loss_weights))
 
 

@@ -15,8 +15,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from spirit_jax.config import Arrangement
-from spirit_jax.tokens.interleave import Record, Spans, arrange
+from spirit_jax.tokens.interleave import Arrangement, Record, Spans, arrange
 from spirit_jax.tokens.streams import PITCH_RATE, STYLE_RATE, UNIT_RATE, UNIT_TIME_RATE, SpeechTokens
 from spirit_jax.tokens.strings import parse, render
 from spirit_jax.tokens.vocabulary import Vocabulary

@@ -34,9 +34,10 @@ from spirit_jax.model_io import hf_config
 from spirit_jax.model_io.names import rows_of, to_theirs
 from spirit_jax.pod_check.estimate import memory_of
 from spirit_jax.pod_check.pod import HBM_SHARE
-from spirit_jax.sharding import MESH_AXES, make_mesh
+from spirit_jax.sharding import MESH_AXES, make_mesh, shardings_of
 from spirit_jax.training.optimizer import make_optimizer
-from spirit_jax.training.step import abstract_state, make_state, make_train_step, shardings_of
+from spirit_jax.training.state import abstract_state, make_state
+from spirit_jax.training.step import make_train_step
 from tpu_configs import llama3_1b_h200_1
 from tpu_configs.spirit import LLAMA2_7B, recipe
 

@@ -21,7 +21,6 @@ from typing import Any
 import numpy as np
 import tensorflow_datasets as tfds
 
-from spirit_jax.config import Arrangement
 from spirit_jax.core.errors import UserError
 from spirit_jax.core.files import drop_partials, require_place, write_atomically
 from spirit_jax.core.progress import track
@@ -29,7 +28,7 @@ from spirit_jax.datasets.manifest import read_corpus, split_words
 from spirit_jax.datasets.shards import DATASET, Layout, Metadata, row_from_record, splits
 from spirit_jax.datasets.units_folder import UnitsFolder, open_units
 from spirit_jax.speech.codec_folder import read_identity
-from spirit_jax.tokens.interleave import Record, Spans, arrange
+from spirit_jax.tokens.interleave import Arrangement, Record, Spans, arrange
 from spirit_jax.tokens.streams import SpeechTokens
 from spirit_jax.tokens.text import TextTokenizer
 from spirit_jax.tokens.vocabulary import Vocabulary

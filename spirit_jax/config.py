@@ -1,20 +1,12 @@
-"""A run's configuration: frozen dataclasses, checked when made, the same in Python, JSON and on the command
-line.
+"""The configuration of a training run.
 
-A recipe is a Python file with `def config() -> RunConfig`. Every value that the paper leaves open ([?] in its
-facts) and that we chose says "a choice".
+A recipe is a Python file with `def config() -> RunConfig`; `core.settings` reads it. Values that the paper
+leaves open, and that we chose, say "our choice".
 """
 
 import dataclasses
-import difflib
 import enum
-import importlib.util
-import sys
-import traceback
 from pathlib import Path
-from typing import Any, TypeVar, dataclass_transform
-
-import pydantic
 
 from spirit_jax.core.errors import (
     UserError,
@@ -23,17 +15,8 @@ from spirit_jax.core.errors import (
     require_positive,
     require_seed,
 )
-from spirit_jax.core.files import read_json, require_file
-
-T = TypeVar("T")
-
-
-@dataclass_transform(frozen_default=True)
-def part(cls: type[T]) -> type[T]:
-    """A frozen dataclass that refuses unknown keys when read from JSON."""
-    made = dataclasses.dataclass(frozen=True)(cls)
-    setattr(made, "__pydantic_config__", pydantic.ConfigDict(extra="forbid"))  # noqa: B010
-    return made
+from spirit_jax.core.settings import part
+from spirit_jax.tokens.interleave import Arrangement
 
 
 class Dtype(enum.Enum):
@@ -44,16 +27,13 @@ class Dtype(enum.Enum):
 
 
 class Remat(enum.Enum):
-    """What the backward pass has: all; matrix products and attention; those but the wide ones of the MLP; the
-    same products as SAVE_DOTS from the host's memory; or nothing but each layer's input, so that every layer
-    is computed again.
-    """
+    """What the forward pass saves for the backward pass, which computes the rest again."""
 
-    NONE = "none"
-    SAVE_DOTS = "save_dots"
-    SAVE_NARROW = "save_narrow"
-    OFFLOAD = "offload"
-    FULL = "full"
+    NONE = "none"  # everything: nothing is computed again
+    SAVE_DOTS = "save_dots"  # matrix products and attention
+    SAVE_NARROW = "save_narrow"  # as SAVE_DOTS, without the wide products of the MLP
+    OFFLOAD = "offload"  # as SAVE_DOTS, in the host's memory
+    FULL = "full"  # each layer's input alone: full rematerialisation
 
 
 class Schedule(enum.Enum):
@@ -61,16 +41,6 @@ class Schedule(enum.Enum):
 
     CONSTANT = "constant"
     COSINE = "cosine"
-
-
-class Arrangement(enum.Enum):
-    """How a record becomes a training sequence (paper section 3.2 and table 6)."""
-
-    INTERLEAVED = "interleaved"
-    SPEECH = "speech"
-    TEXT = "text"
-    ASR = "asr"
-    TTS = "tts"
 
 
 @part
@@ -135,9 +105,8 @@ class ModelConfig:
 class MeshConfig:
     """Device mesh sizes; one of them may be -1, the rest of the devices.
 
-    `topology` names the hardware that the mesh is meant for, as check-pod knows it ("v5e:16x16", "h100:8";
-    None: any), and `slices` how many of them are joined by the data-centre network: `data` is laid across
-    them.
+    topology: the hardware the mesh is meant for, in check-pod's names ("v5e:16x16", "h100:8"; None: any).
+    slices: how many of them the data-centre network joins; `data` runs across them.
     """
 
     data: int = 1
@@ -160,8 +129,8 @@ class MeshConfig:
 
 @part
 class Source:
-    """One part of the mixture: a TFDS folder (`NAME/CONFIG/VERSION` inside), its arrangement and its share of
-    the tokens.
+    """One source of the mixture: a TFDS folder (`NAME/CONFIG/VERSION` inside), how its records are arranged,
+    and its share of the tokens, relative to the other sources.
     """
 
     shards: str
@@ -175,7 +144,7 @@ class Source:
 
 @part
 class DataConfig:
-    """What is read and how it is arranged. Span lengths in words: paper appendix A."""
+    """What is read and how it is arranged. Lengths of spans are in words (paper, appendix A)."""
 
     tokenizer: str
     sources: tuple[Source, ...]
@@ -184,14 +153,14 @@ class DataConfig:
     sequence_length: int = 4096
     text_span_words: tuple[int, int] = (10, 30)
     speech_span_words: tuple[int, int] = (5, 15)
-    speech_first: float = 0.5  # probability that a sequence starts with speech: a choice
-    append_eos: bool = True  # a choice; without it a transcript has no end
-    # text between [Text] and a transcript, so that it differs from a continuation: a choice
+    speech_first: float = 0.5  # probability that a sequence starts with speech: our choice
+    append_eos: bool = True  # our choice; without it a transcript has no end
+    # text between [Text] and a transcript, so that it differs from a continuation: our choice
     asr_marker: str = "transcript:"
     tts_marker: str = "speak:"
-    # reader processes of a stream; part of the run's identity, since the order depends on it
+    # reader processes for each stream; the order of batches depends on it, so a resumed run keeps it
     workers: int = 0
-    # disjoint parts of the records, each packed apart; each process reads whole ones: at least one a process
+    # disjoint parts of the records, each packed on its own; a process reads whole streams: one or more each
     streams: int = 1
 
     def __post_init__(self):
@@ -214,7 +183,7 @@ class DataConfig:
 
 @part
 class OptimConfig:
-    """AdamW. Peak rate and constant schedule: paper appendix A; the rest are choices."""
+    """AdamW. Peak rate and constant schedule are the paper's (appendix A); the rest are our choice."""
 
     peak_lr: float = 3e-5
     warmup_steps: int = 500
@@ -234,16 +203,14 @@ class OptimConfig:
             raise UserError(
                 "optim.final_lr_fraction",
                 self.final_lr_fraction,
-                "is a part of optim.peak_lr",
+                "is a fraction of optim.peak_lr",
                 "set it between 0 and 1",
             )
 
 
 @part
 class TrainConfig:
-    """Steps, batch and seeds. `batch_rows` counts the sequences of one step over all devices and accumulation
-    parts.
-    """
+    """Steps, batch and seed. batch_rows: sequences in one step, over all devices and accumulation parts."""
 
     steps: int
     batch_rows: int
@@ -267,10 +234,10 @@ class TrainConfig:
 
 @part
 class CheckpointConfig:
-    """Where the weights start and how often the state is kept."""
+    """Where the weights start and how often the state is saved."""
 
     init_from: str | None = None  # folder written by `convert import`; None: random weights
-    every_steps: int = 500  # no more steps are lost if training is killed; a save begins at every half of it
+    every_steps: int = 500  # the most steps lost if training is killed; a save begins every half of that
     keep_last: int = 2
     keep_every: int | None = None
 
@@ -282,9 +249,7 @@ class CheckpointConfig:
 
 @part
 class RunConfig:
-    """Everything that makes a run what it is; written to `config.json` in the run folder and in each
-    checkpoint.
-    """
+    """Everything that defines a run; written to `config.json` in the run folder and in each checkpoint."""
 
     model: ModelConfig
     data: DataConfig
@@ -294,84 +259,8 @@ class RunConfig:
     checkpoint: CheckpointConfig = CheckpointConfig()
 
 
-def to_dict(config: Any) -> dict:
-    """A configuration, or a part of one, as plain JSON values."""
-    return pydantic.TypeAdapter(type(config)).dump_python(config, mode="json")
-
-
-def from_dict(values: dict, kind: type[T] = RunConfig) -> T:
-    """Builds and checks a configuration, or the part `kind`, from JSON values; unknown or ill-typed keys are
-    UserErrors.
-    """
-    try:
-        return pydantic.TypeAdapter(kind).validate_python(values)
-    except pydantic.ValidationError as error:
-        first = error.errors()[0]
-        cause = first.get("ctx", {}).get("error")
-        if isinstance(cause, UserError):
-            raise cause from error
-        where = ".".join(str(part) for part in first["loc"])
-        if first["type"] == "unexpected_keyword_argument":
-            raise _unknown_key(where, kind) from error
-        raise UserError(
-            where, first.get("input"), first["msg"].lower(), "give a value of that type"
-        ) from error
-
-
-def load(path: str | Path, kind: type[T] = RunConfig) -> T:
-    """Reads a recipe (`.py` with `config()`) or a `config.json` of this kind; another kind of recipe is a
-    UserError.
-    """
-    require_file(path, "config")
-    if Path(path).suffix == ".json":
-        return from_dict(read_json(path), kind)
-    spec = importlib.util.spec_from_file_location(Path(path).stem, path)
-    if spec is None or spec.loader is None:
-        raise UserError("config", path, "must be a .py recipe or a .json file", "see tpu_configs/")
-    module = importlib.util.module_from_spec(spec)
-    # a recipe may build on its neighbours: `from tpu_configs import ...`
-    sys.path.insert(0, str(Path(path).resolve().parent.parent))
-    try:
-        spec.loader.exec_module(module)
-        if not callable(getattr(module, "config", None)):
-            raise UserError("config", path, "has no function config()", "see tpu_configs/ for examples")
-        made = module.config()
-    except UserError:
-        raise
-    except Exception as error:  # whatever the recipe's own code raises
-        raise _broken_recipe(path, error) from error
-    finally:
-        sys.path.pop(0)
-    if not isinstance(made, kind):
-        raise UserError(
-            "config",
-            path,
-            f"makes a {type(made).__name__}; this command needs a {kind.__name__}",
-            "see tpu_configs/ for one",
-        )
-    return made
-
-
-def _broken_recipe(path: str | Path, error: Exception) -> UserError:
-    """Names the recipe's line, where the error is not one of syntax, which names its own."""
-    lines = [
-        frame.lineno
-        for frame in traceback.extract_tb(error.__traceback__)
-        if Path(frame.filename) == Path(path).absolute()
-    ]
-    where = f" in line {lines[-1]}" if lines else ""
-    return UserError(
-        "config",
-        path,
-        f"fails{where} with {type(error).__name__}: {' '.join(str(error).split())}",
-        "mend the recipe",
-    )
-
-
 def resolve_paths(config: RunConfig, root: str | Path) -> RunConfig:
-    """The configuration with its relative shard, tokenizer, codec and weight paths taken from the folder
-    `root`.
-    """
+    """The configuration with its relative paths (shards, tokenizer, codec, weights) taken from `root`."""
 
     def at(path: str) -> str:
         return str(Path(root) / path)
@@ -390,46 +279,3 @@ def resolve_paths(config: RunConfig, root: str | Path) -> RunConfig:
     return dataclasses.replace(
         config, data=data, checkpoint=dataclasses.replace(config.checkpoint, init_from=start and at(start))
     )
-
-
-def override(config: T, settings: list[str]) -> T:
-    """Applies `part.field=value` settings; values are JSON, or plain words. An unknown key names
-    the nearest.
-    """
-    values = to_dict(config)
-    for setting in settings:
-        key, equals, text = setting.partition("=")
-        if not equals:
-            raise UserError("--set", setting, "must be KEY=VALUE", "for example --set optim.peak_lr=3e-5")
-        *parents, leaf = key.split(".")
-        place = values
-        for depth, parent in enumerate(parents):
-            place = place.get(parent) if isinstance(place, dict) else None
-            if not isinstance(place, dict):
-                raise _unknown_key(".".join(parents[: depth + 1]), type(config))
-        if not isinstance(place, dict) or leaf not in place:
-            raise _unknown_key(key, type(config))
-        place[leaf] = _parse_value(text)
-    return from_dict(values, type(config))
-
-
-def _parse_value(text: str) -> Any:
-    try:
-        return pydantic.TypeAdapter(Any).validate_json(text)
-    except pydantic.ValidationError:
-        return text
-
-
-def _keys(kind: type, prefix: str = "") -> list[str]:
-    keys = []
-    for field in dataclasses.fields(kind):
-        keys.append(prefix + field.name)
-        if dataclasses.is_dataclass(field.type):
-            keys += _keys(field.type, f"{prefix}{field.name}.")
-    return keys
-
-
-def _unknown_key(key: str, kind: type) -> UserError:
-    keys = _keys(kind)
-    near = difflib.get_close_matches(key, keys, 1, 0.3) or keys[:1]
-    return UserError("config key", key, "is unknown", f"did you mean {near[0]}?")

@@ -113,6 +113,11 @@ def place_axes(mesh: Mesh, axes: Sequence[str | None], shape: Sequence[int]) -> 
     return NamedSharding(mesh, pspec(axes))
 
 
+def shardings_of(abstract: Any) -> Any:
+    """The shardings of an abstract tree, for `out_shardings`."""
+    return jax.tree.map(lambda leaf: leaf.sharding, abstract)
+
+
 def constrain(x: jax.Array, *axes: str | None) -> jax.Array:
     """Tells the compiler where `x` lives under `jax.set_mesh`; does nothing without a mesh."""
     if jax.sharding.get_abstract_mesh().empty:

@@ -1,4 +1,6 @@
-"""Prompt strings such as `[Text]the cat[Speech][Hu3]` as ids: what an exported tokenizer must give for them."""
+"""Prompt strings such as `[Text]the cat[Speech][Hu3]` as ids: what an exported tokenizer must
+give for them.
+"""
 
 import re
 

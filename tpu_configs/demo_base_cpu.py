@@ -7,15 +7,8 @@ more slowly, to read aloud.
 
 import dataclasses
 
-from spirit_jax.config import (
-    Arrangement,
-    CheckpointConfig,
-    OptimConfig,
-    RunConfig,
-    Schedule,
-    Source,
-    TrainConfig,
-)
+from spirit_jax.config import CheckpointConfig, OptimConfig, RunConfig, Schedule, Source, TrainConfig
+from spirit_jax.tokens.interleave import Arrangement
 from spirit_jax.tokens.streams import resized_streams
 from spirit_jax.tokens.vocabulary import Vocabulary
 from tpu_configs import demo_text_cpu

@@ -3,7 +3,6 @@ demo`).
 """
 
 from spirit_jax.config import (
-    Arrangement,
     CheckpointConfig,
     DataConfig,
     Dtype,
@@ -15,6 +14,7 @@ from spirit_jax.config import (
     Source,
     TrainConfig,
 )
+from spirit_jax.tokens.interleave import Arrangement
 from spirit_jax.tokens.vocabulary import Vocabulary
 
 TEXT_PIECES = 700

@@ -8,7 +8,8 @@
 
 import dataclasses
 
-from spirit_jax.config import Arrangement, CheckpointConfig, RunConfig, Source, TrainConfig
+from spirit_jax.config import CheckpointConfig, RunConfig, Source, TrainConfig
+from spirit_jax.tokens.interleave import Arrangement
 from spirit_jax.tokens.streams import resized_streams
 from spirit_jax.tokens.vocabulary import Vocabulary
 from tpu_configs import demo_base_cpu

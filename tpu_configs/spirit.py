@@ -11,7 +11,6 @@ moments, packing with masks between documents, checkpoints' intervals, and every
 import dataclasses
 
 from spirit_jax.config import (
-    Arrangement,
     CheckpointConfig,
     DataConfig,
     MeshConfig,
@@ -23,6 +22,7 @@ from spirit_jax.config import (
     Source,
     TrainConfig,
 )
+from spirit_jax.tokens.interleave import Arrangement
 from spirit_jax.tokens.vocabulary import Vocabulary
 
 LLAMA2_PIECES, LLAMA3_PIECES = 32_000, 128_256

@@ -1,5 +1,5 @@
-"""`python -m spirit_jax train-codec`: trains a part of a codec and writes the codec that has it. The same
-command again goes on where it stopped.
+"""`python -m spirit_jax train-codec`: trains a part of a codec and writes the codec with it. The same command
+resumes a stopped run.
 
 python -m spirit_jax train-codec vocoder --config tpu_configs/vocoder_cpu.py \
     --out runs/vocoder --set corpus.units=units corpus.codec=codec
@@ -9,12 +9,12 @@ import argparse
 import sys
 from pathlib import Path
 
-from spirit_jax import config
 from spirit_jax.codec_training.config import PitchRun, StyleRun, VocoderRun
 from spirit_jax.codec_training.loop import check, train
 from spirit_jax.codec_training.pitch import PitchPart
 from spirit_jax.codec_training.style import StylePart
 from spirit_jax.codec_training.vocoder import VocoderPart
+from spirit_jax.core.settings import load, override
 
 PARTS = {"vocoder": (VocoderRun, VocoderPart), "pitch": (PitchRun, PitchPart), "style": (StyleRun, StylePart)}
 
@@ -40,14 +40,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Checks, tells, trains. Returns 0 also when SIGTERM stopped it: its checkpoint is written."""
+    """Checks and trains. Returns 0 also if SIGTERM stopped it: its checkpoint is written."""
     kind, part = PARTS[args.part]
-    chosen = config.override(config.load(args.config, kind), args.set)
+    chosen = override(load(args.config, kind), args.set)
     check(chosen, args.out)
     reached = train(part(chosen), args.out)
     if reached < chosen.train.steps:
         print(
-            f"stopped at step {reached:,} of {chosen.train.steps:,}; the same command goes on: {args.out}",
+            f"stopped at step {reached:,} of {chosen.train.steps:,}; the same command resumes it: {args.out}",
             file=sys.stderr,
         )
     else:

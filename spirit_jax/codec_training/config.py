@@ -1,13 +1,14 @@
-"""What trains each part of a codec, as frozen dataclasses; recipes are Python files with `config()`, see
-`tpu_configs/vocoder_*.py` and its neighbours. The defaults of sizes and rates are those of the open recipes
-nearest to the published models; choices say so.
+"""The configuration of the training of each part of a codec.
+
+A recipe is a Python file with `config()`, such as `tpu_configs/vocoder.py`. Sizes and rates default to those
+of the open recipes nearest to the published models; values that we chose say "our choice".
 """
 
 import dataclasses
 import math
 from collections.abc import Sequence
 
-from spirit_jax.config import CheckpointConfig, MeshConfig, part
+from spirit_jax.config import CheckpointConfig, MeshConfig
 from spirit_jax.core.errors import (
     UserError,
     require_at_least,
@@ -15,6 +16,7 @@ from spirit_jax.core.errors import (
     require_positive,
     require_seed,
 )
+from spirit_jax.core.settings import part
 from spirit_jax.speech.encoders.pitch.vqvae import F0_FEATURES, PitchConfig, StackConfig
 
 
@@ -26,8 +28,15 @@ def _require_counts(prefix: str, **fields: Sequence[int]) -> None:
                 f"{prefix}.{name}",
                 list(values),
                 "must be one or more numbers above 0",
-                "see the defaults in recipes.py",
+                "see the defaults in codec_training/config.py",
             )
+
+
+def _refuse_init_from(checkpoint: CheckpointConfig) -> None:
+    """Raises a UserError if `init_from` is set: only the language model's training reads it."""
+    if checkpoint.init_from is not None:
+        rule = "has no effect on the training of a part of a codec"
+        raise UserError("checkpoint.init_from", checkpoint.init_from, rule, "set checkpoint.init_from=null")
 
 
 @part
@@ -37,7 +46,7 @@ class CorpusConfig:
     units: str = "units"
     codec: str = "codec"
     held_out: str = "heldout"  # the split that is evaluated; where no row is of it, see `held_out.set_apart`
-    evaluated: int = 24  # held-out recordings of an evaluation: a choice
+    evaluated: int = 24  # held-out recordings of an evaluation: our choice
 
     def __post_init__(self):
         require_positive(self, "corpus", "evaluated")
@@ -64,7 +73,7 @@ class StepsConfig:
 @part
 class AdamConfig:
     """Adam, its rate multiplied by `decay` over every `decay_steps` steps. The recipes count epochs there;
-    steps are a choice.
+    steps are our choice.
     """
 
     rate: float = 2e-4
@@ -165,7 +174,7 @@ class VocoderLoss:
     features: float = 2.0
     adversarial: float = 1.0
     durations: float = 1.0
-    adversarial_from: int = 0  # a choice: the published recipes begin with all
+    adversarial_from: int = 0  # our choice: the published recipes begin with all
 
     def __post_init__(self):
         require_at_least(0, self, "loss", *(field.name for field in dataclasses.fields(self)))
@@ -189,6 +198,7 @@ class VocoderRun:
     checkpoint: CheckpointConfig = CheckpointConfig()
 
     def __post_init__(self):
+        _refuse_init_from(self.checkpoint)
         require_positive(self, "run", "segment_units")
         if self.segment_units * (hop := math.prod(self.generator.rates)) <= self.mel.window:
             rule = f"must be longer than mel.window = {self.mel.window} samples at {hop} a unit"
@@ -204,8 +214,8 @@ class PitchRun:
     encoder's vectors to their codes.
 
     The codebook is the moving mean, with memory `memory`, of the vectors that each code is nearest to. A code
-    that on average is nearest to fewer than `restart_below` vectors a step begins anew at a vector of the
-    batch. The error of F0 is measured in its deviation over the corpus, so that voicing counts: a choice.
+    that on average is nearest to fewer than `restart_below` vectors a step restarts at a vector of the
+    batch. The error of F0 is measured in its deviation over the corpus, so that voicing counts: our choice.
     """
 
     train: StepsConfig
@@ -221,6 +231,7 @@ class PitchRun:
     checkpoint: CheckpointConfig = CheckpointConfig()
 
     def __post_init__(self):
+        _refuse_init_from(self.checkpoint)
         require_positive(self, "run", "segment_frames")
         require_at_least(0, self, "run", "commitment", "restart_below")
         require_fraction(self, "run", "memory")
@@ -251,8 +262,8 @@ class StyleRun:
     published release.
 
     teacher, student: Hugging Face folders, of 50 frames a second. teacher_layer: 1-based, None: the last but
-    one. The student's convolutions stay as they are, and the codes lie in rows of `seconds`: choices, as are
-    the rate and the projected width, those of transformers' fine-tuning.
+    one. The student's convolutions stay as they are, and the codes come in rows of `seconds`: our choices, as
+    are the rate and the projected width, those of transformers' fine-tuning.
     """
 
     train: StepsConfig
@@ -268,4 +279,5 @@ class StyleRun:
     checkpoint: CheckpointConfig = CheckpointConfig()
 
     def __post_init__(self):
+        _refuse_init_from(self.checkpoint)
         require_positive(self, "run", "codes", "projected", "seconds")

@@ -19,19 +19,28 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from spirit_jax.codec_training.config import StepsConfig
-from spirit_jax.config import CheckpointConfig, MeshConfig, to_dict
+from spirit_jax.config import CheckpointConfig, MeshConfig
 from spirit_jax.core.errors import Halted, UserError
 from spirit_jax.core.files import require_place, write_json
 from spirit_jax.core.progress import Progress
+from spirit_jax.core.settings import to_dict
 from spirit_jax.runs.checkpoints import Checkpoints
 from spirit_jax.runs.metrics import Writer
-from spirit_jax.runs.run_folder import CHECKPOINTS, CODEC, DATA, check_data, check_places, refuse_other
+from spirit_jax.runs.run_folder import (
+    CHECKPOINTS,
+    CODEC,
+    DATA,
+    check_data,
+    check_places,
+    refuse_other,
+    write_config,
+)
+from spirit_jax.runs.state import TrainState
 from spirit_jax.runs.stopping import Stop, stop_on_sigterm
-from spirit_jax.sharding import make_mesh, place_batch
+from spirit_jax.sharding import make_mesh, place_batch, shardings_of
 from spirit_jax.speech.stored_parts import arrays_by_name
-from spirit_jax.training.step import TrainState, shardings_of
 
-# what may differ when a run goes on
+# settings that a resumed run may change
 FREE = ("mesh.", "train.steps", "train.log_every", "train.evaluate_every", "checkpoint.")
 FEED = "feed"  # the name of the batches' position in a checkpoint
 READERS = 2  # threads that read ahead
@@ -70,7 +79,7 @@ class Part(Protocol):
 
     @property
     def learns_from(self) -> dict[str, str]:
-        """Fingerprints by name of all that must stay the same when a run goes on."""
+        """Fingerprints by name of all that must stay the same when a run is resumed."""
         ...
 
     def start(self) -> TrainState:
@@ -145,7 +154,7 @@ def train(part: Part, out: Path) -> int:
         if jax.process_index() == 0:
             if not start:
                 write_json(out / DATA, part.learns_from)
-            write_json(out / "config.json", to_dict(config))
+            write_config(out, config)
         return _Loop(part, out, mesh, checkpoints, start).run(stop)
 
 
@@ -256,7 +265,7 @@ class _Loop:
         if jax.process_index():
             yield lambda row: None
             return
-        writer = Writer(self.out, self.start or -1)  # a run that begins anew writes the row of step 0 again
+        writer = Writer(self.out, self.start or -1)  # a run that starts again writes the row of step 0 again
         try:
             yield writer.write
         finally:

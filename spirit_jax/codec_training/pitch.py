@@ -19,13 +19,13 @@ from spirit_jax.codec_training.corpus import Recording, draw_batches, read_corpu
 from spirit_jax.codec_training.optimizer import adam, update
 from spirit_jax.core.errors import UserError
 from spirit_jax.core.progress import track
+from spirit_jax.runs.state import TrainState
 from spirit_jax.speech.codec import Codec
 from spirit_jax.speech.codec_folder import load_codec, save_codec
 from spirit_jax.speech.encoders.pitch import vqvae as pitch_vqvae
 from spirit_jax.speech.encoders.pitch.fcpe import Fcpe, load_fcpe
 from spirit_jax.speech.encoders.pitch.vqvae import PitchVqVae, init_pitch_vqvae
 from spirit_jax.speech.encoders.pitch.vqvae_pitch import VqvaePitch
-from spirit_jax.training.step import TrainState
 
 GROUP = 64  # recordings whose F0 is tracked together
 

@@ -19,6 +19,7 @@ from spirit_jax.codec_training.corpus import Recording, draw_batches, read_corpu
 from spirit_jax.codec_training.optimizer import adam, update
 from spirit_jax.core.errors import UserError
 from spirit_jax.core.progress import track
+from spirit_jax.runs.state import TrainState
 from spirit_jax.speech.audio import normalize
 from spirit_jax.speech.codec_folder import load_codec, save_codec
 from spirit_jax.speech.encoders.hubert import extract_features, load_hubert
@@ -37,7 +38,6 @@ from spirit_jax.speech.quantizers.kmeans import assign, nearest, train_kmeans
 from spirit_jax.speech.stored_parts import part_fingerprint
 from spirit_jax.speech.weights.readers import Drawn
 from spirit_jax.tokens.streams import SAMPLE_RATE
-from spirit_jax.training.step import TrainState
 
 FRAME_RATE = 50.0
 GROUP = 16  # recordings that the teacher hears together

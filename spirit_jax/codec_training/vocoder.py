@@ -22,6 +22,7 @@ from spirit_jax.codec_training.discriminators import Discriminators
 from spirit_jax.codec_training.optimizer import adam, update
 from spirit_jax.core.errors import UserError
 from spirit_jax.core.files import write_json
+from spirit_jax.runs.state import TrainState
 from spirit_jax.speech.codec_folder import load_codec, save_codec
 from spirit_jax.speech.decoders.hifigan import Generator, GeneratorConfig
 from spirit_jax.speech.decoders.hifigan_decoder import HifiganDecoder
@@ -29,7 +30,6 @@ from spirit_jax.speech.decoders.hifigan_synthesis import Utterance, predict, syn
 from spirit_jax.speech.encoders import mfcc
 from spirit_jax.speech.weights.readers import Drawn
 from spirit_jax.tokens.streams import SAMPLE_RATE, UNITS, Streams
-from spirit_jax.training.step import TrainState
 
 Batch = dict[str, jax.Array]
 Figures = dict[str, jax.Array]

@@ -15,9 +15,10 @@ from flax import nnx
 from jax.sharding import Mesh
 from orbax.checkpoint import v1 as ocp
 
-from spirit_jax.config import DataConfig, Dtype, MeshConfig, ModelConfig, Source, from_dict, to_dict
+from spirit_jax.config import DataConfig, Dtype, MeshConfig, ModelConfig, RunConfig, Source
 from spirit_jax.core.errors import UserError
 from spirit_jax.core.files import read_json, require_folder, write_atomically, write_json
+from spirit_jax.core.settings import from_dict, to_dict
 from spirit_jax.model.llama import Llama, abstract
 from spirit_jax.sharding import make_mesh
 from spirit_jax.tokens.vocabulary import Vocabulary
@@ -154,7 +155,7 @@ def _find_converted(folder: Path) -> Place:
 
 
 def _find_step(step: Path, run: Path) -> Place:
-    config = from_dict(read_json(run / "config.json"))
+    config = from_dict(read_json(run / "config.json"), RunConfig)
     tokenizer, codec = _beside(run)
     vocabulary = Vocabulary.from_dict(read_json(run / "vocabulary.json"))
     return Place(step, "model", config.model, vocabulary, tokenizer, codec, config.data, {})

@@ -3,8 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-from spirit_jax.config import ModelConfig, RopeScaling, from_dict
+from spirit_jax.config import ModelConfig, RopeScaling
 from spirit_jax.core.errors import UserError
+from spirit_jax.core.settings import from_dict
 
 # ours has no use for them; an export gives them back
 KEPT = ("max_position_embeddings", "bos_token_id", "eos_token_id", "pad_token_id")

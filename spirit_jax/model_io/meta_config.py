@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
-from spirit_jax.config import ModelConfig, RopeScaling, from_dict
+from spirit_jax.config import ModelConfig, RopeScaling
 from spirit_jax.core.errors import UserError
+from spirit_jax.core.settings import from_dict
 
 
 def read(params: dict, rows: int, tied: bool, folder: Path) -> ModelConfig:

@@ -1,6 +1,4 @@
-"""One recipe, checked for its pod: the trainer's own step, compiled ahead of time for hardware that is not
-there.
-"""
+"""One recipe, checked for its pod: the trainer's own step, compiled ahead of time for absent hardware."""
 
 import dataclasses
 import datetime
@@ -21,12 +19,13 @@ from spirit_jax.model.llama import abstract
 from spirit_jax.pod_check.estimate import AnyMesh, memory_of, seconds_of, work_of
 from spirit_jax.pod_check.hlo import collectives
 from spirit_jax.pod_check.pod import HBM_SHARE, Pod, pod_of
-from spirit_jax.sharding import MESH_AXES, fill_sizes, make_mesh, pspec
+from spirit_jax.sharding import MESH_AXES, fill_sizes, make_mesh, pspec, shardings_of
 from spirit_jax.training.data.placement import check_batch
 from spirit_jax.training.optimizer import make_optimizer
-from spirit_jax.training.step import abstract_state, make_train_step, shardings_of
+from spirit_jax.training.state import abstract_state
+from spirit_jax.training.step import make_train_step
 
-# what the compiler says where a program doesn't fit
+# the compiler's error for a program that doesn't fit
 TOO_LARGE = re.compile(r"(?:Used |temporaries \()([\d.]+)([MG])")
 OF_PROGRAM = (
     "date",
@@ -36,18 +35,20 @@ OF_PROGRAM = (
     "temporary_bytes",
     "compile_seconds",
     "collectives",
-)  # what a compiled program tells
+)  # figures of a compiled program
 
 
 def check(
     config: RunConfig, name: str, by_analysis: bool = False, given: dict[str, Any] | None = None
 ) -> dict[str, Any]:
-    """A row of figures, JSON-able. GPU programs can't be compiled without a GPU: their memory is by analysis,
-    as all is `by_analysis`; the row says so. given: an earlier row of the same recipe, whose program is not
-    compiled again: what follows by arithmetic is made anew.
+    """A row of figures, JSON-able.
 
-    Raises a UserError where mesh, batch or topology don't go together, or `given` tells of another mesh,
-    batch or policy.
+    by_analysis: estimate the memory instead of compiling. GPU programs can't be compiled without a GPU and
+    are always estimated; the row says so. given: an earlier row of the same recipe, whose compiled figures
+    are kept: only what follows from them is computed again.
+
+    Raises a UserError if mesh, batch and topology don't fit together, or `given` is of another mesh, batch or
+    policy.
     """
     pod = pod_of(config.mesh)
     analysis = pod.chip.platform != "tpu" or by_analysis or given is not None
@@ -57,22 +58,22 @@ def check(
         else make_mesh(config.mesh, _devices(config.mesh))
     )
     check_batch(config, mesh)
-    told, today = _describe(config, mesh, pod), datetime.date.today().isoformat()
+    described, today = _describe(config, mesh, pod), datetime.date.today().isoformat()
     if given is not None and given["memory_by"] != "analysis":
-        differing = [key for key in told if told[key] != given[key]]
+        differing = [key for key in described if described[key] != given[key]]
         if differing:
-            raise UserError("given", name, f"its row differs in {', '.join(differing)}", "compile it anew")
+            raise UserError("given", name, f"its row differs in {', '.join(differing)}", "compile it again")
         found = {key: given[key] for key in OF_PROGRAM if key in given}
     elif isinstance(mesh, AbstractMesh):
         found = {"date": today, "memory_by": "analysis", "peak_bytes": memory_of(config, mesh)}
     else:
         found = {"date": today, **compile_step(config, mesh)}
-    return {"recipe": name, **told, **found, **_bounds(config, mesh, pod, found)}
+    return {"recipe": name, **described, **found, **_bounds(config, mesh, pod, found)}
 
 
 def compile_step(config: RunConfig, mesh: Mesh) -> dict[str, Any]:
-    """Compiles the training step for `mesh`; returns its memory, its collectives and the seconds
-    that took.
+    """Compiles the training step for `mesh`; returns its memory, its collectives and the time it took, in
+    seconds.
     """
     optimizer = make_optimizer(config.optim, config.train.steps)
     shapes = abstract_state(abstract(config.model, mesh), optimizer, mesh)
@@ -109,7 +110,7 @@ def compile_step(config: RunConfig, mesh: Mesh) -> dict[str, Any]:
 
 
 def _text(compiled: jax.stages.Compiled) -> str:
-    """The optimised program; empty where the compiler can't print it, as for some large ones."""
+    """The optimised program; empty if the compiler can't print it, as with some large ones."""
     try:
         return compiled.as_text() or ""
     except jax.errors.JaxRuntimeError:
@@ -120,7 +121,7 @@ def _devices(mesh: MeshConfig) -> list[Any]:
     """Devices of an absent pod, from libtpu."""
     more: dict[str, Any] = {"num_slices": mesh.slices} if mesh.slices > 1 else {}
     if str(mesh.topology).startswith("v4:"):
-        # a device a chip, as on Cloud TPU; the compiler's default for v4 is two
+        # one device per chip, as on Cloud TPU; the compiler's default for v4 is two
         more["chip_config_name"] = "megacore"
     try:
         return list(topologies.get_topology_desc(mesh.topology, "tpu", **more).devices)
@@ -156,11 +157,11 @@ def _describe(config: RunConfig, mesh: AnyMesh, pod: Pod) -> dict[str, Any]:
 
 
 def _bounds(config: RunConfig, mesh: AnyMesh, pod: Pod, found: dict[str, Any]) -> dict[str, Any]:
-    """What follows from arithmetic and from the collectives found."""
+    """What follows from arithmetic and from the compiled collectives."""
     work, kinds = work_of(config, mesh, pod.slices), found.get("collectives")
     if kinds:
         work = dataclasses.replace(work, crossed=kinds.get("send", {}).get("bytes", 0))
-    # waited for in every TPU program that could be read
+    # every TPU program that could be read waits for its gradient sums
     sums = 2 * work.reduced if pod.chip.platform == "tpu" else 0.0
     sent, waited = (_sent(kinds, "bytes"), _sent(kinds, "waited")) if kinds else (None, sums)
     seconds = seconds_of(work, pod, sent, waited)
@@ -176,8 +177,8 @@ def _bounds(config: RunConfig, mesh: AnyMesh, pod: Pod, found: dict[str, Any]) -
 
 
 def _sent(kinds: dict[str, dict[str, int]], what: str) -> float:
-    """Bytes that a device sends within its slice: of an all-reduce twice its array, to sum the parts and to
-    spread the sums.
+    """Bytes that a device sends within its slice; an all-reduce sends its array twice, to sum the parts and
+    to distribute the sums.
     """
     return sum(
         row[what] * (2 if kind == "all-reduce" else 1) for kind, row in kinds.items() if kind != "send"

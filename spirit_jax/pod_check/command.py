@@ -1,7 +1,6 @@
-"""`python -m spirit_jax check-pod`: does a recipe's step fit its pod, and what bounds its speed? Needs no
-pod.
+"""`python -m spirit_jax check-pod`: does a recipe's step fit its pod, and what bounds its speed?
 
-requirements-pod.txt brings the compiler.
+It needs no pod, but the compiler of requirements-pod.txt.
 
 python -m spirit_jax check-pod tpu_configs/spirit_base_7b_v5e_256.py --set model.remat=full
 python -m spirit_jax check-pod tpu_configs/spirit_base_7b_v5e_256.py --estimate
@@ -16,10 +15,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from spirit_jax import config
+from spirit_jax.config import RunConfig
 from spirit_jax.core.chips import GIB
 from spirit_jax.core.errors import UserError
 from spirit_jax.core.files import read_jsonl
+from spirit_jax.core.settings import load, override
 from spirit_jax.pod_check.pod import HBM_SHARE
 
 ABSENT = {  # for libtpu on a machine without TPUs
@@ -47,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--given",
         type=Path,
-        help="JSON-lines file with rows of these recipes: make anew what follows from them by arithmetic",
+        help="JSON-lines file with rows of these recipes: compute again what follows from them",
     )
     parser.add_argument("--record", type=Path, help="JSON-lines file to which the rows are added")
     parser.add_argument(
@@ -62,14 +62,14 @@ def run(args: argparse.Namespace) -> int:
         return 0
     if not args.recipes:
         raise UserError("recipes", "none", "at least one is needed", "name files of tpu_configs/")
-    chosen = [(path.stem, config.override(config.load(path), args.set)) for path in args.recipes]
+    chosen = [(path.stem, override(load(path, RunConfig), args.set)) for path in args.recipes]
     given = {} if args.given is None else {row["recipe"]: row for row in read_jsonl(args.given)}
     if args.given and not {name for name, _ in chosen} <= given.keys():
         raise UserError(
             "given",
             args.given,
             f"must have rows of {', '.join(name for name, _ in chosen)}",
-            "compile those that it hasn't",
+            "compile those that are missing",
         )
     os.environ.update(ABSENT)
     from spirit_jax.pod_check.check import check  # imports jax, which reads the environment
@@ -77,7 +77,7 @@ def run(args: argparse.Namespace) -> int:
     fits = True
     for name, recipe in chosen:
         print(
-            f"{name}: {'reckoning' if args.estimate or given else 'compiling, a few minutes'}",
+            f"{name}: {'estimating' if args.estimate or given else 'compiling, a few minutes'}",
             file=sys.stderr,
             flush=True,
         )
@@ -92,7 +92,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def describe(row: dict[str, Any]) -> list[tuple[str, str]]:
-    """A row's figures for reading."""
+    """A row's figures as (name, text)."""
     share = row["peak_bytes"] / row["hbm_bytes"]
     lines = [
         (
@@ -114,15 +114,19 @@ def describe(row: dict[str, Any]) -> list[tuple[str, str]]:
     for kind, name in (("argument", "arguments"), ("temporary", "temporaries")):
         if f"{kind}_bytes" in row:
             lines.append((f"  {name}", f"{row[f'{kind}_bytes'] / GIB:.2f} GiB"))
-    for kind, found in row.get("collectives", {}).items():
-        lines.append(
-            (
-                kind,
-                f"{found['count']:,} a step, {found['bytes'] / GIB:.2f} GiB a device, "
-                f"{found['waited'] / GIB:.2f} waited for",
-            )
-        )
     lines += [
+        (
+            kind,
+            f"{found['count']:,} a step, {found['bytes'] / GIB:.2f} GiB a device, "
+            f"{found['waited'] / GIB:.2f} waited for",
+        )
+        for kind, found in row.get("collectives", {}).items()
+    ]
+    return [*lines, *_describe_speed(row)]
+
+
+def _describe_speed(row: dict[str, Any]) -> list[tuple[str, str]]:
+    lines = [
         ("model work", f"{row['model_flops']:.4g} operations a step"),
         ("hardware work", f"{row['hardware_flops']:.4g} operations a step, an estimate"),
         (
@@ -138,7 +142,7 @@ def describe(row: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def tabulate(rows: list[dict[str, Any]]) -> str:
-    """Rows as Markdown, the last of each recipe, mesh and policy."""
+    """A Markdown table of the last row of each recipe, mesh and policy."""
     titles = (
         "recipe|pod|mesh data, fsdp, context, tensor|remat|parts|peak "
         "GiB|of|share|fits|memory by|roofline s|MFU ceiling|compile s|date"

@@ -1,7 +1,6 @@
-"""What arithmetic says of a step, without compiling it: work, traffic and memory of one device. All of it is
-estimated.
+"""A step's work, traffic and memory, estimated by arithmetic, without compiling it.
 
-Rooflines are lower bounds of time: everything overlaps, every link and matrix unit runs at its published
+Rooflines are lower bounds of time: everything overlaps, and every link and matrix unit runs at its published
 peak. So an MFU that follows from one is a ceiling.
 """
 
@@ -16,7 +15,7 @@ from spirit_jax.model.llama import abstract, flops_per_token
 from spirit_jax.model.loss import LOGITS_BYTES
 from spirit_jax.pod_check.pod import Pod
 from spirit_jax.training.optimizer import make_optimizer
-from spirit_jax.training.step import abstract_state
+from spirit_jax.training.state import abstract_state
 
 AnyMesh = Mesh | AbstractMesh
 
@@ -40,15 +39,12 @@ class Work:
 def work_of(config: RunConfig, mesh: AnyMesh, slices: int) -> Work:
     """The work of one step of a recipe.
 
-    Weights cross the network as activations' type, forward and backward, once an accumulation part, and
+    For each accumulation part, weights cross the network forward and backward, in the activations' type, and
     gradients once; the embedding and the head's gradient are float32. Splash and cuDNN compute scores again
     in the backward pass: counted as hardware work.
     """
-    model, length, width = (
-        config.model,
-        config.data.sequence_length,
-        2 if config.model.dtype is Dtype.BFLOAT16 else 4,
-    )
+    model, length = config.model, config.data.sequence_length
+    width = 2 if model.dtype is Dtype.BFLOAT16 else 4
     tokens = config.train.batch_rows * length
     ours = flops_per_token(model, length)
     again = _recomputed(config) + 3.0 * model.layers * model.heads * model.head_width * length
@@ -66,10 +62,11 @@ def work_of(config: RunConfig, mesh: AnyMesh, slices: int) -> Work:
 
 
 def seconds_of(work: Work, pod: Pod, sent: float | None = None, waited: float = 0.0) -> dict[str, float]:
-    """Lower bounds of a step's seconds by what limits it. `sent`: bytes that a device sends within its slice,
-    where a compiled program told them; else an all-gather is reckoned as its bytes and a sum of gradients as
-    twice its bytes. `waited`: those of them that are sent while the device does nothing else; their time adds
-    to that of the work.
+    """Lower bounds of a step's time, in seconds, by what limits it.
+
+    sent: bytes that a device sends within its slice, from a compiled program; None: estimated, an all-gather
+    as its bytes and a sum of gradients as twice its bytes. waited: of these, the bytes sent while the device
+    does nothing else; their time adds to that of the work.
     """
     sent = work.gathered + 2 * work.reduced if sent is None else sent
     return {
@@ -89,8 +86,8 @@ def state_bytes(config: RunConfig, mesh: AnyMesh) -> int:
 
 
 def memory_of(config: RunConfig, mesh: AnyMesh) -> float:
-    """Peak bytes of one device, by analysis: state, gradients, what the backward pass finds saved, two
-    layers' gathered weights, the head's gradient and a few chunks of logits.
+    """Peak bytes of one device, by analysis: state, gradients, what the forward pass saves for the backward
+    pass, two layers' gathered weights, the head's gradient and a few chunks of logits.
     """
     model, width = config.model, 2 if config.model.dtype is Dtype.BFLOAT16 else 4
     tensor = mesh.shape["tensor"]

@@ -7,7 +7,7 @@ from spirit_jax.config import MeshConfig
 from spirit_jax.core.chips import CHIPS, Chip
 from spirit_jax.core.errors import UserError
 
-# of a chip's memory that a recipe may fill: the rest is for fragments and what the host adds
+# share of a chip's memory that a recipe may fill: the rest is for fragmentation and the runtime's own buffers
 HBM_SHARE = 0.85
 
 
@@ -22,9 +22,7 @@ class Pod:
 
 
 def pod_of(mesh: MeshConfig) -> Pod:
-    """The pod that `mesh.topology` names, such as "v5e:16x16" or "h100:8". Raises a UserError if it names
-    none.
-    """
+    """The pod of `mesh.topology`, such as "v5e:16x16" or "h100:8". Raises a UserError for an unknown one."""
     if mesh.topology is None:
         raise UserError(
             "mesh.topology",

@@ -1,16 +1,16 @@
 """A run's checkpoints: model, optimizer, position in the data and configuration, saved together and
 asynchronously by Orbax.
 
-A step's folder is written beside its place and moved there when whole, and an older one is deleted only after
-that: killing the run at any moment leaves the last finished checkpoint. At most `every_steps` steps are lost
-then: a save begins at every half of that interval and is written while training goes on, and training waits
-for it rather than run more than an interval ahead of a finished one. Layout:
-STEP/{model,optimizer,data,config}; `model` is the plain tree of the weights, layer by layer, so that an
-export reads one at a time.
+A checkpoint is written to a temporary folder and renamed when complete; older ones are deleted only then. So
+killing the run at any moment leaves the last finished checkpoint. At most `every_steps` steps are lost: a
+save begins every half of that interval and is written while training continues, and training waits for it
+rather than run more than one interval ahead of the last finished one. Layout:
+STEP/{model,optimizer,data,config}; `model` is the plain tree of the weights, stored layer by layer, so that
+an export reads one at a time.
 
-A save that fails (a full disk, storage that can't be reached) is repeated, later and later, and at last ends
-the run, which leaves the last finished checkpoint as it is. A checkpoint that can't be read, or whose
-checksums tell that it isn't what was written, is set aside and the one before is used.
+A save that fails (full disk, unreachable storage) is retried after growing pauses; if all retries fail, the
+run ends and the last finished checkpoint stays. A checkpoint that is unreadable, or whose checksums differ,
+is set aside, and the one before it is used.
 """
 
 import asyncio
@@ -34,16 +34,16 @@ from orbax.checkpoint import v1 as ocp
 from spirit_jax.config import CheckpointConfig
 from spirit_jax.core.errors import Halted, UserError
 from spirit_jax.model.array_store import by_layer
-from spirit_jax.training.step import TrainState
+from spirit_jax.runs.state import TrainState
 
-RETRY_AFTER_S = (1.0, 5.0, 25.0, 60.0)  # pauses before a save is tried again: a choice
-BITS = "bits"  # beside the values by name: what the arrays sum up to
-# what Orbax, tensorstore and JAX raise where files are missing, broken or can't be written
+RETRY_AFTER_S = (1.0, 5.0, 25.0, 60.0)  # pauses before a save is retried: our choice
+BITS = "bits"  # name of the arrays' checksum among the JSON values
+# what Orbax, tensorstore and JAX raise for files that are missing, broken or not writable
 FAILURES = (OSError, ValueError, KeyError, RuntimeError)
 
 
 class Checkpoints:
-    """The checkpoints in one folder. Use as a context manager, so that a save under way is finished."""
+    """The checkpoints in one folder. Use as a context manager, so that a running save is finished."""
 
     def __init__(self, folder: str | Path, config: CheckpointConfig):
         self._folder, self._config, self._writing, self._failed = Path(folder).absolute(), config, None, False
@@ -58,7 +58,9 @@ class Checkpoints:
         policy, context = keep.AnyPreservationPolicy(policies), ocp.Context()
         # of the weights; moments are read whole
         context.array.saving.scoped_storage_options_creator = by_layer
-        return ocp.training.Checkpointer(self._folder, preservation_policy=policy, context=context, cleanup_tmp_directories=True)
+        return ocp.training.Checkpointer(
+            self._folder, preservation_policy=policy, context=context, cleanup_tmp_directories=True
+        )
 
     def __enter__(self) -> "Checkpoints":
         return self
@@ -81,37 +83,37 @@ class Checkpoints:
         return [checkpoint.step for checkpoint in self._checkpointer.checkpoints]
 
     def is_due(self, step: int) -> bool:
-        """Whether a save begins after `step`: at every half interval, and at each step that is kept for good.
-        """
+        """Whether a save begins after `step`: every half interval, and at each step that is kept forever."""
         kept = self._config.keep_every is not None and step % self._config.keep_every == 0
         return kept or step % -(-self._config.every_steps // 2) == 0
 
     def stay_near(self, step: int) -> bool:
-        """To be called before `step`: waits for the save under way if the step would be more than an interval
-        ahead of a finished one.
+        """Call before `step`: waits for the running save if the step would be more than an interval ahead of
+        the last finished one.
 
-        False if that save failed, so that the state must be saved now.
+        Returns False if that save failed: the state must then be saved now.
         """
         return step - self._finished <= self._config.every_steps or self.wait()
 
     def wait(self) -> bool:
-        """Waits for the save under way; False if the last one failed, so that the state must be saved now."""
+        """Waits for the running save; returns False if it failed: the state must then be saved now."""
         writing, self._writing = self._writing, None
         if writing is not None and self._succeeds(writing.result, self._begun):
             self._finished = self._begun
         return not self._failed
 
     def save(self, step: int, state: TrainState, data: dict[str, Any], config: dict) -> None:
-        """Saves in the background. Returns when the arrays are copied: `state` may then be donated. Waits for
-        a save under way.
+        """Saves in the background, after a running save. Returns once the arrays are copied: `state` may then
+        be donated.
 
-        data: JSON values by name, this process' part of them; config: the first process' counts. After a save
-        that failed this one is finished before it returns, tried again after pauses. Raises Halted if all
-        attempts fail.
+        data: this process' JSON values by name. config: the first process' is saved. After a failed save,
+        this one is retried until it is finished. Raises Halted if all retries fail.
         """
-        identity = {"config": config} if jax.process_index() == 0 else {}
-        sums = {BITS: _bits(state)}  # by all processes
-        sealed = {name: _sealed(value) for name, value in (data | (sums if jax.process_index() == 0 else {})).items()}
+        bits = _bits(state)  # computed by all processes, written by the first
+        identity = {}
+        if jax.process_index() == 0:
+            data, identity = data | {BITS: bits}, {"config": config}
+        sealed = {name: _sealed(value) for name, value in data.items()}
         parts = {**_arrays(state), "data": _JsonFiles(sealed), "config": _JsonFiles(identity)}
 
         def begin() -> None:
@@ -132,11 +134,11 @@ class Checkpoints:
         raise self._halted(step)
 
     def restore(self, abstract: TrainState, names: Sequence[str]) -> tuple[TrainState, dict[str, Any]]:
-        """The newest state that can be read, placed as `abstract` says, whatever mesh it was saved on, and
-        the JSON values `names`.
+        """The newest readable state, sharded like `abstract` whatever mesh it was saved on, and the JSON
+        values `names`.
 
-        Newer ones are set aside, in the folder `broken_checkpoints` beside; `latest` is then the step
-        restored. Raises a UserError, and leaves all as it is, if none can be read.
+        Newer checkpoints are moved to the folder `broken_checkpoints`; `latest` is then the step restored.
+        Raises a UserError, and changes nothing, if none can be read.
         """
         self.wait()
         reasons = {}
@@ -150,24 +152,37 @@ class Checkpoints:
                 reasons[step] = "its arrays aren't those that were written"
             if not _agreed(step not in reasons):
                 reasons.setdefault(step, "another process can't read it")
-                print(f"warning: the checkpoint of step {step:,} can't be read: {reasons[step]}", file=sys.stderr, flush=True)
+                print(
+                    f"warning: the checkpoint of step {step:,} can't be read: {reasons[step]}",
+                    file=sys.stderr,
+                    flush=True,
+                )
                 continue
             if reasons:
                 self._set_aside(list(reasons), step)
             return state, {name: values[name] for name in names}
-        told = "; ".join(f"step {step}: {reason}" for step, reason in reasons.items())
-        raise UserError("checkpoints", self._folder, f"none of {len(reasons)} can be read ({told})", "bring one back, or use another --out")
+        causes = "; ".join(f"step {step}: {reason}" for step, reason in reasons.items())
+        raise UserError(
+            "checkpoints",
+            self._folder,
+            f"none of {len(reasons)} can be read ({causes})",
+            "restore one, or use another --out",
+        )
 
-    def _load(self, step: int, abstract: TrainState, names: Sequence[str]) -> tuple[TrainState, dict[str, Any]]:
+    def _load(
+        self, step: int, abstract: TrainState, names: Sequence[str]
+    ) -> tuple[TrainState, dict[str, Any]]:
         files = _JsonFiles(dict.fromkeys((*names, BITS)))
         restored = self._checkpointer.load_checkpointables(step, {**_arrays(abstract), "data": files})
         optimizer = restored["optimizer"]
-        leaves = jax.tree.leaves((optimizer["step"], restored["model"], optimizer["opt"], optimizer.get("guard")))
+        leaves = jax.tree.leaves(
+            (optimizer["step"], restored["model"], optimizer["opt"], optimizer.get("guard"))
+        )
         state = jax.tree.unflatten(jax.tree.structure(abstract), leaves)
         return state, {name: _unsealed(name, value) for name, value in files.values.items()}
 
     def _succeeds(self, act: Callable[[], Any], step: int) -> bool:
-        """Does a part of saving `step`; False, told loudly, if it fails in any process."""
+        """Does a part of saving `step`; returns False, with a warning, if it fails in any process."""
         reason = None
         try:
             act()
@@ -175,13 +190,17 @@ class Checkpoints:
             reason = _line(error)
         if _agreed(reason is None):
             return True
-        print(f"warning: the checkpoint of step {step:,} was not saved: {reason or 'another process failed'}", file=sys.stderr, flush=True)
+        print(
+            f"warning: the checkpoint of step {step:,} was not saved: {reason or 'another process failed'}",
+            file=sys.stderr,
+            flush=True,
+        )
         self._failed, self._writing, self._spoiled = True, None, True
         return False
 
     def _reach(self) -> None:
-        """Raises an OSError where no file can be made in the folder: Orbax's threads would wait ten minutes
-        for each other, also at the exit.
+        """Raises an OSError if the folder is not writable, before Orbax tries: its threads would wait ten
+        minutes for each other, at exit too.
         """
         self._folder.mkdir(exist_ok=True)
         probe = self._folder / f".probe_{jax.process_index()}"
@@ -189,30 +208,37 @@ class Checkpoints:
         probe.unlink()
 
     def _renew(self) -> None:
-        """After a failure: removes what the failed save left, also what threads of it wrote since, and opens
-        the folder anew.
+        """After a failure: removes what the failed save left, including what its threads wrote since, and
+        reopens the folder.
         """
         if not self._spoiled:
             return
         if jax.process_index() == 0:
-            for place in self._folder.glob(f"{self._begun}.*"):
-                shutil.rmtree(place, ignore_errors=True)
+            for left in self._folder.glob(f"{self._begun}.*"):
+                shutil.rmtree(left, ignore_errors=True)
         self._checkpointer, self._spoiled = self._open(), False
 
     def _set_aside(self, steps: Sequence[int], used: int) -> None:
-        place = self._folder.with_name("broken_checkpoints")
+        aside = self._folder.with_name("broken_checkpoints")
         if jax.process_index() == 0:
-            place.mkdir(exist_ok=True)
+            aside.mkdir(exist_ok=True)
             for step in steps:
-                (self._folder / str(step)).rename(place / f"{step}.{time_ns()}")
+                (self._folder / str(step)).rename(aside / f"{step}.{time_ns()}")
         _agreed(True)
-        print(f"warning: going on from step {used:,}; what can't be read was moved to {place}", file=sys.stderr, flush=True)
+        print(
+            f"warning: resuming from step {used:,}; unreadable checkpoints were moved to {aside}",
+            file=sys.stderr,
+            flush=True,
+        )
         self._checkpointer = self._open()
         self._begun = self._finished = used
 
     def _halted(self, step: int) -> Halted:
         last = f"step {self._finished:,} is the last one saved" if self._finished else "none was saved"
-        return Halted(f"the checkpoint of step {step:,} can't be written to {self._folder}; {last}: the same command goes on from there")
+        return Halted(
+            f"the checkpoint of step {step:,} can't be written to {self._folder}; {last}: "
+            "the same command resumes from there"
+        )
 
 
 def _line(error: BaseException) -> str:
@@ -221,18 +247,23 @@ def _line(error: BaseException) -> str:
 
 def _agreed(good: bool) -> bool:
     """Whether it is good in all processes."""
-    return good if jax.process_count() == 1 else bool(np.all(multihost_utils.process_allgather(np.array(good))))
+    if jax.process_count() == 1:
+        return good
+    return bool(np.all(multihost_utils.process_allgather(np.array(good))))
 
 
 def _arrays(state: TrainState) -> dict[str, Any]:
-    """The state as plain trees, with the order of leaves of TrainState within each."""
+    """The state as plain trees, each with its leaves in TrainState's order."""
     guard = {} if state.guard is None else {"guard": state.guard}
-    return {"model": nnx.as_pure(state.model), "optimizer": {"step": state.step, "opt": nnx.as_pure(state.opt), **guard}}
+    return {
+        "model": nnx.as_pure(state.model),
+        "optimizer": {"step": state.step, "opt": nnx.as_pure(state.opt), **guard},
+    }
 
 
 def _bits(state: TrainState) -> int:
-    """A checksum of all arrays, the same on any mesh: of the sums of each one's bits, 4 bytes an element, as
-    whole numbers modulo 2^32.
+    """A checksum of all arrays, the same on any mesh: of each array, whose elements have 4 bytes, the sum of
+    their bits as integers modulo 2^32.
     """
     leaves = jax.tree.leaves(state)
     whole = NamedSharding(leaves[0].sharding.mesh, PartitionSpec())
@@ -240,7 +271,9 @@ def _bits(state: TrainState) -> int:
 
 
 def _sum_bits(leaves: list[jax.Array]) -> jax.Array:
-    return jnp.stack([jnp.sum(jax.lax.bitcast_convert_type(leaf, jnp.uint32), dtype=jnp.uint32) for leaf in leaves])
+    return jnp.stack(
+        [jnp.sum(jax.lax.bitcast_convert_type(leaf, jnp.uint32), dtype=jnp.uint32) for leaf in leaves]
+    )
 
 
 def _sealed(value: Any) -> dict[str, Any]:
@@ -248,14 +281,14 @@ def _sealed(value: Any) -> dict[str, Any]:
 
 
 def _unsealed(name: str, value: Any) -> Any:
-    """What `_sealed` sealed; a ValueError where it was changed since."""
+    """The value that `_sealed` sealed. Raises a ValueError if it was changed since."""
     if not isinstance(value, dict) or value != _sealed(value.get("value")):
         raise ValueError(f"{name}.json isn't what was written")
     return value["value"]
 
 
 class _JsonFiles:
-    """JSON values by name as a part of a checkpoint: files that processes write side by side. Loading
+    """JSON values by name as a part of a checkpoint; each process writes the files of its own. Loading
     replaces the values.
     """
 
@@ -264,7 +297,9 @@ class _JsonFiles:
 
     async def save(self, directory: Any) -> Awaitable[None]:
         """Orbax's interface; the values are read before this returns."""
-        return self._write(directory, {name: json.dumps(value, indent=2) for name, value in self.values.items()})
+        return self._write(
+            directory, {name: json.dumps(value, indent=2) for name, value in self.values.items()}
+        )
 
     async def load(self, directory: Any) -> Awaitable[None]:
         """Orbax's interface."""

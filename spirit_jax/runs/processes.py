@@ -1,4 +1,4 @@
-"""Training by several processes, one a host."""
+"""Training by several processes, one per host."""
 
 import os
 
@@ -6,15 +6,15 @@ import jax
 
 from spirit_jax.core.errors import UserError
 
-COUNT, INDEX = "JAX_NUM_PROCESSES", "JAX_PROCESS_ID"  # beside JAX_COORDINATOR_ADDRESS, which JAX reads itself
+COUNT, INDEX = "JAX_NUM_PROCESSES", "JAX_PROCESS_ID"  # JAX reads JAX_COORDINATOR_ADDRESS itself
 
 
 def join_processes() -> None:
-    """Joins the other processes of this run; to be called before anything touches a device.
+    """Joins the other processes of this run. Call it before anything touches a device.
 
-    TPU pods, GKE, Slurm and Open MPI tell who they are; elsewhere JAX_COORDINATOR_ADDRESS (host:port of the
-    first process), JAX_NUM_PROCESSES and JAX_PROCESS_ID do. Raises a UserError where neither is there, or the
-    others don't come.
+    On TPU pods, GKE, Slurm and Open MPI the environment says which process this is; elsewhere
+    JAX_COORDINATOR_ADDRESS (host:port of the first process), JAX_NUM_PROCESSES and JAX_PROCESS_ID must.
+    Raises a UserError without either, or if the other processes don't join.
     """
     given = {name: os.environ.get(name) for name in (COUNT, INDEX)}
     for name, value in given.items():
@@ -24,8 +24,11 @@ def join_processes() -> None:
     try:
         jax.distributed.initialize(num_processes=count, process_id=index)
     except (ValueError, RuntimeError) as error:
-        told = {name: os.environ.get(name) for name in ("JAX_COORDINATOR_ADDRESS", COUNT, INDEX)}
+        settings = {name: os.environ.get(name) for name in ("JAX_COORDINATOR_ADDRESS", COUNT, INDEX)}
         reason = str(error).splitlines()[0]
         raise UserError(
-            "--distributed", told, f"the processes did not find each other ({reason})", "set all three, the same way on each host"
+            "--distributed",
+            settings,
+            f"the processes did not find each other ({reason})",
+            "set all three, the same way on each host",
         ) from error

@@ -9,31 +9,31 @@ from spirit_jax.core.errors import UserError
 
 
 def parse_steps(text: str) -> tuple[int, int]:
-    """`10:13` -> (10, 13): the first and the last step traced, counted from 1. Anything else is a UserError.
+    """`10:13` -> (10, 13), the first and the last step traced, from 1. Raises a UserError for
+    anything else.
     """
     first, _, last = text.partition(":")
     if not (first.isdigit() and last.isdigit() and 1 <= int(first) <= int(last)):
-        raise UserError("--profile", text, "must be FIRST:LAST, steps from 1 on", "for example --profile 10:13")
+        raise UserError(
+            "--profile", text, "must be FIRST:LAST, steps from 1 on", "for example --profile 10:13"
+        )
     return int(first), int(last)
 
 
 class Profile:
-    """Traces the steps from `first` to `last` into the folder `profile` of the run; `steps` None traces none.
-    """
+    """Traces the steps (first, last) into the run's folder `profile`; no steps: traces nothing."""
 
     def __init__(self, out: Path, steps: tuple[int, int] | None):
         self._out, self._steps, self._running = out / "profile", steps, False
 
     def begin(self, step: int) -> None:
-        """To be called before `step`."""
+        """Call before `step`."""
         if self._steps is not None and not self._running and self._steps[0] <= step <= self._steps[1]:
             jax.profiler.start_trace(str(self._out))
             self._running = True
 
     def end(self, step: int, outputs: Any) -> None:
-        """To be called when `step` is dispatched; `outputs`: what it makes, waited for at the end of the
-        trace.
-        """
+        """Call when `step` is dispatched; the end of the trace waits for its `outputs`."""
         if self._running and self._steps is not None and step >= self._steps[1]:
             jax.block_until_ready(outputs)
             self.close()

@@ -1,4 +1,4 @@
-"""SIGTERM, or the platform's notice of preemption, asks a training to save and leave; it doesn't kill it."""
+"""SIGTERM, or the platform's notice of preemption, asks a training to save and exit instead of killing it."""
 
 import contextlib
 import signal
@@ -9,22 +9,22 @@ from jax.experimental import multihost_utils
 
 
 class Stop:
-    """Whether the process was asked to leave."""
+    """Whether the process was asked to exit."""
 
     asked = False
 
     def before(self, step: int) -> bool:
-        """Whether to leave before `step`. To be asked before each step; all processes get the same answer.
+        """Whether to exit before `step`. Call it before each step; all processes get the same answer.
 
-        With several processes, `jax.distributed` takes SIGTERM, or the platform's notice of preemption, of
-        any of them, and agrees on the step at which all leave.
+        With several processes, `jax.distributed` handles SIGTERM and the platform's notice of preemption on
+        each, and agrees on the step at which all exit.
         """
         return multihost_utils.reached_preemption_sync_point(step) if jax.process_count() > 1 else self.asked
 
 
 @contextlib.contextmanager
 def stop_on_sigterm() -> Iterator[Stop]:
-    """Notes SIGTERM instead of dying of it."""
+    """Records SIGTERM, which then doesn't end the process."""
     stop = Stop()
     if jax.process_count() > 1:  # jax.distributed has its own handler
         yield stop

@@ -18,9 +18,9 @@ from flax import nnx
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from spirit_jax.config import from_dict, part, to_dict
 from spirit_jax.core.errors import UserError
 from spirit_jax.core.files import fingerprint, require_file
+from spirit_jax.core.settings import from_dict, part, to_dict
 from spirit_jax.speech.decoders.hifigan import Generator, GeneratorConfig
 from spirit_jax.speech.encoders.hubert import Hubert
 from spirit_jax.speech.encoders.pitch.fcpe import Fcpe, FcpeConfig

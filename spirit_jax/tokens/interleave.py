@@ -5,14 +5,24 @@ Shapes: W words, N tokens of the merged speech stream, n text ids.
 """
 
 import dataclasses
+import enum
 from collections.abc import Sequence
 
 import numpy as np
 
-from spirit_jax.config import Arrangement
 from spirit_jax.core.errors import UserError
 from spirit_jax.tokens.streams import SpeechTokens
 from spirit_jax.tokens.vocabulary import Modality, Vocabulary, merge
+
+
+class Arrangement(enum.Enum):
+    """How a record becomes a training sequence (paper, section 3.2 and table 6)."""
+
+    INTERLEAVED = "interleaved"
+    SPEECH = "speech"
+    TEXT = "text"
+    ASR = "asr"
+    TTS = "tts"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,13 +1,14 @@
-"""`python -m spirit_jax train`: says what it will do, then trains. The same command again goes on where it
-stopped.
+"""`python -m spirit_jax train`: prints what it will do, then trains. The same command resumes a stopped run.
 
 python -m spirit_jax train --config tpu_configs/tiny_cpu.py --out runs/tiny --set train.steps=200
 
-Exit codes: 0 when the last step is done; 0, or what `--stopped-exit-code` says, when SIGTERM or a preemption
-stopped it with all saved; 1 when training can't go on by itself (it diverged, or checkpoints can't be
-written): one line says why; 2 for a mistake found before it began. What `--stopped-exit-code` says also
-stands for other machines that were lost on the way: the traceback is printed, and the last checkpoint is
-there.
+Exit codes:
+- 0: the last step is done.
+- 0, or that of `--stopped-exit-code`: SIGTERM or a preemption stopped it, and the state is saved.
+- that of `--stopped-exit-code`, if set: other machines were lost; the traceback is printed, and the last
+  checkpoint is there.
+- 1: training can't continue by itself (it diverged, or checkpoints can't be written); one line says why.
+- 2: a mistake found before it began.
 """
 
 import argparse
@@ -17,13 +18,15 @@ from pathlib import Path
 
 import jax
 
-from spirit_jax import config
+from spirit_jax.config import RunConfig, resolve_paths
 from spirit_jax.core.process_setup import check_profiler
+from spirit_jax.core.settings import load, override
 from spirit_jax.runs.processes import join_processes
 from spirit_jax.runs.profiling import parse_steps
-from spirit_jax.training.loop import describe, prepare, train
+from spirit_jax.training.loop import train
+from spirit_jax.training.preparation import describe, prepare
 
-# statuses of a runtime whose peers or network are gone
+# statuses of a runtime that lost its peers or its network
 LOST = ("ABORTED", "CANCELLED", "DEADLINE_EXCEEDED", "UNAVAILABLE")
 
 
@@ -59,14 +62,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Checks, tells, trains; returns the exit code."""
+    """Checks, prints what it will do, trains; returns the exit code."""
     profile = None
     if args.profile is not None:
         profile = parse_steps(args.profile)
         check_profiler()
     if args.distributed:
         join_processes()
-    chosen = config.resolve_paths(config.override(config.load(args.config), args.set), args.root)
+    chosen = resolve_paths(override(load(args.config, RunConfig), args.set), args.root)
     run = prepare(chosen, args.out)
     if jax.process_index() == 0:
         print(describe(run), flush=True)
@@ -78,6 +81,7 @@ def run(args: argparse.Namespace) -> int:
         traceback.print_exc()
         return args.stopped_exit_code
     stopped = reached < run.config.train.steps
-    said = "stopped at step {}; the same command goes on" if stopped else "done at step {}"
-    print(f"{said.format(f'{reached:,} of {run.config.train.steps:,}')}: {args.out}", file=sys.stderr)
+    step = f"step {reached:,} of {run.config.train.steps:,}"
+    said = f"stopped at {step}; the same command resumes it" if stopped else f"done at {step}"
+    print(f"{said}: {args.out}", file=sys.stderr)
     return args.stopped_exit_code if stopped else 0

@@ -1,8 +1,8 @@
-"""Steps that would do harm are left out: a loss or gradient that is not finite, or a gradient that towers
-over those before.
+"""Harmful steps are skipped: those whose loss or gradient is not finite, or whose gradient is many times
+larger than before.
 
-All inside the compiled step: a step that is left out changes neither weights nor moments, and costs nothing
-more to check.
+All of it is part of the compiled step: a skipped step changes neither weights nor moments, and the check
+costs nothing more.
 """
 
 import dataclasses
@@ -10,17 +10,18 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 
-SPIKE = 10.0  # times the mean gradient norm: a choice
-MEMORY = 100  # steps over which that mean is taken: a choice
-FAMILIAR = 20  # steps before which nothing counts as a spike: a choice
-LIMIT = 10  # steps left out in a row that end a run: a choice
+SPIKE = 10.0  # times the mean gradient norm: our choice
+MEMORY = 100  # steps over which that mean is taken: our choice
+FAMILIAR = 20  # steps before which nothing counts as a spike: our choice
+LIMIT = 10  # skipped steps in a row that end a run: our choice
 
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Guard:
-    """What steps so far tell, scalars. mean_norm: float32, running mean of the gradient norm over steps that
-    counted; counted, skipped, in_a_row: int32, steps made, left out, and left out since the last one made.
+    """What the steps so far showed, scalars. mean_norm: float32, running mean of the gradient norm over steps
+    that were made; counted, skipped, in_a_row: int32, steps made, skipped, and skipped since the last one
+    made.
     """
 
     mean_norm: jax.Array
@@ -35,14 +36,12 @@ class Guard:
 
 
 def judge(guard: Guard, loss: jax.Array, norm: jax.Array) -> tuple[jax.Array, Guard]:
-    """Whether a step with this loss and gradient norm is to be made, a bool scalar, and the guard
-    after it.
-    """
+    """Whether to make a step with this loss and gradient norm, a bool scalar, and the guard after it."""
     spike = (guard.counted >= FAMILIAR) & (norm > SPIKE * guard.mean_norm)
     good = jnp.isfinite(loss) & jnp.isfinite(norm) & ~spike
     weight = 1.0 / jnp.minimum(guard.counted + 1, MEMORY).astype(jnp.float32)
     mean_norm = jnp.where(good, guard.mean_norm + weight * (norm - guard.mean_norm), guard.mean_norm)
-    made, left_out = good.astype(jnp.int32), (~good).astype(jnp.int32)
+    made, skipped = good.astype(jnp.int32), (~good).astype(jnp.int32)
     return good, Guard(
-        mean_norm, guard.counted + made, guard.skipped + left_out, (guard.in_a_row + 1) * left_out
+        mean_norm, guard.counted + made, guard.skipped + skipped, (guard.in_a_row + 1) * skipped
     )

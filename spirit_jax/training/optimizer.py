@@ -1,6 +1,4 @@
-"""AdamW with warm-up, clipping and a schedule (paper appendix A for the rate; the rest are choices of
-`OptimConfig`).
-"""
+"""AdamW with warm-up, clipping and a schedule, as `OptimConfig` says."""
 
 import jax
 import optax
@@ -13,8 +11,8 @@ def make_schedule(config: OptimConfig, steps: int) -> optax.Schedule:
     """Learning rate by step (0 is the first update): a line from near 0 to the peak over `warmup_steps`, then
     constant or cosine.
 
-    The cosine ends at `final_lr_fraction` of the peak on step `steps`. The first update already moves: rate
-    peak / warmup_steps.
+    The cosine ends at `final_lr_fraction` of the peak on step `steps`. The rate of the first update is
+    peak / warmup_steps, not 0.
     """
     warmup = config.warmup_steps
     if config.schedule is Schedule.COSINE:
@@ -45,7 +43,8 @@ def make_optimizer(config: OptimConfig, steps: int) -> optax.GradientTransformat
 
 
 def decay_mask(params: nnx.Module) -> nnx.Module:
-    """True for parameters that weight decay shrinks: those with two axes or more beside 'layers' (a choice).
+    """True for parameters that weight decay shrinks: those with two axes or more besides 'layers' (our
+    choice).
 
     So matrices, the embedding table and the head are decayed, norm scales are not. Axes are counted, never
     `ndim`: a stack of norm scales has two dimensions.

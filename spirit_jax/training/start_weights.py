@@ -5,15 +5,16 @@ import json
 import jax
 from jax.sharding import Mesh
 
-from spirit_jax.config import RunConfig, to_dict
+from spirit_jax.config import RunConfig
 from spirit_jax.core.errors import UserError
+from spirit_jax.core.settings import to_dict
 from spirit_jax.model.checkpoint import find_model, load_model
 from spirit_jax.model.llama import Llama, abstract, init_sharded
 from spirit_jax.tokens.text import TextTokenizer
 from spirit_jax.tokens.vocabulary import Vocabulary
 
 FIX = "import them with the codec and tokenizer of the shards"
-# the rest may change
+# settings that the shapes or the numbers of the weights depend on; the others may change
 FIXED = (
     "rows",
     "width",
@@ -29,16 +30,16 @@ FIXED = (
 
 
 def check_start(config: RunConfig, vocabulary: Vocabulary, tokenizer_fingerprint: str) -> None:
-    """Raises a UserError, naming both, if `checkpoint.init_from` doesn't fit the model, the vocabulary or the
-    tokenizer of the shards.
+    """Raises a UserError, naming both, if the weights of `checkpoint.init_from` don't fit the model, the
+    vocabulary or the tokenizer of the shards.
 
-    Reads no weights. Weights without a tokenizer fit any that has the vocabulary's ids.
+    Reads no weights. Weights without a tokenizer fit any tokenizer with the vocabulary's ids.
     """
     path = config.checkpoint.init_from
     if path is None:
         return
-    place = find_model(path)
-    here, there = to_dict(config.model), to_dict(place.model)
+    found = find_model(path)
+    here, there = to_dict(config.model), to_dict(found.model)
     for name in FIXED:
         if here[name] != there[name]:
             said = {
@@ -51,16 +52,16 @@ def check_start(config: RunConfig, vocabulary: Vocabulary, tokenizer_fingerprint
                 f"the weights in {path} have {said['there']}",
                 f"set model.{name}={said['there']}",
             )
-    if place.vocabulary != vocabulary:
-        ours, theirs = vocabulary.to_dict(), place.vocabulary.to_dict()
+    if found.vocabulary != vocabulary:
+        ours, theirs = vocabulary.to_dict(), found.vocabulary.to_dict()
         raise UserError("vocabulary", ours, f"the weights in {path} were made for {theirs}", FIX)
-    theirs = None if place.tokenizer_path is None else TextTokenizer.load(place.tokenizer_path).fingerprint
+    theirs = None if found.tokenizer_path is None else TextTokenizer.load(found.tokenizer_path).fingerprint
     if theirs not in (None, tokenizer_fingerprint):
         raise UserError("tokenizer", tokenizer_fingerprint, f"the weights in {path} have {theirs}", FIX)
 
 
 def start_model(config: RunConfig, mesh: Mesh) -> Llama:
-    """The model before the first step, split over `mesh`. What doesn't shape weights, rope_theta for one, is
+    """The model before the first step, split over `mesh`. Settings that may change, such as rope_theta, are
     the configuration's.
     """
     if config.checkpoint.init_from is None:

@@ -10,15 +10,14 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import optax
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from spirit_jax.model.batch import Batch
-from spirit_jax.model.llama import Llama, is_param
+from spirit_jax.model.llama import Llama
 from spirit_jax.model.loss import loss_terms
-from spirit_jax.sharding import place_axes
+from spirit_jax.runs.state import TrainState
 from spirit_jax.training.guard import Guard, judge
 
-# by platform. On TPUs weights are gathered beside other work: without these v6e waits for each of them
+# by platform. On TPUs weights are gathered while other work runs: without these, v6e waits for each of them
 # (docs/pods.md)
 COMPILER_OPTIONS = {
     "tpu": {
@@ -33,23 +32,9 @@ COMPILER_OPTIONS = {
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
-class TrainState:
-    """What training changes. step: int32 scalar, the number of updates made; model: a Llama, or what else is
-    trained; opt: optax state, sharded like the parameters; guard: what decides whether a step is made, None
-    where none does.
-    """
-
-    step: jax.Array
-    model: Any
-    opt: Any
-    guard: Guard | None = None
-
-
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
 class StepMetrics:
     """Sums over one batch. nll_M, weight_M: float32 [M]; nll_N, weight_N: float32 [N]; grad_norm: before
-    clipping, of the mean loss; guard: after the step, see `spirit_jax.training.guard`.
+    clipping, of the mean loss; guard: after the step.
     """
 
     nll_M: jax.Array
@@ -60,32 +45,8 @@ class StepMetrics:
     guard: Guard
 
 
-def make_state(model: Llama, optimizer: optax.GradientTransformation) -> TrainState:
-    """The state before the first step."""
-    return TrainState(jnp.zeros((), jnp.int32), model, optimizer.init(model), Guard.new())
-
-
-def abstract_state(model: Llama, optimizer: optax.GradientTransformation, mesh: Mesh) -> TrainState:
-    """The state as shapes with shardings, from a model or its abstract: every copy of a parameter is split
-    like it.
-
-    Call it outside `jax.set_mesh`.
-    """
-
-    def place(leaf: Any) -> Any:
-        def shape_of(array: Any) -> jax.ShapeDtypeStruct:
-            whole = NamedSharding(mesh, PartitionSpec())
-            sharding = place_axes(mesh, leaf.get_metadata("axes"), array.shape) if is_param(leaf) else whole
-            return jax.ShapeDtypeStruct(array.shape, array.dtype, sharding=sharding)
-
-        return jax.tree.map(shape_of, leaf)
-
-    return jax.tree.map(place, jax.eval_shape(lambda m: make_state(m, optimizer), model), is_leaf=is_param)
-
-
-def shardings_of(abstract: Any) -> Any:
-    """The shardings of an abstract tree, for `out_shardings`."""
-    return jax.tree.map(lambda leaf: leaf.sharding, abstract)
+TrainStep = Callable[[TrainState, Batch], tuple[TrainState, StepMetrics]]
+EvalStep = Callable[[Llama, Batch], dict[str, jax.Array]]
 
 
 def make_train_step(
@@ -94,12 +55,12 @@ def make_train_step(
     accumulate: int,
     shardings: TrainState,
     sources: int = 1,
-) -> Callable[[TrainState, Batch], tuple[TrainState, StepMetrics]]:
+) -> TrainStep:
     """Compiles (state, batch) -> (state after one update, metrics); the state passed in is donated.
 
     The gradient is that of the batch's mean loss over weighted tokens, whatever `accumulate`: parts are
-    weighted by their tokens. A step whose loss or gradient the guard refuses leaves weights and optimizer as
-    they were, and is counted. `sources`: N of the metrics.
+    weighted by their tokens. A step whose loss or gradient the guard refuses leaves weights and optimizer
+    unchanged, and is counted. sources: N of the metrics.
     """
 
     def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, StepMetrics]:
@@ -125,7 +86,7 @@ def make_train_step(
     )
 
 
-def make_eval_step(text_size: int) -> Callable[[Llama, Batch], dict[str, jax.Array]]:
+def make_eval_step(text_size: int) -> EvalStep:
     """Compiles (model, batch) -> sums by modality, see `loss_terms`."""
     return jax.jit(lambda model, batch: loss_terms(model, batch, text_size)[1])
 
@@ -150,7 +111,7 @@ def _summed_gradients(
 
 
 def _split_rows(x_BT: jax.Array, accumulate: int) -> jax.Array:
-    """[B, T] -> [A, B/A, T]; part a takes the rows a, a + A, .., so that each device finds its part among its
-    own rows.
+    """[B, T] -> [A, B/A, T]; part a takes the rows a, a + A, .., so that a device's share of each part is
+    among its own rows.
     """
     return jnp.swapaxes(x_BT.reshape(-1, accumulate, *x_BT.shape[1:]), 0, 1)

@@ -13,7 +13,7 @@ from spirit_jax.codec_training.loop import train
 from spirit_jax.config import CheckpointConfig
 from spirit_jax.core.errors import Halted, UserError
 from spirit_jax.core.files import read_jsonl
-from spirit_jax.training.step import TrainState
+from spirit_jax.runs.state import TrainState
 from tests.codec_training.world import ONE
 from tests.speech_codes import make_speech
 

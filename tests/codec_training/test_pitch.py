@@ -9,9 +9,9 @@ import pytest
 
 from spirit_jax.codec_training.config import AdamConfig, CorpusConfig, PitchRun, StepsConfig
 from spirit_jax.codec_training.pitch import PitchPart, update_codebook
-from spirit_jax.config import to_dict
 from spirit_jax.core.errors import UserError
 from spirit_jax.core.files import write_json
+from spirit_jax.core.settings import to_dict
 from spirit_jax.speech.codec_folder import load_codec
 from spirit_jax.speech.encoders.pitch.vqvae import PitchConfig, StackConfig
 from tests.codec_training.world import ONE, rows_of, write_corpus
@@ -83,7 +83,9 @@ def test_a_codebook_has_codes():
 
 
 def test_any_codec_gets_pitch_codes_of_any_rate(embedded_corpus, tmp_path):
-    """Also one that has pitch codes: they are replaced, and the decoder, which was made for those, is left out."""
+    """Also one that has pitch codes: they are replaced, and the decoder, which was made for those, is left
+    out.
+    """
     stack = dataclasses.replace(STACK, downs=3)
     cfg = recipe(*embedded_corpus, 1)
     network = dataclasses.replace(cfg.network, encoder=stack, decoder=stack)

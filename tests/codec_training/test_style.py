@@ -5,9 +5,9 @@ import pytest
 from spirit_jax.codec_training import style
 from spirit_jax.codec_training.config import AdamConfig, CorpusConfig, StepsConfig, StyleRun
 from spirit_jax.codec_training.style import StylePart
-from spirit_jax.config import to_dict
 from spirit_jax.core.errors import UserError
 from spirit_jax.core.files import write_json
+from spirit_jax.core.settings import to_dict
 from spirit_jax.speech.codec_folder import load_codec
 from spirit_jax.speech.encoders.hubert import Hubert
 from spirit_jax.tokens.streams import style_stream

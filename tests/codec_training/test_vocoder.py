@@ -15,9 +15,10 @@ import pytest
 from spirit_jax.codec_training.config import GeneratorSizes
 from spirit_jax.codec_training.loop import train
 from spirit_jax.codec_training.vocoder import VocoderPart
-from spirit_jax.config import MeshConfig, to_dict
+from spirit_jax.config import MeshConfig
 from spirit_jax.core.errors import UserError
 from spirit_jax.core.files import write_json
+from spirit_jax.core.settings import to_dict
 from spirit_jax.speech.codec_folder import load_codec
 from tests.codec_training.world import make_wav, rows_of, vocoder_run
 from tests.verbs import run_verb
@@ -86,7 +87,7 @@ def test_a_finished_run_whose_last_checkpoint_is_broken_trains_on_from_the_one_b
     shutil.rmtree(out / "codec")
     assert train(part, out) == 4
     told = capsys.readouterr().err
-    for said in ("checkpoint of step 4 can't be read", "going on from step 2", f"resuming {out} at step 2"):
+    for said in ("checkpoint of step 4 can't be read", "resuming from step 2", f"resuming {out} at step 2"):
         assert said in told
     assert rows_of(out)[-1] == rows_of(whole)[-1]
     for a, b in zip(

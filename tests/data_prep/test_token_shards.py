@@ -8,11 +8,10 @@ import pytest
 import tensorflow_datasets as tfds
 
 from data_prep import token_shards
-from spirit_jax.config import Arrangement
 from spirit_jax.datasets.shards import Layout, check_compatible, open_shards, read_metadata, splits
 from spirit_jax.datasets.units_folder import open_units
 from spirit_jax.speech.codec_folder import load_codec
-from spirit_jax.tokens.interleave import Spans, arrange
+from spirit_jax.tokens.interleave import Arrangement, Spans, arrange
 from spirit_jax.tokens.text import TextTokenizer
 from spirit_jax.tokens.vocabulary import TokenClass
 from tests.data_prep.conftest import prepare

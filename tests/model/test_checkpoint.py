@@ -7,9 +7,10 @@ import pytest
 from flax import nnx
 from orbax.checkpoint import v1 as ocp
 
-from spirit_jax.config import Dtype, MeshConfig, to_dict
+from spirit_jax.config import Dtype, MeshConfig
 from spirit_jax.core.errors import UserError
 from spirit_jax.core.files import read_json, write_json
+from spirit_jax.core.settings import to_dict
 from spirit_jax.model.checkpoint import find_model, load_model, load_weights, save_weights
 from spirit_jax.model.llama import abstract
 from spirit_jax.sharding import make_mesh

@@ -1,5 +1,5 @@
-"""Token strings in the published release's own form, with every quirk: units as words of a string, options for
-each stream. The product has the plain form (`spirit_jax.tokens.strings`).
+"""Token strings in the published release's own form, with every quirk: units as words of a string, options
+for each stream. The product has the plain form (`spirit_jax.tokens.strings`).
 """
 
 import numpy as np
@@ -43,8 +43,9 @@ def string_to_units(
     style_key="style",
     missing_style=MISSING_STYLES[0],
 ):
-    """Each unit takes the codes before it, or the first of the string. Repeated pitches without any unit raise
-    TypeError; with `duplicate_hubert_for_multiple_pitch` a unit is said once more for each further pitch.
+    """Each unit takes the codes before it, or the first of the string. Repeated pitches without any unit
+    raise TypeError; with `duplicate_hubert_for_multiple_pitch` a unit is said once more for each further
+    pitch.
     """
     parts = [part for part in string.split("[") if part[:2] in MARKS and part[2:3].isdigit()]
     tokens = [(MARKS[part[:2]], part[2:-1]) for part in parts]

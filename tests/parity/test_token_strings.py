@@ -57,7 +57,9 @@ def test_the_product_renders_what_the_release_does():
 
 
 def test_the_product_parses_what_the_release_does():
-    """Every golden case of plain numbers and the release's own options; its drawn style is left to the codec."""
+    """Every golden case of plain numbers and the release's own options; its drawn style is left
+    to the codec.
+    """
     compared = 0
     for case in golden.load_json("golden_token_strings.json")["string_to_units"]:
         if "error" in case or case["kwargs"]:

@@ -5,10 +5,10 @@ import jax
 import pytest
 from jax.sharding import AbstractMesh
 
-from spirit_jax import config
-from spirit_jax.config import MeshConfig, Remat
+from spirit_jax.config import MeshConfig, Remat, RunConfig
 from spirit_jax.core.chips import GIB
 from spirit_jax.core.errors import UserError
+from spirit_jax.core.settings import load, override
 from spirit_jax.pod_check import check
 from spirit_jax.pod_check.command import describe, tabulate
 from spirit_jax.pod_check.estimate import memory_of, state_bytes, work_of
@@ -24,7 +24,7 @@ def mesh_of(**sizes: int) -> AbstractMesh:
 
 
 def test_a_tpu_recipe_can_be_reckoned_without_its_compiler():
-    row = check.check(config.load(RECIPES[0]), "estimate", by_analysis=True)
+    row = check.check(load(RECIPES[0], RunConfig), "estimate", by_analysis=True)
     assert (row["memory_by"], row["network_by"]) == ("analysis", "analysis")
     assert "compile_seconds" not in row
 
@@ -42,7 +42,7 @@ def test_what_names_no_hardware_is_refused(topology):
 
 
 def test_7b_needs_12_bytes_and_6_operations_a_parameter():
-    recipe = config.load(RECIPES[0])
+    recipe = load(RECIPES[0], RunConfig)
     # norms are on every device
     assert state_bytes(recipe, mesh_of(fsdp=256)) / 256 == pytest.approx(12 * 6.74e9 / 256**2, rel=0.02)
     work = work_of(recipe, mesh_of(fsdp=256), 1)
@@ -52,7 +52,7 @@ def test_7b_needs_12_bytes_and_6_operations_a_parameter():
 
 
 def test_policies_trade_memory_for_work():
-    recipe = config.load(RECIPES[0])
+    recipe = load(RECIPES[0], RunConfig)
     order = [Remat.NONE, Remat.SAVE_DOTS, Remat.SAVE_NARROW, Remat.FULL]
     tries = [
         dataclasses.replace(recipe, model=dataclasses.replace(recipe.model, remat=remat)) for remat in order
@@ -64,7 +64,7 @@ def test_policies_trade_memory_for_work():
 
 
 def test_a_gpu_recipe_is_reckoned_and_says_so():
-    row = check.check(config.load(RECIPES[1]), "gpus")
+    row = check.check(load(RECIPES[1], RunConfig), "gpus")
     assert row["memory_by"] == "analysis"
     assert row["fits"]
     assert row["mesh"] == {"data": 1, "fsdp": 8, "context": 1, "tensor": 1}
@@ -75,7 +75,7 @@ def test_a_gpu_recipe_is_reckoned_and_says_so():
 
 
 def test_a_batch_that_does_not_divide_is_refused_before_anything_is_compiled():
-    recipe = config.override(config.load(RECIPES[1]), ["train.accumulate=64"])
+    recipe = override(load(RECIPES[1], RunConfig), ["train.accumulate=64"])
     with pytest.raises(
         UserError,
         match="batch_rows / accumulate = 4 must be divisible by data × fsdp = 8; set it to a multiple of 512",

@@ -11,13 +11,13 @@ import pytest
 
 from spirit_jax.config import CheckpointConfig, MeshConfig, OptimConfig
 from spirit_jax.core.errors import Halted, UserError
-from spirit_jax.model.llama import abstract, init_sharded
 from spirit_jax.model.array_store import named_arrays, open_array
-from spirit_jax.sharding import make_mesh
+from spirit_jax.model.llama import abstract, init_sharded
 from spirit_jax.runs import checkpoints as checkpointing
 from spirit_jax.runs.checkpoints import Checkpoints
+from spirit_jax.sharding import make_mesh, shardings_of
 from spirit_jax.training.optimizer import make_optimizer
-from spirit_jax.training.step import abstract_state, make_state, shardings_of
+from spirit_jax.training.state import abstract_state, make_state
 from tests.training.tiny import MODEL
 
 OPTIMIZER = make_optimizer(OptimConfig(), 10)
@@ -35,7 +35,9 @@ def state():
     make = jax.jit(lambda m: make_state(m, OPTIMIZER), out_shardings=shardings_of(shapes))
     state = make(init_sharded(MODEL, jax.random.key(0), mesh))
     leaves, tree = jax.tree.flatten(state)
-    return jax.tree.unflatten(tree, [jax.device_put((np.asarray(x) + i).astype(x.dtype), x.sharding) for i, x in enumerate(leaves)])
+    return jax.tree.unflatten(
+        tree, [jax.device_put((np.asarray(x) + i).astype(x.dtype), x.sharding) for i, x in enumerate(leaves)]
+    )
 
 
 def assert_equal(a, b):
@@ -55,7 +57,9 @@ def test_a_state_comes_back_to_the_bit_on_any_mesh(tmp_path_factory, state, size
         restored, data = checkpoints.restore(shapes, ["place"])
     assert data == {"place": {"at": [1, 2]}}
     assert_equal(restored, state)
-    assert jax.tree.all(jax.tree.map(lambda x, s: x.sharding.is_equivalent_to(s.sharding, x.ndim), restored, shapes))
+    assert jax.tree.all(
+        jax.tree.map(lambda x, s: x.sharding.is_equivalent_to(s.sharding, x.ndim), restored, shapes)
+    )
     assert json.loads((folder / "5/config/config.json").read_text()) == {"x": 1}
 
 
@@ -69,7 +73,10 @@ def test_weights_are_stored_layer_by_layer_by_each_device(tmp_path, state):
             chunk = stored.chunk_layout.read_chunk.shape
             assert chunk is not None
             assert chunk[0] == 1, name
-            assert all(part <= whole for part, whole in zip(chunk, leaf.sharding.shard_shape(leaf.shape), strict=True))
+            assert all(
+                part <= whole
+                for part, whole in zip(chunk, leaf.sharding.shard_shape(leaf.shape), strict=True)
+            )
         np.testing.assert_array_equal(stored[1].read().result(), np.asarray(leaf)[1])
 
 
@@ -107,7 +114,9 @@ def test_the_step_is_the_trains(tmp_path, state):
         assert checkpoints.restore(shapes_on(2, 2, 2)[0], [])[0].step == 7
 
 
-def test_saves_begin_at_half_intervals_and_training_stays_within_one_of_a_finished_checkpoint(tmp_path, state):
+def test_saves_begin_at_half_intervals_and_training_stays_within_one_of_a_finished_checkpoint(
+    tmp_path, state
+):
     for every, due in ((1, [1, 2, 3, 4, 5, 6]), (2, [1, 2, 3, 4, 5, 6]), (3, [2, 4, 6]), (4, [2, 4, 6])):
         with Checkpoints(tmp_path / str(every), CheckpointConfig(every_steps=every)) as checkpoints:
             assert [step for step in range(1, 7) if checkpoints.is_due(step)] == due
@@ -130,7 +139,10 @@ def ruin_arrays(step):
 
 def turn_bits(step):
     """Of the arrays' largest file, in the middle of it: it is still read, as other numbers."""
-    path = max((path for path in (step / "optimizer").rglob("*") if path.is_file()), key=lambda path: path.stat().st_size)
+    path = max(
+        (path for path in (step / "optimizer").rglob("*") if path.is_file()),
+        key=lambda path: path.stat().st_size,
+    )
     text = bytearray(path.read_bytes())
     text[len(text) // 2] ^= 0x10
     path.write_bytes(text)
@@ -141,7 +153,9 @@ RUINS = {
     "no optimizer": lambda step: shutil.rmtree(step / "optimizer"),
     "no position": lambda step: (step / "data/place.json").unlink(),
     "other numbers": turn_bits,
-    "another position": lambda step: (step / "data/place.json").write_text((step / "data/place.json").read_text().replace('"at": 6', '"at": 7')),
+    "another position": lambda step: (step / "data/place.json").write_text(
+        (step / "data/place.json").read_text().replace('"at": 6', '"at": 7')
+    ),
     "a position of another kind": lambda step: (step / "data/place.json").write_text("[]"),
     "half a position": lambda step: (step / "data/place.json").write_text('{"at": [1'),
 }
@@ -150,7 +164,9 @@ RUINS = {
 def saved(folder, state, *steps):
     with Checkpoints(folder, CheckpointConfig()) as checkpoints:
         for step in steps:
-            checkpoints.save(step, dataclasses.replace(state, step=state.step * 0 + step), {"place": {"at": step}}, {})
+            checkpoints.save(
+                step, dataclasses.replace(state, step=state.step * 0 + step), {"place": {"at": step}}, {}
+            )
 
 
 @pytest.mark.parametrize("ruin", RUINS)
@@ -162,7 +178,7 @@ def test_a_broken_checkpoint_is_set_aside_and_the_one_before_is_used(tmp_path, s
         assert (restored.step, data, checkpoints.latest) == (3, {"place": {"at": 3}}, 3)
         told = capsys.readouterr().err
         assert "step 6 can't be read" in told
-        assert "going on from step 3" in told
+        assert "resuming from step 3" in told
         checkpoints.save(6, restored, data, {})
     assert sorted(path.name for path in (tmp_path / "run").iterdir() if path.name.isdigit()) == ["3", "6"]
     assert len(list((tmp_path / "broken_checkpoints").iterdir())) == 1
@@ -172,7 +188,10 @@ def test_where_none_can_be_read_all_stays_as_it_is(tmp_path, state):
     saved(tmp_path / "run", state, 3, 6)
     for step in ("3", "6"):
         RUINS["no optimizer"](tmp_path / "run" / step)
-    with Checkpoints(tmp_path / "run", CheckpointConfig()) as checkpoints, pytest.raises(UserError, match="none of 2 can be read"):
+    with (
+        Checkpoints(tmp_path / "run", CheckpointConfig()) as checkpoints,
+        pytest.raises(UserError, match="none of 2 can be read"),
+    ):
         checkpoints.restore(shapes_on(1, 1, 1)[0], ["place"])
     assert {"3", "6"} <= {path.name for path in (tmp_path / "run").iterdir()}
 
@@ -210,7 +229,9 @@ def test_a_save_that_fails_is_tried_again(tmp_path, state, monkeypatch, capsys, 
         assert_equal(checkpoints.restore(shapes_on(1, 1, 1)[0], [])[0], state)
 
 
-def test_a_disk_that_stays_full_ends_it_with_the_last_good_state(tmp_path, state, monkeypatch, capsys, full_disk):
+def test_a_disk_that_stays_full_ends_it_with_the_last_good_state(
+    tmp_path, state, monkeypatch, capsys, full_disk
+):
     monkeypatch.setattr(checkpointing, "sleep", lambda seconds: time.sleep(0.2))
     halted = pytest.raises(Halted, match=r"step 4 can't be written .*step 2 is the last one saved")
     with halted, Checkpoints(tmp_path / "run", CheckpointConfig(every_steps=4)) as checkpoints:
@@ -227,9 +248,14 @@ def test_a_disk_that_stays_full_ends_it_with_the_last_good_state(tmp_path, state
 
 
 @pytest.mark.parametrize("there", ["a file", "a link to nowhere"])
-def test_storage_that_is_gone_ends_it_and_no_thread_is_left_that_waits(tmp_path, state, monkeypatch, capsys, there):
+def test_storage_that_is_gone_ends_it_and_no_thread_is_left_that_waits(
+    tmp_path, state, monkeypatch, capsys, there
+):
     monkeypatch.setattr(checkpointing, "sleep", lambda seconds: time.sleep(0.1))
-    before, halted = threading.enumerate(), pytest.raises(Halted, match=r"step 4 can't be written .*step 2 is the last one saved")
+    before, halted = (
+        threading.enumerate(),
+        pytest.raises(Halted, match=r"step 4 can't be written .*step 2 is the last one saved"),
+    )
     with halted, Checkpoints(tmp_path / "run", CheckpointConfig(every_steps=4)) as checkpoints:
         checkpoints.save(2, state, {}, {})
         assert checkpoints.wait()

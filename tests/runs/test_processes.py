@@ -25,12 +25,24 @@ def start(out: Path, steps: int, every: int, count: int) -> list[subprocess.Pope
         address = f"localhost:{free.getsockname()[1]}"
     processes = []
     for index in range(count):
-        flags = {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": "", "JAX_COMPILATION_CACHE_DIR": str(out.parent / "compiled")}
+        flags = {
+            "JAX_PLATFORMS": "cpu",
+            "XLA_FLAGS": "",
+            "JAX_COMPILATION_CACHE_DIR": str(out.parent / "compiled"),
+        }
         if count > 1:
-            flags |= {"JAX_COORDINATOR_ADDRESS": address, "JAX_NUM_PROCESSES": str(count), "JAX_PROCESS_ID": str(index)}
+            flags |= {
+                "JAX_COORDINATOR_ADDRESS": address,
+                "JAX_NUM_PROCESSES": str(count),
+                "JAX_PROCESS_ID": str(index),
+            }
         command = [sys.executable, "-m", "tests.training.interrupted", str(out), str(steps), str(every), "2"]
         log = open(out.with_name(f"{out.name}-{steps}-{index}.log"), "w")  # noqa: SIM115
-        processes.append(subprocess.Popen(command, cwd=ROOT, env={**os.environ, **flags}, stdout=subprocess.PIPE, stderr=log, text=True))
+        processes.append(
+            subprocess.Popen(
+                command, cwd=ROOT, env={**os.environ, **flags}, stdout=subprocess.PIPE, stderr=log, text=True
+            )
+        )
     return processes
 
 
@@ -50,7 +62,11 @@ def test_two_processes_give_the_curve_of_one_and_one_goes_on_where_they_stopped(
     two, one = tmp_path / "two", tmp_path / "one"
     assert finish(start(two, 6, 4, 2)) == [[0], [1]], "each reads its own records"
     assert finish(start(one, 9, 4, 1)) == [[0, 1]]
-    assert {path.name for path in (two / "checkpoints/6/data").glob("*.json")} == {"bits.json", "stream_0-of-2.json", "stream_1-of-2.json"}
+    assert {path.name for path in (two / "checkpoints/6/data").glob("*.json")} == {
+        "bits.json",
+        "stream_0-of-2.json",
+        "stream_1-of-2.json",
+    }
     finish(start(two, 9, 4, 1))
     rows, expected = rows_of(two), rows_of(one)
     training = [row["step"] for row in rows if "loss" in row]

@@ -2,20 +2,28 @@ import pytest
 
 from spirit_jax.config import Schedule
 from spirit_jax.core.errors import UserError
-from spirit_jax.core.files import write_json
 from spirit_jax.runs.run_folder import check_owner, write_identity
 from tests.speech_codes import make_streams, write_codec_json
-from tests.training.tiny import make_config, make_sources
+from tests.training.tiny import VOCABULARY, StandInTokenizer, make_config
+
+
+def write(out, config) -> None:
+    write_identity(out, config, VOCABULARY, StandInTokenizer(), {})
 
 
 @pytest.fixture
 def out(tmp_path):
-    write_identity(tmp_path / "run", make_config(), make_sources())
+    write(tmp_path / "run", make_config())
     return tmp_path / "run"
 
 
 def test_a_folder_knows_its_run(out):
-    assert {path.name for path in out.iterdir()} == {"config.json", "vocabulary.json", "data.json", "tokenizer.model"}
+    assert {path.name for path in out.iterdir()} == {
+        "config.json",
+        "vocabulary.json",
+        "data.json",
+        "tokenizer.model",
+    }
     check_owner(out, make_config())
 
 
@@ -51,7 +59,7 @@ def test_another_configuration_is_refused_with_the_difference(out, changes, diff
 
 
 def test_a_cosine_run_keeps_its_number_of_steps(tmp_path):
-    write_identity(tmp_path, make_config(optim={"schedule": Schedule.COSINE}), make_sources())
+    write(tmp_path, make_config(optim={"schedule": Schedule.COSINE}))
     with pytest.raises(UserError, match="train.steps 6 there, 7 here"):
         check_owner(tmp_path, make_config(optim={"schedule": Schedule.COSINE}, train={"steps": 7}))
 

@@ -9,9 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spirit_jax.config import Arrangement
 from spirit_jax.core.errors import UserError
-from spirit_jax.tokens.interleave import Record, Spans, arrange, boundaries, continuation
+from spirit_jax.tokens.interleave import Arrangement, Record, Spans, arrange, boundaries, continuation
 from spirit_jax.tokens.streams import duration_s
 from spirit_jax.tokens.vocabulary import Modality, TokenClass, Vocabulary, merge
 from tests.speech_codes import make_speech

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from spirit_jax import config
+from spirit_jax.config import RunConfig
+from spirit_jax.core.settings import load
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "tpu_configs/jobset.yaml").read_text()
@@ -69,7 +70,7 @@ def test_fields_are_those_of_v1alpha2(manifest, job):
 
 
 def test_there_is_a_pod_for_each_machine_of_the_recipes_topology(job):
-    recipe, pod = config.load(ROOT / NAMES["CONFIG"]), job["template"]["spec"]
+    recipe, pod = load(ROOT / NAMES["CONFIG"], RunConfig), job["template"]["spec"]
     (container,) = pod["containers"]
     topology = pod["nodeSelector"]["cloud.google.com/gke-tpu-topology"]
     chips = container["resources"]["limits"]["google.com/tpu"]

@@ -5,14 +5,15 @@ from pathlib import Path
 import pytest
 from jax.sharding import AbstractMesh
 
-from spirit_jax import config
-from spirit_jax.config import Arrangement
+from spirit_jax.config import RunConfig
 from spirit_jax.core.files import read_jsonl
+from spirit_jax.core.settings import load
 from spirit_jax.model.llama import abstract
 from spirit_jax.pod_check.check import check
 from spirit_jax.pod_check.command import tabulate
 from spirit_jax.pod_check.pod import HBM_SHARE, pod_of
 from spirit_jax.sharding import MESH_AXES, fill_sizes
+from spirit_jax.tokens.interleave import Arrangement
 from spirit_jax.training.data.placement import check_batch
 
 ROOT = Path(__file__).parent.parent.parent / "tpu_configs"
@@ -25,7 +26,7 @@ ROWS = {row["recipe"]: row for row in read_jsonl(DOCS / "pods.jsonl")}
 
 @pytest.mark.parametrize("name", PODS)
 def test_mesh_batch_and_model_divide(name):
-    recipe = config.load(ROOT / f"{name}.py")
+    recipe = load(ROOT / f"{name}.py", RunConfig)
     pod = pod_of(recipe.mesh)
     mesh = AbstractMesh(fill_sizes(recipe.mesh, pod.devices), MESH_AXES)
     check_batch(recipe, mesh)
@@ -36,7 +37,7 @@ def test_mesh_batch_and_model_divide(name):
 @pytest.mark.parametrize("name", PODS)
 def test_the_documented_row_is_this_recipes_and_fits(name):
     """By compiler for every TPU recipe; what follows by arithmetic is as the code has it now."""
-    row, recipe = ROWS[name], config.load(ROOT / f"{name}.py")
+    row, recipe = ROWS[name], load(ROOT / f"{name}.py", RunConfig)
     assert row["memory_by"] == ("compiler" if pod_of(recipe.mesh).chip.platform == "tpu" else "analysis")
     again = check(recipe, name, given=row)
     assert again | {"date": row["date"]} == row
@@ -50,7 +51,7 @@ def test_the_documented_table_is_of_the_documented_rows():
 
 @pytest.mark.parametrize("name", [name for name in PODS if name.startswith("spirit")])
 def test_spirit_recipes_are_the_papers(name):
-    recipe = config.load(ROOT / f"{name}.py")
+    recipe = load(ROOT / f"{name}.py", RunConfig)
     assert recipe.train.batch_rows * recipe.data.sequence_length == 2**20
     assert (recipe.optim.peak_lr, recipe.model.rope_theta) == (3e-5, 100_000)
     assert recipe.model.rows == (32_768 if "expressive" in name else 32_512)

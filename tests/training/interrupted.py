@@ -9,8 +9,9 @@ import sys
 
 from spirit_jax.runs.processes import COUNT, join_processes
 from spirit_jax.training.data.placement import streams_here
-from spirit_jax.training.loop import prepare, train
-from tests.training.tiny import make_config, make_sources
+from spirit_jax.training.loop import train
+from spirit_jax.training.preparation import prepare
+from tests.training.tiny import make_config, make_data
 
 
 def main() -> None:
@@ -24,7 +25,7 @@ def main() -> None:
         "data": {"streams": streams},
         "mesh": {"fsdp": -1},
     }
-    run = prepare(make_config(steps, **changes), out, make_sources(validation=True))
+    run = prepare(make_config(steps, **changes), out, make_data(validation=True))
     print(streams_here(run.mesh, run.config.train.batch_rows, streams), flush=True)
     train(run)
 

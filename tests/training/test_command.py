@@ -7,10 +7,12 @@ import pytest
 from jax.errors import JaxRuntimeError
 
 from spirit_jax.cli import COMMANDS
-from spirit_jax.config import Arrangement, DataConfig, Source, to_dict
+from spirit_jax.config import DataConfig, Source
 from spirit_jax.core import commands
 from spirit_jax.core.errors import Halted
+from spirit_jax.core.settings import to_dict
 from spirit_jax.model.checkpoint import load_model
+from spirit_jax.tokens.interleave import Arrangement
 from spirit_jax.tokens.text import TextTokenizer
 from spirit_jax.training import command
 from tests.speech_codes import make_vocabulary
@@ -103,8 +105,8 @@ def train_pretending(tmp_path, monkeypatch, reached: int | Exception, more: list
     ("more", "reached", "code", "said"),
     [
         ([], 6, 0, "done at step 6 of 6"),
-        ([], 4, 0, "stopped at step 4 of 6; the same command goes on"),
-        (["--stopped-exit-code", "75"], 4, 75, "stopped at step 4 of 6; the same command goes on"),
+        ([], 4, 0, "stopped at step 4 of 6; the same command resumes it"),
+        (["--stopped-exit-code", "75"], 4, 75, "stopped at step 4 of 6; the same command resumes it"),
         (["--stopped-exit-code", "75"], 6, 0, "done at step 6 of 6"),
         (
             ["--stopped-exit-code", "75"],

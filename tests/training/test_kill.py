@@ -17,7 +17,7 @@ from spirit_jax.model.llama import abstract
 from spirit_jax.runs.checkpoints import Checkpoints
 from spirit_jax.sharding import make_mesh
 from spirit_jax.training.optimizer import make_optimizer
-from spirit_jax.training.step import abstract_state
+from spirit_jax.training.state import abstract_state
 from tests.training.tiny import make_config
 
 STEPS, EVERY, KILLS = 3000, 50, 20

@@ -10,11 +10,12 @@ import pytest
 
 from spirit_jax.config import Dtype, MeshConfig, ModelConfig, OptimConfig, Remat
 from spirit_jax.model.llama import abstract, init_sharded
-from spirit_jax.sharding import make_mesh, place_batch
+from spirit_jax.sharding import make_mesh, place_batch, shardings_of
 from spirit_jax.training.data.batches import training_batches
 from spirit_jax.training.optimizer import make_optimizer
-from spirit_jax.training.step import abstract_state, make_state, make_train_step, shardings_of
-from tests.training.tiny import ARRANGER, VOCABULARY, make_sources
+from spirit_jax.training.state import abstract_state, make_state
+from spirit_jax.training.step import make_train_step
+from tests.training.tiny import VOCABULARY, make_data
 
 STEPS, ROWS, LENGTH = 10, 8, 32
 MODEL = ModelConfig(
@@ -46,9 +47,7 @@ def curve_on(config: MeshConfig) -> np.ndarray:
     losses = []
     with jax.set_mesh(mesh):
         step = make_train_step(OPTIMIZER, VOCABULARY.text_size, 1, shardings_of(shapes))
-        for batch in itertools.islice(
-            training_batches(make_sources().train, ARRANGER, LENGTH, ROWS, 0), STEPS
-        ):
+        for batch in itertools.islice(training_batches(make_data().train, LENGTH, ROWS, 0), STEPS):
             state, metrics = step(state, place_batch(dataclasses.replace(batch, source_ids=None), mesh))
             losses.append(float(metrics.nll_M.sum() / metrics.weight_M.sum()))
     return np.array(losses)

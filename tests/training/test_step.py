@@ -10,17 +10,18 @@ from spirit_jax.config import Dtype, MeshConfig, ModelConfig, OptimConfig
 from spirit_jax.model.batch import Batch
 from spirit_jax.model.llama import abstract, init_sharded
 from spirit_jax.model.loss import loss_terms
-from spirit_jax.sharding import make_mesh, place_batch
+from spirit_jax.sharding import make_mesh, place_batch, shardings_of
 from spirit_jax.training.data.batches import training_batches
 from spirit_jax.training.optimizer import make_optimizer
-from spirit_jax.training.step import abstract_state, make_eval_step, make_state, make_train_step, shardings_of
-from tests.training.tiny import ARRANGER, MODEL, VOCABULARY, make_sources
+from spirit_jax.training.state import abstract_state, make_state
+from spirit_jax.training.step import make_eval_step, make_train_step
+from tests.training.tiny import MODEL, VOCABULARY, make_data
 
 OPTIMIZER = make_optimizer(OptimConfig(1e-2, 2), 10)
 
 
 def some_batches(count: int, rows: int = 8) -> list[Batch]:
-    batches = itertools.islice(training_batches(make_sources().train, ARRANGER, 32, rows, 0), count)
+    batches = itertools.islice(training_batches(make_data().train, 32, rows, 0), count)
     rng = np.random.default_rng(0)  # rows with very different numbers of tokens
     return [
         dataclasses.replace(b, loss_weights=b.loss_weights * (rng.random((rows, 1)) < 0.5).astype(np.float32))

@@ -1,13 +1,14 @@
 """A tiny run on records made in memory."""
 
 import dataclasses
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import jax
 import numpy as np
 
 from spirit_jax.config import (
-    Arrangement,
     CheckpointConfig,
     DataConfig,
     Dtype,
@@ -20,13 +21,19 @@ from spirit_jax.config import (
 )
 from spirit_jax.model.llama import Llama, abstract, init_sharded
 from spirit_jax.sharding import make_mesh
-from spirit_jax.tokens.interleave import Record, Spans
-from spirit_jax.training.data.batches import Arranger, Feed
-from spirit_jax.training.data.sources import Sources
+from spirit_jax.tokens.interleave import Arrangement, Record, Spans, arrange
+from spirit_jax.training.data.sources import OpenData, OpenSource
 from tests.speech_codes import make_speech, make_vocabulary
 
-VOCABULARY = make_vocabulary(40, 20)
-ARRANGER = Arranger(VOCABULARY, Spans((2, 4), (1, 3)), (5, 6), (7, 8))
+UNITS = 20
+VOCABULARY = make_vocabulary(40, UNITS)
+ARRANGE = partial(
+    arrange,
+    vocabulary=VOCABULARY,
+    spans=Spans((2, 4), (1, 3)),
+    asr_marker_ids=(5, 6),
+    tts_marker_ids=(7, 8),
+)
 MODEL = ModelConfig(
     rows=128, width=16, layers=2, heads=2, kv_heads=2, head_width=8, mlp_width=32, dtype=Dtype.FLOAT32
 )
@@ -51,9 +58,7 @@ class StandInTokenizer:
 def make_record(index: int, words: int, aligned: bool = True, units_per_word: int = 3) -> Record:
     """Speech whose units and text whose ids tell the record's index and the word."""
     rng = np.random.default_rng(index)
-    units = (
-        rng.integers(0, VOCABULARY.streams[0].size) + np.arange(words * units_per_word)
-    ) % VOCABULARY.streams[0].size
+    units = (rng.integers(0, UNITS) + np.arange(words * units_per_word)) % UNITS
     starts = np.arange(words, dtype=np.float32) * units_per_word / 25
     times = (starts, starts + units_per_word / 25) if aligned else (np.zeros(0, np.float32),) * 2
     text_ids = rng.integers(9, VOCABULARY.text_size, 2 * words).astype(np.int32)
@@ -73,15 +78,20 @@ def make_records(count: int, words: tuple[int, int] = (4, 12), first: int = 0) -
     return [make_record(first + index, int(rng.integers(words[0], words[1] + 1))) for index in range(count)]
 
 
-def make_sources(validation: bool = False) -> Sources:
-    rows = make_records(30)
-    feeds = (
-        Feed("0-interleaved", rows, Arrangement.INTERLEAVED, 2.0),
-        Feed("1-speech", make_records(20, first=100), Arrangement.SPEECH, 1.0),
-        Feed("2-text", make_records(25, first=200), Arrangement.TEXT, 1.0),
+def make_source(
+    name: str, rows: Sequence, arrangement: Arrangement = Arrangement.INTERLEAVED, weight: float = 1.0
+) -> OpenSource:
+    return OpenSource(name, rows, partial(ARRANGE, arrangement=arrangement), weight)
+
+
+def make_data(validation: bool = False) -> OpenData:
+    sources = (
+        make_source("0-interleaved", make_records(30), Arrangement.INTERLEAVED, 2.0),
+        make_source("1-speech", make_records(20, first=100), Arrangement.SPEECH, 1.0),
+        make_source("2-text", make_records(25, first=200), Arrangement.TEXT, 1.0),
     )
-    held_out = (Feed("3-interleaved", make_records(9, first=300)),) if validation else ()
-    return Sources(VOCABULARY, StandInTokenizer(), ARRANGER, feeds, held_out)
+    held_out = (make_source("3-interleaved", make_records(9, first=300)),) if validation else ()
+    return OpenData(VOCABULARY, StandInTokenizer(), sources, held_out)
 
 
 def make_config(steps: int = 6, **changes) -> RunConfig:

@@ -5,13 +5,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from spirit_jax.config import Arrangement
 from spirit_jax.core.batching import cut_document
 from spirit_jax.evals.evaluation import Evaluation
 from spirit_jax.evals.metrics.intervals import estimate_ratio
 from spirit_jax.evals.task import Result, ResultKind
 from spirit_jax.generation.likelihood import log_probs
-from spirit_jax.tokens.interleave import arrange
+from spirit_jax.tokens.interleave import Arrangement, arrange
 from spirit_jax.tokens.vocabulary import TokenClass, Vocabulary
 
 

@@ -1,4 +1,4 @@
-"""Sources mixed by tokens: shares that hold to within one document, whatever the documents' lengths."""
+"""Mix: sources in shares of the tokens that hold to within one document, whatever the documents' lengths."""
 
 from collections.abc import Callable, Sequence
 
@@ -6,7 +6,7 @@ import numpy as np
 
 from spirit_jax.core.errors import UserError
 
-# the documents (int32 ids) of the i-th record read from a source, i from 0 without end
+# number of the read, from 0 without end -> documents (int32 ids)
 Reader = Callable[[int], list[np.ndarray]]
 
 
@@ -14,11 +14,11 @@ class TokenMixture:
     """Takes the next record from the source that is furthest behind its share of the tokens.
 
     A document of n ids counts as its n - 1 targets. Grain's own `mix` counts records, so its shares depend on
-    how long each source's documents are; here the tokens already given are counted, and the state carries the
-    counts.
+    the lengths of each source's documents.
 
-    weights: shares of the tokens, in any unit. patience: records without a target after which a source is
-    given up. This mixture reads every `step`-th record from `first` on (for several reader processes).
+    weights: shares of the tokens, in any unit. patience: for each source, records without a target after
+    which it is an error. first, step: read every `step`-th record from `first` on, as one of `step`
+    processes. records, tokens: taken so far from each source; setting them resumes there.
     """
 
     def __init__(
@@ -34,17 +34,17 @@ class TokenMixture:
         self.records, self.tokens = [0] * len(weights), [0] * len(weights)
 
     def take(self) -> tuple[int, int, list[np.ndarray]]:
-        """(source, its record's index, documents). Raises a UserError for a source that gives no target."""
+        """(source, number of the read, documents). Raises a UserError for a source that gives no target."""
         behind = [tokens / weight for tokens, weight in zip(self.tokens, self._weights)]
         source = behind.index(min(behind))
         for _ in range(self._patience[source]):
-            index = self._first + self.records[source] * self._step
-            documents = self._readers[source](index)
+            read = self._first + self.records[source] * self._step
+            documents = self._readers[source](read)
             self.records[source] += 1
             targets = sum(len(document) - 1 for document in documents)
             if targets > 0:
                 self.tokens[source] += targets
-                return source, index, documents
+                return source, read, documents
         raise UserError(
             f"data.sources[{source}]",
             f"{self._patience[source]} records",

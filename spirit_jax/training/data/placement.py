@@ -1,9 +1,9 @@
-"""Batches on the devices, read ahead by a thread while the step before runs.
+"""Place: batches on the devices, made by a thread while earlier steps run.
 
 B rows of a batch over all processes, T tokens. The rows of a batch are divided evenly among the streams, in
 their order, and rows are split over data and fsdp of the mesh: a process reads the streams whose rows its
-devices hold. So the same batches are trained on by any number of processes that divides the streams, and a
-run goes on with another.
+devices hold. So any number of processes that divides the streams trains on the same batches, and a run may
+resume with another number.
 """
 
 from collections.abc import Sequence
@@ -18,38 +18,35 @@ from spirit_jax.config import RunConfig
 from spirit_jax.core.errors import UserError
 from spirit_jax.model.batch import Batch
 from spirit_jax.sharding import pspec
-from spirit_jax.training.data.batches import Arranger, Feed, Stream, joined, records_read, training_batches
+from spirit_jax.training.data.batches import records_read, training_batches
+from spirit_jax.training.data.sources import OpenSource
 
-AHEAD = 2  # batches that wait on the devices: a choice
+AHEAD = 2  # batches that wait on the devices: our choice
 
 
-class Feeder:
+class DeviceBatches:
     """The training batches of a run, for one process."""
 
-    def __init__(self, feeds: Sequence[Feed], arranger: Arranger, config: RunConfig, mesh: Mesh):
+    def __init__(self, sources: Sequence[OpenSource], config: RunConfig, mesh: Mesh):
         data, rows = config.data, config.train.batch_rows
-        self._feeds, self._count = feeds, data.streams
+        self._sources, self._count = sources, data.streams
         self._streams = streams_here(mesh, rows, data.streams)
-        self._mine = [
+        self._written = [
             stream
             for stream in self._streams
             if _first_reader(mesh, rows, data.streams, stream) == jax.process_index()
         ]
         part = rows // data.streams
         here = np.concatenate([np.arange(stream * part, (stream + 1) * part) for stream in self._streams])
-        streams = [
+        parts = [
             training_batches(
-                feeds,
-                arranger,
-                data.sequence_length,
-                part,
-                config.train.seed,
-                Stream(stream, data.streams),
-                data.workers,
+                sources, data.sequence_length, part, config.train.seed, stream, data.streams, data.workers
             )
             for stream in self._streams
         ]
-        placed = joined(streams).map(lambda batch: place(batch, mesh, rows, here))
+        placed = grain.experimental.ZipIterDataset(parts).map(
+            lambda batches: place(_stacked(batches), mesh, rows, here)
+        )
         self._iterator: grain.DatasetIterator = iter(
             grain.experimental.ThreadPrefetchIterDataset(placed, prefetch_buffer_size=AHEAD)
         )
@@ -60,39 +57,43 @@ class Feeder:
 
     @property
     def position(self) -> list[dict[str, Any]]:
-        """Where the streams stand after the batch last taken."""
-        return self._iterator.get_state()  # pyright: ignore[reportReturnType]
+        """The states of this process' streams after the batch last taken."""
+        return self._iterator.get_state()["parents"]
 
     def files(self, position: list[dict[str, Any]]) -> dict[str, dict]:
-        """A position as JSON values by name of stream: those that this process writes. The sizes of the
-        sources tell whether the data changed.
+        """A position as JSON values by name of stream, those that this process writes. The sizes of the
+        sources show whether the data changed.
         """
         states = dict(zip(self._streams, position))
         return {
-            self._name(stream): {"records": self._sizes, "iterator": states[stream]} for stream in self._mine
+            self._name(stream): {"records": self._sizes, "iterator": states[stream]}
+            for stream in self._written
         }
 
     @property
     def names(self) -> list[str]:
-        """What this process needs to go on."""
+        """The names of the values that this process needs to resume."""
         return [self._name(stream) for stream in self._streams]
 
     def go_to(self, files: dict[str, dict]) -> None:
-        """Goes on where `files` was made, for all `names`."""
+        """Resumes where `files`, with a value for each of `names`, was made. Raises a UserError if the data
+        changed since.
+        """
         values = [files[name] for name in self.names]
         for value in values:
             if value["records"] != self._sizes:
                 made = f"the checkpoint was made with {value['records']}"
-                raise UserError("data.sources", f"{self._sizes} records", made, "bring the old shards back")
-        self._iterator.set_state([value["iterator"] for value in values])  # pyright: ignore[reportArgumentType]
+                fix = "restore the shards used when the checkpoint was written"
+                raise UserError("data.sources", f"{self._sizes} records", made, fix)
+        self._iterator.set_state({"parents": [value["iterator"] for value in values]})
 
     def epochs(self, position: list[dict[str, Any]]) -> dict[str, float]:
-        """Passes over each source that the loader has made; of the part that this process reads."""
+        """Passes over each source so far, of the part that this process reads."""
         read = records_read(position) * (self._count / len(self._streams))
-        return {feed.name: float(count / len(feed.rows)) for feed, count in zip(self._feeds, read)}
+        return {source.name: float(count / len(source.rows)) for source, count in zip(self._sources, read)}
 
     def close(self) -> None:
-        """Ends reading."""
+        """Ends the readers."""
         self._iterator.close()
 
     def _name(self, stream: int) -> str:
@@ -100,7 +101,7 @@ class Feeder:
 
     @property
     def _sizes(self) -> list[int]:
-        return [len(feed.rows) for feed in self._feeds]
+        return [len(source.rows) for source in self._sources]
 
 
 def check_batch(config: RunConfig, mesh: Mesh | AbstractMesh) -> None:
@@ -126,7 +127,7 @@ def check_batch(config: RunConfig, mesh: Mesh | AbstractMesh) -> None:
 def streams_here(mesh: Mesh, rows: int, streams: int) -> list[int]:
     """The streams whose rows of a batch this process' devices hold, ascending.
 
-    Raises a UserError where `streams` doesn't divide the rows, or a process would need a part of a stream.
+    Raises a UserError if `streams` doesn't divide the rows, or a process would need a part of a stream.
     """
     if rows % streams:
         raise UserError("data.streams", streams, f"must divide train.batch_rows = {rows}", "set a divisor")
@@ -145,8 +146,8 @@ def streams_here(mesh: Mesh, rows: int, streams: int) -> list[int]:
 
 
 def place(batch: Batch, mesh: Mesh, rows: int, here: np.ndarray) -> Batch:
-    """Host arrays, the rows `here` (ascending) of a batch of `rows` -> global arrays split by rows over the
-    mesh.
+    """Puts host arrays, the rows `here` (ascending) of a batch of `rows`, on the devices: global arrays split
+    by rows over the mesh.
     """
     sharding = NamedSharding(mesh, pspec(("batch",)))
     if jax.process_count() == 1:
@@ -163,6 +164,11 @@ def place(batch: Batch, mesh: Mesh, rows: int, here: np.ndarray) -> Batch:
     return jax.tree.map(put, batch)
 
 
+def _stacked(batches: Sequence[Batch]) -> Batch:
+    """The streams' batches as one, their rows in the streams' order."""
+    return jax.tree.map(lambda *parts: np.concatenate(parts), *batches)
+
+
 def _rows_of(mesh: Mesh, rows: int) -> dict[int, set[int]]:
     """The rows of a batch that each process' devices hold, by number of process."""
     held: dict[int, set[int]] = {}
@@ -172,8 +178,8 @@ def _rows_of(mesh: Mesh, rows: int) -> dict[int, set[int]]:
 
 
 def _first_reader(mesh: Mesh, rows: int, streams: int, stream: int) -> int:
-    """The lowest process that reads a stream; more than one does where the mesh splits rows' tokens or
-    weights over processes.
+    """The first process that reads a stream; several do if the mesh splits the tokens of a row, or weights,
+    over processes.
     """
     return min(
         process for process, held in _rows_of(mesh, rows).items() if stream * (rows // streams) in held

@@ -1,35 +1,51 @@
-"""What a run reads, opened and checked before step 0: tokenizer, vocabulary, shards that agree with them."""
+"""Open: what a run reads, checked before step 0: tokenizer, vocabulary, shards that agree with them."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
-from spirit_jax.config import Arrangement, DataConfig, Source
+import numpy as np
+
+from spirit_jax.config import DataConfig
 from spirit_jax.core.errors import UserError
 from spirit_jax.datasets.shards import Layout, ShardSplit, check_compatible, open_shards
 from spirit_jax.speech.codec_folder import read_identity
-from spirit_jax.tokens.interleave import Spans
+from spirit_jax.tokens.interleave import Arrangement, Record, Spans, arrange
 from spirit_jax.tokens.text import TextTokenizer
 from spirit_jax.tokens.vocabulary import Vocabulary
-from spirit_jax.training.data.batches import Arranger, Feed
 
-PROBED = 1000  # records looked at for one that gives a document
+PROBED = 1000  # records searched for one that gives a document
 
 
 @dataclasses.dataclass(frozen=True)
-class Sources:
-    """Everything that is read. train, validation: opened sources in the configuration's order; fingerprints:
-    of the shards of `train`, by name.
+class OpenSource:
+    """One source of the mixture.
+
+    name: for messages and metrics. rows: random access to `Record`s, or to finished documents (int32 ids).
+    arrange: (record, rng) -> the record's documents, `tokens.interleave.arrange` with all else chosen.
+    weight: share of the tokens, in any unit.
+    """
+
+    name: str
+    rows: Sequence[Record | np.ndarray]
+    arrange: Callable[..., list[np.ndarray]]
+    weight: float = 1.0
+
+
+@dataclasses.dataclass(frozen=True)
+class OpenData:
+    """Everything a run reads. train, validation: in the configuration's order. fingerprints: of the training
+    shards, by source.
     """
 
     vocabulary: Vocabulary
     tokenizer: TextTokenizer
-    arranger: Arranger
-    train: tuple[Feed, ...]
-    validation: tuple[Feed, ...]
+    train: tuple[OpenSource, ...]
+    validation: tuple[OpenSource, ...]
     fingerprints: dict[str, str] = dataclasses.field(default_factory=dict)
 
 
-def open_sources(config: DataConfig) -> Sources:
+def open_data(config: DataConfig) -> OpenData:
     """Opens tokenizer, codec and shards.
 
     The vocabulary is the tokenizer's text and the codec's codes; without a codec, text alone if all sources
@@ -38,54 +54,63 @@ def open_sources(config: DataConfig) -> Sources:
     fewer records than there are streams.
     """
     tokenizer = TextTokenizer.load(config.tokenizer)
-    sources = config.sources + config.validation
-    splits = [open_shards(source.shards, split=source.split) for source in sources]
+    chosen = config.sources + config.validation
+    splits = [open_shards(source.shards, split=source.split) for source in chosen]
     vocabulary, encoder = _grammar(config, tokenizer, splits)
     for split in splits:
         check_compatible(split.metadata, vocabulary, tokenizer.fingerprint, encoder)
-    markers = [tuple(tokenizer.encode(marker)) for marker in (config.asr_marker, config.tts_marker)]
-    spans = Spans(config.text_span_words, config.speech_span_words, config.speech_first)
-    arranger = Arranger(vocabulary, spans, *markers, append_eos=config.append_eos)
-    feeds = [
-        Feed(_name(place, source), split, source.arrangement, source.weight)
-        for place, (source, split) in enumerate(zip(sources, splits))
-    ]
+    as_configured = partial(
+        arrange,
+        vocabulary=vocabulary,
+        spans=Spans(config.text_span_words, config.speech_span_words, config.speech_first),
+        asr_marker_ids=tuple(tokenizer.encode(config.asr_marker)),
+        tts_marker_ids=tuple(tokenizer.encode(config.tts_marker)),
+        append_eos=config.append_eos,
+    )
+    opened = []
+    for index, (source, split) in enumerate(zip(chosen, splits)):
+        arranged = partial(as_configured, arrangement=source.arrangement)
+        opened.append(OpenSource(f"{index}-{source.arrangement.value}", split, arranged, source.weight))
     count = len(config.sources)
-    for place, feed in enumerate(feeds):
-        check_feed(feed, arranger, config.streams if place < count else 1)
-    fingerprints = {feed.name: split.fingerprint for feed, split in zip(feeds[:count], splits)}
-    return Sources(vocabulary, tokenizer, arranger, tuple(feeds[:count]), tuple(feeds[count:]), fingerprints)
+    for index, source in enumerate(opened):
+        check_source(source, config.streams if index < count else 1)
+    fingerprints = {source.name: split.fingerprint for source, split in zip(opened[:count], splits)}
+    return OpenData(vocabulary, tokenizer, tuple(opened[:count]), tuple(opened[count:]), fingerprints)
 
 
-def check_feed(feed: Feed, arranger: Arranger, streams: int = 1) -> None:
+def documents(source: OpenSource, index: int, draw: Sequence[int]) -> list[np.ndarray]:
+    """The documents of record `index`, int32 ids each; `draw` seeds the spans. Finished documents are left as
+    they are.
+    """
+    row = source.rows[index]
+    return [row] if isinstance(row, np.ndarray) else source.arrange(row, rng=np.random.default_rng(draw))
+
+
+def check_source(source: OpenSource, streams: int = 1) -> None:
     """Raises a UserError if there are fewer records than streams, or none of the first records gives a
     document.
     """
-    count = len(feed.rows)
-    if count < streams:
-        rule = f"needs one for each of the {streams} streams"
-        raise UserError(
-            f"source {feed.name}",
-            f"{count} records",
-            rule,
-            "use more data, or fewer processes and data.streams",
-        )
+    check_count(source, streams)
+    count = len(source.rows)
     probed = range(min(count, PROBED))
-    if not any(
-        len(document) > 1
-        for index in probed
-        for document in arranger.documents(feed.rows[index], feed.arrangement, (index,))
-    ):
+    if not any(len(ids) > 1 for index in probed for ids in documents(source, index, (index,))):
         raise UserError(
-            f"source {feed.name}",
+            f"source {source.name}",
             f"{count} records",
             "no record gives a document",
             "choose an arrangement that fits the shards",
         )
 
 
-def _name(place: int, source: Source) -> str:
-    return f"{place}-{source.arrangement.value}"
+def check_count(source: OpenSource, streams: int) -> None:
+    """Raises a UserError if there are fewer records than streams."""
+    if len(source.rows) < streams:
+        raise UserError(
+            f"source {source.name}",
+            f"{len(source.rows)} records",
+            f"needs one for each of the {streams} streams",
+            "use more data, or fewer processes and data.streams",
+        )
 
 
 def _grammar(
@@ -96,13 +121,11 @@ def _grammar(
     if config.codec is not None:
         codec = read_identity(config.codec)
         return Vocabulary(streams=codec.streams, **text), codec.fingerprint
-    sources = config.sources + config.validation
-    frozen = [split.metadata.layout is Layout.INTERLEAVED for split in splits]
     spoken = [
-        split
-        for split, source, is_frozen in zip(splits, sources, frozen)
-        if is_frozen or source.arrangement is not Arrangement.TEXT
+        split.metadata
+        for split, source in zip(splits, config.sources + config.validation)
+        if split.metadata.layout is Layout.INTERLEAVED or source.arrangement is not Arrangement.TEXT
     ]
     if not spoken:
         return Vocabulary(streams=(), **text), None
-    return spoken[0].metadata.vocabulary, spoken[0].metadata.encoder_fingerprint
+    return spoken[0].vocabulary, spoken[0].encoder_fingerprint

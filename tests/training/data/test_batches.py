@@ -4,38 +4,34 @@ import json
 import numpy as np
 import pytest
 
-from spirit_jax.config import Arrangement
 from spirit_jax.core.batching import cut_document
 from spirit_jax.core.errors import UserError
-from spirit_jax.training.data import batches as data
+from spirit_jax.tokens.interleave import Arrangement
 from spirit_jax.training.data.batches import (
-    EpochReader,
-    Feed,
-    Stream,
-    joined,
     records_read,
     training_batches,
     validation_batches,
 )
-from tests.training.tiny import ARRANGER, VOCABULARY, make_record, make_records, make_sources
+from spirit_jax.training.data.sources import documents
+from tests.training.tiny import VOCABULARY, make_data, make_record, make_records, make_source
 
 FIELDS = ("tokens", "targets", "loss_weights", "segment_ids", "positions")
 
 
-def batches(feeds, rows=4, length=64, seed=0, **options):
-    return iter(training_batches(feeds, ARRANGER, length, rows, seed, **options))
+def batches(sources, rows=4, length=64, seed=0, **options):
+    return iter(training_batches(sources, length, rows, seed, **options))
 
 
 def documents_of(batch):
     """The documents in a batch, each as its tokens and its last target."""
     for row in range(len(batch.tokens)):
         for segment in range(1, batch.segment_ids[row].max() + 1):
-            places = np.flatnonzero(batch.segment_ids[row] == segment)
-            yield (*batch.tokens[row, places].tolist(), int(batch.targets[row, places[-1]]))
+            indices = np.flatnonzero(batch.segment_ids[row] == segment)
+            yield (*batch.tokens[row, indices].tolist(), int(batch.targets[row, indices[-1]]))
 
 
 def test_a_batch_is_packed_documents_with_shifted_targets():
-    for batch in itertools.islice(batches(make_sources().train), 20):
+    for batch in itertools.islice(batches(make_data().train), 20):
         assert batch.tokens.shape == (4, 64)
         assert {getattr(batch, name).dtype.name for name in FIELDS if name != "loss_weights"} == {"int32"}
         assert batch.loss_weights.dtype == np.float32
@@ -43,55 +39,35 @@ def test_a_batch_is_packed_documents_with_shifted_targets():
         np.testing.assert_array_equal(batch.tokens[batch.segment_ids == 0], 0)
         for row in range(4):
             for segment in range(1, batch.segment_ids[row].max() + 1):
-                places = np.flatnonzero(batch.segment_ids[row] == segment)
-                np.testing.assert_array_equal(np.diff(places), 1)
-                np.testing.assert_array_equal(batch.positions[row, places], np.arange(len(places)))
-                np.testing.assert_array_equal(batch.targets[row, places[:-1]], batch.tokens[row, places[1:]])
-                assert batch.tokens[row, places[0]] == VOCABULARY.bos
-                assert batch.targets[row, places[-1]] == VOCABULARY.eos
+                indices = np.flatnonzero(batch.segment_ids[row] == segment)
+                np.testing.assert_array_equal(np.diff(indices), 1)
+                np.testing.assert_array_equal(batch.positions[row, indices], np.arange(len(indices)))
+                np.testing.assert_array_equal(
+                    batch.targets[row, indices[:-1]], batch.tokens[row, indices[1:]]
+                )
+                assert batch.tokens[row, indices[0]] == VOCABULARY.bos
+                assert batch.targets[row, indices[-1]] == VOCABULARY.eos
 
 
 def test_every_record_once_an_epoch_in_another_order_and_whole():
     records = make_records(30)
-    expected = {tuple(ARRANGER.documents(record, Arrangement.TEXT, (0,))[0].tolist()) for record in records}
-    stream = (
-        document
-        for batch in batches([Feed("text", records, Arrangement.TEXT)])
-        for document in documents_of(batch)
-    )
+    source = make_source("text", records, Arrangement.TEXT)
+    expected = {tuple(documents(source, index, (0,))[0].tolist()) for index in range(30)}
+    stream = (document for batch in batches([source]) for document in documents_of(batch))
     seen = list(itertools.islice(stream, 30 * 40))
     assert set(seen) == expected
     counts = [seen.count(document) for document in expected]
     # Packing moves a document by some rows, so that the last epoch seen is not complete.
     assert min(counts) >= 40 - 12
     assert max(counts) <= 40 + 12
-    reader = EpochReader(Feed("text", records, Arrangement.TEXT), ARRANGER, (0, 0))
-    epochs = [[reader.shuffled(epoch, place) for place in range(30)] for epoch in range(3)]
-    assert all(sorted(epoch) == list(range(30)) for epoch in epochs)
-    assert epochs[0] != epochs[1] != epochs[2]
-
-
-def test_spans_are_drawn_anew_each_epoch_and_depend_on_seed_epoch_and_record_only():
-    feed = Feed("interleaved", [make_record(0, 40), make_record(1, 40)])
-
-    def drawn(epoch: int, seed: int = 0) -> set[tuple]:
-        reader = EpochReader(feed, ARRANGER, (seed, 0))
-        return {tuple(reader(2 * epoch + place)[0].tolist()) for place in range(2)}
-
-    assert drawn(0) == drawn(0)
-    assert not drawn(0) & drawn(1)
-    assert not drawn(0) & drawn(0, seed=1)
-    alone = EpochReader(Feed("other rows", [make_record(0, 40), make_record(9, 40)]), ARRANGER, (0, 0))
-    assert {tuple(alone(place)[0].tolist()) for place in range(2)} & drawn(0), (
-        "record 0 is drawn alike beside another record"
-    )
 
 
 def test_long_documents_are_cut_and_lose_no_target():
     record = make_record(0, 100)
-    (document,) = ARRANGER.documents(record, Arrangement.TEXT, (0,))
+    source = make_source("long", [record], Arrangement.TEXT)
+    (document,) = documents(source, 0, (0,))
     assert len(document) > 3 * 32
-    batch = next(batches([Feed("long", [record], Arrangement.TEXT)], length=32))
+    batch = next(batches([source], length=32))
     pieces = {tuple(ids[:-1]): int(ids[-1]) for ids in cut_document(document, 32)}
     for piece in documents_of(batch):
         assert pieces[piece[:-1]] == piece[-1], "a piece of the document, its last target included"
@@ -99,13 +75,13 @@ def test_long_documents_are_cut_and_lose_no_target():
 
 def test_token_shares_hold_in_batches():
     weights = {"short": 1.0, "long": 1.0, "speech": 2.0}
-    feeds = [
-        Feed("short", make_records(50, (2, 4), first=0), Arrangement.TEXT, weights["short"]),
-        Feed("long", make_records(50, (20, 25), first=100), Arrangement.TEXT, weights["long"]),
-        Feed("speech", make_records(50, (3, 5), first=200), Arrangement.SPEECH, weights["speech"]),
+    sources = [
+        make_source("short", make_records(50, (2, 4), first=0), Arrangement.TEXT, weights["short"]),
+        make_source("long", make_records(50, (20, 25), first=100), Arrangement.TEXT, weights["long"]),
+        make_source("speech", make_records(50, (3, 5), first=200), Arrangement.SPEECH, weights["speech"]),
     ]
     shares = dict.fromkeys(weights, 0)
-    for batch in itertools.islice(batches(feeds, rows=64), 30):
+    for batch in itertools.islice(batches(sources, rows=64), 30):
         for document in documents_of(batch):
             kind = (
                 "speech"
@@ -123,23 +99,23 @@ def test_streams_read_disjoint_records_and_together_all():
     records = make_records(31)
     read = []
     for index in range(3):
-        stream = batches([Feed("text", records, Arrangement.TEXT)], stream=Stream(index, 3))
+        stream = batches([make_source("text", records, Arrangement.TEXT)], stream=index, streams=3)
         read.append({document for batch in itertools.islice(stream, 12) for document in documents_of(batch)})
     assert sum(map(len, read)) == len(set().union(*read)) == 31
 
 
 def test_fewer_records_than_streams_is_refused():
     with pytest.raises(UserError, match="2 records"):
-        batches([Feed("few", make_records(2))], stream=Stream(0, 3))
+        batches([make_source("few", make_records(2))], stream=0, streams=3)
 
 
 @pytest.mark.parametrize("taken", [0, 1, 23])
 def test_resuming_goes_on_to_the_bit(taken):
-    iterator = batches(make_sources().train)
+    iterator = batches(make_data().train)
     for _ in range(taken):
         next(iterator)
     state = json.loads(json.dumps(iterator.get_state()))
-    other = batches(make_sources().train)
+    other = batches(make_data().train)
     other.set_state(state)
     for _ in range(20):
         expected, got = next(iterator), next(other)
@@ -150,11 +126,11 @@ def test_resuming_goes_on_to_the_bit(taken):
 @pytest.mark.slow
 def test_reader_processes_share_the_records_and_resume():
     records = make_records(1000)  # many more than wait in open rows
-    iterator = batches([Feed("text", records, Arrangement.TEXT)], rows=1, workers=2)
+    iterator = batches([make_source("text", records, Arrangement.TEXT)], rows=1, workers=2)
     first = [next(iterator) for _ in range(6)]
     state = json.loads(json.dumps(iterator.get_state()))
     expected = [next(iterator) for _ in range(6)]
-    other = batches([Feed("text", records, Arrangement.TEXT)], rows=1, workers=2)
+    other = batches([make_source("text", records, Arrangement.TEXT)], rows=1, workers=2)
     other.set_state(state)
     for batch in expected:
         np.testing.assert_array_equal(next(other).tokens, batch.tokens)
@@ -167,30 +143,22 @@ def test_reader_processes_share_the_records_and_resume():
 
 def test_another_seed_gives_other_batches():
     assert not np.array_equal(
-        next(batches(make_sources().train)).tokens, next(batches(make_sources().train, seed=1)).tokens
+        next(batches(make_data().train)).tokens, next(batches(make_data().train, seed=1)).tokens
     )
-
-
-def test_large_sources_are_permuted_too(monkeypatch):
-    monkeypatch.setattr(data, "PERMUTE_BELOW", 0)
-    reader = EpochReader(Feed("text", [None] * 41, Arrangement.TEXT), ARRANGER, (0, 0))
-    epochs = [[reader.shuffled(epoch, place) for place in range(41)] for epoch in range(2)]
-    assert sorted(epochs[0]) == sorted(epochs[1]) == list(range(41))
-    assert epochs[0] != epochs[1]
 
 
 def test_finished_documents_are_left_as_they_are():
     documents = [np.arange(10, 15 + index, dtype=np.int32) for index in range(6)]
     seen = {
         document
-        for batch in itertools.islice(batches([Feed("frozen", documents)]), 3)
+        for batch in itertools.islice(batches([make_source("frozen", documents)]), 3)
         for document in documents_of(batch)
     }
     assert seen == {tuple(document.tolist()) for document in documents}
 
 
 def test_records_read_counts_each_source():
-    iterator = batches(make_sources().train)
+    iterator = batches(make_data().train)
     for _ in range(100):
         next(iterator)
     read = records_read(iterator.get_state())
@@ -200,25 +168,9 @@ def test_records_read_counts_each_source():
 
 
 def test_validation_is_one_pass_the_same_each_time():
-    feed = Feed("held out", make_records(150))
-    first, second = (list(validation_batches(feed, ARRANGER, 64, 4, 0)) for _ in range(2))
+    source = make_source("held out", make_records(150))
+    first, second = (list(validation_batches(source, 64, 4, 0)) for _ in range(2))
     assert sum(len(list(documents_of(batch))) for batch in first) == 150
     for a, b in zip(first, second, strict=True):
         assert a.tokens.shape == (4, 64)
         np.testing.assert_array_equal(a.tokens, b.tokens)
-
-
-def test_joined_streams_are_their_batches_one_below_the_other_and_resume():
-    def streams():
-        feeds = make_sources().train
-        return [training_batches(feeds, ARRANGER, 64, 2, 0, Stream(index, 2)) for index in range(2)]
-
-    whole, parts = iter(joined(streams())), [iter(stream) for stream in streams()]
-    for _ in range(5):
-        expected = [next(part) for part in parts]
-        np.testing.assert_array_equal(
-            next(whole).tokens, np.concatenate([batch.tokens for batch in expected])
-        )
-    other = iter(joined(streams()))
-    other.set_state(json.loads(json.dumps(whole.get_state())))
-    np.testing.assert_array_equal(next(other).tokens, next(whole).tokens)

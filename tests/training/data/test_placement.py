@@ -8,9 +8,10 @@ import pytest
 from spirit_jax.config import MeshConfig
 from spirit_jax.core.errors import UserError
 from spirit_jax.sharding import make_mesh
-from spirit_jax.training.data import placement as feeder
-from spirit_jax.training.data.placement import Feeder, streams_here
-from tests.training.tiny import ARRANGER, make_config, make_sources
+from spirit_jax.training.data import placement
+from spirit_jax.training.data.batches import training_batches
+from spirit_jax.training.data.placement import DeviceBatches, streams_here
+from tests.training.tiny import make_config, make_data
 
 
 @pytest.fixture
@@ -20,15 +21,14 @@ def mesh():
 
 def processes(monkeypatch, held: dict[int, set[int]], index: int) -> None:
     """This process is `index` of several, whose devices hold these rows."""
-    monkeypatch.setattr(feeder, "_rows_of", lambda mesh, rows: held)
+    monkeypatch.setattr(placement, "_rows_of", lambda mesh, rows: held)
     monkeypatch.setattr(jax, "process_index", lambda: index)
     monkeypatch.setattr(jax, "process_count", lambda: len(held))
 
 
-def make_feeder(mesh, streams: int, sources=None) -> Feeder:
-    return Feeder(
-        (sources or make_sources()).train,
-        ARRANGER,
+def make_batches(mesh, streams: int, data=None) -> DeviceBatches:
+    return DeviceBatches(
+        (data or make_data()).train,
         make_config(train={"batch_rows": 8}, data={"streams": streams}),
         mesh,
     )
@@ -54,40 +54,49 @@ def test_where_two_processes_read_a_stream_the_first_one_writes_its_place(monkey
     ):
         with monkeypatch.context() as patch:
             processes(patch, held, index)
-            reads = make_feeder(mesh, 2)
+            reads = make_batches(mesh, 2)
             assert (reads.names, list(reads.files(reads.position))) == (read, written)
             reads.close()
 
 
 def test_batches_go_on_where_the_files_say_and_lie_split_by_rows(mesh):
-    feeds = make_feeder(mesh, 2)
+    batches = make_batches(mesh, 2)
     for _ in range(3):
-        feeds.take()
-    files = json.loads(json.dumps(feeds.files(feeds.position)))
-    other = make_feeder(mesh, 2)
+        batches.take()
+    files = json.loads(json.dumps(batches.files(batches.position)))
+    other = make_batches(mesh, 2)
     other.go_to(files)
-    expected, got = feeds.take(), other.take()
+    expected, got = batches.take(), other.take()
     np.testing.assert_array_equal(got.tokens, expected.tokens)
     assert got.tokens.sharding.shard_shape((8, 64)) == (2, 64)
     assert set(np.unique(got.source_ids)) <= {0, 1, 2}
-    assert all(epochs > 0 for epochs in feeds.epochs(feeds.position).values())
-    feeds.close()
+    assert all(epochs > 0 for epochs in batches.epochs(batches.position).values())
+    batches.close()
     other.close()
 
 
+def test_a_batch_is_the_streams_batches_one_below_the_other(mesh):
+    batches = make_batches(mesh, 2)
+    streams = [iter(training_batches(make_data().train, 64, 4, 0, stream, 2)) for stream in range(2)]
+    for _ in range(5):
+        expected = np.concatenate([next(stream).tokens for stream in streams])
+        np.testing.assert_array_equal(batches.take().tokens, expected)
+    batches.close()
+
+
 def test_other_data_is_refused(mesh):
-    feeds = make_feeder(mesh, 1)
-    files = feeds.files(feeds.position)
+    batches = make_batches(mesh, 1)
+    files = batches.files(batches.position)
     files["stream_0-of-1"]["records"][0] -= 1
     with pytest.raises(UserError, match="made with"):
-        feeds.go_to(files)
-    feeds.close()
+        batches.go_to(files)
+    batches.close()
 
 
 def test_mistakes_in_the_data_reach_the_training(mesh):
-    sources = make_sources()
-    empty = dataclasses.replace(sources.train[0], rows=[np.zeros(1, np.int32)] * 5)
-    feeds = make_feeder(mesh, 1, dataclasses.replace(sources, train=(empty, *sources.train[1:])))
+    data = make_data()
+    empty = dataclasses.replace(data.train[0], rows=[np.zeros(1, np.int32)] * 5)
+    batches = make_batches(mesh, 1, dataclasses.replace(data, train=(empty, *data.train[1:])))
     with pytest.raises(UserError, match="no record gives a document"):
-        feeds.take()
-    feeds.close()
+        batches.take()
+    batches.close()

@@ -15,9 +15,8 @@ import numpy as np
 import yaml
 from flax import nnx
 
-from spirit_jax.config import require_positive
 from spirit_jax.core.batching import buckets, lengths_of, stack
-from spirit_jax.core.errors import UserError
+from spirit_jax.core.errors import UserError, require_positive
 from spirit_jax.core.files import require_file, require_folder
 from spirit_jax.speech.encoders.pitch.contour import subtract_mean
 from spirit_jax.speech.encoders.pitch.cross_correlation import HOP

@@ -4,8 +4,8 @@ import enum
 import itertools
 import operator
 
-from spirit_jax.config import part, require_positive
-from spirit_jax.core.errors import UserError
+from spirit_jax.core.errors import UserError, require_positive
+from spirit_jax.core.settings import part
 from spirit_jax.tokens.streams import SAMPLE_RATE
 
 NORM_EPS = 1e-5  # of the norms of the convolutions, and the default of the others

@@ -1,0 +1,45 @@
+"""Arrange: the documents of each record that a stream reads from a source, epoch after epoch.
+
+Every epoch reads the records in another order and draws their spans again, from (seed, source, epoch, record)
+alone (paper, appendix A: "at every training step"). So the draws depend on nothing else, and any read can be
+repeated.
+"""
+
+import numpy as np
+from grain.experimental import index_shuffle
+
+from spirit_jax.training.data.sources import OpenSource, check_count, documents
+
+# index_shuffle permutes a domain of at least this size: 1 ms an index for 100 records, 4 us for 100,000
+PERMUTE_BELOW = 2**16
+
+
+class EpochReader:
+    """Reads one source for stream `stream` of `streams`, whose records are those with that index modulo
+    `streams`. seed: the run's and the source's index in the mixture.
+
+    Raises a UserError if there are fewer records than streams.
+    """
+
+    def __init__(self, source: OpenSource, seed: tuple[int, int], stream: int = 0, streams: int = 1):
+        check_count(source, streams)
+        self.source, self.seed, self.stream, self.streams = source, seed, stream, streams
+        self.count = len(range(stream, len(source.rows), streams))
+        self._order = (-1, np.zeros(0, np.int64))
+
+    def __call__(self, read: int) -> list[np.ndarray]:
+        """The documents, int32 ids each, of read number `read`, from 0 without end."""
+        epoch, index = divmod(read, self.count)
+        record = self.stream + self.shuffled(epoch, index) * self.streams
+        return documents(self.source, record, (*self.seed, epoch, record))
+
+    def shuffled(self, epoch: int, index: int) -> int:
+        """Which of the stream's records is read at `index` of an epoch: a permutation of range(count),
+        another one each epoch.
+        """
+        if self.count >= PERMUTE_BELOW:
+            seed = int(np.random.SeedSequence((*self.seed, epoch)).generate_state(1)[0])
+            return index_shuffle(index, max_index=self.count - 1, seed=seed, rounds=4)
+        if self._order[0] != epoch:
+            self._order = epoch, np.random.default_rng((*self.seed, epoch)).permutation(self.count)
+        return int(self._order[1][index])

@@ -1,0 +1,56 @@
+import jax
+import pytest
+
+from spirit_jax.core.errors import UserError
+from spirit_jax.training import preparation
+from spirit_jax.training.preparation import describe, prepare
+from tests.training.tiny import make_config, make_data
+
+ONE = {"data": 1, "fsdp": 1, "tensor": 1}
+
+
+@pytest.fixture(autouse=True)
+def one_device(monkeypatch):
+    """Runs see as many devices as their mesh has."""
+    every = jax.devices()
+    make = preparation.make_mesh
+    monkeypatch.setattr(
+        preparation,
+        "make_mesh",
+        lambda config: make(config, every[: config.data * config.fsdp * config.context * config.tensor]),
+    )
+
+
+def prepare_run(out, **changes):
+    return prepare(make_config(**{"mesh": ONE, **changes}), out, make_data())
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"train": {"batch_rows": 6}, "mesh": {"data": 2, "fsdp": 2, "tensor": 1}},
+            "divisible by data × fsdp = 4",
+        ),
+        (
+            {"data": {"sequence_length": 62}, "mesh": {"fsdp": 1, "context": 4, "tensor": 1}},
+            "sequence_length = 62: must be divisible by mesh.context = 4",
+        ),
+        ({"model": {"rows": 32}}, "the vocabulary has 62 ids"),
+    ],
+)
+def test_mistakes_are_found_before_anything_is_written(tmp_path, changes, message):
+    with pytest.raises(UserError, match=message):
+        prepare_run(tmp_path / "run", **changes)
+    assert not (tmp_path / "run").exists()
+
+
+def test_describe_tells_parameters_mesh_mixture_and_tokens(tmp_path):
+    text = describe(prepare_run(tmp_path / "run"))
+    for part in (
+        "parameters",
+        "data 1 × fsdp 1",
+        "0-interleaved 50% of tokens (30 records)",
+        "4 rows × 64 = 256 tokens",
+    ):
+        assert part in text
