@@ -57,6 +57,8 @@ def run(args: argparse.Namespace) -> int:
     task, sampling = Task(args.task), _sampling(args)
     _check(args)
     lm = SpiritLM.load(args.checkpoint)
+    if task is Task.SPEAK or (task is Task.CONTINUE and args.output_modality != Modality.TEXT.value):
+        lm.codec.check_voice(None, None)  # before anything is generated
     prompts: list[Sequence[Part]] = [[text] for text in args.prompt_text]
     if args.prompt_audio:
         prompts.extend([speech] for speech in lm.listen(args.prompt_audio, args.prompt_seconds))
