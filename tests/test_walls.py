@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from spirit_jax.codec_training.config import CorpusConfig, PitchRun, StepsConfig
-from spirit_jax.config import to_dict
 from spirit_jax.core.files import write_json, write_jsonl
+from spirit_jax.core.settings import to_dict
 from spirit_jax.datasets.shards import open_shards
 from spirit_jax.datasets.units_folder import open_units
 from spirit_jax.generation.spirit_lm import SpiritLM
