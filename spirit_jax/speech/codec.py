@@ -70,6 +70,11 @@ class Decoder(Protocol):
         """
         ...
 
+    @property
+    def keep_durations(self) -> bool:
+        """Whether an utterance's units last as long in its sound as they did where they were encoded."""
+        ...
+
     def check_streams(self, streams: Streams, spoken_count: int) -> None:
         """UserError for an encoder that the decoder does not fit."""
         ...

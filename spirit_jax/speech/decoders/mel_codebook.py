@@ -42,6 +42,11 @@ class MelCodebook:
         return
 
     @property
+    def keep_durations(self) -> bool:
+        """A unit of an utterance lasts one frame."""
+        return True
+
+    @property
     def streams(self) -> Streams:
         """The streams that it speaks."""
         table, rate = self.mel_codebook, SAMPLE_RATE / mfcc.UNIT_HOP
