@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from spirit_jax.core.errors import UserError
-from spirit_jax.tokens.streams import UNITS, SpeechTokens, SpokenUnits
+from spirit_jax.tokens.streams import SpeechTokens, SpokenUnits
 from spirit_jax.tokens.strings import carry
 from spirit_jax.tokens.text import TextTokenizer
 from spirit_jax.tokens.vocabulary import Modality, TokenClass, Vocabulary, merge
@@ -121,7 +121,4 @@ def speech_of(ids: np.ndarray, vocabulary: Vocabulary) -> SpokenUnits:
     """The speech in a run of speech ids; a stream that it never mentions is absent, for the codec
     to choose.
     """
-    stream_N, code_N = vocabulary.decode_stream(ids)
-    if not (stream_N == 0).any():
-        return SpokenUnits({UNITS: code_N[:0]})
-    return carry(stream_N, code_N, vocabulary.streams)
+    return carry(*vocabulary.decode_stream(ids), vocabulary.streams)

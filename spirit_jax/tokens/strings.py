@@ -62,14 +62,9 @@ def parse_stream(string: str, streams: Streams) -> tuple[np.ndarray, np.ndarray]
 def carry(stream_N: np.ndarray, code_N: np.ndarray, streams: Streams) -> SpokenUnits:
     """A merged stream's units, each with the code in force of every other stream that occurs.
 
-    UserError for codes of other streams without any unit.
+    Without any unit all streams are empty.
     """
     unit_N = stream_N == 0
-    if len(stream_N) and not unit_N.any():
-        names = ", ".join(streams[index].name for index in np.unique(stream_N))
-        raise UserError(
-            "speech string", f"{names} only", "has no unit to say", "give at least one unit token"
-        )
     earlier_N = np.cumsum(unit_N, dtype=np.int64) - unit_N  # units before each token
     count = int(np.count_nonzero(unit_N))
     codes = {UNITS: code_N[unit_N]}

@@ -52,14 +52,14 @@ def string_to_units(
     now = {}
     for name, value in tokens:
         now.setdefault(name, value)
-    if "hubert" not in now and "pitch" in now:
-        raise TypeError("pitch without any unit")
     seen, rows, last = set(now), [], None
     for name, value in tokens:
         now[name] = value
         if name == "hubert" or (duplicate_hubert_for_multiple_pitch and name == "pitch" == last):
             rows.append(dict(now))
         last = last if name == "style" else name
+    if rows and "hubert" not in now:
+        raise TypeError("repeated pitches without any unit")
     keys = {"hubert": hubert_key, "pitch": pitch_key, "style": style_key}
     units = {hubert_key: " ".join(row["hubert"] for row in rows)}
     units |= {keys[name]: " ".join(row[name] for row in rows) for name in ("pitch", "style") if name in seen}
