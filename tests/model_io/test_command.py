@@ -9,48 +9,51 @@ import pytest
 from spirit_jax.cli import COMMANDS
 from spirit_jax.core import commands
 from tests.model.tiny import CONFIG
-from tests.model_io.folders import listing, tensors, write_folder
-from tests.model_io.texts import write_sentencepiece
+from tests.model_io.llama_folders import listing, tensors, write_folder
+from tests.model_io.tokenizer_folders import write_sentencepiece
 from tests.speech_codes import make_streams, write_codec_json
 
 
 @pytest.fixture(scope="module")
-def room(tmp_path_factory):
-    """A source with a tokenizer and one without, a codec's description, ids, a converted model, a folder of
-    somebody's.
+def folders(tmp_path_factory):
+    """Llama folders with and without a tokenizer, a codec folder, files of ids, a converted model, and a
+    stranger's folder.
     """
-    room = tmp_path_factory.mktemp("room")
-    write_folder(room / "plain", tensors())
-    write_folder(room / "text", tensors(rows := CONFIG.__class__(**{**vars(CONFIG), "rows": 340})), rows)
-    write_sentencepiece(room / "text")
-    (room / "codec").mkdir()
-    write_codec_json(room / "codec", make_streams(9))
-    (room / "mine").mkdir()
-    np.save(room / "ids.npy", np.arange(12).reshape(2, 6) % CONFIG.rows)
-    np.save(room / "large.npy", np.array([[CONFIG.rows]]))
-    np.save(room / "real.npy", np.ones((2, 2)))
-    np.save(room / "empty.npy", np.zeros((0, 2), np.int32))
-    (room / "junk.npy").write_text("junk")
-    assert convert("import", room / "plain", room / "ours") == 0
-    return room
+    folders = tmp_path_factory.mktemp("folders")
+    write_folder(folders / "plain", tensors())
+    write_folder(folders / "text", tensors(rows := CONFIG.__class__(**{**vars(CONFIG), "rows": 340})), rows)
+    write_sentencepiece(folders / "text")
+    (folders / "codec").mkdir()
+    write_codec_json(folders / "codec", make_streams(9))
+    (folders / "mine").mkdir()
+    np.save(folders / "ids.npy", np.arange(12).reshape(2, 6) % CONFIG.rows)
+    np.save(folders / "large.npy", np.array([[CONFIG.rows]]))
+    np.save(folders / "real.npy", np.ones((2, 2)))
+    np.save(folders / "empty.npy", np.zeros((0, 2), np.int32))
+    (folders / "junk.npy").write_text("junk")
+    assert convert("import", folders / "plain", folders / "ours") == 0
+    return folders
 
 
 def convert(*words) -> int:
     return commands.run("python -m spirit_jax", "", COMMANDS, ["convert", *map(str, words)])
 
 
-def test_the_four_verbs(room, capsys):
-    assert convert("export", room / "ours", room / "theirs") == 0
-    assert convert("logits", room / "ours", "--ids", room / "ids.npy", "--out", room / "logits.npy") == 0
-    logits = np.load(room / "logits.npy")
+def test_the_four_verbs(folders, capsys):
+    assert convert("export", folders / "ours", folders / "theirs") == 0
+    assert (
+        convert("logits", folders / "ours", "--ids", folders / "ids.npy", "--out", folders / "logits.npy")
+        == 0
+    )
+    logits = np.load(folders / "logits.npy")
     assert (logits.dtype, logits.shape) == (np.float32, (2, 6, CONFIG.rows))
     assert (
         convert(
             "import",
-            room / "text",
-            room / "spoken",
+            folders / "text",
+            folders / "spoken",
             "--codec",
-            room / "codec",
+            folders / "codec",
             "--init",
             "mean",
             "--rope-theta",
@@ -60,16 +63,16 @@ def test_the_four_verbs(room, capsys):
     )
     assert "14 speech rows" not in (said := capsys.readouterr().out)
     assert "11 speech rows added after 340 text rows" in said
-    assert json.loads((room / "spoken/config.json").read_text())["model"]["rope_theta"] == 100_000
-    assert (room / "spoken/codec/codec.json").is_file()
+    assert json.loads((folders / "spoken/config.json").read_text())["model"]["rope_theta"] == 100_000
+    assert (folders / "spoken/codec/codec.json").is_file()
     for name in ("theirs", "logits.npy", "spoken"):
-        shutil.rmtree(room / name) if (room / name).is_dir() else (room / name).unlink()
+        shutil.rmtree(folders / name) if (folders / name).is_dir() else (folders / name).unlink()
 
 
 MISTAKES = {
     "no source": ("import nowhere OUT", "source = nowhere: no such folder"),
     "no Llama": ("import mine OUT", "neither config.json nor params.json"),
-    "a folder of somebody's": ("import plain mine", "exists and is nothing that this command wrote"),
+    "a stranger's folder": ("import plain mine", "exists and is nothing that this command wrote"),
     "onto itself": ("import plain plain", "holds what is to be converted"),
     "no tokenizer for units": ("import plain OUT --units 9", "speech units = 9: the model has 0"),
     "no tokenizer for a codec": ("import plain OUT --codec codec", "speech units = 9: the model has 0"),
@@ -99,10 +102,10 @@ MISTAKES = {
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)
-def test_a_mistake_is_one_line_and_writes_nothing(room, mistake, monkeypatch, capsys):
-    monkeypatch.chdir(room)
+def test_a_mistake_is_one_line_and_writes_nothing(folders, mistake, monkeypatch, capsys):
+    monkeypatch.chdir(folders)
     words, says = MISTAKES[mistake]
-    before = listing(room)
+    before = listing(folders)
     try:
         code = convert(*words.split())
     except SystemExit as left:
@@ -111,4 +114,4 @@ def test_a_mistake_is_one_line_and_writes_nothing(room, mistake, monkeypatch, ca
     assert (code, out, err.count("\n")) == (2, "", 1)
     assert err.startswith("error: ")
     assert says in err
-    assert listing(room) == before
+    assert listing(folders) == before

@@ -9,11 +9,11 @@ import pytest
 
 from spirit_jax.config import MeshConfig, RopeScaling
 from spirit_jax.core.errors import UserError
-from spirit_jax.model.checkpoint import save_weights
 from spirit_jax.sharding import make_mesh
 from spirit_jax.tokens.text import train_tokenizer
 from spirit_jax.training.start_weights import check_start, start_model
 from tests.training.tiny import MODEL, VOCABULARY, make_config, make_llama
+from tests.weights_folder import save_weights
 
 PRINT = "0" * 16
 
