@@ -86,7 +86,7 @@ def open_array(folder: Path, name: str) -> tensorstore.TensorStore:
         return tensorstore.open({"driver": "zarr3", "kvstore": kvstore}, read=True).result()
     except ValueError as error:
         raise UserError(
-            "weights", tree / name, "hold no such array", "use a folder that convert or train wrote"
+            "weights", tree / name, "have no such array", "use a folder that convert or train wrote"
         ) from error
 
 

@@ -103,7 +103,7 @@ def find_stored_model(path: str | Path) -> StoredModel:
         return _read_step(max(steps, key=lambda step: int(step.name)), path)
     if path.name.isdigit() and path.parent.name == CHECKPOINTS:
         return _read_step(path, path.parent.parent)
-    rule = f"holds no model: neither {WEIGHTS}/ nor {CHECKPOINTS}/, nor is it a step of a run"
+    rule = f"contains no model: neither {WEIGHTS}/ nor {CHECKPOINTS}/, nor is it a step of a run"
     raise UserError("checkpoint", path, rule, "name what `convert import` or `train` wrote")
 
 
@@ -142,7 +142,7 @@ def _restore(stored: StoredModel, config: ModelConfig, mesh: Mesh | None) -> Lla
         raise UserError(
             "weights",
             stored.weights,
-            f"don't load: {error}".splitlines()[0],
+            f"cannot be loaded: {error}".splitlines()[0],
             "the folder is damaged: convert or train again",
         ) from error
     return jax.tree.unflatten(jax.tree.structure(shapes), jax.tree.leaves(tree))

@@ -106,7 +106,7 @@ def _request(args: argparse.Namespace) -> VocabularyRequest | None:
         return VocabularyRequest(as_is=True)
     if args.codec is not None:
         if given:
-            rule = f"says the counts, so {named[0]} can't"
+            rule = f"determines the numbers of codes, which {named[0]} sets too"
             raise UserError("--codec", args.codec, rule, "give one of the two")
         return VocabularyRequest(read_identity(args.codec).streams)
     if not given:

@@ -70,7 +70,7 @@ class HuggingFaceFolder:
         if self.config.tied and HEAD_NAME in self.tensors:
             if not _is_tied(self.tensors):
                 fix = "set tie_word_embeddings to false in its config.json"
-                raise UserError("source", folder, "says tied embeddings, but lm_head.weight differs", fix)
+                raise UserError("source", folder, "declares tied embeddings, but lm_head.weight differs", fix)
             del self.tensors[HEAD_NAME]
         _check_tensors(self.config, self.tensors, folder)
 

@@ -39,7 +39,10 @@ def tokenizer_files(source: Path, vocabulary: Vocabulary, longest: int) -> dict[
         roles["unk_token"] = names[vocabulary.unk]
     values["added_tokens"] = [
         *added,
-        *(_added(id, token, False) for id, token in enumerate(vocabulary.pieces(), vocabulary.text_size)),
+        *(
+            _added(id, token, False)
+            for id, token in enumerate(vocabulary.added_tokens(), vocabulary.text_size)
+        ),
     ]
     inputs = ["input_ids", "attention_mask"]
     config |= roles | {
@@ -68,7 +71,6 @@ def from_sentencepiece(model: SentencePieceFile, vocabulary: Vocabulary) -> dict
     ]
     before = [{"type": "Prepend", "prepend": SPACE}] if model.add_dummy_prefix else []
     after = [{"type": "Strip", "content": " ", "start": 1, "stop": 0}] if model.add_dummy_prefix else []
-    bos = pieces[vocabulary.bos]
     return {
         "version": "1.0",
         "truncation": None,
@@ -79,15 +81,7 @@ def from_sentencepiece(model: SentencePieceFile, vocabulary: Vocabulary) -> dict
             "normalizers": [*before, {"type": "Replace", "pattern": {"String": " "}, "content": SPACE}],
         },
         "pre_tokenizer": None,
-        "post_processor": {
-            "type": "TemplateProcessing",
-            "single": [{"SpecialToken": {"id": bos, "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}],
-            "pair": [
-                {"SpecialToken": {"id": bos, "type_id": 0}},
-                *({"Sequence": {"id": part, "type_id": 0}} for part in "AB"),
-            ],
-            "special_tokens": {bos: {"id": bos, "ids": [vocabulary.bos], "tokens": [bos]}},
-        },
+        "post_processor": _put_first(pieces[vocabulary.bos], vocabulary.bos),
         "decoder": {
             "type": "Sequence",
             "decoders": [
@@ -105,6 +99,18 @@ def from_sentencepiece(model: SentencePieceFile, vocabulary: Vocabulary) -> dict
             "vocab": {piece: i for i, piece in enumerate(pieces)},
             "merges": _merges(model),
         },
+    }
+
+
+def _put_first(token: str, id: int) -> dict[str, Any]:
+    """A post-processor that puts a token before a text or a pair of texts."""
+    first = {"SpecialToken": {"id": token, "type_id": 0}}
+    texts = [{"Sequence": {"id": text, "type_id": 0}} for text in "AB"]
+    return {
+        "type": "TemplateProcessing",
+        "single": [first, texts[0]],
+        "pair": [first, *texts],
+        "special_tokens": {token: {"id": token, "ids": [id], "tokens": [token]}},
     }
 
 

@@ -49,9 +49,7 @@ def resumable(
     another process is writing it.
     """
     if out.exists() and not is_ours(out):
-        raise UserError(
-            "target", out, "exists and is nothing that this command wrote", "choose another folder"
-        )
+        raise UserError("target", out, "exists, and this command did not write it", "choose another folder")
     partial, replaced = (out.with_name(f".{out.name}.{what}") for what in ("partial", "replaced"))
     with contextlib.closing(_open_journal(partial / JOURNAL, json.dumps(description), out)) as file:
         for unfinished in partial.glob(".*.partial"):  # of files that were being written
@@ -69,7 +67,7 @@ def check_apart(out: str | Path, source: Path) -> Path:
     """The target's path. UserError if writing it would replace the source."""
     target, resolved = Path(out).resolve(), source.resolve()
     if target == resolved or target in resolved.parents:
-        raise UserError("target", out, f"holds what is to be converted, {source}", "choose another folder")
+        raise UserError("target", out, f"contains the source, {source}", "choose another folder")
     return Path(out)
 
 

@@ -78,7 +78,7 @@ def _open_torch(path: Path) -> dict[str, Tensor]:
 
     tensors = _load_torch(path)
     if not isinstance(tensors, dict) or not all(hasattr(tensor, "shape") for tensor in tensors.values()):
-        raise UserError("weight file", path, "must hold named tensors", "name a Llama checkpoint")
+        raise UserError("weight file", path, "must contain named tensors", "name a Llama checkpoint")
     dtypes = {name: str(tensor.dtype).removeprefix("torch.") for name, tensor in tensors.items()}
     return {
         name: Tensor(tuple(tensor.shape), _dtype(dtypes[name], path, name), reader(name))

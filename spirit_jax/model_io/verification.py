@@ -118,7 +118,7 @@ def verify(checkpoint: str | Path, source: str | Path) -> Difference:
             differing, None, "transformers is not installed: pip install -r requirements-parity.txt"
         )
     if not theirs.transformers_reads:
-        return Difference(differing, None, "transformers doesn't read Meta's format")
+        return Difference(differing, None, "transformers does not read Meta's format")
     ids_BT = np.random.default_rng(0).integers(0, rows, PROBE)
     theirs_BTV = _transformers_logits(folder, stored.model.rope_theta, ids_BT)[..., :rows]
     llama = _rounded_like(load_model(checkpoint, dtype=Dtype.FLOAT32).llama, theirs)

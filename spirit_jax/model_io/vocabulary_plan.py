@@ -154,7 +154,7 @@ def _read_sentencepiece(folder: Path) -> FolderTokenizer:
     path = folder / SENTENCEPIECE_NAME
     if not _is_sentencepiece(path):
         fix = f"put the Hugging Face {HUGGING_FACE_NAME} of the same model into the folder"
-        raise UserError("tokenizer", path, "is no SentencePiece model (Llama 3's own isn't one)", fix)
+        raise UserError("tokenizer", path, "is no SentencePiece model (Llama 3's own file is not one)", fix)
     content, speech_tokens = _cut_speech_pieces(path.read_bytes(), folder)
     tokenizer = _load({SENTENCEPIECE_NAME: content})
     if speech_tokens:
@@ -216,7 +216,7 @@ def _vocabulary_of(tokenizer: TextTokenizer, found: FolderTokenizer, rows: int) 
     counts = collections.Counter(match[2] for match in matches if match)
     sizes = {stream.name: counts[stream.mark] for stream in PUBLISHED_EXPRESSIVE}
     vocabulary = Vocabulary(tokenizer.size, resized_streams(sizes), **found.special_ids)
-    expected = vocabulary.pieces()
+    expected = vocabulary.added_tokens()
     if expected != tokens:
         wrong = next(token for token, ours in zip([*tokens, "their end"], [*expected, ""]) if token != ours)
         order = ", ".join(stream.name for stream in PUBLISHED_EXPRESSIVE)

@@ -146,7 +146,7 @@ class Vocabulary:
         """
         return -(-self.size // multiple) * multiple
 
-    def pieces(self) -> list[str]:
+    def added_tokens(self) -> list[str]:
         """The added tokens in id order, from id `text_size` on."""
         tags = ["[Text]", "[Speech]"] if self.has_speech else []
         return tags + [f"[{stream.mark}{code}]" for stream in self.streams for code in range(stream.size)]

@@ -114,7 +114,7 @@ def test_a_run_gives_its_latest_step_or_the_one_named(tmp_path):
 def test_a_folder_without_a_model_is_named(tmp_path):
     with pytest.raises(UserError, match="nowhere"):
         load_model(tmp_path / "nowhere")
-    with pytest.raises(UserError, match="holds no model"):
+    with pytest.raises(UserError, match="contains no model"):
         load_model(tmp_path)
     (tmp_path / "checkpoints").mkdir()
     with pytest.raises(UserError, match="no finished step"):

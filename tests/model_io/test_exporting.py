@@ -72,7 +72,7 @@ def test_a_table_larger_than_a_slice_is_copied_whole(tmp_path, source, monkeypat
 
 
 def test_an_export_states_what_serving_needs(tmp_path, source):
-    """vLLM needs exactly `vocab_size` rows. Transformers must not sample padding rows, which have no token."""
+    """vLLM needs exactly `vocab_size` rows. It must not sample padding rows, which have no token."""
     write_json(source / "config.json", read_config(source) | {"pad_token_id": PIECES, "eos_token_id": [2, 5]})
     import_llama(source, tmp_path / "a", ImportOptions(SPEECH))
     export_llama(tmp_path / "a", tmp_path / "b")

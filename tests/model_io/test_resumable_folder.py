@@ -73,13 +73,13 @@ def test_only_what_is_ours_is_replaced_and_only_at_the_end(tmp_path):
     assert listing(out) == ["mark"], "an interruption leaves the old one"
     (out / "mark").unlink()
     with (
-        pytest.raises(UserError, match="exists and is nothing that this command wrote"),
+        pytest.raises(UserError, match="exists, and this command did not write it"),
         resumable(out, DESCRIPTION, is_ours),
     ):
         pass
     file = tmp_path / "file"
     file.write_text("mine")
-    with pytest.raises(UserError, match="exists and is nothing"), resumable(file, DESCRIPTION, is_ours):
+    with pytest.raises(UserError, match="exists, and this command"), resumable(file, DESCRIPTION, is_ours):
         pass
     assert file.read_text() == "mine"
 

@@ -113,14 +113,16 @@ def test_speech_tokens_added_to_tokenizer_json_are_recognised(folder):
     vocabulary = make_vocabulary(units=9, pitches=2, **text_of(folder))
     if (folder / "tokenizer.model").exists():
         (folder / "tokenizer.json").write_text('{"added_tokens": [], "model": {}}')
-    add_to_json(folder, {piece: id for id, piece in enumerate(vocabulary.pieces(), vocabulary.text_size)})
+    add_to_json(
+        folder, {piece: id for id, piece in enumerate(vocabulary.added_tokens(), vocabulary.text_size)}
+    )
     check_recognised(folder, vocabulary)
 
 
 def test_speech_tokens_in_added_tokens_json_are_recognised(two):
     vocabulary = make_vocabulary(units=9, pitches=2, **text_of(two))
     (two / "added_tokens.json").write_text(
-        json.dumps({piece: id for id, piece in enumerate(vocabulary.pieces(), vocabulary.text_size)})
+        json.dumps({piece: id for id, piece in enumerate(vocabulary.added_tokens(), vocabulary.text_size)})
     )
     check_recognised(two, vocabulary)
 
@@ -132,7 +134,7 @@ def test_speech_tokens_out_of_place_are_refused(folder, gap, order, says):
     size = text_of(folder)["text_size"]
     if (folder / "tokenizer.model").exists():
         (folder / "tokenizer.json").write_text('{"added_tokens": [], "model": {}}')
-    pieces = make_vocabulary(size, 4).pieces()[::order]
+    pieces = make_vocabulary(size, 4).added_tokens()[::order]
     add_to_json(folder, {piece: id for id, piece in enumerate(pieces, size + gap)})
     with pytest.raises(UserError, match=says):
         plan_vocabulary(folder, rows(size + 20))
