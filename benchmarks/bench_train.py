@@ -31,7 +31,7 @@ from spirit_jax.model.array_store import named_arrays
 from spirit_jax.model.batch import Batch
 from spirit_jax.model.llama import Llama, flops_per_token, init_sharded
 from spirit_jax.model_io import hf_config
-from spirit_jax.model_io.names import rows_of, to_theirs
+from spirit_jax.model_io.names import model_tensors, to_theirs
 from spirit_jax.pod_check.estimate import memory_of
 from spirit_jax.pod_check.pod import HBM_SHARE
 from spirit_jax.sharding import MESH_AXES, make_mesh, shardings_of
@@ -99,7 +99,7 @@ def our_side() -> sides.Runs:
 def their_tensors() -> dict[str, np.ndarray]:
     """`make_llama`'s weights by Hugging Face's names."""
     arrays, tensors = named_arrays(make_llama()), {}
-    for name, layer in rows_of(MODEL):
+    for name, layer in model_tensors(MODEL):
         array = arrays[name.ours]
         tensors[name.hugging_face.format(layer)] = to_theirs(
             name, np.array(array if layer is None else array[layer]), MODEL

@@ -24,8 +24,8 @@ import numpy as np
 from spirit_jax.config import ModelConfig
 from spirit_jax.core.progress import track
 from spirit_jax.model_io import hf_config
-from spirit_jax.model_io.names import rows_of, their_shape
-from spirit_jax.model_io.safetensors_file import Entry, write
+from spirit_jax.model_io.names import model_tensors, their_shape
+from spirit_jax.model_io.safetensors_writer import Entry, write
 
 GIB, SHARD_LAYERS, LOOK_EVERY_S = 2**30, 8, 0.02
 ROWS, BLOCK = 32_000, 2**24 + 1  # numbers: more than a stored chunk, so that none is like another
@@ -43,7 +43,7 @@ def write_source(folder: Path, cfg: ModelConfig) -> None:
         {},
         {},
     )
-    for name, layer in rows_of(cfg):
+    for name, layer in model_tensors(cfg):
         file = f"model-{0 if layer is None else 1 + layer // SHARD_LAYERS}.safetensors"
         weight_map[name.hugging_face.format(layer)] = file
         shards.setdefault(file, []).append((name.hugging_face.format(layer), their_shape(name, cfg)))
@@ -115,7 +115,7 @@ def main() -> None:
     parser.add_argument("--layers", type=int, nargs="+", default=[5, 10], help="one model for each number")
     parser.add_argument("--room", type=Path, help="where the temporary folders go")
     args = parser.parse_args()
-    peak, own, _ = measure(["-c", "import spirit_jax.model_io.conversion"])
+    peak, own, _ = measure(["-c", "import spirit_jax.model_io.importing, spirit_jax.model_io.exporting"])
     print(f"imports alone: peak {peak:.2f} GiB, own {own:.2f} GiB", flush=True)
     for layers in args.layers:
         with tempfile.TemporaryDirectory(dir=args.room) as room:

@@ -70,6 +70,11 @@ def read_json(path: str | Path) -> dict:
     return values
 
 
+def read_optional_json(path: str | Path) -> dict:
+    """Reads a JSON object; an empty one if there is no such file."""
+    return read_json(path) if Path(path).is_file() else {}
+
+
 def write_jsonl(path: str | Path, rows: Iterable[dict]) -> int:
     """Writes one JSON object a line, whole or not at all; returns the number of rows."""
     count = 0

@@ -1,19 +1,19 @@
-"""Who may look at whom, and the attention itself. The only place that knows about masks.
+"""Attention and its masks. No other module knows about masks.
 
-B rows, T query tokens, S key slots, H heads, G key/value heads, R = H/G query heads for each of them, K head
-width.
+B rows, T query tokens, S key slots, H heads, G key/value heads, R = H/G query heads per key/value head, K
+head width.
 
-Training and scoring (`attend`): a token sees itself and the tokens before it that have its own segment id.
-Segment 0 is padding: it sees only padding, and nobody else sees it, so no row of a mask is empty and no NaN
-can arise. Decoding (`attend_cache`): a token's slot in the cache is its position, so a token at position p
-sees the slots 0..p. Prompts of unequal length are padded on the right: what padding writes into the slots
-behind a prompt is overwritten by the generated token of that position before it can be seen.
+Training and scoring (`attend`): a token attends to itself and to earlier tokens of its segment. Segment 0 is
+padding, which attends only to padding. So no row of a mask is empty, and no NaN can arise. Decoding
+(`attend_cache`): a token's slot in the cache is its position, and a token at position p attends to the slots
+0..p. Prompts of unequal length are padded on the right. The generated token of a position overwrites the
+padding's entry in that slot before any token attends to it.
 
-Three kernels serve `attend`, all tested against `attend_by_definition`: splash attention on TPUs, cuDNN's on
-NVIDIA GPUs, and blocks of matrix products elsewhere and where the shape doesn't fit. On a mesh each device
-runs one on its own rows, heads and queries. Rows split over `context` gather their keys and values first; a
-ring would hold less but send as much, in as many steps as there are parts, and keys of a row are small beside
-the weights that each layer gathers anyway (a choice).
+`attend` has three kernels, each tested against `attend_by_definition`: splash attention on TPUs, cuDNN's on
+NVIDIA GPUs, and blocks of matrix products elsewhere and for shapes that the other two do not support. On a
+mesh each device computes its own rows, heads and queries. Rows that are split over `context` gather their
+keys and values first (our choice). A ring would need less memory but send as many bytes, and the keys of a
+row are small compared with the weights that each layer gathers.
 """
 
 import jax
@@ -23,13 +23,12 @@ from jax.sharding import NamedSharding, PartitionSpec
 
 from spirit_jax.sharding import mesh_sizes, platform, pspec
 
-# a block of queries skips the keys behind it; 4 on CPU took 0.37 of the time of one block (4 x 512 tokens, 6
-# heads)
+# A block of queries skips later keys. On CPU 4 blocks take 0.37 of the time of one (4 x 512 tokens, 6 heads).
 QUERY_BLOCKS = 4
 MIN_BLOCK = 64
-# queries and keys of a splash block, the largest that divides; 2048 overflow VMEM on v5e
+# queries and keys of a splash block; the largest that divides the length is used (2048 overflow VMEM on v5e)
 SPLASH_BLOCKS = (512, 256, 128)
-SAVED = "attention"  # name of what a kernel keeps for the backward pass, for remat policies
+SAVED = "attention"  # name for remat policies of what a kernel saves for the backward pass
 SPLASH_SIZES = (
     "block_q",
     "block_kv",
@@ -73,12 +72,12 @@ def attend_splash(
     segment_ids_BT: jax.Array,
     interpret: bool = False,
 ) -> jax.Array:
-    """`attend` by splash attention, which skips the blocks behind each query; T must be a multiple of 128 on
-    each device.
+    """`attend` by splash attention, which skips the blocks after each query. T on each device must be a
+    multiple of 128.
 
     `interpret` runs the kernel on a CPU, for tests.
     """
-    # here, since it takes seconds that only a TPU gives back
+    # imported here because the import takes seconds, and only a TPU needs it
     from jax.experimental.pallas.ops.tpu import splash_attention as splash
 
     sizes, length = mesh_sizes(), q_BTHK.shape[1]
@@ -112,7 +111,7 @@ def attend_splash(
 def attend_cache(
     q_BTHK: jax.Array, k_BGSK: jax.Array, v_BGSK: jax.Array, positions_BT: jax.Array
 ) -> jax.Array:
-    """Attention of new tokens to a cache that holds them already: [B, T, H, K]."""
+    """Attention of new tokens to a cache that already contains them: [B, T, H, K]."""
     mask_B1TS = (jnp.arange(k_BGSK.shape[2])[None, None, :] <= positions_BT[:, :, None])[:, None]
     return _attend(q_BTHK, k_BGSK, v_BGSK, mask_B1TS)
 
@@ -120,7 +119,7 @@ def attend_cache(
 def attend_by_definition(
     q_BTHK: jax.Array, k_BSGK: jax.Array, v_BSGK: jax.Array, mask_B1TS: jax.Array
 ) -> jax.Array:
-    """Attention written out in float32: what the kernels are tested against."""
+    """The plain reference in float32, which the kernels are tested against: [B, T, H, K]."""
     repeat = q_BTHK.shape[2] // k_BSGK.shape[2]
     k_BSHK, v_BSHK = (jnp.repeat(x, repeat, axis=2).astype(jnp.float32) for x in (k_BSGK, v_BSGK))
     scores_BHTS = jnp.einsum("BTHK,BSHK->BHTS", q_BTHK.astype(jnp.float32), k_BSHK) / q_BTHK.shape[-1] ** 0.5
@@ -131,7 +130,7 @@ def attend_by_definition(
 def segment_mask(
     segment_ids_BS: jax.Array, first: jax.Array | int = 0, count: int | None = None
 ) -> jax.Array:
-    """Causal and within one segment, for the queries in `count` slots from `first` on: bool [B, 1, T, S]."""
+    """Causal mask within segments for the queries in slots first..first + count - 1: bool [B, 1, T, S]."""
     slots_S = jnp.arange(segment_ids_BS.shape[1])
     count = len(slots_S) if count is None else count
     slots_T = first + jnp.arange(count)
@@ -143,8 +142,8 @@ def segment_mask(
 def _products(
     q_BTHK: jax.Array, k_BSGK: jax.Array, v_BSGK: jax.Array, segment_ids_BS: jax.Array, first: jax.Array | int
 ) -> jax.Array:
-    """Queries from slot `first` on, by matrix products. Where the queries are all, each block of them skips
-    the keys behind it.
+    """Attention of the queries from slot `first` on, by matrix products. If the queries cover the row, each
+    block of them skips later keys.
     """
     length, whole = q_BTHK.shape[1], q_BTHK.shape[1] == k_BSGK.shape[1]
     block = (
@@ -166,8 +165,8 @@ def _products(
 def _cudnn(
     q_BTHK: jax.Array, k_BSGK: jax.Array, v_BSGK: jax.Array, segment_ids_BS: jax.Array, first: jax.Array | int
 ) -> jax.Array:
-    """Queries from slot `first` on, by cuDNN's kernel. Where the queries are all, it is told that the mask is
-    causal, and skips blocks.
+    """Attention of the queries from slot `first` on, by cuDNN's kernel. If the queries cover the row, the
+    mask is declared causal, and the kernel skips blocks.
     """
     mask_B1TS = segment_mask(segment_ids_BS, first, q_BTHK.shape[1])
     causal = q_BTHK.shape[1] == k_BSGK.shape[1]
@@ -191,8 +190,9 @@ def _attend(q_BTHK: jax.Array, k_BGSK: jax.Array, v_BGSK: jax.Array, mask_B1TS: 
 
 @jax.custom_vjp
 def _weigh(q_BGQK: jax.Array, k_BGSK: jax.Array, v_BGSK: jax.Array, mask_B1QS: jax.Array) -> jax.Array:
-    """Values weighed by the softmax of scores. Q: the queries of all heads of a group. Gradients by hand: on
-    CPU 0.65 of the time of JAX's.
+    """Sums of values weighted by the softmax of the scores. Q: the queries of all heads of a group.
+
+    The gradient is written by hand; on CPU it takes 0.65 of the time of JAX's.
     """
     return _weigh_forward(q_BGQK, k_BGSK, v_BGSK, mask_B1QS)[0]
 
@@ -208,7 +208,7 @@ def _weigh_forward(q_BGQK: jax.Array, k_BGSK: jax.Array, v_BGSK: jax.Array, mask
 
 def _weigh_backward(saved: tuple[jax.Array, ...], dy_BGQK: jax.Array):
     q_BGQK, k_BGSK, v_BGSK, weights_BGQS, y_BGQK = saved
-    # K before S: so that the wide side of the product isn't turned
+    # K before S, so that the wide operand is not transposed
     dv_BGKS = jnp.einsum("BGQK,BGQS->BGKS", dy_BGQK, weights_BGQS)
     dweights_BGQS = jnp.einsum("BGQK,BGSK->BGQS", dy_BGQK, v_BGSK, preferred_element_type=jnp.float32)
     mean_BGQ1 = jnp.sum(dy_BGQK.astype(jnp.float32) * y_BGQK.astype(jnp.float32), axis=-1, keepdims=True)
@@ -231,7 +231,7 @@ def _fits_cudnn(q_BTHK: jax.Array) -> bool:
 
 
 def _splash_block(length: int) -> int | None:
-    """The size of a splash block for rows of `length`, None if none fits what each device has of them."""
+    """The block size for rows of `length`; None if no size divides each device's part."""
     return next((block for block in SPLASH_BLOCKS if length % (block * mesh_sizes()["context"]) == 0), None)
 
 

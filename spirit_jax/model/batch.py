@@ -1,4 +1,4 @@
-"""What the model is trained on and scored on. Shapes: B rows, T tokens."""
+"""Batches of packed rows for training and scoring. B rows, T tokens."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -10,11 +10,11 @@ import numpy as np
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Batch:
-    """Packed rows. Targets are shifted already; the model never shifts.
+    """Packed rows. Targets are already shifted; the model never shifts.
 
-    tokens, targets, segment_ids, positions: int32 [B, T]; loss_weights: float32 [B, T]. Segment 0 is padding;
-    positions restart in each segment; loss_weights are 0 where there is no target. source_ids: int32 [B, T],
-    the number of each token's data source, for metrics; None outside training.
+    tokens, targets, segment_ids, positions: int32 [B, T]; loss_weights: float32 [B, T]. Segment 0 is padding.
+    Positions restart in each segment. loss_weights are 0 where there is no target. source_ids: int32 [B, T],
+    the index of each token's source, for metrics; None outside training.
     """
 
     tokens: jax.Array
@@ -31,8 +31,10 @@ def make_batch(
     length: int,
     sources: Sequence[Sequence[int]] | None = None,
 ) -> Batch:
-    """A batch of host arrays [count, length]. rows: the sequences of ids in each row, of which n + 1 ids take
-    n slots; the rest is padding, as are missing rows. sources: the data source of each sequence.
+    """Packs sequences into a batch of host arrays [count, length].
+
+    rows: the sequences of ids in each row; n + 1 ids take n slots. Other slots and missing rows are padding.
+    sources: the index of each sequence's source.
     """
     tokens_BT, targets_BT, segment_ids_BT, positions_BT, source_ids_BT = (
         np.zeros((count, length), np.int32) for _ in range(5)

@@ -1,11 +1,11 @@
-"""The Llama, as Flax NNX modules that are plain pytrees: drive it with jax.jit, jax.grad, jax.lax.scan.
+"""The Llama as Flax NNX modules. They are plain pytrees, for jax.jit, jax.grad and jax.lax.scan.
 
 B rows, T tokens, S cache slots, V vocabulary rows, D width, F MLP width, H heads, G key/value heads, K head
 width, L layers.
 
-Parameters are float32; matrices are stored inputs first (D, F), the head like the embedding (V, D). Rotary
-embedding is Hugging Face's half rotation: component i of a head pairs with component i + K/2. With `tied`
-there is no head: the embedding is used twice.
+Parameters are float32. Matrices are stored inputs first (D, F), the head like the embedding (V, D). The
+rotary embedding is Hugging Face's half rotation: component i of a head pairs with component i + K/2. A tied
+model has no head; its embedding is also the output matrix.
 """
 
 import math
@@ -21,14 +21,14 @@ from jax.sharding import Mesh
 
 from spirit_jax.config import Dtype, ModelConfig, Remat
 from spirit_jax.model.attention import SAVED, attend, attend_cache
-from spirit_jax.model.linear_product import product
+from spirit_jax.model.linear import linear
 from spirit_jax.sharding import RULES, constrain, place_axes
 
 Cache = tuple[jax.Array, jax.Array]  # keys and values, each [L, B, G, S, K]
-# models of up to so many layers are compiled without a loop: measured 1.15 to 1.2 times as fast a step on CPU
-UNROLL = 8
+# models of at most so many layers compile without a loop: a step on CPU is 1.15 to 1.2 times as fast
+UNROLLED_LAYERS = 8
 DTYPES = {Dtype.FLOAT32: jnp.float32, Dtype.BFLOAT16: jnp.bfloat16}
-# names of products that remat policies keep
+# names of products for remat policies
 NARROW, WIDE = (SAVED, "query", "key", "value", "out"), ("gate", "up")
 POLICIES = {
     Remat.NONE: jax.checkpoint_policies.everything_saveable,
@@ -45,19 +45,19 @@ POLICIES = {
 
 
 def is_param(x: object) -> bool:
-    """True for a parameter, with its axis names; for `is_leaf`."""
+    """Whether x is a parameter, with its axis names; for `is_leaf`."""
     return isinstance(x, nnx.Variable)
 
 
 def param(value: jax.Array, *axes: str) -> nnx.Param:
-    """A parameter whose axes are named, so that one rule shards it and all that copies it."""
+    """A parameter with named axes. One rule shards it and everything that copies it."""
     assert len(axes) == value.ndim, f"{axes} for shape {value.shape}"
     assert set(axes) <= set(RULES), f"{axes} not all in sharding.RULES"
     return nnx.Param(value, axes=axes, hijax=False)
 
 
-class Place(NamedTuple):
-    """Where the tokens stand: what every layer is told about them."""
+class TokenInfo(NamedTuple):
+    """What every layer needs to know about the tokens. rotation: from `rotation_of`."""
 
     positions_BT: jax.Array
     segment_ids_BT: jax.Array
@@ -72,7 +72,7 @@ class Norm(nnx.Module):
         self.eps = cfg.norm_eps
 
     def __call__(self, x_BTD: jax.Array) -> jax.Array:
-        """Normalises the last axis."""
+        """[B, T, D] -> [B, T, D]."""
         y_BTD = x_BTD.astype(jnp.float32)
         y_BTD = y_BTD * jax.lax.rsqrt(jnp.mean(y_BTD * y_BTD, axis=-1, keepdims=True) + self.eps)
         return y_BTD.astype(x_BTD.dtype) * self.scale[...].astype(x_BTD.dtype)[None, None]
@@ -92,24 +92,24 @@ class Attention(nnx.Module):
             _normal(o, out, cfg.heads * cfg.head_width * 2 * cfg.layers), "heads", "head_width", "width"
         )
 
-    def __call__(self, x_BTD: jax.Array, place: Place, cache: Cache | None, layer: jax.Array):
-        """Returns [B, T, D] and the cache with this layer's new keys and values written to the slots of their
-        positions.
+    def __call__(self, x_BTD: jax.Array, info: TokenInfo, cache: Cache | None, layer: jax.Array):
+        """Returns [B, T, D], and the cache with this layer's keys and values in the slots of
+        their positions.
         """
-        q_BTHK = checkpoint_name(rotate(_to_heads(x_BTD, self.q_DHK), place.rotation), "query")
-        k_BTGK = checkpoint_name(rotate(_to_heads(x_BTD, self.k_DGK), place.rotation), "key")
+        q_BTHK = checkpoint_name(rotate(_to_heads(x_BTD, self.q_DHK), info.rotation), "query")
+        k_BTGK = checkpoint_name(rotate(_to_heads(x_BTD, self.k_DGK), info.rotation), "key")
         v_BTGK = checkpoint_name(_to_heads(x_BTD, self.v_DGK), "value")
         if cache is None:
-            y_BTHK = attend(q_BTHK, k_BTGK, v_BTGK, place.segment_ids_BT)
+            y_BTHK = attend(q_BTHK, k_BTGK, v_BTGK, info.segment_ids_BT)
         else:
             cache = (
-                _write(cache[0], k_BTGK, layer, place.positions_BT),
-                _write(cache[1], v_BTGK, layer, place.positions_BT),
+                _write(cache[0], k_BTGK, layer, info.positions_BT),
+                _write(cache[1], v_BTGK, layer, info.positions_BT),
             )
-            y_BTHK = attend_cache(q_BTHK, cache[0][layer], cache[1][layer], place.positions_BT)
+            y_BTHK = attend_cache(q_BTHK, cache[0][layer], cache[1][layer], info.positions_BT)
         y_BTE = y_BTHK.reshape(*y_BTHK.shape[:2], -1)
         return checkpoint_name(
-            product(y_BTE, _gather_matrix(cast(self.o_HKD, x_BTD), 2, "heads", None)), "out"
+            linear(y_BTE, _gather_matrix(cast(self.o_HKD, x_BTD), 2, "heads", None)), "out"
         ), cache
 
 
@@ -126,9 +126,9 @@ class Mlp(nnx.Module):
 
     def __call__(self, x_BTD: jax.Array) -> jax.Array:
         """[B, T, D] -> [B, T, D]."""
-        gate_BTF = checkpoint_name(product(x_BTD, cast(self.gate_DF, x_BTD)), "gate")
-        up_BTF = checkpoint_name(product(x_BTD, cast(self.up_DF, x_BTD)), "up")
-        return product(jax.nn.silu(gate_BTF) * up_BTF, cast(self.down_FD, x_BTD))
+        gate_BTF = checkpoint_name(linear(x_BTD, cast(self.gate_DF, x_BTD)), "gate")
+        up_BTF = checkpoint_name(linear(x_BTD, cast(self.up_DF, x_BTD)), "up")
+        return linear(jax.nn.silu(gate_BTF) * up_BTF, cast(self.down_FD, x_BTD))
 
 
 class Block(nnx.Module):
@@ -139,15 +139,15 @@ class Block(nnx.Module):
         self.attention_norm, self.attention = Norm(cfg), Attention(cfg, attention)
         self.mlp_norm, self.mlp = Norm(cfg), Mlp(cfg, mlp)
 
-    def __call__(self, x_BTD: jax.Array, place: Place, cache: Cache | None, layer: jax.Array):
-        """Returns [B, T, D] and the cache; `layer` is this layer's number."""
-        y_BTD, cache = self.attention(self.attention_norm(x_BTD), place, cache, layer)
+    def __call__(self, x_BTD: jax.Array, info: TokenInfo, cache: Cache | None, layer: jax.Array):
+        """Returns [B, T, D] and the cache; `layer` is the layer's index."""
+        y_BTD, cache = self.attention(self.attention_norm(x_BTD), info, cache, layer)
         x_BTD = x_BTD + y_BTD
         return x_BTD + self.mlp(self.mlp_norm(x_BTD)), cache
 
 
 class Llama(nnx.Module):
-    """A Llama 2 or 3. Immutable: caches go in and come out."""
+    """A Llama 2 or 3. It has no state: a call takes a cache and returns the new one."""
 
     def __init__(self, cfg: ModelConfig, key: jax.Array):
         embed, layers, head = jax.random.split(key, 3)
@@ -176,7 +176,7 @@ class Llama(nnx.Module):
         return self.logits(x_BTD), cache
 
     def logits(self, x_BTD: jax.Array) -> jax.Array:
-        """Logits [B, T, V] of hidden states; padding rows of the vocabulary are not masked."""
+        """Logits [B, T, V] of hidden states [B, T, D]. Padding rows of the vocabulary are not masked."""
         return jnp.einsum("BTD,VD->BTV", x_BTD, self.output_VD.astype(x_BTD.dtype))
 
     def hidden(
@@ -188,26 +188,27 @@ class Llama(nnx.Module):
     ):
         """Hidden states after the last norm [B, T, D], and the cache.
 
-        Without a cache: causal within segments (`segment_ids_BT`, 0 is padding; None: one segment a row).
-        With one (`new_cache`): `positions_BT` must rise by one along a row; tokens are written to the slots
-        of their positions and see all slots up to their own.
+        Without a cache, attention is causal within segments (`segment_ids_BT`; 0 is padding; None: a row is
+        one segment). With a cache (`new_cache`), a row is one segment: its positions rise by one, its keys
+        and values are written to the slots of their positions, and a token attends to all slots up to its
+        own.
         """
         assert cache is None or segment_ids_BT is None, "a cached row is one segment"
         segment_ids_BT = jnp.ones_like(tokens_BT) if segment_ids_BT is None else segment_ids_BT
-        place = Place(positions_BT, segment_ids_BT, rotation_of(positions_BT, self.cfg))
+        info = TokenInfo(positions_BT, segment_ids_BT, rotation_of(positions_BT, self.cfg))
 
-        def layer(carry: Any, block_and_number: Any):
-            (x_BTD, cache), (block, number) = carry, block_and_number
-            # the cache is carried, so that it is updated in place
-            x_BTD, cache = block(x_BTD, place, cache, number)
+        def layer(carry: Any, block_and_index: Any):
+            (x_BTD, cache), (block, index) = carry, block_and_index
+            # a carried cache is updated in place
+            x_BTD, cache = block(x_BTD, info, cache, index)
             return (constrain(x_BTD, "batch", "sequence", None), cache), None
 
         if cache is None and self.cfg.remat is not Remat.NONE:
             layer = jax.checkpoint(layer, policy=POLICIES[self.cfg.remat], prevent_cse=False)
         x_BTD = constrain(lookup(self.embed_VD[...], tokens_BT, self.cfg), "batch", "sequence", None)
-        whole = self.cfg.layers if self.cfg.layers <= UNROLL else 1
+        unroll = self.cfg.layers if self.cfg.layers <= UNROLLED_LAYERS else 1
         (x_BTD, cache), _ = jax.lax.scan(
-            layer, (x_BTD, cache), (self.layers, jnp.arange(self.cfg.layers)), unroll=whole
+            layer, (x_BTD, cache), (self.layers, jnp.arange(self.cfg.layers)), unroll=unroll
         )
         return self.norm(x_BTD), cache
 
@@ -225,23 +226,23 @@ def cast(weight: nnx.Param, x: jax.Array) -> jax.Array:
 def _to_heads(x_BTD: jax.Array, weight_DHK: nnx.Param) -> jax.Array:
     """[B, T, H, K]."""
     weight_DE = _gather_matrix(cast(weight_DHK, x_BTD), 1, None, "heads")
-    return product(x_BTD, weight_DE).reshape(*x_BTD.shape[:2], *weight_DHK.shape[1:])
+    return linear(x_BTD, weight_DE).reshape(*x_BTD.shape[:2], *weight_DHK.shape[1:])
 
 
 def _gather_matrix(weight: jax.Array, inputs: int, *axes: str | None) -> jax.Array:
-    """The first `inputs` axes of a weight as one, the rest as another, with these names and gathered over
-    fsdp.
+    """A weight as a matrix, its first `inputs` axes merged and the others merged, gathered over fsdp. `axes`
+    names the two axes.
 
-    As a matrix, since of three axes TPUs put D innermost, where they can't gather: they sum arrays that are 0
-    but for one part, at twice the cost.
+    TPUs lay out a weight of three axes with D innermost and cannot gather along it. They would sum arrays
+    that are zero except for one part, at twice the cost.
     """
     rows = math.prod(weight.shape[:inputs])
     return constrain(weight.reshape(rows, -1), *axes)
 
 
 def frequencies(cfg: ModelConfig) -> np.ndarray:
-    """Rotary frequencies, float32 [K/2], in radians a position; scaled as Llama 3 does if the configuration
-    says so.
+    """Rotary frequencies in radians per position, float32 [K/2], scaled as in Llama 3 if `rope_scaling` is
+    set.
     """
     freq = 1.0 / cfg.rope_theta ** (np.arange(0, cfg.head_width, 2, dtype=np.float64) / cfg.head_width)
     if cfg.rope_scaling is not None:
@@ -263,49 +264,50 @@ def rotation_of(positions_BT: jax.Array, cfg: ModelConfig) -> tuple[jax.Array, j
 
 
 def rotate(x_BTHK: jax.Array, rotation: tuple[jax.Array, jax.Array]) -> jax.Array:
-    """Turns each pair (i, i + K/2) of a head by its position's angle, in float32."""
+    """Rotates each pair (i, i + K/2) of a head by its position's angle, in float32: [B, T, H, K]."""
     cos, sin = rotation
     left, right = jnp.split(x_BTHK.astype(jnp.float32), 2, axis=-1)
     return jnp.concatenate([left * cos - right * sin, right * cos + left * sin], axis=-1).astype(x_BTHK.dtype)
 
 
 def new_cache(cfg: ModelConfig, rows: int, slots: int) -> Cache:
-    """An empty cache for `rows` sequences of at most `slots` tokens: two zeros [L, B, G, S, K] in the
-    activation dtype.
+    """An empty cache for `rows` sequences of at most `slots` tokens: two arrays [L, B, G, S, K] of zeros in
+    the activation dtype.
     """
     shape = (cfg.layers, rows, cfg.kv_heads, slots, cfg.head_width)
     return jnp.zeros(shape, DTYPES[cfg.dtype]), jnp.zeros(shape, DTYPES[cfg.dtype])
 
 
 def abstract(cfg: ModelConfig, mesh: Mesh) -> Llama:
-    """The model as shapes with shardings: for init, checkpoint restore and ahead-of-time compilation.
+    """The model as shapes with shardings, for initialisation, restoring and ahead-of-time compilation.
 
-    Raises a UserError where the mesh doesn't divide the model. Call it outside `jax.set_mesh`.
+    UserError if the mesh does not divide the model. Call it outside `jax.set_mesh`.
     """
 
-    def place(variable: nnx.Variable) -> nnx.Variable:
+    def with_sharding(variable: nnx.Variable) -> nnx.Variable:
         axes = variable.get_metadata("axes")
         return jax.tree.map(
             lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=place_axes(mesh, axes, a.shape)),
             variable,
         )
 
-    return jax.tree.map(place, jax.eval_shape(lambda: Llama(cfg, jax.random.key(0))), is_leaf=is_param)
+    return jax.tree.map(
+        with_sharding, jax.eval_shape(lambda: Llama(cfg, jax.random.key(0))), is_leaf=is_param
+    )
 
 
 def init_sharded(cfg: ModelConfig, key: jax.Array, mesh: Mesh) -> Llama:
-    """Random weights, made where they live: nothing is materialised on one device. The same values on any
-    mesh.
-    """
+    """Random weights, each made on the devices that store it. The values do not depend on the mesh."""
     shardings = jax.tree.map(lambda a: a.sharding, abstract(cfg, mesh))
     return jax.jit(lambda k: Llama(cfg, k), out_shardings=shardings)(key)
 
 
 def flops_per_token(cfg: ModelConfig, length: int) -> float:
-    """Floating-point operations of one training token in rows of `length`: 6 for each weight of a matrix
-    product (forward 2, backward 4), and for the scores and sums of attention 12 · heads · head width · length
-    a layer, half of it since attention is causal. Recomputation is not counted. The embedding's gather is
-    free; the head counts also if tied.
+    """Floating-point operations per training token in rows of `length`.
+
+    Each weight of a matrix product counts 6 (forward 2, backward 4). Scores and sums of attention count
+    12 · heads · head width · length per layer, halved because attention is causal. Recomputation and the
+    embedding's gather do not count; the head counts even if tied.
     """
     projections = cfg.width * cfg.head_width * 2 * (cfg.heads + cfg.kv_heads)
     matrices = cfg.layers * (projections + 3 * cfg.width * cfg.mlp_width) + cfg.rows * cfg.width
@@ -313,14 +315,14 @@ def flops_per_token(cfg: ModelConfig, length: int) -> float:
 
 
 def _normal(key: jax.Array, shape: tuple[int, ...], fan_in: int) -> jax.Array:
-    """Normal with variance 1/fan_in; matrices that write to the residual stream count the 2 · layers of them
-    as inputs too: a choice.
+    """Normal with variance 1/fan_in. For the 2 · layers matrices that write to the residual stream, callers
+    multiply fan_in by their number (our choice).
     """
     return jax.random.normal(key, shape, jnp.float32) * fan_in**-0.5
 
 
 def _stack(make: Callable[[jax.Array], nnx.Module], keys: jax.Array) -> nnx.Module:
-    """One module for many: every parameter gets a leading 'layers' axis."""
+    """Stacks modules into one whose parameters have a leading 'layers' axis."""
     many = jax.vmap(make)(keys)
     return jax.tree.map(lambda v: v.copy(axes=("layers", *v.get_metadata("axes"))), many, is_leaf=is_param)
 
@@ -328,5 +330,5 @@ def _stack(make: Callable[[jax.Array], nnx.Module], keys: jax.Array) -> nnx.Modu
 def _write(
     cache_LBGSK: jax.Array, new_BTGK: jax.Array, layer: jax.Array, positions_BT: jax.Array
 ) -> jax.Array:
-    """A layer's new entries, each to the slot of its position."""
+    """The cache with a layer's new entries in the slots of their positions."""
     return cache_LBGSK.at[layer, jnp.arange(len(positions_BT))[:, None], :, positions_BT].set(new_BTGK)

@@ -1,11 +1,11 @@
-"""Cross-entropy without keeping the logits.
+"""Cross-entropy without an array of all logits.
 
-B rows, T tokens, D width, V vocabulary rows, M modalities, N sources.
+B rows, T tokens, C chunks, D width, V vocabulary rows, M modalities, N sources.
 
-The logits of a chunk of tokens live only while that chunk is worked on, in float32. When a gradient is
-wanted, the same pass that makes the logits also makes their gradient, so nothing is computed twice and no [B,
-T, V] array is kept: three matrix products in all. On a mesh each device works on its own tokens against its
-own vocabulary rows, and the head's gradient is summed over devices once, after the last chunk.
+The float32 logits of a chunk of tokens exist only while the chunk is computed. The pass that computes them
+also computes their gradient. So nothing is computed twice, no [B, T, V] array is stored, and there are three
+matrix products in all. On a mesh each device computes its own tokens against its own vocabulary rows, and the
+head's gradient is summed over devices once, after the last chunk.
 """
 
 import math
@@ -19,9 +19,10 @@ from jax.sharding import PartitionSpec
 from spirit_jax.model.batch import Batch
 from spirit_jax.model.llama import Llama
 from spirit_jax.sharding import mesh_sizes, pspec
+from spirit_jax.tokens.vocabulary import TokenClass
 
-MODALITIES = ("text", "speech", "tag")  # order of the sums by modality
-LOGITS_BYTES = 2**26  # float32 logits of one chunk, a device: a choice
+MODALITIES = tuple(kind.name.lower() for kind in TokenClass)  # order of the sums by modality
+LOGITS_BYTES = 2**26  # float32 logits of a chunk on one device: our choice
 TOKENS = pspec(("batch", "sequence"))
 ROWS = ("data", "fsdp", "context")  # mesh axes that split the tokens
 
@@ -29,17 +30,18 @@ ROWS = ("data", "fsdp", "context")  # mesh axes that split the tokens
 def loss_terms(
     llama: Llama, batch: Batch, text_size: int, sources: int = 1
 ) -> tuple[jax.Array, dict[str, jax.Array]]:
-    """The sum of weight · nll over the batch, to differentiate, and its parts.
+    """The sum of weight · nll over the batch, to be differentiated, and its parts. nll is -ln p(target).
 
-    nll is -ln p(target). `text_size` is the number of text ids (Vocabulary.text_size): by their targets,
-    tokens are text (below it), tags (the two ids from it on) or speech. Parts, float32 [M] in the order of
-    MODALITIES: "nll" the weighted sums, "weight" the sums of weights. "source_nll" and "source_weight": the
-    same by source, float32 [N] for N = `sources`; all one source without `batch.source_ids`. Divide sums by
-    sums of weights for means; sums of several batches add up.
+    text_size: the number of text ids (`Vocabulary.text_size`). The target decides a token's modality: text
+    below it, the two tags from it on, then speech. sources: N; without `batch.source_ids` all tokens count
+    for source 0. Parts: "nll" and "weight", the sums of weight · nll and of weights, float32 [M] in the order
+    of MODALITIES; "source_nll" and "source_weight", the same by source, float32 [N]. A mean is a sum divided
+    by its sum of weights; sums of several batches can be added.
     """
     hidden_BTD, _ = llama.hidden(batch.tokens, batch.positions, batch.segment_ids)
     total, nll_BT = cross_entropy(hidden_BTD, llama.output_VD, batch.targets, batch.loss_weights)
-    kinds_BT = jnp.where(batch.targets < text_size, 0, jnp.where(batch.targets < text_size + 2, 2, 1))
+    not_text_BT = jnp.where(batch.targets < text_size + 2, int(TokenClass.TAG), int(TokenClass.SPEECH))
+    kinds_BT = jnp.where(batch.targets < text_size, int(TokenClass.TEXT), not_text_BT)
     nll_BT = jax.lax.stop_gradient(nll_BT)
     nll_M, weight_M = _sums_by_kind(nll_BT, batch.loss_weights, kinds_BT, len(MODALITIES))
     source_ids_BT = jnp.zeros_like(batch.targets) if batch.source_ids is None else batch.source_ids
@@ -56,7 +58,7 @@ def _sums_by_kind(
 
 
 def token_nll(llama: Llama, batch: Batch) -> jax.Array:
-    """-ln p(target) of each token, float32 [B, T]; for scoring."""
+    """-ln p(target) of each token, for scoring: float32 [B, T]."""
     hidden_BTD, _ = llama.hidden(batch.tokens, batch.positions, batch.segment_ids)
     return cross_entropy(hidden_BTD, llama.output_VD, batch.targets, batch.loss_weights)[1]
 
@@ -65,14 +67,14 @@ def token_nll(llama: Llama, batch: Batch) -> jax.Array:
 def cross_entropy(
     x_BTD: jax.Array, head_VD: jax.Array, targets_BT: jax.Array, weights_BT: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
-    """The sum of weight · nll, and nll [B, T], both float32. Only the sum has a gradient, in x
+    """The sum of weight · nll, and nll [B, T], both float32. Only the sum has a gradient, for x
     and the head.
     """
-    return _spread(_values, (TOKENS,))(x_BTD, head_VD.astype(x_BTD.dtype), targets_BT, weights_BT)
+    return _on_each_device(_values, (TOKENS,))(x_BTD, head_VD.astype(x_BTD.dtype), targets_BT, weights_BT)
 
 
 def _forward(x_BTD: jax.Array, head_VD: jax.Array, targets_BT: jax.Array, weights_BT: jax.Array):
-    slopes = _spread(_values_and_slopes, (TOKENS, TOKENS, pspec(("vocab", "width"))))
+    slopes = _on_each_device(_values_and_slopes, (TOKENS, TOKENS, pspec(("vocab", "width"))))
     total, nll_BT, slope_BTD, grad_VD = slopes(x_BTD, head_VD.astype(x_BTD.dtype), targets_BT, weights_BT)
     return (total, nll_BT), (slope_BTD, grad_VD)
 
@@ -86,9 +88,9 @@ def _backward(slopes: tuple[jax.Array, jax.Array], cotangents: tuple[jax.Array, 
 cross_entropy.defvjp(_forward, _backward)
 
 
-def _spread(local: Callable[..., Any], outputs: tuple[PartitionSpec, ...]) -> Callable[..., Any]:
-    """`local` run by each device on its own tokens and vocabulary rows: sums of many chunks cross the network
-    once, not once a chunk.
+def _on_each_device(local: Callable[..., Any], outputs: tuple[PartitionSpec, ...]) -> Callable[..., Any]:
+    """`local`, run by each device on its own tokens and vocabulary rows. So the sums over chunks cross the
+    network once, not once per chunk.
     """
     if math.prod(mesh_sizes().values()) == 1:
         return local
@@ -115,13 +117,14 @@ def _values_and_slopes(x_BTD: jax.Array, head_VD: jax.Array, targets_BT: jax.Arr
             :, :, None
         ]
         slope_BTV = slope_BTV.astype(x_BTD.dtype)
-        # faster on CPU than VD
+        # DV is faster than VD on CPU
         grad_DV += jnp.einsum("BTD,BTV->DV", x_BTD, slope_BTV, preferred_element_type=jnp.float32)
         return grad_DV, (nll_BT, jnp.einsum("BTV,VD->BTD", slope_BTV, head_VD))
 
     parts = _split((x_BTD, targets_BT, weights_BT), head_VD.shape[0])
     grad_DV, (nll_CBT, slope_CBTD) = jax.lax.scan(chunk, jnp.zeros(head_VD.shape[::-1], jnp.float32), parts)
-    # else XLA turns a lone chunk's product, which in bfloat16 its CPU code can't run then
+    # without the barrier XLA transposes the product of a single chunk, which its CPU code cannot run in
+    # bfloat16
     grad_DV = jax.lax.optimization_barrier(grad_DV)
     nll_BT, slope_BTD = _join(nll_CBT), _sum(_join(slope_CBTD), "tensor")
     if mesh_sizes()["fsdp"] > 1:
@@ -130,7 +133,7 @@ def _values_and_slopes(x_BTD: jax.Array, head_VD: jax.Array, targets_BT: jax.Arr
 
 
 def _sum(x: jax.Array, *axes: str) -> jax.Array:
-    """The sum of each device's x along these axes of the mesh."""
+    """The sum of x over the devices along these axes of the mesh."""
     split = tuple(axis for axis in axes if mesh_sizes()[axis] > 1)
     return jax.lax.psum(x, split) if split else x
 
@@ -140,14 +143,14 @@ def _logits(x_BTD: jax.Array, head_VD: jax.Array) -> jax.Array:
 
 
 def _hits(targets_BT: jax.Array, head_VD: jax.Array) -> jax.Array:
-    """Where the target is among this device's vocabulary rows."""
+    """Whether a vocabulary row of this device is the target: bool [B, T, V]."""
     rows = head_VD.shape[0]
     first = jax.lax.axis_index("tensor") * rows if mesh_sizes()["tensor"] > 1 else 0
     return targets_BT[:, :, None] == first + jnp.arange(rows)[None, None]
 
 
 def _nll(logits_BTV: jax.Array, hits_BTV: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """-ln p(target), and the logarithm of the sum over the vocabulary."""
+    """-ln p(target), and the logarithm of the sum of exp(logits), each [B, T]."""
     peak_BT = logits_BTV.max(-1)
     if mesh_sizes()["tensor"] > 1:
         peak_BT = jax.lax.pmax(peak_BT, "tensor")
@@ -156,7 +159,7 @@ def _nll(logits_BTV: jax.Array, hits_BTV: jax.Array) -> tuple[jax.Array, jax.Arr
 
 
 def _split(arrays: tuple[jax.Array, ...], vocabulary: int) -> Any:
-    """[B, T, ...] -> [C, B, T/C, ...] with as few chunks as LOGITS_BYTES allows."""
+    """[B, T, ...] -> [C, B, T/C, ...], with as few chunks as LOGITS_BYTES allows."""
     rows, length = arrays[0].shape[:2]
     wanted = rows * length * vocabulary * 4 / LOGITS_BYTES
     chunks = next(n for n in range(1, length + 1) if length % n == 0 and (n >= wanted or n == length))

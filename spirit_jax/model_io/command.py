@@ -4,105 +4,119 @@ import argparse
 from pathlib import Path
 
 from spirit_jax.core.errors import UserError
-from spirit_jax.model_io import conversion as convert
-from spirit_jax.model_io import verification as verify
-from spirit_jax.model_io.new_rows import Init, Start
-from spirit_jax.model_io.vocabulary_plan import Request
+from spirit_jax.model_io.exporting import export_llama
+from spirit_jax.model_io.importing import ImportOptions, import_llama
+from spirit_jax.model_io.new_rows import Init, NewRowOptions
+from spirit_jax.model_io.verification import Difference, verify, write_logits
+from spirit_jax.model_io.vocabulary_plan import VocabularyRequest
 from spirit_jax.speech.codec_folder import read_identity
 from spirit_jax.tokens.streams import PUBLISHED_BASE, resized_streams
-
-STREAMS = {"units": "units", "pitches": "pitch", "styles": "style"}  # by option
+from spirit_jax.tokens.vocabulary import COUNT_NAMES
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the four verbs and their options."""
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
-    into = verbs.add_parser(
-        "import",
-        help="a Hugging Face or Meta Llama folder to a weights folder, with rows for the speech tokens",
+    _add_import_arguments(verbs)
+    exporter = verbs.add_parser("export", help="write a model as a Hugging Face LlamaForCausalLM folder")
+    exporter.add_argument("checkpoint", type=Path, help="weights folder, run folder or folder of a step")
+    exporter.add_argument("out", type=Path, help="the folder to write")
+    exporter.add_argument(
+        "--dtype", choices=("float32", "bfloat16", "float16"), help="type of the weights (default: as stored)"
     )
-    into.add_argument(
+    logits = verbs.add_parser("logits", help="write the logits of given ids")
+    logits.add_argument("checkpoint", type=Path, help="weights folder, run folder or folder of a step")
+    logits.add_argument("--ids", type=Path, required=True, help=".npy file of integers [B, T]")
+    logits.add_argument("--out", type=Path, required=True, help=".npy file to write: float32 [B, T, rows]")
+    verifier = verbs.add_parser(
+        "verify",
+        help="compare a model with its source or export: tensors to the bit, logits with transformers",
+    )
+    verifier.add_argument("checkpoint", type=Path, help="weights folder, run folder or folder of a step")
+    verifier.add_argument("source", type=Path, help="the Llama folder to compare with")
+
+
+def _add_import_arguments(verbs: argparse._SubParsersAction) -> None:
+    importer = verbs.add_parser(
+        "import", help="convert a Llama folder to a weights folder, with rows for the speech tokens"
+    )
+    importer.add_argument(
         "source", type=Path, help="folder with config.json, or with params.json and consolidated.NN.pth"
     )
-    into.add_argument("out", type=Path, help="the weights folder to write")
-    into.add_argument(
-        "--vocab", choices=("extend", "as-is"), default="extend", help="as-is: rows stay as they are"
+    importer.add_argument("out", type=Path, help="the weights folder to write")
+    importer.add_argument(
+        "--vocab",
+        choices=("extend", "as-is"),
+        default="extend",
+        help="as-is: add no rows (default %(default)s)",
     )
-    into.add_argument("--units", type=int, help=f"phonetic units (default {PUBLISHED_BASE[0].size})")
-    into.add_argument("--pitches", type=int, help="pitch codes (default 0)")
-    into.add_argument("--styles", type=int, help="style codes (default 0)")
-    into.add_argument(
-        "--codec", type=Path, help="a codec folder: gives the three counts, and is put beside the weights"
+    defaults = {stream.name: stream.size for stream in PUBLISHED_BASE}
+    for option, stream in COUNT_NAMES.items():
+        text = f"number of codes of the stream {stream} (default {defaults.get(stream, 0)})"
+        importer.add_argument(f"--{option}", type=int, help=text)
+    importer.add_argument(
+        "--codec", type=Path, help="a codec folder: gives the numbers of codes, and is copied to the weights"
     )
-    into.add_argument(
+    importer.add_argument(
         "--init",
         type=Init,
         choices=list(Init),
         default=Init.RANDOM,
         metavar="{random,mean,normal}",
-        help="how new rows begin",
+        help="how new rows are initialised (default random)",
     )
-    into.add_argument(
+    importer.add_argument(
         "--init-scale",
         type=float,
-        default=Start.scale,
-        help="of the old rows' covariance, with --init normal (default %(default)s)",
+        default=NewRowOptions.scale,
+        help="with --init normal: factor of the old rows' covariance (default %(default)s)",
     )
-    into.add_argument("--seed", type=int, default=0, help="of the new rows")
-    into.add_argument("--rope-theta", type=float, help="replaces the rotary base (the paper: 100000)")
-    out_of = verbs.add_parser("export", help="a model of ours to a Hugging Face LlamaForCausalLM folder")
-    out_of.add_argument("checkpoint", type=Path, help="weights folder, run folder or step folder")
-    out_of.add_argument("out", type=Path, help="the folder to write")
-    out_of.add_argument("--dtype", choices=("float32", "bfloat16", "float16"), help="by default as stored")
-    logits = verbs.add_parser("logits", help="logits of given ids")
-    logits.add_argument("checkpoint", type=Path)
-    logits.add_argument("--ids", type=Path, required=True, help=".npy with integers [B, T]")
-    logits.add_argument("--out", type=Path, required=True, help=".npy to write: float32 [B, T, rows]")
-    proof = verbs.add_parser(
-        "verify",
-        help="compare a converted model with its source: tensors to the bit, logits with transformers",
-    )
-    proof.add_argument("checkpoint", type=Path)
-    proof.add_argument("source", type=Path)
+    importer.add_argument("--seed", type=int, default=0, help="seed of the new rows (default %(default)s)")
+    importer.add_argument("--rope-theta", type=float, help="replaces the rotary base (the paper: 100000)")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Runs one verb; `verify` exits with 1 if the sides differ."""
+    """Runs one verb. `verify` returns 1 if the models differ."""
     if args.verb == "import":
-        plan = convert.import_llama(args.source, args.out, _options(args))
+        plan = import_llama(args.source, args.out, _import_options(args))
         print(f"{args.out}: {plan.rows} rows, {plan.vocabulary.size} ids; {plan.reason}")
     elif args.verb == "export":
-        convert.export_llama(args.checkpoint, args.out, args.dtype)
+        export_llama(args.checkpoint, args.out, args.dtype)
         print(f"{args.out}: a Hugging Face Llama folder")
     elif args.verb == "logits":
-        print(f"{args.out}: float32 {verify.write_logits(args.checkpoint, args.ids, args.out).shape}")
+        print(f"{args.out}: float32 {write_logits(args.checkpoint, args.ids, args.out).shape}")
     else:
-        return _report(verify.verify(args.checkpoint, args.source))
+        return _report(verify(args.checkpoint, args.source))
     return 0
 
 
-def _options(args: argparse.Namespace) -> convert.Options:
-    counts = {"units": args.units, "pitches": args.pitches, "styles": args.styles}
-    given = {name: count for name, count in counts.items() if count is not None}
+def _import_options(args: argparse.Namespace) -> ImportOptions:
+    new_rows = NewRowOptions(args.init, args.init_scale, args.seed)
+    return ImportOptions(_request(args), new_rows, args.rope_theta, args.codec)
+
+
+def _request(args: argparse.Namespace) -> VocabularyRequest | None:
+    """What the options ask for; None if they leave it to the folder."""
+    given = {name: count for name in COUNT_NAMES if (count := getattr(args, name)) is not None}
     named = [f"--{name}" for name in given] + ["--codec"] * (args.codec is not None)
-    if args.vocab == "as-is" and named:
-        raise UserError(
-            "--vocab", "as-is", f"adds no speech tokens, which {named[0]} asks for", "give one of the two"
-        )
+    if args.vocab == "as-is":
+        if named:
+            rule = f"adds no speech tokens, which {named[0]} asks for"
+            raise UserError("--vocab", "as-is", rule, "give one of the two")
+        return VocabularyRequest(as_is=True)
     if args.codec is not None:
         if given:
-            raise UserError(
-                "--codec", args.codec, f"says the counts, so {named[0]} can't", "give one of the two"
-            )
-        streams = read_identity(args.codec).streams
-    else:
-        sizes = {"units": PUBLISHED_BASE[0].size, **{STREAMS[name]: n for name, n in given.items()}}
-        streams = resized_streams(sizes)
-    request = Request(streams, as_is=args.vocab == "as-is") if named or args.vocab == "as-is" else None
-    return convert.Options(request, Start(args.init, args.init_scale, args.seed), args.rope_theta, args.codec)
+            rule = f"determines the numbers of codes, which {named[0]} sets too"
+            raise UserError("--codec", args.codec, rule, "give one of the two")
+        return VocabularyRequest(read_identity(args.codec).streams)
+    if not given:
+        return None
+    sizes = {stream.name: stream.size for stream in PUBLISHED_BASE}
+    sizes |= {COUNT_NAMES[name]: count for name, count in given.items()}
+    return VocabularyRequest(resized_streams(sizes))
 
 
-def _report(found: verify.Difference) -> int:
+def _report(found: Difference) -> int:
     tensors = (
         f"{len(found.tensors)} tensors differ, first {found.tensors[0]}"
         if found.tensors

@@ -1,4 +1,4 @@
-"""A Hugging Face Llama's config.json and ours, both ways."""
+"""Conversion between a Hugging Face Llama's config.json and our `ModelConfig`."""
 
 from pathlib import Path
 from typing import Any
@@ -7,31 +7,31 @@ from spirit_jax.config import ModelConfig, RopeScaling
 from spirit_jax.core.errors import UserError
 from spirit_jax.core.settings import from_dict
 
-# ours has no use for them; an export gives them back
-KEPT = ("max_position_embeddings", "bos_token_id", "eos_token_id", "pad_token_id")
-SAID = {"model_type": "llama", "hidden_act": "silu", "attention_bias": False, "mlp_bias": False}
-MUST = {**SAID, "partial_rotary_factor": 1.0}
+# values that our configuration does not have; an export writes them again
+ORIGIN_KEYS = ("max_position_embeddings", "bos_token_id", "eos_token_id", "pad_token_id")
+LLAMA = {"model_type": "llama", "hidden_act": "silu", "attention_bias": False, "mlp_bias": False}
+REQUIRED = {**LLAMA, "partial_rotary_factor": 1.0}
 DEFAULT_THETA = 10_000.0
-DEFAULT_POSITIONS = 4096  # Llama 2's; where no config.json of the source's tells
+DEFAULT_POSITIONS = 4096  # Llama 2's, for models without the value of an earlier config.json
 
 
 def read(values: dict, folder: Path) -> ModelConfig:
-    """The model that a config.json describes. A UserError for what isn't a Llama, or a scaling that we don't
-    compute.
+    """The model that a config.json describes. UserError if it is not a Llama, or has another rotary scaling
+    than Llama 3's.
     """
     rope = values.get("rope_parameters") or values.get("rope_scaling") or {}
-    for key, must in MUST.items():
-        found = next((place[key] for place in (values, rope) if place.get(key) is not None), must)
-        if found != must:
+    for key, required in REQUIRED.items():
+        found = next((part[key] for part in (values, rope) if part.get(key) is not None), required)
+        if found != required:
             raise UserError(
                 f"{folder}/config.json {key}",
                 found,
-                f"must be {must}",
+                f"must be {required}",
                 "only Llama 2 and 3 architectures convert",
             )
     try:
         width, heads = values["hidden_size"], values["num_attention_heads"]
-        ours = {
+        fields = {
             "rows": values["vocab_size"],
             "width": width,
             "layers": values["num_hidden_layers"],
@@ -55,17 +55,17 @@ def read(values: dict, folder: Path) -> ModelConfig:
             "sizes must be numbers above 0",
             "use the folder's own config.json",
         ) from error
-    return from_dict(ours, ModelConfig)
+    return from_dict(fields, ModelConfig)
 
 
 def origin(values: dict) -> dict[str, Any]:
-    """What an export gives back."""
-    return {key: values[key] for key in KEPT if values.get(key) is not None}
+    """The values that an export writes again."""
+    return {key: values[key] for key in ORIGIN_KEYS if values.get(key) is not None}
 
 
 def write(cfg: ModelConfig, origin: dict[str, Any], dtype: str, eos: int, bos: int) -> dict[str, Any]:
-    """A config.json that transformers and vLLM read, both the older and the newer form of the rotary
-    parameters in it.
+    """A config.json that transformers and vLLM read, with the older and the newer form of the rotary
+    parameters.
     """
     scaling = cfg.rope_scaling
     rope: dict[str, Any] = {"rope_type": "default"}
@@ -79,7 +79,7 @@ def write(cfg: ModelConfig, origin: dict[str, Any], dtype: str, eos: int, bos: i
         }
     return {
         "architectures": ["LlamaForCausalLM"],
-        **SAID,
+        **LLAMA,
         "attention_dropout": 0.0,
         "bos_token_id": bos,
         "eos_token_id": eos,
@@ -114,7 +114,7 @@ def _scaling(rope: dict, folder: Path) -> RopeScaling | None:
             f"{folder}/config.json rope_type",
             kind,
             "must be default or llama3",
-            "only Llama 3's scaling is computed here",
+            "only Llama 3's scaling is supported",
         )
     return RopeScaling(
         factor=float(rope["factor"]),

@@ -1,5 +1,5 @@
-"""A Hugging Face tokenizer that gives our ids: the text tokenizer as tokenizer.json, the speech tokens added
-to it at their ids.
+"""Exports a tokenizer to Hugging Face's format: the text tokenizer as tokenizer.json, with the speech tokens
+added at their ids.
 """
 
 import json
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from spirit_jax.core.errors import UserError
-from spirit_jax.core.files import read_json
+from spirit_jax.core.files import read_json, read_optional_json
 from spirit_jax.model_io.sentencepiece_file import PieceType, SentencePieceFile, read
 from spirit_jax.tokens.text import CONFIG_NAME, HUGGING_FACE_NAME, SENTENCEPIECE_NAME
 from spirit_jax.tokens.vocabulary import Vocabulary
@@ -16,11 +16,11 @@ SPACE = "▁"
 
 
 def tokenizer_files(source: Path, vocabulary: Vocabulary, longest: int) -> dict[str, bytes]:
-    """tokenizer.json and tokenizer_config.json, and the SentencePiece model itself where there is one, made
-    from the folder `source`.
+    """The contents of tokenizer.json and tokenizer_config.json, and of the SentencePiece model if the folder
+    `source` has one.
 
-    longest: tokens that the model takes. Raises a UserError for a SentencePiece model that can't be said as
-    tokenizer.json.
+    longest: the model's maximum length in tokens. UserError if tokenizer.json cannot express the
+    SentencePiece model.
     """
     files = {}
     if (source / SENTENCEPIECE_NAME).is_file():
@@ -28,18 +28,21 @@ def tokenizer_files(source: Path, vocabulary: Vocabulary, longest: int) -> dict[
         values, config = from_sentencepiece(read(files[SENTENCEPIECE_NAME]), vocabulary), {}
     else:
         values = read_json(source / HUGGING_FACE_NAME)
-        config = read_json(source / CONFIG_NAME) if (source / CONFIG_NAME).is_file() else {}
+        config = read_optional_json(source / CONFIG_NAME)
         config.pop("added_tokens_decoder", None)
     added = values.get("added_tokens") or []
-    pieces = values["model"]["vocab"]
-    pieces = pieces if isinstance(pieces, dict) else {piece: id for id, (piece, _) in enumerate(pieces)}
-    names = {id: name for name, id in pieces.items()} | {token["id"]: token["content"] for token in added}
+    entries = values["model"]["vocab"]
+    entries = entries if isinstance(entries, dict) else {text: id for id, (text, _) in enumerate(entries)}
+    names = {id: text for text, id in entries.items()} | {token["id"]: token["content"] for token in added}
     roles = {f"{role}_token": names[getattr(vocabulary, role)] for role in ("bos", "eos")}
-    if vocabulary.unk != vocabulary.eos:  # which stands for none
+    if vocabulary.unk != vocabulary.eos:  # a tokenizer without <unk> has the id of EOS
         roles["unk_token"] = names[vocabulary.unk]
     values["added_tokens"] = [
         *added,
-        *(_added(vocabulary.text_size + i, piece, False) for i, piece in enumerate(vocabulary.pieces())),
+        *(
+            _added(id, token, False)
+            for id, token in enumerate(vocabulary.added_tokens(), vocabulary.text_size)
+        ),
     ]
     inputs = ["input_ids", "attention_mask"]
     config |= roles | {
@@ -54,12 +57,12 @@ def tokenizer_files(source: Path, vocabulary: Vocabulary, longest: int) -> dict[
 
 
 def from_sentencepiece(model: SentencePieceFile, vocabulary: Vocabulary) -> dict[str, Any]:
-    """tokenizer.json of a SentencePiece BPE model. A UserError for a model that BPE can't say."""
-    marked = any(piece.type == PieceType.USER_DEFINED for piece in model.pieces)
-    if marked or not (model.is_bpe and model.plain):
+    """tokenizer.json of a SentencePiece BPE model. UserError for other kinds of models."""
+    has_user_pieces = any(piece.type == PieceType.USER_DEFINED for piece in model.pieces)
+    if has_user_pieces or not (model.is_bpe and model.plain):
         rule = (
-            "only BPE models that leave text as it is and have no pieces of a "
-            "user's, like Llama's, are exported"
+            "only BPE models without normalisation and without user-defined pieces, "
+            "like Llama's, can be exported"
         )
         raise UserError("tokenizer", SENTENCEPIECE_NAME, rule, "export from a folder with tokenizer.json")
     pieces = [piece.text for piece in model.pieces]
@@ -68,7 +71,6 @@ def from_sentencepiece(model: SentencePieceFile, vocabulary: Vocabulary) -> dict
     ]
     before = [{"type": "Prepend", "prepend": SPACE}] if model.add_dummy_prefix else []
     after = [{"type": "Strip", "content": " ", "start": 1, "stop": 0}] if model.add_dummy_prefix else []
-    bos = pieces[vocabulary.bos]
     return {
         "version": "1.0",
         "truncation": None,
@@ -79,15 +81,7 @@ def from_sentencepiece(model: SentencePieceFile, vocabulary: Vocabulary) -> dict
             "normalizers": [*before, {"type": "Replace", "pattern": {"String": " "}, "content": SPACE}],
         },
         "pre_tokenizer": None,
-        "post_processor": {
-            "type": "TemplateProcessing",
-            "single": [{"SpecialToken": {"id": bos, "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}],
-            "pair": [
-                {"SpecialToken": {"id": bos, "type_id": 0}},
-                *({"Sequence": {"id": part, "type_id": 0}} for part in "AB"),
-            ],
-            "special_tokens": {bos: {"id": bos, "ids": [vocabulary.bos], "tokens": [bos]}},
-        },
+        "post_processor": _put_first(pieces[vocabulary.bos], vocabulary.bos),
         "decoder": {
             "type": "Sequence",
             "decoders": [
@@ -108,9 +102,21 @@ def from_sentencepiece(model: SentencePieceFile, vocabulary: Vocabulary) -> dict
     }
 
 
+def _put_first(token: str, id: int) -> dict[str, Any]:
+    """A post-processor that puts a token before a text or a pair of texts."""
+    first = {"SpecialToken": {"id": token, "type_id": 0}}
+    texts = [{"Sequence": {"id": text, "type_id": 0}} for text in "AB"]
+    return {
+        "type": "TemplateProcessing",
+        "single": [first, texts[0]],
+        "pair": [first, *texts],
+        "special_tokens": {token: {"id": token, "ids": [id], "tokens": [token]}},
+    }
+
+
 def _merges(model: SentencePieceFile) -> list[list[str]]:
-    """The merges that a SentencePiece model leaves unsaid: all ways to make a piece of two, the best piece
-    first.
+    """The merges that a SentencePiece model implies: all pairs of pieces that form a piece, by the score of
+    the result.
     """
     normal = {piece.text: i for i, piece in enumerate(model.pieces) if piece.type == PieceType.NORMAL}
     ways = []

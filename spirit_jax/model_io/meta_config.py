@@ -1,4 +1,4 @@
-"""Meta's params.json and our configuration."""
+"""Meta's params.json as our `ModelConfig`."""
 
 from pathlib import Path
 
@@ -8,8 +8,9 @@ from spirit_jax.core.settings import from_dict
 
 
 def read(params: dict, rows: int, tied: bool, folder: Path) -> ModelConfig:
-    """The model that params.json describes; the rows are those of the embedding, since Llama 2's vocab_size
-    is -1.
+    """The model that params.json describes. UserError if sizes are missing or wrong.
+
+    rows: those of the embedding, because Llama 2's vocab_size is -1.
     """
     try:
         width, heads = params["dim"], params["n_heads"]
@@ -41,8 +42,8 @@ def read(params: dict, rows: int, tied: bool, folder: Path) -> ModelConfig:
 
 
 def _scaling(params: dict, tied: bool) -> RopeScaling | None:
-    """Llama 3's. Meta's files don't tell the factor: Hugging Face's of the same models tell 8, and 32 for
-    3.2's 1B and 3B, the tied ones.
+    """Llama 3's scaling. Meta's files lack the factor. Hugging Face's files of the same models have 32 for
+    the tied ones (Llama 3.2 1B and 3B) and 8 for the others.
     """
     if not params.get("use_scaled_rope"):
         return None
@@ -50,7 +51,7 @@ def _scaling(params: dict, tied: bool) -> RopeScaling | None:
 
 
 def mlp_width(params: dict) -> int:
-    """Two thirds of four widths, times a factor, rounded up to a multiple."""
+    """Width of the MLP: 2/3 · 4 · dim, times a factor, rounded up to a multiple."""
     width = int(2 * 4 * params["dim"] / 3)
     if params.get("ffn_dim_multiplier") is not None:
         width = int(params["ffn_dim_multiplier"] * width)

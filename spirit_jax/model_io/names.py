@@ -1,9 +1,8 @@
-"""One table of tensor names, both ways: ours, Hugging Face's and Meta's, with what has to happen to a tensor
-between them.
+"""The table of tensor names, ours, Hugging Face's and Meta's, and the conversion of a tensor between them.
 
-Ours are the paths of parameters in `spirit_jax.model.llama.Llama`, layers stacked; Hugging Face's and Meta's
-are one tensor a layer, outputs first. Meta pairs rotary components (2i, 2i + 1), Hugging Face and we pair (i,
-i + K/2).
+Ours are the paths of parameters in `spirit_jax.model.llama.Llama`, with the layers stacked. Hugging Face and
+Meta have one tensor per layer, outputs first. Meta pairs rotary components (2i, 2i + 1); Hugging Face and
+this project pair (i, i + K/2).
 """
 
 import dataclasses
@@ -19,10 +18,10 @@ LAYERS = "layers."
 
 @dataclasses.dataclass(frozen=True)
 class Name:
-    """One row of the table; `{}` stands for the layer.
+    """A tensor's names; `{}` stands for the layer.
 
-    transposed: theirs is (outputs, inputs), ours inputs first. meta_axis: the axis along which Meta's shards
-    are parts of the tensor; None: every shard holds it whole. rotary: its outputs are rotated.
+    transposed: theirs is (outputs, inputs), ours has the inputs first. meta_axis: the axis that Meta splits
+    over its files; None: every file has the whole tensor. rotary: the rotary embedding rotates its outputs.
     """
 
     ours: str
@@ -34,7 +33,7 @@ class Name:
 
     @property
     def layered(self) -> bool:
-        """Whether there is one in each layer."""
+        """Whether every layer has such a tensor."""
         return self.ours.startswith(LAYERS)
 
 
@@ -101,26 +100,26 @@ TABLE = (
     Name("norm.scale", "model.norm.weight", "norm.weight"),
     Name(HEAD, "lm_head.weight", "output.weight", meta_axis=0),
 )
-# Recomputed from the configuration, never read.
+# rotary frequencies, which are computed from the configuration
 IGNORED = ("model.layers.*.self_attn.rotary_emb.inv_freq", "model.rotary_emb.inv_freq", "rope.freqs")
 
 
 def is_ignored(theirs: str) -> bool:
-    """Whether a tensor of that name is known and not needed."""
+    """Whether a tensor of this name is known and not needed."""
     return any(fnmatch.fnmatchcase(theirs, pattern) for pattern in IGNORED)
 
 
-def rows_of(cfg: ModelConfig) -> list[tuple[Name, int | None]]:
-    """Every tensor of a model: its row of the table, and its layer or None."""
-    rows: list[tuple[Name, int | None]] = []
+def model_tensors(cfg: ModelConfig) -> list[tuple[Name, int | None]]:
+    """Every tensor of a model: its names, and its layer or None."""
+    tensors: list[tuple[Name, int | None]] = []
     for name in TABLE:
         if not (name.ours == HEAD and cfg.tied):
-            rows += [(name, layer) for layer in range(cfg.layers)] if name.layered else [(name, None)]
-    return rows
+            tensors += [(name, layer) for layer in range(cfg.layers)] if name.layered else [(name, None)]
+    return tensors
 
 
 def our_shape(name: Name, cfg: ModelConfig) -> tuple[int, ...]:
-    """The shape of a parameter, by the letters of its name; without the layers."""
+    """The shape of a parameter without the axis of layers, by the letters of its name."""
     sizes = {
         "V": cfg.rows,
         "D": cfg.width,
@@ -146,17 +145,17 @@ def their_shape(name: Name, cfg: ModelConfig) -> tuple[int, ...]:
 
 
 def to_ours(name: Name, theirs: np.ndarray, cfg: ModelConfig) -> np.ndarray:
-    """A Hugging Face tensor as ours (any number of rows of an embedding)."""
+    """A Hugging Face tensor in our layout. A table may be a slice of its rows."""
     return theirs.T.reshape(our_shape(name, cfg)) if name.transposed else theirs
 
 
 def to_theirs(name: Name, ours: np.ndarray, cfg: ModelConfig) -> np.ndarray:
-    """Our tensor as Hugging Face's; the inverse of `to_ours`."""
+    """Our tensor in Hugging Face's layout; the inverse of `to_ours`."""
     return np.ascontiguousarray(ours.reshape(their_shape(name, cfg)[::-1]).T) if name.transposed else ours
 
 
 def halves_from_pairs(interleaved: np.ndarray, head_width: int) -> np.ndarray:
-    """Meta's rotated outputs, pairs side by side, as halves: (outputs, inputs) in both."""
+    """Rotary outputs from Meta's order (neighbouring pairs) to halves: [outputs, inputs] in and out."""
     outputs, inputs = interleaved.shape
     return (
         interleaved.reshape(outputs // head_width, head_width // 2, 2, inputs)

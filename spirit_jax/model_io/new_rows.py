@@ -1,4 +1,6 @@
-"""New rows for the speech tokens, from the old rows of the text tokens. N old rows, M new rows, D width."""
+"""Initial rows for the speech tokens, drawn from statistics of the text rows. N old rows, M new rows, D
+width.
+"""
 
 import dataclasses
 import enum
@@ -10,14 +12,14 @@ import numpy as np
 from spirit_jax.core.errors import UserError
 
 Read = Callable[[slice], np.ndarray]
-PIECE = 8192  # old rows at a time
+SLICE_ROWS = 8192  # old rows in memory at a time
 
 
 class Init(enum.Enum):
-    """How new rows begin. RANDOM: normal around zero with the old rows' standard deviation; the paper says
-    only "random".
+    """How new rows are initialised.
 
-    MEAN: the old rows' mean. NORMAL: drawn from N(mean, scale · covariance) of the old rows.
+    RANDOM: normal around zero with the old rows' standard deviation (our choice; the paper says only
+    "random"). MEAN: the old rows' mean. NORMAL: drawn from N(mean, scale · covariance) of the old rows.
     """
 
     RANDOM = "random"
@@ -26,8 +28,8 @@ class Init(enum.Enum):
 
 
 @dataclasses.dataclass(frozen=True)
-class Start:
-    """An initialisation. scale: of the covariance, for NORMAL; 1e-5 is what a peer (Spire) uses."""
+class NewRowOptions:
+    """How to make new rows. scale: of the covariance, for NORMAL; 1e-5 as in Spire, a similar model."""
 
     init: Init = Init.RANDOM
     scale: float = 1e-5
@@ -41,27 +43,28 @@ class Start:
                 )
 
 
-def new_rows(read: Read, old: int, new: int, start: Start, stream: int) -> np.ndarray:
-    """float32 [M, D] from the first `old` rows that `read` gives, piece by piece. `stream` tells apart the
-    draws of different tables.
+def new_rows(read: Read, old: int, new: int, options: NewRowOptions, table: int) -> np.ndarray:
+    """`new` rows, float32 [M, D], from the first `old` rows that `read` returns.
+
+    Tables of different index `table` get different draws.
     """
-    rng = np.random.default_rng((start.seed, stream))
-    total_D = sum((piece_ND.sum(0) for piece_ND in _pieces(read, old)), start=np.float64(0))
+    rng = np.random.default_rng((options.seed, table))
+    total_D = sum((rows_ND.sum(0) for rows_ND in _read_slices(read, old)), start=np.float64(0))
     mean_D = np.asarray(total_D) / old
-    if start.init is Init.MEAN:
+    if options.init is Init.MEAN:
         return np.broadcast_to(mean_D, (new, len(mean_D))).astype(np.float32)
-    if start.init is Init.RANDOM:
-        square = sum(((piece_ND - mean_D) ** 2).sum() for piece_ND in _pieces(read, old)) / (
-            old * len(mean_D)
-        )
-        return (rng.standard_normal((new, len(mean_D))) * np.sqrt(square)).astype(np.float32)
-    rows_MD = np.zeros((new, len(mean_D)))
-    # normal weights on the centred rows have exactly their covariance; it is never formed
-    for piece_ND in _pieces(read, old):
-        rows_MD += rng.standard_normal((new, len(piece_ND))) @ (piece_ND - mean_D)
-    return (mean_D + rows_MD * np.sqrt(start.scale / max(1, old - 1))).astype(np.float32)
+    if options.init is Init.RANDOM:
+        squares = sum(((rows_ND - mean_D) ** 2).sum() for rows_ND in _read_slices(read, old))
+        deviation = np.sqrt(squares / (old * len(mean_D)))
+        return (rng.standard_normal((new, len(mean_D))) * deviation).astype(np.float32)
+    sums_MD = np.zeros((new, len(mean_D)))
+    # sums of the centred rows with normal weights have exactly their covariance, which is never formed
+    for rows_ND in _read_slices(read, old):
+        sums_MD += rng.standard_normal((new, len(rows_ND))) @ (rows_ND - mean_D)
+    return (mean_D + sums_MD * np.sqrt(options.scale / max(1, old - 1))).astype(np.float32)
 
 
-def _pieces(read: Read, old: int) -> Iterator[np.ndarray]:
-    for first in range(0, old, PIECE):
-        yield read(slice(first, min(first + PIECE, old))).astype(np.float64)
+def _read_slices(read: Read, old: int) -> Iterator[np.ndarray]:
+    """The first `old` rows, float64 [N, D] each, with N at most SLICE_ROWS."""
+    for first in range(0, old, SLICE_ROWS):
+        yield read(slice(first, min(first + SLICE_ROWS, old))).astype(np.float64)

@@ -1,4 +1,4 @@
-"""Long conversions to a folder that is complete or absent, and that go on where they were interrupted."""
+"""Long conversions to a folder that is complete or absent. An interrupted conversion resumes."""
 
 import contextlib
 import fcntl
@@ -7,7 +7,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 from spirit_jax.core.errors import UserError
 
@@ -15,8 +15,8 @@ JOURNAL = "progress.jsonl"
 
 
 class Journal:
-    """What is done, kept in a file that outlives a killed process. A line that the kill cut off doesn't
-    count.
+    """The finished parts of a conversion, in a file that survives a killed process. A line that the kill cut
+    off does not count.
     """
 
     def __init__(self, file: TextIO):
@@ -24,48 +24,62 @@ class Journal:
         text = file.read()
         whole = text[: text.rfind("\n") + 1]
         file.truncate(len(whole.encode()))
-        self.file, self.done = file, {json.loads(line) for line in whole.splitlines()[1:]}
+        self._file, self._done = file, {json.loads(line) for line in whole.splitlines()[1:]}
 
     def __contains__(self, key: str) -> bool:
-        return key in self.done
+        return key in self._done
 
     def add(self, key: str) -> None:
-        """Notes it down, on disk."""
-        self.done.add(key)
-        self.file.write(json.dumps(key) + "\n")
-        self.file.flush()
-        os.fsync(self.file.fileno())
+        """Records a finished part, on disk."""
+        self._done.add(key)
+        self._file.write(json.dumps(key) + "\n")
+        self._file.flush()
+        os.fsync(self._file.fileno())
 
 
 @contextlib.contextmanager
-def resumable(out: Path, told: dict, ours: Callable[[Path], bool]) -> Iterator[tuple[Path, Journal]]:
-    """A folder `.NAME.partial` beside `out` to work in, and the journal of what it holds; moved to `out` when
-    complete.
+def resumable(
+    out: Path, description: dict[str, Any], is_ours: Callable[[Path], bool]
+) -> Iterator[tuple[Path, Journal]]:
+    """Yields a folder `.NAME.partial` next to `out` to work in, and its journal. Moves it to `out` at the
+    end.
 
-    What an earlier attempt with the same `told` left is gone on with, else it begins anew. An `out` for which
-    `ours` holds is replaced at the end; any other that exists is a UserError, as is one that another process
-    is writing.
+    An earlier attempt with the same `description` is resumed; otherwise the folder is emptied. An existing
+    `out` is replaced at the end if `is_ours` accepts it. UserError for any other `out` that exists, and if
+    another process is writing it.
     """
-    if out.exists() and not ours(out):
-        raise UserError(
-            "target", out, "exists and is nothing that this command wrote", "choose another folder"
-        )
-    partial, aside = (out.with_name(f".{out.name}.{what}") for what in ("partial", "replaced"))
-    with contextlib.closing(_open_journal(partial / JOURNAL, json.dumps(told), out)) as file:
-        for left in partial.glob(".*.partial"):  # of files that were being written
-            shutil.rmtree(left)
+    if out.exists() and not is_ours(out):
+        raise UserError("target", out, "exists, and this command did not write it", "choose another folder")
+    partial, replaced = (out.with_name(f".{out.name}.{what}") for what in ("partial", "replaced"))
+    with contextlib.closing(_open_journal(partial / JOURNAL, json.dumps(description), out)) as file:
+        for unfinished in partial.glob(".*.partial"):  # of files that were being written
+            shutil.rmtree(unfinished)
         yield partial, Journal(file)
     (partial / JOURNAL).unlink()
-    shutil.rmtree(aside, ignore_errors=True)
+    shutil.rmtree(replaced, ignore_errors=True)
     if out.exists():
-        out.replace(aside)
+        out.replace(replaced)
     partial.replace(out)
-    shutil.rmtree(aside, ignore_errors=True)
+    shutil.rmtree(replaced, ignore_errors=True)
+
+
+def check_apart(out: str | Path, source: Path) -> Path:
+    """The target's path. UserError if writing it would replace the source."""
+    target, resolved = Path(out).resolve(), source.resolve()
+    if target == resolved or target in resolved.parents:
+        raise UserError("target", out, f"contains the source, {source}", "choose another folder")
+    return Path(out)
+
+
+def file_stamps(folder: Path) -> list[tuple[str, int, int]]:
+    """Names, sizes and times of a folder's files. They show whether it is unchanged."""
+    files = (path for path in sorted(folder.iterdir()) if path.is_file())
+    return [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in files]
 
 
 def _open_journal(path: Path, first: str, out: Path) -> TextIO:
-    """The journal of an attempt described by `first`, locked; a new one in an empty folder where there is
-    none or another's.
+    """The locked journal of an attempt whose first line is `first`; a new one in an empty folder if there is
+    none, or another attempt's.
     """
     if path.is_file():
         file = _lock(path, out)

@@ -1,7 +1,7 @@
-"""A SentencePiece model file taken apart: the few fields that its Python API doesn't tell, read from the
-protobuf wire format.
+"""Reads the fields of a SentencePiece model file that the package's Python API lacks, from the protobuf wire
+format.
 
-(The package's own protobuf module needs a newer protobuf than Apache Beam accepts.)
+The package's own protobuf module needs a newer protobuf than Apache Beam accepts.
 """
 
 import dataclasses
@@ -26,7 +26,7 @@ class PieceType(enum.IntEnum):
 
 @dataclasses.dataclass(frozen=True)
 class Piece:
-    """One piece: its text, its score (higher merges first), its type."""
+    """A piece. Pieces of higher score are merged first."""
 
     text: str
     score: float
@@ -35,7 +35,7 @@ class Piece:
 
 @dataclasses.dataclass(frozen=True)
 class SentencePieceFile:
-    """What a converter needs to know. plain: text isn't normalised, and extra spaces stay."""
+    """What a conversion needs. plain: text is not normalised, and extra spaces are kept."""
 
     pieces: tuple[Piece, ...]
     is_bpe: bool
@@ -45,7 +45,7 @@ class SentencePieceFile:
 
 
 def read(content: bytes) -> SentencePieceFile:
-    """Reads a `tokenizer.model`. Bytes that are no protobuf raise IndexError or struct.error."""
+    """Parses a `tokenizer.model`. Other bytes raise IndexError or struct.error."""
     pieces, trainer, normalizer = [], {}, {}
     for number, value, _ in _fields(content):
         if number == 1:
@@ -68,7 +68,7 @@ def read(content: bytes) -> SentencePieceFile:
 
 
 def cut(content: bytes, count: int) -> bytes:
-    """The file with its first `count` pieces alone."""
+    """The file with only its first `count` pieces."""
     kept, seen = [], 0
     for number, _, raw in _fields(content):
         seen += number == 1
@@ -78,7 +78,7 @@ def cut(content: bytes, count: int) -> bytes:
 
 
 def _fields(content: bytes) -> Iterator[tuple[int, Any, bytes]]:
-    """(number, value, raw bytes) of each field of a message; a value is an int, or bytes."""
+    """(number, value, raw bytes) of each field of a message. A value is an int or bytes."""
     at = 0
     while at < len(content):
         start = at

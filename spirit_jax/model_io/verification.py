@@ -1,5 +1,5 @@
-"""Proof of a conversion: the stored tensors against the source's, and the logits of both sides where
-transformers is installed.
+"""Verifies a conversion: compares a stored model's tensors with a Llama folder's, and its logits with those
+of transformers, if that is installed.
 """
 
 import dataclasses
@@ -16,21 +16,32 @@ from spirit_jax.core.errors import UserError
 from spirit_jax.core.files import require_file, require_file_place, require_folder, write_atomically
 from spirit_jax.core.progress import track
 from spirit_jax.model.array_store import named_arrays, open_array
-from spirit_jax.model.checkpoint import Place, find_model, load_model
+from spirit_jax.model.checkpoint import StoredModel, find_stored_model, load_model
 from spirit_jax.model.llama import Llama
-from spirit_jax.model_io.names import EMBED, HEAD, our_shape, rows_of, to_theirs
-from spirit_jax.model_io.source_folders import HuggingFaceFolder, Source, open_source, pieces
-from spirit_jax.model_io.vocabulary_plan import Request, plan
+from spirit_jax.model_io.foreign_folders import ForeignFolder, open_foreign_folder
+from spirit_jax.model_io.names import EMBED, HEAD, model_tensors, our_shape, to_theirs
+from spirit_jax.model_io.tensor_files import row_slices
+from spirit_jax.model_io.vocabulary_plan import VocabularyRequest, plan_vocabulary
 
-TOLERANCE = 2e-4  # of the largest logit, float32
-SAME = ("width", "layers", "heads", "kv_heads", "head_width", "mlp_width", "tied", "norm_eps", "rope_scaling")
-PROBE = (2, 64)  # rows and tokens of the ids that both sides see
+TOLERANCE = 2e-4  # largest difference of float32 logits by the largest logit: our choice
+ARCHITECTURE = (
+    "width",
+    "layers",
+    "heads",
+    "kv_heads",
+    "head_width",
+    "mlp_width",
+    "tied",
+    "norm_eps",
+    "rope_scaling",
+)
+PROBE = (2, 64)  # rows and tokens of the random ids that both models get
 
 
 @dataclasses.dataclass(frozen=True)
 class Difference:
-    """tensors: names of tensors that differ in a bit; logits: largest difference by the largest logit, None
-    if transformers didn't run.
+    """How two models differ. tensors: names of those that differ in a bit. logits: the largest difference by
+    the largest logit; None if they were not compared, for the reason `why_not`.
     """
 
     tensors: tuple[str, ...]
@@ -39,15 +50,16 @@ class Difference:
 
     @property
     def agrees(self) -> bool:
-        """Whether both sides are the same model."""
+        """Whether both are the same model."""
         return not self.tensors and (self.logits is None or self.logits <= TOLERANCE)
 
 
 def write_logits(checkpoint: str | Path, ids: str | Path, out: str | Path) -> np.ndarray:
-    """Logits in float32 [B, T, V] of int ids [B, T] or [T] in a .npy file, written to another; padding rows
-    included.
+    """Writes the logits of ids to a .npy file, and returns them: float32 [B, T, V] with padding rows.
+
+    ids: a .npy file of integers [B, T] or [T]. UserError for other files and for ids that the model lacks.
     """
-    ids_BT = _read_ids(require_file(ids, "ids"), find_model(checkpoint).model.rows)
+    ids_BT = _read_ids(require_file(ids, "ids"), find_stored_model(checkpoint).model.rows)
     require_file_place(out, "--out")
     loaded = load_model(checkpoint, dtype=Dtype.FLOAT32)
     logits_BTV = our_logits(loaded.llama, ids_BT)
@@ -79,87 +91,80 @@ def _read_ids(path: Path, rows: int) -> np.ndarray:
 
 
 def our_logits(llama: Llama, ids_BT: np.ndarray) -> np.ndarray:
-    """Float32 logits [B, T, V] of rows that are one segment each."""
+    """Logits of rows that are one segment each: float32 [B, T, V]."""
     ids_BT = ids_BT.astype(np.int32)
     positions_BT = np.broadcast_to(np.arange(ids_BT.shape[1], dtype=np.int32), ids_BT.shape)
     return np.asarray(jax.jit(lambda m, i, p: m(i, p)[0].astype(jnp.float32))(llama, ids_BT, positions_BT))
 
 
 def verify(checkpoint: str | Path, source: str | Path) -> Difference:
-    """Compares a converted model with the folder that it came from, or an export with the model that it was
-    made of.
+    """Compares a model of ours with the Llama folder that it was imported from or exported to.
 
-    In the folder's types, so that an export to a narrower one agrees too. Rows that conversion added are left
-    out; a changed rotary base is given to the other side too. Raises a UserError where the architectures
-    differ.
+    Values are compared in the folder's types, so an export to a narrower type agrees too. Rows that the
+    import added are left out, and both compute with our rotary base, which an import may have changed.
+    UserError if the architectures differ.
     """
-    place, folder = find_model(checkpoint), require_folder(source, "source")
-    theirs = open_source(folder)
-    for key in SAME:
-        if getattr(theirs.config, key) != getattr(place.model, key):
-            rule = f"is {getattr(theirs.config, key)} in {folder}"
-            raise UserError(
-                f"model.{key}", getattr(place.model, key), rule, "compare folders that belong together"
-            )
-    rows = _shared_rows(place, folder, theirs.config)
-    differing = _differing_tensors(place, theirs, rows)
+    stored, folder = find_stored_model(checkpoint), require_folder(source, "source")
+    theirs = open_foreign_folder(folder)
+    for key in ARCHITECTURE:
+        ours, expected = getattr(stored.model, key), getattr(theirs.config, key)
+        if ours != expected:
+            fix = "compare folders that belong together"
+            raise UserError(f"model.{key}", ours, f"is {expected} in {folder}", fix)
+    rows = _shared_rows(stored, folder, theirs.config)
+    differing = _differing_tensors(stored, theirs, rows)
     if importlib.util.find_spec("transformers") is None or importlib.util.find_spec("torch") is None:
         return Difference(
             differing, None, "transformers is not installed: pip install -r requirements-parity.txt"
         )
-    if not isinstance(theirs, HuggingFaceFolder):
-        return Difference(differing, None, "transformers doesn't read Meta's format")
+    if not theirs.transformers_reads:
+        return Difference(differing, None, "transformers does not read Meta's format")
     ids_BT = np.random.default_rng(0).integers(0, rows, PROBE)
-    theirs_BTV = _peer_logits(folder, place.model.rope_theta, ids_BT)[..., :rows]
-    ours_BTV = our_logits(_as_stored_by(load_model(checkpoint, dtype=Dtype.FLOAT32).llama, theirs), ids_BT)[
-        ..., :rows
-    ]
+    theirs_BTV = _transformers_logits(folder, stored.model.rope_theta, ids_BT)[..., :rows]
+    llama = _rounded_like(load_model(checkpoint, dtype=Dtype.FLOAT32).llama, theirs)
+    ours_BTV = our_logits(llama, ids_BT)[..., :rows]
     return Difference(differing, float(np.abs(ours_BTV - theirs_BTV).max() / np.abs(theirs_BTV).max()))
 
 
-def _differing_tensors(place: Place, source: Source, shared: int) -> tuple[str, ...]:
+def _differing_tensors(stored: StoredModel, source: ForeignFolder, shared: int) -> tuple[str, ...]:
     differing = []
-    for name, layer in track(rows_of(source.config), "compare", unit="tensors"):
+    for name, layer in track(model_tensors(source.config), "compare", unit="tensors"):
         theirs = source.tensors[name.hugging_face.format(layer)]
-        array, dtype = open_array(place.tree, name.ours), np.dtype(theirs.dtype)
+        array, dtype = open_array(stored.tree_folder, name.ours), np.dtype(theirs.dtype)
         if name.ours in (EMBED, HEAD):
-            rows = pieces(shared, theirs.shape[1] * 4)
             same = all(
-                np.array_equal(array[part].read().result().astype(dtype), theirs.read(part)) for part in rows
+                np.array_equal(array[rows].read().result().astype(dtype), theirs.read(rows))
+                for rows in row_slices(shared, theirs.shape[1] * 4)
             )
         else:
-            ours = (
-                (array if layer is None else array[layer])
-                .read()
-                .result()
-                .reshape(our_shape(name, place.model))
-            )
-            same = np.array_equal(to_theirs(name, ours.astype(dtype), place.model), theirs.read(slice(None)))
+            values = (array if layer is None else array[layer]).read().result().astype(dtype)
+            ours = to_theirs(name, values.reshape(our_shape(name, stored.model)), stored.model)
+            same = np.array_equal(ours, theirs.read(slice(None)))
         if not same:
             differing.append(name.hugging_face.format(layer))
     return tuple(differing)
 
 
-def _shared_rows(place: Place, folder: Path, theirs: ModelConfig) -> int:
-    """Rows that importing the folder leaves as they are: all of them, or those of text where speech rows were
-    added (also to rows of padding).
+def _shared_rows(stored: StoredModel, folder: Path, theirs: ModelConfig) -> int:
+    """Rows that an import keeps: all of them, or the text rows if it adds speech rows, which may replace
+    padding.
     """
-    ours = place.vocabulary
-    decided = plan(folder, theirs, Request(ours.streams, as_is=not ours.has_speech))
-    return min(theirs.rows, place.model.rows) if decided.keep else ours.text_size
+    ours = stored.vocabulary
+    decided = plan_vocabulary(folder, theirs, VocabularyRequest(ours.streams, as_is=not ours.has_speech))
+    return min(theirs.rows, stored.model.rows) if decided.keep else ours.text_size
 
 
-def _as_stored_by(llama: Llama, source: Source) -> Llama:
-    """The model rounded to the types that the source's tensors have."""
-    types = {
+def _rounded_like(llama: Llama, source: ForeignFolder) -> Llama:
+    """The model rounded to the types of the source's tensors."""
+    dtypes = {
         name.ours: source.tensors[name.hugging_face.format(layer)].dtype
-        for name, layer in rows_of(source.config)
+        for name, layer in model_tensors(source.config)
     }
-    leaves = [leaf.astype(types[name]).astype(jnp.float32) for name, leaf in named_arrays(llama).items()]
+    leaves = [leaf.astype(dtypes[name]).astype(jnp.float32) for name, leaf in named_arrays(llama).items()]
     return jax.tree.unflatten(jax.tree.structure(llama), leaves)
 
 
-def _peer_logits(folder: Path, rope_theta: float, ids_BT: np.ndarray) -> np.ndarray:
+def _transformers_logits(folder: Path, rope_theta: float, ids_BT: np.ndarray) -> np.ndarray:
     import torch  # pyright: ignore[reportMissingImports]
     from transformers import AutoConfig, AutoModelForCausalLM  # pyright: ignore[reportMissingImports]
 

@@ -1,4 +1,4 @@
-"""Which ids a folder's rows stand for, and whether the speech rows are there already."""
+"""Decides which ids the rows of a foreign model stand for, and whether it needs rows for speech tokens."""
 
 import collections
 import dataclasses
@@ -9,29 +9,29 @@ from pathlib import Path
 
 from spirit_jax.config import ModelConfig
 from spirit_jax.core.errors import UserError
-from spirit_jax.core.files import read_json
+from spirit_jax.core.files import read_json, read_optional_json
 from spirit_jax.model_io import sentencepiece_file
 from spirit_jax.tokens.streams import PUBLISHED_BASE, PUBLISHED_EXPRESSIVE, Streams, resized_streams
 from spirit_jax.tokens.text import CONFIG_NAME, HUGGING_FACE_NAME, SENTENCEPIECE_NAME, TextTokenizer
 from spirit_jax.tokens.vocabulary import Vocabulary
 
-SPEECH_PIECE = re.compile(r"\[(Text|Speech|([A-Za-z]+)\d+)\]")  # [2]: the mark of a stream
+SPEECH_TOKEN = re.compile(r"\[(Text|Speech|([A-Za-z]+)\d+)\]")  # [2]: the mark of a stream
 OWN_KEY = "spirit_jax"  # in the config.json of our exports
-ADDED_NAME = "added_tokens.json"  # beside a SentencePiece model: tokens that transformers added to it
-MAX_SURPLUS = 256  # rows beyond the tokenizer's that count as a base model's padding
+ADDED_NAME = "added_tokens.json"  # tokens that transformers added to a SentencePiece model
+MAX_SURPLUS = 256  # a base model's padding has at most so many rows after the tokenizer's
 
 
 @dataclasses.dataclass(frozen=True)
-class Request:
-    """The streams that a model is to have, the paper's Base by default. as_is: rows stay as they are."""
+class VocabularyRequest:
+    """The streams that the imported model must have. as_is: keep the rows as they are."""
 
     streams: Streams = PUBLISHED_BASE
     as_is: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
-class Plan:
-    """What the rows will mean. keep: they stay as they are."""
+class VocabularyPlan:
+    """What the rows will mean. keep: no row is added or changed."""
 
     vocabulary: Vocabulary
     rows: int
@@ -41,118 +41,108 @@ class Plan:
 
 
 @dataclasses.dataclass(frozen=True)
-class Found:
-    """A folder's text tokenizer, None where there is none; the speech tokens behind it in the order of their
-    ids; others behind it.
+class FolderTokenizer:
+    """The tokenizer of a folder. tokenizer: its text part, None if there is no tokenizer.
+
+    speech_tokens: the speech tokens after the text ids, in order of their ids. other_tokens: other tokens
+    there.
     """
 
     tokenizer: TextTokenizer | None = None
-    pieces: tuple[str, ...] = ()
-    others: tuple[str, ...] = ()
+    speech_tokens: tuple[str, ...] = ()
+    other_tokens: tuple[str, ...] = ()
 
     @property
-    def special(self) -> dict[str, int]:
-        """The ids that a vocabulary needs."""
-        return (
-            {}
-            if self.tokenizer is None
-            else {"bos": self.tokenizer.bos, "eos": self.tokenizer.eos, "unk": self.tokenizer.unk}
-        )
+    def special_ids(self) -> dict[str, int]:
+        """The special ids of a vocabulary, by name."""
+        text = self.tokenizer
+        return {} if text is None else {"bos": text.bos, "eos": text.eos, "unk": text.unk}
 
 
-def plan(folder: Path, cfg: ModelConfig, request: Request | None = None) -> Plan:
-    """Decides by the folder's tokenizer, its rows and the request; without one the paper's Base is added
-    where no speech rows are.
+def plan_vocabulary(
+    folder: Path, cfg: ModelConfig, request: VocabularyRequest | None = None
+) -> VocabularyPlan:
+    """Decides by the folder's tokenizer, the model's rows and the request.
 
-    UserErrors where they contradict each other, or where the model can't hold the codes that were asked for.
+    Without a request, a model without speech rows gets the paper's Base streams. UserError if these
+    contradict each other, or if the model has fewer codes than requested.
     """
     found = read_tokenizer(folder)
-    decided = _find_speech_rows(folder, cfg, found) or _leave_or_extend(cfg, found, request or Request())
-    there = {stream.name: stream.size for stream in decided.vocabulary.streams}
+    decided = _keep_speech_rows(folder, cfg, found) or _plan_text_model(
+        cfg, found, request or VocabularyRequest()
+    )
+    sizes = {stream.name: stream.size for stream in decided.vocabulary.streams}
     for stream in () if request is None or request.as_is else request.streams:
-        if stream.size > (size := there.get(stream.name, 0)):
+        if stream.size > (size := sizes.get(stream.name, 0)):
             tokenizers = f"{SENTENCEPIECE_NAME} or {HUGGING_FACE_NAME}"
-            fix = "ask for what it has" if there else f"put {tokenizers} into the folder"
+            fix = "ask for what it has" if sizes else f"put {tokenizers} into the folder"
             rule = f"the model has {size} ({decided.reason})"
             raise UserError(f"speech {stream.name}", stream.size, rule, fix)
     return decided
 
 
-def _find_speech_rows(folder: Path, cfg: ModelConfig, found: Found) -> Plan | None:
-    """The plan to leave a model as it is that has speech rows already, by what our export, its tokenizer or
-    its height says; or None.
+def _keep_speech_rows(folder: Path, cfg: ModelConfig, found: FolderTokenizer) -> VocabularyPlan | None:
+    """The plan for a model that has speech rows. Our export's config.json, the tokenizer or the number of
+    rows shows it. Else None.
     """
-    tokenizer, told = found.tokenizer, _told(folder, cfg, found)
-    if told is not None:
-        return (
-            Plan(told, cfg.rows, True, tokenizer, "the folder says what its rows are")
-            if told.has_speech or tokenizer is None
-            else None
-        )
+    tokenizer, declared = found.tokenizer, _declared_vocabulary(folder, cfg, found)
+    if declared is not None:
+        if tokenizer is not None and not declared.has_speech:
+            return None
+        return VocabularyPlan(declared, cfg.rows, True, tokenizer, "the folder says what its rows are")
     if tokenizer is None:
         return None
-    if found.pieces:
-        return Plan(
-            _from_pieces(found, cfg.rows), cfg.rows, True, tokenizer, "its tokenizer has the speech tokens"
-        )
+    if found.speech_tokens:
+        vocabulary = _vocabulary_of(tokenizer, found, cfg.rows)
+        return VocabularyPlan(vocabulary, cfg.rows, True, tokenizer, "its tokenizer has the speech tokens")
     for streams in (PUBLISHED_BASE, PUBLISHED_EXPRESSIVE):
-        published = Vocabulary(tokenizer.size, streams, **found.special)
+        published = Vocabulary(tokenizer.size, streams, **found.special_ids)
         if cfg.rows in (published.size, published.rows()):
-            return Plan(published, cfg.rows, True, tokenizer, "it has the rows of a published Spirit LM")
+            reason = "it has the rows of a published Spirit LM"
+            return VocabularyPlan(published, cfg.rows, True, tokenizer, reason)
     return None
 
 
-def _leave_or_extend(cfg: ModelConfig, found: Found, request: Request) -> Plan:
+def _plan_text_model(cfg: ModelConfig, found: FolderTokenizer, request: VocabularyRequest) -> VocabularyPlan:
     """The plan for a model without speech rows."""
     tokenizer = found.tokenizer
     if tokenizer is None:
-        return Plan(Vocabulary(cfg.rows, ()), cfg.rows, True, None, "no tokenizer: rows as they are")
+        return VocabularyPlan(
+            Vocabulary(cfg.rows, ()), cfg.rows, True, None, "no tokenizer: rows as they are"
+        )
     if tokenizer.size > cfg.rows:
-        raise UserError(
-            "tokenizer",
-            tokenizer.size,
-            f"has more ids than the model has rows ({cfg.rows})",
-            "use files that belong together",
-        )
+        rule = f"has more ids than the model has rows ({cfg.rows})"
+        raise UserError("tokenizer", tokenizer.size, rule, "use files that belong together")
     if request.as_is:
-        return Plan(
-            Vocabulary(tokenizer.size, (), **found.special),
-            cfg.rows,
-            True,
-            tokenizer,
-            "rows as they are, as asked",
-        )
-    if found.others:
+        vocabulary = Vocabulary(tokenizer.size, (), **found.special_ids)
+        return VocabularyPlan(vocabulary, cfg.rows, True, tokenizer, "rows as they are, as asked")
+    if found.other_tokens:
         rule = (
-            f"was added behind the {tokenizer.size} pieces of "
-            f"{SENTENCEPIECE_NAME}, where speech tokens belong"
+            f"was added after the {tokenizer.size} pieces of {SENTENCEPIECE_NAME}, where speech tokens belong"
         )
-        raise UserError(
-            "tokenizer",
-            found.others[0],
-            rule,
-            f"leave {HUGGING_FACE_NAME} alone there, which has it, or use --vocab as-is",
-        )
+        fix = f"keep only {HUGGING_FACE_NAME}, which contains it, or use --vocab as-is"
+        raise UserError("tokenizer", found.other_tokens[0], rule, fix)
     if cfg.rows - tokenizer.size > MAX_SURPLUS:
         rule = f"the tokenizer has {tokenizer.size} ids, which leaves rows without a meaning"
         raise UserError("model rows", cfg.rows, rule, "use the right tokenizer, or --vocab as-is")
-    vocabulary = Vocabulary(tokenizer.size, request.streams, **found.special)
+    vocabulary = Vocabulary(tokenizer.size, request.streams, **found.special_ids)
     reason = f"{vocabulary.size - tokenizer.size} speech rows added after {tokenizer.size} text rows"
-    return Plan(vocabulary, vocabulary.rows(), False, tokenizer, reason)
+    return VocabularyPlan(vocabulary, vocabulary.rows(), False, tokenizer, reason)
 
 
-def read_tokenizer(folder: Path) -> Found:
-    """Reads tokenizer.model, or tokenizer.json where there is none. A UserError for one that can't be read,
-    or speech tokens out of place.
+def read_tokenizer(folder: Path) -> FolderTokenizer:
+    """Reads tokenizer.model, or tokenizer.json if there is none.
+
+    UserError if it cannot be read, or if the ids of speech tokens do not follow the text ids.
     """
     model, json_file = folder / SENTENCEPIECE_NAME, folder / HUGGING_FACE_NAME
     if model.is_file() and (_is_sentencepiece(model) or not json_file.is_file()):
         return _read_sentencepiece(folder)
-    return _read_hugging_face(folder) if json_file.is_file() else Found()
+    return _read_hugging_face(folder) if json_file.is_file() else FolderTokenizer()
 
 
 def _is_sentencepiece(path: Path) -> bool:
-    """Whether it can be read; Llama 3's own tokenizer.model is of another kind."""
+    """Whether it is a SentencePiece model. Llama 3's own tokenizer.model is another format."""
     try:
         TextTokenizer.load(path)
     except UserError:
@@ -160,111 +150,96 @@ def _is_sentencepiece(path: Path) -> bool:
     return True
 
 
-def _read_sentencepiece(folder: Path) -> Found:
+def _read_sentencepiece(folder: Path) -> FolderTokenizer:
     path = folder / SENTENCEPIECE_NAME
     if not _is_sentencepiece(path):
-        fix = f"put the Hugging Face {HUGGING_FACE_NAME} of the same model beside it"
-        raise UserError("tokenizer", path, "is no SentencePiece model (Llama 3's own isn't one)", fix)
-    content, pieces = _without_pieces(path.read_bytes(), folder)
+        fix = f"put the Hugging Face {HUGGING_FACE_NAME} of the same model into the folder"
+        raise UserError("tokenizer", path, "is no SentencePiece model (Llama 3's own file is not one)", fix)
+    content, speech_tokens = _cut_speech_pieces(path.read_bytes(), folder)
     tokenizer = _load({SENTENCEPIECE_NAME: content})
-    behind = {}
-    if not pieces:
-        beside = folder / HUGGING_FACE_NAME
-        more = (
-            {token["content"]: token["id"] for token in read_json(beside).get("added_tokens") or []}
-            if beside.is_file()
-            else {}
-        )
-        more |= read_json(folder / ADDED_NAME) if (folder / ADDED_NAME).is_file() else {}
-        behind = {name: id for name, id in more.items() if id >= tokenizer.size}
-    if behind and all(SPEECH_PIECE.fullmatch(name) for name in behind):
-        return Found(tokenizer, _in_place(behind, tokenizer.size))
-    return Found(tokenizer, tuple(pieces), tuple(behind))
+    if speech_tokens:
+        return FolderTokenizer(tokenizer, speech_tokens)
+    tokens = read_optional_json(folder / HUGGING_FACE_NAME).get("added_tokens") or []
+    ids = {token["content"]: token["id"] for token in tokens} | read_optional_json(folder / ADDED_NAME)
+    added = {token: id for token, id in ids.items() if id >= tokenizer.size}
+    if added and all(SPEECH_TOKEN.fullmatch(token) for token in added):
+        return FolderTokenizer(tokenizer, _in_order(added, tokenizer.size))
+    return FolderTokenizer(tokenizer, other_tokens=tuple(added))
 
 
-def _read_hugging_face(folder: Path) -> Found:
-    path, beside = folder / HUGGING_FACE_NAME, folder / CONFIG_NAME
+def _read_hugging_face(folder: Path) -> FolderTokenizer:
+    path, config = folder / HUGGING_FACE_NAME, folder / CONFIG_NAME
     values = read_json(path)
     added = sorted(values.get("added_tokens") or [], key=lambda token: token["id"])
-    speech = {token["content"]: token["id"] for token in added if SPEECH_PIECE.fullmatch(token["content"])}
+    speech = {token["content"]: token["id"] for token in added if SPEECH_TOKEN.fullmatch(token["content"])}
     values["added_tokens"] = [token for token in added if token["content"] not in speech]
     content = json.dumps(values, ensure_ascii=False).encode() if speech else path.read_bytes()
-    tokenizer = _load(
-        {path.name: content, **({beside.name: beside.read_bytes()} if beside.is_file() else {})}
-    )
-    return Found(tokenizer, _in_place(speech, tokenizer.size))
+    files = {path.name: content} | ({config.name: config.read_bytes()} if config.is_file() else {})
+    tokenizer = _load(files)
+    return FolderTokenizer(tokenizer, _in_order(speech, tokenizer.size))
 
 
-def _in_place(ids: dict[str, int], first: int) -> tuple[str, ...]:
-    """Speech tokens by their ids, which must follow the text ids without a gap."""
-    pieces = sorted(ids, key=lambda name: ids[name])
-    wrong = [name for place, name in enumerate(pieces, first) if ids[name] != place]
+def _in_order(ids: dict[str, int], first: int) -> tuple[str, ...]:
+    """Speech tokens in order of their ids. UserError unless these follow the text ids without a gap."""
+    tokens = sorted(ids, key=lambda token: ids[token])
+    wrong = [token for id, token in enumerate(tokens, first) if ids[token] != id]
     if wrong:
         rule = f"speech tokens must have the ids from {first} on without a gap; {wrong[0]} is {ids[wrong[0]]}"
-        raise UserError(
-            "tokenizer",
-            wrong[0],
-            rule,
-            "take the speech tokens out of it, or convert its folder without a tokenizer",
-        )
-    return tuple(pieces)
+        fix = "take the speech tokens out of it, or convert its folder without a tokenizer"
+        raise UserError("tokenizer", wrong[0], rule, fix)
+    return tuple(tokens)
 
 
 def _load(files: dict[str, bytes]) -> TextTokenizer:
-    with tempfile.TemporaryDirectory() as room:
+    with tempfile.TemporaryDirectory() as folder:
         for name, content in files.items():
-            (Path(room) / name).write_bytes(content)
-        return TextTokenizer.load(room)
+            (Path(folder) / name).write_bytes(content)
+        return TextTokenizer.load(folder)
 
 
-def _without_pieces(content: bytes, folder: Path) -> tuple[bytes, list[str]]:
-    pieces = [piece.text for piece in sentencepiece_file.read(content).pieces]
+def _cut_speech_pieces(content: bytes, folder: Path) -> tuple[bytes, tuple[str, ...]]:
+    """A SentencePiece model without the speech tokens at its end, and those tokens."""
+    pieces = tuple(piece.text for piece in sentencepiece_file.read(content).pieces)
     if "[Text]" not in pieces:
-        return content, []
+        return content, ()
     first = pieces.index("[Text]")
-    if not all(SPEECH_PIECE.fullmatch(piece) for piece in pieces[first:]):
-        raise UserError(
-            f"{folder}/{SENTENCEPIECE_NAME}",
-            "[Text]",
-            "is followed by other pieces than speech tokens",
-            "use a Spirit LM tokenizer",
-        )
+    if not all(SPEECH_TOKEN.fullmatch(piece) for piece in pieces[first:]):
+        rule = "is followed by other pieces than speech tokens"
+        raise UserError(f"{folder}/{SENTENCEPIECE_NAME}", "[Text]", rule, "use a Spirit LM tokenizer")
     return sentencepiece_file.cut(content, first), pieces[first:]
 
 
-def _from_pieces(found: Found, rows: int) -> Vocabulary:
-    assert found.tokenizer is not None
-    text, pieces = found.tokenizer.size, list(found.pieces)
-    matches = [SPEECH_PIECE.fullmatch(piece) for piece in pieces]
-    marked = collections.Counter(match[2] for match in matches if match)
-    sizes = {stream.name: marked[stream.mark] for stream in PUBLISHED_EXPRESSIVE}
-    vocabulary = Vocabulary(text, resized_streams(sizes), **found.special)
-    if vocabulary.pieces() != pieces:
-        first = next(i for i, (a, b) in enumerate(zip([*pieces, ""], [*vocabulary.pieces(), ""])) if a != b)
-        rule = "the speech tokens are not in the published order: tags, then units, pitch and style"
-        raise UserError(
-            "tokenizer", [*pieces, "their end"][first], rule, "convert its folder without a tokenizer"
-        )
+def _vocabulary_of(tokenizer: TextTokenizer, found: FolderTokenizer, rows: int) -> Vocabulary:
+    """The vocabulary with the speech tokens that were found. UserError unless they are in our order."""
+    tokens = list(found.speech_tokens)
+    matches = [SPEECH_TOKEN.fullmatch(token) for token in tokens]
+    counts = collections.Counter(match[2] for match in matches if match)
+    sizes = {stream.name: counts[stream.mark] for stream in PUBLISHED_EXPRESSIVE}
+    vocabulary = Vocabulary(tokenizer.size, resized_streams(sizes), **found.special_ids)
+    expected = vocabulary.added_tokens()
+    if expected != tokens:
+        wrong = next(token for token, ours in zip([*tokens, "their end"], [*expected, ""]) if token != ours)
+        order = ", ".join(stream.name for stream in PUBLISHED_EXPRESSIVE)
+        rule = f"the speech tokens are not in the published order: tags, then {order}"
+        raise UserError("tokenizer", wrong, rule, "convert its folder without a tokenizer")
     if vocabulary.size > rows:
-        raise UserError(
-            "model rows", rows, f"the tokenizer has {vocabulary.size} ids", "use files that belong together"
-        )
+        rule = f"the tokenizer has {vocabulary.size} ids"
+        raise UserError("model rows", rows, rule, "use files that belong together")
     return vocabulary
 
 
-def _told(folder: Path, cfg: ModelConfig, found: Found) -> Vocabulary | None:
-    """What an export of ours says about itself; a Hugging Face configuration keeps keys that it
-    doesn't know.
+def _declared_vocabulary(folder: Path, cfg: ModelConfig, found: FolderTokenizer) -> Vocabulary | None:
+    """The vocabulary in the config.json of our export, or None. Hugging Face keeps keys that it does not
+    know.
     """
-    config = folder / "config.json"
-    values = read_json(config).get(OWN_KEY) if config.is_file() else None
+    values = read_optional_json(folder / "config.json").get(OWN_KEY)
     if values is None:
         return None
-    told = Vocabulary.from_dict(values["vocabulary"])
-    wrong = {"rows": cfg.rows} if told.size > cfg.rows else {}
-    if told.has_speech and found.tokenizer is not None and found.tokenizer.size != told.text_size:
+    declared = Vocabulary.from_dict(values["vocabulary"])
+    wrong = {"rows": cfg.rows} if declared.size > cfg.rows else {}
+    if declared.has_speech and found.tokenizer is not None and found.tokenizer.size != declared.text_size:
         wrong["tokenizer ids"] = found.tokenizer.size
     for what, number in wrong.items():
-        rule = f"its config.json tells of {told.text_size} text ids and {told.size} in all"
+        rule = f"its config.json declares {declared.text_size} text ids and {declared.size} in all"
         raise UserError(f"{folder} {what}", number, rule, "use files that belong together")
-    return told
+    return declared

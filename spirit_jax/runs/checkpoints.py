@@ -33,7 +33,7 @@ from orbax.checkpoint import v1 as ocp
 
 from spirit_jax.config import CheckpointConfig
 from spirit_jax.core.errors import Halted, UserError
-from spirit_jax.model.array_store import by_layer
+from spirit_jax.model.array_store import chunk_by_layer
 from spirit_jax.runs.state import TrainState
 
 RETRY_AFTER_S = (1.0, 5.0, 25.0, 60.0)  # pauses before a save is retried: our choice
@@ -57,7 +57,7 @@ class Checkpoints:
             policies.append(keep.EveryNSteps(self._config.keep_every))
         policy, context = keep.AnyPreservationPolicy(policies), ocp.Context()
         # of the weights; moments are read whole
-        context.array.saving.scoped_storage_options_creator = by_layer
+        context.array.saving.scoped_storage_options_creator = chunk_by_layer
         return ocp.training.Checkpointer(
             self._folder, preservation_policy=policy, context=context, cleanup_tmp_directories=True
         )

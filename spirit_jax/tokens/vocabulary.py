@@ -25,11 +25,8 @@ from spirit_jax.tokens.streams import (
     streams_from_dicts,
 )
 
-EARLIER_COUNTS = {
-    "units": "units",
-    "pitches": "pitch",
-    "styles": "style",
-}  # keys of files written before format 2
+# published streams by the name of their counts: options of `convert import`, keys of files before format 2
+COUNT_NAMES = {"units": "units", "pitches": "pitch", "styles": "style"}
 
 
 class Modality(enum.Enum):
@@ -91,8 +88,8 @@ class Vocabulary:
         UserError for unknown or missing keys.
         """
         special = ("text_size", "bos", "eos", "unk")
-        if values.keys() == {*special, *EARLIER_COUNTS}:
-            streams = resized_streams({name: int(values[key]) for key, name in EARLIER_COUNTS.items()})
+        if values.keys() == {*special, *COUNT_NAMES}:
+            streams = resized_streams({name: int(values[key]) for key, name in COUNT_NAMES.items()})
         elif values.keys() == {*special, "streams"}:
             streams = streams_from_dicts(values["streams"])
         else:
@@ -149,7 +146,7 @@ class Vocabulary:
         """
         return -(-self.size // multiple) * multiple
 
-    def pieces(self) -> list[str]:
+    def added_tokens(self) -> list[str]:
         """The added tokens in id order, from id `text_size` on."""
         tags = ["[Text]", "[Speech]"] if self.has_speech else []
         return tags + [f"[{stream.mark}{code}]" for stream in self.streams for code in range(stream.size)]

@@ -8,7 +8,7 @@ from jax.sharding import Mesh
 from spirit_jax.config import RunConfig
 from spirit_jax.core.errors import UserError
 from spirit_jax.core.settings import to_dict
-from spirit_jax.model.checkpoint import find_model, load_model
+from spirit_jax.model.checkpoint import find_stored_model, load_model
 from spirit_jax.model.llama import Llama, abstract, init_sharded
 from spirit_jax.tokens.text import TextTokenizer
 from spirit_jax.tokens.vocabulary import Vocabulary
@@ -38,8 +38,8 @@ def check_start(config: RunConfig, vocabulary: Vocabulary, tokenizer_fingerprint
     path = config.checkpoint.init_from
     if path is None:
         return
-    found = find_model(path)
-    here, there = to_dict(config.model), to_dict(found.model)
+    stored = find_stored_model(path)
+    here, there = to_dict(config.model), to_dict(stored.model)
     for name in FIXED:
         if here[name] != there[name]:
             said = {
@@ -52,10 +52,10 @@ def check_start(config: RunConfig, vocabulary: Vocabulary, tokenizer_fingerprint
                 f"the weights in {path} have {said['there']}",
                 f"set model.{name}={said['there']}",
             )
-    if found.vocabulary != vocabulary:
-        ours, theirs = vocabulary.to_dict(), found.vocabulary.to_dict()
+    if stored.vocabulary != vocabulary:
+        ours, theirs = vocabulary.to_dict(), stored.vocabulary.to_dict()
         raise UserError("vocabulary", ours, f"the weights in {path} were made for {theirs}", FIX)
-    theirs = None if found.tokenizer_path is None else TextTokenizer.load(found.tokenizer_path).fingerprint
+    theirs = None if stored.tokenizer_path is None else TextTokenizer.load(stored.tokenizer_path).fingerprint
     if theirs not in (None, tokenizer_fingerprint):
         raise UserError("tokenizer", tokenizer_fingerprint, f"the weights in {path} have {theirs}", FIX)
 

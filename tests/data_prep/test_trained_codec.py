@@ -12,7 +12,6 @@ from spirit_jax import cli
 from spirit_jax.config import Dtype, ModelConfig, Remat
 from spirit_jax.evals.evaluation import read_records
 from spirit_jax.generation.spirit_lm import SpiritLM
-from spirit_jax.model.checkpoint import save_weights
 from spirit_jax.speech import audio
 from spirit_jax.speech.codec_folder import save_codec
 from spirit_jax.tokens.text import TextTokenizer
@@ -20,6 +19,7 @@ from spirit_jax.tokens.vocabulary import Vocabulary
 from tests.data_prep.conftest import prepare
 from tests.generation.tiny import random_llama
 from tests.speech.tiny_codec import tiny_codec
+from tests.weights_folder import save_weights
 
 
 @pytest.fixture(scope="module")

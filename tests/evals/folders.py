@@ -8,9 +8,9 @@ from spirit_jax import cli
 from spirit_jax.codec_training.fit_codec import fit_codec
 from spirit_jax.core import commands
 from spirit_jax.datasets.shards import Layout, Metadata
-from spirit_jax.model.checkpoint import save_weights
 from spirit_jax.speech.codec_folder import save_codec
 from tests.generation.world import UNITS, record, sentence, tiny_lm, tokenizer, vocabulary
+from tests.weights_folder import save_weights
 from tests.written_units import write_rows
 
 

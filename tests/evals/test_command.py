@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from spirit_jax.generation.spirit_lm import SpiritLM
-from spirit_jax.model.checkpoint import save_weights
 from tests.evals.folders import spirit, write_folders
 from tests.generation.tiny import random_llama
 from tests.generation.world import UNITS, tiny_lm, tokenizer
+from tests.weights_folder import save_weights
 
 
 @pytest.fixture(scope="module")

@@ -56,7 +56,7 @@ def test_recomputation_changes_nothing(remat, tied):
 def test_a_loop_over_layers_changes_nothing(monkeypatch):
     tokens, positions = rows_of()
     whole = forward(model(), tokens, positions)
-    monkeypatch.setattr(llama_module, "UNROLL", 0)
+    monkeypatch.setattr(llama_module, "UNROLLED_LAYERS", 0)
     np.testing.assert_allclose(
         jax.jit(lambda m: m(tokens, positions)[0])(model()), whole, rtol=1e-5, atol=1e-6
     )
@@ -101,8 +101,8 @@ def test_decoding_with_a_cache_equals_the_whole_row_for_prompts_of_unequal_lengt
     for row, length in enumerate(lengths):
         np.testing.assert_allclose(logits[row, :length], whole[row, :length], atol=2e-5)
     for offset in range(LENGTH - prompt):
-        place = jnp.asarray(lengths + offset)[:, None]
-        logits, cache = step(llama, jnp.take_along_axis(tokens, place, 1), place, cache)
+        slots = jnp.asarray(lengths + offset)[:, None]
+        logits, cache = step(llama, jnp.take_along_axis(tokens, slots, 1), slots, cache)
         for row in range(2):
             np.testing.assert_allclose(logits[row, 0], whole[row, lengths[row] + offset], atol=2e-5)
 

@@ -1,5 +1,5 @@
-"""What gradients say about the model: who depends on whom, and that other ways to compute the same give the
-same.
+"""What gradients say about the model: which tokens an output depends on, and that equivalent computations
+agree.
 """
 
 import jax
@@ -49,10 +49,10 @@ def test_a_row_of_padding_alone_has_no_loss_and_no_gradient():
     assert all((np.asarray(leaf) == 0).all() for leaf in jax.tree.leaves(slopes))
 
 
-def test_a_row_of_padding_beside_others_changes_nothing():
+def test_a_row_of_padding_next_to_others_changes_nothing():
     loss, slopes = value_and_slopes(model(), batch([[5, 3]], LENGTH))
-    beside, with_padding = value_and_slopes(model(), batch([[5, 3], []], LENGTH))
-    np.testing.assert_allclose(loss, beside, rtol=1e-6)
+    padded_loss, with_padding = value_and_slopes(model(), batch([[5, 3], []], LENGTH))
+    np.testing.assert_allclose(loss, padded_loss, rtol=1e-6)
     for a, b in zip(jax.tree.leaves(slopes), jax.tree.leaves(with_padding)):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
 

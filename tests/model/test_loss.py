@@ -84,9 +84,9 @@ def test_modalities_split_the_sum_by_the_target():
         "tag": (targets >= TEXT_SIZE) & (targets < TEXT_SIZE + 2),
         "speech": targets >= TEXT_SIZE + 2,
     }
-    for place, name in enumerate(MODALITIES):
-        np.testing.assert_allclose(terms["nll"][place], (nll * weights)[kinds[name]].sum(), rtol=1e-5)
-        np.testing.assert_allclose(terms["weight"][place], weights[kinds[name]].sum())
+    for index, name in enumerate(MODALITIES):
+        np.testing.assert_allclose(terms["nll"][index], (nll * weights)[kinds[name]].sum(), rtol=1e-5)
+        np.testing.assert_allclose(terms["weight"][index], weights[kinds[name]].sum())
     np.testing.assert_allclose(total, terms["nll"].sum(), rtol=1e-5)
 
 

@@ -47,7 +47,7 @@ def batch(segments: list[list[int]], length: int, seed: int = 0, rows: int = CON
 
 
 def take(batch: Batch, row: int, span: slice) -> Batch:
-    """One document of a batch as a batch of its own."""
+    """One document of a batch as a batch."""
     part = jax.tree.map(lambda x: x[row : row + 1, span], batch)
     return dataclasses.replace(part, segment_ids=np.ones_like(part.segment_ids))
 

@@ -9,7 +9,7 @@ from spirit_jax.model_io.hf_tokenizer import tokenizer_files
 from spirit_jax.model_io.vocabulary_plan import read_tokenizer
 from spirit_jax.tokens.strings import render
 from spirit_jax.tokens.text import TextTokenizer
-from tests.model_io.texts import BEGIN, END, WORDS, write_byte_level, write_sentencepiece
+from tests.model_io.tokenizer_folders import BEGIN, END, WORDS, write_byte_level, write_sentencepiece
 from tests.prompt_strings import parse_prompt
 from tests.speech_codes import make_speech, make_vocabulary
 
@@ -75,7 +75,7 @@ def test_text_and_rendered_speech_get_our_ids(kind, request):
             == parse_prompt(prompt, vocabulary, tokenizer.encode).tolist()
         )
     assert peer.encode("a").ids[0] == vocabulary.bos
-    assert [peer.token_to_id(piece) for piece in vocabulary.pieces()] == list(
+    assert [peer.token_to_id(piece) for piece in vocabulary.added_tokens()] == list(
         range(vocabulary.text_size, vocabulary.size)
     )
     assert peer.decode(tokenizer.encode("the quick café")) == "the quick café"
@@ -95,7 +95,7 @@ def test_what_comes_back_has_the_fingerprint_of_what_went_out(folders, byte_leve
     for _, out, tokenizer, vocabulary in (folders, byte_level):
         found = read_tokenizer(out)
         assert found.tokenizer.fingerprint == tokenizer.fingerprint
-        assert found.pieces == tuple(vocabulary.pieces())
+        assert found.speech_tokens == tuple(vocabulary.added_tokens())
 
 
 def test_the_way_back_finds_the_text_tokenizer_and_the_speech_tokens(folders, tmp_path):
@@ -106,7 +106,7 @@ def test_the_way_back_finds_the_text_tokenizer_and_the_speech_tokens(folders, tm
     found = read_tokenizer(tmp_path)
     again = found.tokenizer
     assert (again.size, again.bos, again.eos) == (tokenizer.size, tokenizer.bos, tokenizer.eos)
-    assert found.pieces == tuple(vocabulary.pieces())
+    assert found.speech_tokens == tuple(vocabulary.added_tokens())
     again.save(tmp_path / "text")
     (tmp_path / "second").mkdir()
     write_tokenizer(tmp_path / "text", tmp_path / "second", vocabulary)
@@ -119,11 +119,11 @@ def test_the_way_back_finds_the_text_tokenizer_and_the_speech_tokens(folders, tm
 def test_speech_pieces_inside_a_sentencepiece_model_are_taken_out(folders, tmp_path):
     source, _, tokenizer, vocabulary = folders
     content = (source / "tokenizer.model").read_bytes()
-    grown = content + b"".join(_piece(piece) for piece in vocabulary.pieces())
+    grown = content + b"".join(_piece(piece) for piece in vocabulary.added_tokens())
     (tmp_path / "tokenizer.model").write_bytes(grown)
     assert TextTokenizer.load(tmp_path).size == vocabulary.size
     found = read_tokenizer(tmp_path)
-    assert (found.tokenizer.size, found.pieces) == (tokenizer.size, tuple(vocabulary.pieces()))
+    assert (found.tokenizer.size, found.speech_tokens) == (tokenizer.size, tuple(vocabulary.added_tokens()))
     assert found.tokenizer.encode("the [Hu3] fox") == tokenizer.encode("the [Hu3] fox")
 
 
@@ -146,7 +146,7 @@ def test_a_model_file_is_read_as_sentencepiece_reads_it(folders):
 def test_a_model_with_pieces_of_a_user_is_refused(folders, tmp_path):
     content = (folders[0] / "tokenizer.model").read_bytes()
     (tmp_path / "tokenizer.model").write_bytes(content + _piece("<tool>"))
-    with pytest.raises(UserError, match="no pieces of a user's"):
+    with pytest.raises(UserError, match="without user-defined pieces"):
         tokenizer_files(tmp_path, make_vocabulary(341, 3), 512)
 
 
@@ -159,5 +159,5 @@ def test_a_model_that_normalises_is_refused(folders, tmp_path):
         sentence_iterator=iter(WORDS * 20), model_prefix=str(tmp_path / "tokenizer"), **settings
     )
     assert other.is_file()
-    with pytest.raises(UserError, match="only BPE models that leave text as it is"):
+    with pytest.raises(UserError, match="only BPE models without normalisation"):
         tokenizer_files(tmp_path, make_vocabulary(30, 3), 512)

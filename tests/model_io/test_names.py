@@ -3,16 +3,15 @@ import dataclasses
 import jax
 import numpy as np
 import pytest
-from flax import nnx
 
-from spirit_jax.model.array_store import tree_paths
+from spirit_jax.model.array_store import named_arrays
 from spirit_jax.model.llama import Llama
 from spirit_jax.model_io.names import (
     TABLE,
     halves_from_pairs,
     is_ignored,
+    model_tensors,
     our_shape,
-    rows_of,
     their_shape,
     to_ours,
     to_theirs,
@@ -23,9 +22,10 @@ from tests.model.tiny import CONFIG
 @pytest.mark.parametrize("tied", [False, True])
 def test_the_table_names_every_parameter_with_its_shape(tied):
     cfg = dataclasses.replace(CONFIG, tied=tied)
-    leaves = tree_paths(nnx.as_pure(jax.eval_shape(lambda: Llama(cfg, jax.random.key(0)))))
+    leaves = named_arrays(jax.eval_shape(lambda: Llama(cfg, jax.random.key(0))))
     ours = {
-        name.ours: ((cfg.layers,) if name.layered else ()) + our_shape(name, cfg) for name, _ in rows_of(cfg)
+        name.ours: ((cfg.layers,) if name.layered else ()) + our_shape(name, cfg)
+        for name, _ in model_tensors(cfg)
     }
     assert ours == {path: leaf.shape for path, leaf in leaves.items()}
 

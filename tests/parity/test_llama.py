@@ -19,8 +19,9 @@ from spirit_jax.model.batch import Batch
 from spirit_jax.model.checkpoint import LoadedModel, load_model
 from spirit_jax.model.llama import Llama, frequencies
 from spirit_jax.model.loss import loss_terms, token_nll
-from spirit_jax.model_io.conversion import export_llama, import_llama
-from spirit_jax.model_io.names import rows_of, to_theirs
+from spirit_jax.model_io.exporting import export_llama
+from spirit_jax.model_io.importing import import_llama
+from spirit_jax.model_io.names import model_tensors, to_theirs
 from spirit_jax.tokens.vocabulary import Modality, Vocabulary
 from tests.parity.close import assert_close
 from tests.parity.golden import require
@@ -80,11 +81,11 @@ def places(ids_BT: np.ndarray) -> tuple[jax.Array, jax.Array]:
 
 def their_names(tree: Llama) -> dict[str, np.ndarray]:
     """A model, or its gradient, under the names and in the layout of transformers."""
-    arrays: dict[str, Any] = {name.ours: tree for name, _ in rows_of(tree.cfg)}
+    arrays: dict[str, Any] = {name.ours: tree for name, _ in model_tensors(tree.cfg)}
     for path in arrays:
         for part in path.split("."):
             arrays[path] = getattr(arrays[path], part)
-    whole = [(name, layer, np.asarray(arrays[name.ours][...])) for name, layer in rows_of(tree.cfg)]
+    whole = [(name, layer, np.asarray(arrays[name.ours][...])) for name, layer in model_tensors(tree.cfg)]
     return {
         name.hugging_face.format(layer): to_theirs(name, x if layer is None else x[layer], tree.cfg)
         for name, layer, x in whole

@@ -9,16 +9,17 @@ import pytest
 
 from spirit_jax.config import RopeScaling
 from spirit_jax.core.errors import UserError
-from spirit_jax.model.checkpoint import save_weights
-from spirit_jax.model_io.conversion import Options, export_llama, import_llama
+from spirit_jax.model_io.exporting import export_llama
+from spirit_jax.model_io.importing import ImportOptions, import_llama
 from spirit_jax.model_io.verification import TOLERANCE, verify
-from spirit_jax.model_io.vocabulary_plan import Request
+from spirit_jax.model_io.vocabulary_plan import VocabularyRequest
 from spirit_jax.tokens.strings import render
 from tests.model.tiny import CONFIG, model
-from tests.model_io.folders import tensors, write_folder
-from tests.model_io.texts import WORDS, write_byte_level, write_sentencepiece
+from tests.model_io.llama_folders import tensors, write_folder
+from tests.model_io.tokenizer_folders import WORDS, write_byte_level, write_sentencepiece
 from tests.prompt_strings import parse_prompt
 from tests.speech_codes import make_speech, make_streams, make_vocabulary
+from tests.weights_folder import save_weights
 
 pytestmark = pytest.mark.parity
 torch = pytest.importorskip("torch")
@@ -82,7 +83,7 @@ def test_auto_tokenizer_gives_our_ids_of_a_byte_level_tokenizer_too(tmp_path):
     cfg = dataclasses.replace(CONFIG, rows=tokenizer.size)
     write_folder(tmp_path / "source", tensors(cfg), cfg)
     vocabulary = import_llama(
-        tmp_path / "source", tmp_path / "ours", Options(Request(make_streams(20, 5, 4)))
+        tmp_path / "source", tmp_path / "ours", ImportOptions(VocabularyRequest(make_streams(20, 5, 4)))
     ).vocabulary
     export_llama(tmp_path / "ours", tmp_path / "theirs")
     peer = check_ids(tmp_path / "theirs", tokenizer, vocabulary)
@@ -136,7 +137,9 @@ def test_an_import_agrees_with_its_source_on_the_rows_they_share(tmp_path, expor
     cfg = dataclasses.replace(CONFIG, rows=384, tied=True)
     folder = write_folder(tmp_path / "source", tensors(cfg, "bfloat16"), cfg)
     tokenizer.save(folder)
-    import_llama(folder, tmp_path / "out", Options(Request(make_streams(units=30)), rope_theta=theta))
+    import_llama(
+        folder, tmp_path / "out", ImportOptions(VocabularyRequest(make_streams(units=30)), rope_theta=theta)
+    )
     found = verify(tmp_path / "out", folder)
     assert found.agrees
     assert found.logits is not None

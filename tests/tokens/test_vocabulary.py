@@ -38,7 +38,7 @@ def test_rows_hold_every_id_and_shard(vocabulary, multiple):
 
 @VOCABULARIES
 def test_pieces_name_the_ids_in_order(vocabulary):
-    pieces = vocabulary.pieces()
+    pieces = vocabulary.added_tokens()
     assert len(pieces) == len(set(pieces)) == vocabulary.size - vocabulary.text_size
     for stream, start in zip(vocabulary.streams, vocabulary.starts):
         assert pieces.index(f"[{stream.mark}0]") == start - vocabulary.text_size
@@ -69,7 +69,7 @@ def test_impossible_layouts_are_refused(values):
 
 def test_text_only_has_no_tags():
     assert TEXT.size == TEXT.text_size
-    assert not TEXT.pieces()
+    assert not TEXT.added_tokens()
     with pytest.raises(UserError, match="no tags"):
         _ = TEXT.text_tag
 
@@ -107,7 +107,7 @@ def test_streams_and_ids_round_trip(stream):
     kind, code = np.array([k for k, _ in stream], np.int8), np.array([c for _, c in stream], np.int32)
     ids = EXPRESSIVE.encode_stream(kind, code)
     assert ids.dtype == np.int32
-    assert [EXPRESSIVE.pieces()[id - EXPRESSIVE.text_size] for id in ids] == [
+    assert [EXPRESSIVE.added_tokens()[id - EXPRESSIVE.text_size] for id in ids] == [
         f"[{('Hu', 'Pi', 'St')[k]}{c}]" for k, c in stream
     ]
     mixed = np.insert(np.insert(ids, len(ids) // 2, EXPRESSIVE.text_tag), 0, [1, 17, EXPRESSIVE.size])

@@ -9,11 +9,12 @@ import pytest
 
 from spirit_jax.config import MeshConfig, RopeScaling
 from spirit_jax.core.errors import UserError
-from spirit_jax.model.checkpoint import save_weights
 from spirit_jax.sharding import make_mesh
 from spirit_jax.tokens.text import train_tokenizer
 from spirit_jax.training.start_weights import check_start, start_model
+from tests.speech_codes import make_streams
 from tests.training.tiny import MODEL, VOCABULARY, make_config, make_llama
+from tests.weights_folder import save_weights
 
 PRINT = "0" * 16
 
@@ -71,8 +72,10 @@ def test_another_tokenizer_is_refused_naming_both(weights, tmp_path):
 
 
 def test_another_vocabulary_is_refused_naming_both(weights):
-    with pytest.raises(UserError, match=r"'units': 21.*'units': 20"):
-        check_start(from_weights(weights[0]), dataclasses.replace(VOCABULARY, units=21), PRINT)
+    with pytest.raises(UserError, match=r"'size': 21.*'size': 20"):
+        check_start(
+            from_weights(weights[0]), dataclasses.replace(VOCABULARY, streams=make_streams(21)), PRINT
+        )
 
 
 def test_a_missing_folder_is_refused(tmp_path):

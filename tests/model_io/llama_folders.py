@@ -1,4 +1,4 @@
-"""Llama folders as others write them, small and random."""
+"""Small random Llama folders in Hugging Face's format."""
 
 import json
 from pathlib import Path
@@ -8,8 +8,10 @@ from safetensors.numpy import save_file
 
 from spirit_jax.config import ModelConfig
 from spirit_jax.core.files import write_json
+from spirit_jax.model.array_store import named_arrays
+from spirit_jax.model.llama import Llama
 from spirit_jax.model_io import hf_config
-from spirit_jax.model_io.names import rows_of, their_shape
+from spirit_jax.model_io.names import model_tensors, their_shape
 from tests.model.tiny import CONFIG
 
 INV_FREQ = "model.layers.0.self_attn.rotary_emb.inv_freq"
@@ -19,7 +21,7 @@ def tensors(cfg: ModelConfig = CONFIG, dtype: str = "float32", seed: int = 0) ->
     rng = np.random.default_rng(seed)
     return {
         name.hugging_face.format(layer): rng.standard_normal(their_shape(name, cfg)).astype(np.dtype(dtype))
-        for name, layer in rows_of(cfg)
+        for name, layer in model_tensors(cfg)
     }
 
 
@@ -42,9 +44,17 @@ def write_folder(
 
 
 def listing(folder: Path) -> list[str]:
-    """All that is in a folder, hidden files too."""
+    """All paths in a folder, also hidden ones."""
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
 
 
 def read_config(folder: Path) -> dict:
     return json.loads((folder / "config.json").read_text())
+
+
+def equal(one: Llama, other: Llama) -> bool:
+    """Whether two models have the same weights."""
+    return all(
+        np.array_equal(a, b)
+        for a, b in zip(named_arrays(one).values(), named_arrays(other).values(), strict=True)
+    )

@@ -1,4 +1,4 @@
-"""Meta's format: needs PyTorch to be written and read."""
+"""Meta's format. Needs PyTorch."""
 
 import dataclasses
 import json
@@ -8,12 +8,12 @@ import pytest
 
 from spirit_jax.config import RopeScaling
 from spirit_jax.core.errors import UserError
-from spirit_jax.model_io.conversion import import_llama
+from spirit_jax.model_io.foreign_folders import open_foreign_folder
+from spirit_jax.model_io.importing import import_llama
 from spirit_jax.model_io.meta_config import mlp_width
-from spirit_jax.model_io.names import EMBED, rows_of
-from spirit_jax.model_io.source_folders import open_source
+from spirit_jax.model_io.names import EMBED, model_tensors
 from tests.model.tiny import CONFIG
-from tests.model_io.folders import tensors
+from tests.model_io.llama_folders import tensors
 
 torch = pytest.importorskip("torch")
 PARAMS = {
@@ -42,7 +42,7 @@ def write_meta(folder, arrays, shards: int, embed_axis: int, dtype=torch.float32
     (folder / "params.json").write_text(json.dumps({**PARAMS, **params}))
     for shard in range(shards):
         content = {"rope.freqs": torch.ones(4)}
-        for name, layer in rows_of(CFG):
+        for name, layer in model_tensors(CFG):
             whole = arrays[name.hugging_face.format(layer)]
             whole = pairs_from_halves(whole, CFG.head_width) if name.rotary else whole
             axis = embed_axis if name.ours == EMBED else name.meta_axis
@@ -57,7 +57,7 @@ def write_meta(folder, arrays, shards: int, embed_axis: int, dtype=torch.float32
 )
 def test_shards_join_into_the_hugging_face_tensors(tmp_path, shards, embed_axis):
     arrays = tensors(CFG)
-    source = open_source(write_meta(tmp_path / "meta", arrays, shards, embed_axis))
+    source = open_foreign_folder(write_meta(tmp_path / "meta", arrays, shards, embed_axis))
     assert source.config == dataclasses.replace(CFG, dtype=source.config.dtype, remat=source.config.remat)
     for name, array in arrays.items():
         np.testing.assert_array_equal(source.tensors[name].read(slice(None)), array)
@@ -67,7 +67,7 @@ def test_shards_join_into_the_hugging_face_tensors(tmp_path, shards, embed_axis)
 def test_bfloat16_keeps_its_bits(tmp_path):
     arrays = tensors(CFG, "bfloat16")
     single = {name: array.astype(np.float32) for name, array in arrays.items()}
-    source = open_source(write_meta(tmp_path / "meta", single, 1, 1, torch.bfloat16))
+    source = open_foreign_folder(write_meta(tmp_path / "meta", single, 1, 1, torch.bfloat16))
     for name, array in arrays.items():
         assert source.tensors[name].dtype == "bfloat16"
         np.testing.assert_array_equal(source.tensors[name].read(slice(None)), array)
@@ -85,15 +85,15 @@ def test_a_pickle_that_runs_code_is_refused(tmp_path):
     folder = write_meta(tmp_path / "meta", tensors(CFG), 1, 1)
     torch.save({"tok_embeddings.weight": print}, folder / "consolidated.00.pth")
     with pytest.raises(UserError, match="does not load as plain tensors"):
-        open_source(folder)
+        open_foreign_folder(folder)
 
 
 def test_a_head_that_is_the_embedding_is_tied_and_its_scaling_that_of_llama_3_2(tmp_path):
     arrays = tensors(CFG)
-    untied = open_source(write_meta(tmp_path / "untied", arrays, 2, 0, use_scaled_rope=True)).config
+    untied = open_foreign_folder(write_meta(tmp_path / "untied", arrays, 2, 0, use_scaled_rope=True)).config
     assert (untied.tied, untied.rope_scaling) == (False, RopeScaling(8.0))
     arrays["lm_head.weight"] = arrays["model.embed_tokens.weight"]
-    tied = open_source(write_meta(tmp_path / "tied", arrays, 2, 0, use_scaled_rope=True))
+    tied = open_foreign_folder(write_meta(tmp_path / "tied", arrays, 2, 0, use_scaled_rope=True))
     assert (tied.config.tied, tied.config.rope_scaling) == (True, RopeScaling(32.0))
     assert "lm_head.weight" not in tied.tensors
 
@@ -127,4 +127,4 @@ def test_the_mlp_is_as_wide_as_in_the_released_models(dim, multiplier, multiple,
 )
 def test_params_that_do_not_fit_are_refused(tmp_path, params, says):
     with pytest.raises(UserError, match=says):
-        open_source(write_meta(tmp_path / "meta", tensors(CFG), 2, 1, **params))
+        open_foreign_folder(write_meta(tmp_path / "meta", tensors(CFG), 2, 1, **params))

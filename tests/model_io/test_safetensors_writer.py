@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 from safetensors import safe_open
 
-from spirit_jax.model_io.safetensors_file import Entry, write
+from spirit_jax.model_io.safetensors_writer import Entry, write
 
 
-def test_safetensors_reads_what_was_written_in_pieces(tmp_path):
+def test_safetensors_reads_what_was_written_in_blocks(tmp_path):
     rng, expected, entries = np.random.default_rng(0), {}, []
     for dtype in ("float32", "float16", "bfloat16"):
         for shape in ((7,), (6, 5), (9, 3)):
@@ -25,6 +25,6 @@ def test_safetensors_reads_what_was_written_in_pieces(tmp_path):
         )
 
 
-def test_pieces_that_do_not_make_up_the_tensor_are_noticed(tmp_path):
+def test_blocks_that_do_not_make_up_the_tensor_are_noticed(tmp_path):
     with pytest.raises(AssertionError):
         write(tmp_path / "a.safetensors", [Entry("a", "float32", (4,), [np.zeros(3, np.float32)])])

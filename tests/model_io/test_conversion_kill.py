@@ -1,4 +1,4 @@
-"""Killing conversions with SIGKILL at chosen moments, and starting them again."""
+"""Conversions that are killed with SIGKILL and started again."""
 
 import os
 import signal
@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 from spirit_jax.config import ModelConfig
-from spirit_jax.model_io.names import rows_of
+from spirit_jax.model_io.foreign_folders import open_foreign_folder
+from spirit_jax.model_io.names import model_tensors
 from spirit_jax.model_io.resumable_folder import JOURNAL
-from spirit_jax.model_io.source_folders import open_source
-from tests.model_io.folders import tensors, write_folder
-from tests.model_io.texts import write_sentencepiece
+from tests.model_io.llama_folders import tensors, write_folder
+from tests.model_io.tokenizer_folders import write_sentencepiece
 
 ROOT = Path(__file__).parents[2]
 CFG = ModelConfig(rows=340, width=128, layers=12, heads=4, kv_heads=2, head_width=32, mlp_width=256)
@@ -33,9 +33,7 @@ def convert(*words) -> subprocess.Popen:
 
 
 def kill_after(lines: int, out: Path, *words) -> bool:
-    """Starts a conversion and kills it when its journal has so many lines; False if it was
-    finished before.
-    """
+    """Kills a conversion when its journal has so many lines. False if it had finished before."""
     journal, process = out.with_name(f".{out.name}.partial") / JOURNAL, convert(*words)
     while process.poll() is None and not (journal.is_file() and journal.read_text().count("\n") >= lines):
         time.sleep(0.002)
@@ -55,12 +53,12 @@ def finish(out: Path, moments: tuple[int, ...], *words) -> None:
 def test_killed_conversions_end_as_if_nothing_had_happened(tmp_path):
     source = write_folder(tmp_path / "source", tensors(CFG, "bfloat16"), CFG, shards=3)
     write_sentencepiece(source)
-    whole, killed, total = tmp_path / "whole", tmp_path / "killed", len(rows_of(CFG))
+    whole, killed, total = tmp_path / "whole", tmp_path / "killed", len(model_tensors(CFG))
     assert convert("import", source, whole).wait() == 0
     finish(killed, (1, total // 3, total, total + 1), "import", source, killed)
     assert convert("export", whole, tmp_path / "out").wait() == 0
     finish(tmp_path / "killed out", (1, 2), "export", killed, tmp_path / "killed out")
-    one, other = (open_source(tmp_path / name).tensors for name in ("out", "killed out"))
+    one, other = (open_foreign_folder(tmp_path / name).tensors for name in ("out", "killed out"))
     assert one.keys() == other.keys()
     for name, tensor in one.items():
         np.testing.assert_array_equal(tensor.read(slice(None)), other[name].read(slice(None)))

@@ -1,4 +1,4 @@
-"""Folders as others write them: sizes, types, files, and what is wrong with them."""
+"""Hugging Face folders: sizes, types, files, and errors."""
 
 import dataclasses
 
@@ -8,14 +8,14 @@ import pytest
 from spirit_jax.config import ModelConfig, RopeScaling
 from spirit_jax.core.errors import UserError
 from spirit_jax.core.files import write_json
-from spirit_jax.model_io.source_folders import open_source
+from spirit_jax.model_io.foreign_folders import open_foreign_folder
 from tests.model.tiny import CONFIG
-from tests.model_io.folders import read_config, tensors, write_folder
+from tests.model_io.llama_folders import read_config, tensors, write_folder
 
 SIZES = {
     "multi-query": {"heads": 6, "kv_heads": 1, "width": 48},
     "one head for one": {"heads": 3, "kv_heads": 3, "width": 24},
-    "head width of its own": {"heads": 2, "kv_heads": 1, "head_width": 24},
+    "other head width": {"heads": 2, "kv_heads": 1, "head_width": 24},
     "odd rows": {"rows": 77, "layers": 3, "mlp_width": 20},
     "tied": {"tied": True},
     "scaled": {"rope_scaling": RopeScaling(32.0, 1.5, 3.5, 64)},
@@ -23,12 +23,12 @@ SIZES = {
 
 
 def plainly(cfg: ModelConfig) -> ModelConfig:
-    """Without what a folder doesn't tell."""
+    """Without the fields that a folder does not have."""
     return dataclasses.replace(cfg, dtype=CONFIG.dtype, remat=CONFIG.remat)
 
 
 def change(folder, **values):
-    """Changes config.json; None takes a key out."""
+    """Changes config.json; None removes a key."""
     kept = {**read_config(folder), **values}
     write_json(folder / "config.json", {key: value for key, value in kept.items() if value is not None})
 
@@ -38,7 +38,7 @@ def change(folder, **values):
 def test_all_sizes_are_read(tmp_path, name, shards):
     cfg = dataclasses.replace(CONFIG, **SIZES[name])
     given = tensors(cfg, "bfloat16")
-    source = open_source(write_folder(tmp_path, given, cfg, shards))
+    source = open_foreign_folder(write_folder(tmp_path, given, cfg, shards))
     assert plainly(source.config) == cfg
     assert source.tensors.keys() == given.keys()
     for tensor, array in given.items():
@@ -57,7 +57,7 @@ def test_what_older_files_leave_out(tmp_path):
         tie_word_embeddings=None,
         model_type="llama",
     )
-    assert plainly(open_source(tmp_path).config) == cfg
+    assert plainly(open_foreign_folder(tmp_path).config) == cfg
 
 
 @pytest.mark.parametrize(
@@ -89,7 +89,7 @@ def test_what_config_json_may_not_say(tmp_path, values, says):
     write_folder(tmp_path, tensors())
     change(tmp_path, **values)
     with pytest.raises(UserError, match=says):
-        open_source(tmp_path)
+        open_foreign_folder(tmp_path)
 
 
 def test_damaged_files_are_named(tmp_path):
@@ -99,24 +99,24 @@ def test_damaged_files_are_named(tmp_path):
     for content in (whole[:-5], whole[:100], b"", b"version https://git-lfs.github.com/spec/v1\n"):
         path.write_bytes(content)
         with pytest.raises(UserError, match="model-1.safetensors: is damaged .*; download it again"):
-            open_source(tmp_path)
+            open_foreign_folder(tmp_path)
     path.unlink()
     with pytest.raises(UserError, match="shard named by model.safetensors.index.json = .*no such file"):
-        open_source(tmp_path)
+        open_foreign_folder(tmp_path)
     (tmp_path / "model.safetensors.index.json").write_text("{")
     with pytest.raises(UserError, match="must parse"):
-        open_source(tmp_path)
+        open_foreign_folder(tmp_path)
 
 
 def test_a_head_that_says_tied_is_compared_to_its_last_row(tmp_path):
     arrays = tensors(dataclasses.replace(CONFIG, tied=True))
     arrays["lm_head.weight"] = arrays["model.embed_tokens.weight"].copy()
     write_folder(tmp_path / "same", arrays, tie_word_embeddings=True)
-    assert "lm_head.weight" not in open_source(tmp_path / "same").tensors
+    assert "lm_head.weight" not in open_foreign_folder(tmp_path / "same").tensors
     arrays["lm_head.weight"][-1, -1] += 1
     write_folder(tmp_path / "other", arrays, tie_word_embeddings=True)
     with pytest.raises(UserError, match="lm_head.weight differs"):
-        open_source(tmp_path / "other")
+        open_foreign_folder(tmp_path / "other")
 
 
 @pytest.mark.parametrize("shards", [1, 3])
@@ -126,7 +126,7 @@ def test_torch_files(tmp_path, shards):
     write_folder(tmp_path, given)
     (tmp_path / "model.safetensors").unlink()
     with pytest.raises(UserError, match="has no model.safetensors and no pytorch_model.bin"):
-        open_source(tmp_path)
+        open_foreign_folder(tmp_path)
     names = [f"pytorch_model-{i}.bin" for i in range(shards)] if shards > 1 else ["pytorch_model.bin"]
     weight_map = {tensor: names[i % shards] for i, tensor in enumerate(given)}
     for file in names:
@@ -135,11 +135,11 @@ def test_torch_files(tmp_path, shards):
         )
     if shards > 1:
         write_json(tmp_path / "pytorch_model.bin.index.json", {"weight_map": weight_map})
-    source = open_source(tmp_path)
+    source = open_foreign_folder(tmp_path)
     for tensor, array in given.items():
         assert source.tensors[tensor].dtype == "float16"
         np.testing.assert_array_equal(source.tensors[tensor].read(slice(None)), array)
     content = (tmp_path / names[-1]).read_bytes()
     (tmp_path / names[-1]).write_bytes(content[: len(content) // 2])
     with pytest.raises(UserError, match="does not load as plain tensors"):
-        open_source(tmp_path)
+        open_foreign_folder(tmp_path)

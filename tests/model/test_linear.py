@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from spirit_jax.model.linear_product import product
+from spirit_jax.model.linear import linear
 
 
 @pytest.mark.parametrize(("inputs", "outputs"), [(5, 12), (12, 5), (7, 7)])
@@ -12,7 +12,7 @@ def test_gradients_are_those_of_a_matrix_product(inputs, outputs, dtype):
     a, b, c = jax.random.split(jax.random.key(0), 3)
     x, weight = jax.random.normal(a, (2, 3, inputs), dtype), jax.random.normal(b, (inputs, outputs), dtype)
     slope = jax.random.normal(c, (2, 3, outputs), dtype)
-    value, pull = jax.vjp(product, x, weight)
+    value, pull = jax.vjp(linear, x, weight)
     expected_value, expected_pull = jax.vjp(jnp.matmul, x, weight)
     for ours, theirs in zip((value, *pull(slope)), (expected_value, *expected_pull(slope))):
         assert ours.dtype == theirs.dtype == dtype

@@ -1,8 +1,8 @@
-"""A safetensors file written piece by piece; the library's own writer takes all of a file's tensors at once
-and copies them again.
+"""Writes a safetensors file block by block. The library's own writer needs all tensors of a file in memory
+and copies them.
 
-The format: the header's length (8 bytes, little endian), a JSON header with type, shape and place of each
-tensor, then their bytes in that order.
+The format: the length of the header (8 bytes, little endian), a JSON header with the type, shape and offsets
+of each tensor, then the bytes of the tensors in this order.
 """
 
 import dataclasses
@@ -19,14 +19,14 @@ ALIGNMENT = 8  # of the first tensor's bytes, as the library aligns it
 
 @dataclasses.dataclass(frozen=True)
 class Entry:
-    """A tensor to be written. pieces: its values in order, as arrays of `dtype` (float32, float16 or
-    bfloat16), made when they are written.
+    """A tensor to be written. blocks: its values in order as arrays of `dtype` (float32, float16 or
+    bfloat16); an iterator makes them when they are written.
     """
 
     name: str
     dtype: str
     shape: tuple[int, ...]
-    pieces: Iterable[np.ndarray]
+    blocks: Iterable[np.ndarray]
 
     @property
     def size(self) -> int:
@@ -35,21 +35,21 @@ class Entry:
 
 
 def write(path: Path, entries: Sequence[Entry]) -> None:
-    """Writes a file that safetensors reads."""
+    """Writes a safetensors file."""
     header: dict[str, dict] = {"__metadata__": {"format": "pt"}}
-    at = 0
+    offset = 0
     for entry in entries:
         header[entry.name] = {
             "dtype": TYPES[entry.dtype],
             "shape": list(entry.shape),
-            "data_offsets": [at, at + entry.size],
+            "data_offsets": [offset, offset + entry.size],
         }
-        at += entry.size
+        offset += entry.size
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % ALIGNMENT)
     with open(path, "wb") as file:
         file.write(len(text).to_bytes(8, "little") + text)
         for entry in entries:
-            for piece in entry.pieces:
-                file.write(np.ascontiguousarray(piece).view(np.uint8))
-        assert file.tell() == 8 + len(text) + at, "the pieces don't make up the tensors"
+            for block in entry.blocks:
+                file.write(np.ascontiguousarray(block).view(np.uint8))
+        assert file.tell() == 8 + len(text) + offset, "the blocks do not add up to the tensors"

@@ -1,0 +1,127 @@
+"""Files of tensors, read one tensor at a time: safetensors, and PyTorch's `.bin` and `.pth`.
+
+Each read opens the file again and drops its mapping afterwards, so memory holds one tensor and not the files.
+PyTorch is imported only to read its own files.
+"""
+
+import dataclasses
+import pickle
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+from safetensors import SafetensorError, safe_open
+
+from spirit_jax.core.errors import UserError
+
+SAFETENSORS_DTYPES = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
+DTYPES = {**SAFETENSORS_DTYPES, **{name: name for name in SAFETENSORS_DTYPES.values()}}
+PICKLE_ERRORS = (
+    RuntimeError,
+    EOFError,
+    OSError,
+    LookupError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    pickle.UnpicklingError,
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Tensor:
+    """A tensor in a file. dtype: float32, float16 or bfloat16. read: rows of the first axis as a numpy array
+    of that type.
+    """
+
+    shape: tuple[int, ...]
+    dtype: str
+    read: Callable[[slice], np.ndarray]
+
+
+def row_slices(count: int, row_bytes: int, limit: int = 2**28) -> Iterator[slice]:
+    """Slices that cover `count` rows, each of about `limit` bytes at most."""
+    step = max(1, limit // max(1, row_bytes))
+    for start in range(0, count, step):
+        yield slice(start, min(start + step, count))
+
+
+def open_tensor_file(path: Path) -> dict[str, Tensor]:
+    """The tensors of a safetensors or PyTorch file by name. UserError if it is damaged or has other types."""
+    return _open_safetensors(path) if path.suffix == ".safetensors" else _open_torch(path)
+
+
+def _open_safetensors(path: Path) -> dict[str, Tensor]:
+    def reader(name: str) -> Callable[[slice], np.ndarray]:
+        def read(rows: slice) -> np.ndarray:
+            with safe_open(path, "numpy") as file:
+                return file.get_slice(name)[rows]
+
+        return read
+
+    try:
+        with safe_open(path, "numpy") as file:
+            headers = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+            return {
+                name: Tensor(tuple(header.get_shape()), _dtype(header.get_dtype(), path, name), reader(name))
+                for name, header in headers.items()
+            }
+    except (SafetensorError, OSError, ValueError) as error:
+        raise UserError("weight file", path, f"is damaged ({error})", "download it again") from error
+
+
+def _open_torch(path: Path) -> dict[str, Tensor]:
+    def reader(name: str) -> Callable[[slice], np.ndarray]:
+        return lambda rows: _numpy(_load_torch(path)[name][rows])
+
+    tensors = _load_torch(path)
+    if not isinstance(tensors, dict) or not all(hasattr(tensor, "shape") for tensor in tensors.values()):
+        raise UserError("weight file", path, "must contain named tensors", "name a Llama checkpoint")
+    dtypes = {name: str(tensor.dtype).removeprefix("torch.") for name, tensor in tensors.items()}
+    return {
+        name: Tensor(tuple(tensor.shape), _dtype(dtypes[name], path, name), reader(name))
+        for name, tensor in tensors.items()
+    }
+
+
+def _load_torch(path: Path) -> Any:
+    try:
+        import torch  # pyright: ignore[reportMissingImports]
+    except ImportError as error:
+        raise UserError(
+            "weight file",
+            path,
+            "a torch file needs PyTorch to be read",
+            "pip install -r requirements-parity.txt",
+        ) from error
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except PICKLE_ERRORS as error:
+        raise UserError(
+            "weight file",
+            path,
+            f"does not load as plain tensors ({str(error).splitlines()[0]})",
+            "download it again",
+        ) from error
+
+
+def _numpy(tensor: Any) -> np.ndarray:
+    import torch  # pyright: ignore[reportMissingImports]
+
+    tensor = tensor.contiguous()
+    if tensor.dtype == torch.bfloat16:
+        return tensor.view(torch.int16).numpy().view(ml_dtypes.bfloat16)
+    return tensor.numpy()
+
+
+def _dtype(name: str, path: Path, tensor: str) -> str:
+    if name not in DTYPES:
+        raise UserError(
+            f"{path} {tensor}",
+            name,
+            "must be float32, float16 or bfloat16",
+            "convert quantised weights to bfloat16 first",
+        )
+    return DTYPES[name]
