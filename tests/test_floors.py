@@ -17,6 +17,13 @@ FLOORS = {
     "pod_check": 7, "evals": 7, "report": 8, "tpu_configs": 8,
     "cli": 9, "__main__": 10,
 }  # fmt: skip
+SPEECH = {  # floors inside the room of speech
+    "kernels": 0,
+    "weights": 1, "audio": 1,
+    "segments": 2, "quantizers": 2,
+    "encoders": 3, "decoders": 4,
+    "stored_parts": 5, "codec": 6, "codec_folder": 7, "commands": 8,
+}  # fmt: skip
 STRANGERS = {("speech", "config"), ("model", "speech"), ("training", "generation")}
 FILES = [
     path
@@ -69,6 +76,30 @@ def mistakes(here: str, names: set[str]) -> list[str]:
 def test_imports_run_downward(path):
     here = room_of(".".join(path.relative_to(ROOT).with_suffix("").parts))
     assert here is None or not mistakes(here, imports_of(path.read_text()))
+
+
+def mistakes_in_speech(here: str, names: set[str]) -> list[str]:
+    """What is wrong with a file of the part `here` of speech that imports `names`."""
+    parts = sorted({name.split(".")[2] for name in names if name.startswith("spirit_jax.speech.")} - {here})
+    return [
+        f"speech.{here}, floor {SPEECH[here]}, imports speech.{there}, floor {SPEECH[there]}"
+        for there in parts
+        if SPEECH[there] >= SPEECH[here]
+    ]
+
+
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "spirit_jax/speech").rglob("*.py")), ids=lambda path: str(path.relative_to(ROOT))
+)
+def test_imports_run_downward_inside_speech(path):
+    part = path.relative_to(ROOT / "spirit_jax/speech").with_suffix("").parts[0]
+    assert part == "__init__" or not mistakes_in_speech(part, imports_of(path.read_text()))
+
+
+def test_a_wrong_import_inside_speech_is_found():
+    (found,) = mistakes_in_speech("encoders", imports_of("from spirit_jax.speech.codec import Codec"))
+    assert "speech.codec, floor 6" in found
+    assert not mistakes_in_speech("codec", imports_of("from spirit_jax.speech.audio import load"))
 
 
 @pytest.mark.parametrize(
