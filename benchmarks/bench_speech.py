@@ -21,7 +21,7 @@ import transformers
 
 from benchmarks import sides
 from benchmarks.torch_hifigan import PUBLISHED, UnitGain, torch_generator
-from spirit_jax.core import process_setup as backends
+from spirit_jax.core import process_setup
 from spirit_jax.speech.decoders.hifigan import Generator
 from spirit_jax.speech.decoders.hifigan_synthesis import Utterance, synthesize
 from spirit_jax.speech.encoders.pitch.cross_correlation import track_f0
@@ -109,7 +109,7 @@ def leave_the_gpu() -> None:
 def keep_float32() -> None:
     """Float32 in convolutions too; by default PyTorch keeps it in matrix products only."""
     leave_the_gpu()
-    torch.backends.cudnn.allow_tf32 = False
+    torch.process_setup.cudnn.allow_tf32 = False
 
 
 def our_hubert(seconds: Sequence[float]) -> sides.Runs:
@@ -242,7 +242,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=30.0, help="of the long utterance")
     parser.add_argument("--utterances", type=int, default=2048 if ON_GPU else 64, help="of the mixed batch")
     args = parser.parse_args()
-    if ON_GPU and not backends.has_plugin():
+    if ON_GPU and not process_setup.has_plugin():
         raise SystemExit(
             "PyTorch sees a GPU and JAX does not: pip install 'jax[cuda13]' in the "
             "release of requirements.txt"

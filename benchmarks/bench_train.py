@@ -28,7 +28,7 @@ from jax.sharding import AbstractMesh
 
 from benchmarks import sides
 from spirit_jax.config import Dtype, MeshConfig, ModelConfig, OptimConfig, Remat, RunConfig
-from spirit_jax.core import process_setup as backends
+from spirit_jax.core import process_setup
 from spirit_jax.core.chips import CHIPS
 from spirit_jax.model.array_store import named_arrays
 from spirit_jax.model.batch import Batch
@@ -182,7 +182,7 @@ def main() -> None:
     )
     parser.add_argument("--rounds", type=int, default=7)
     args = parser.parse_args()
-    backends.leave_out_idle_libtpu()
+    process_setup.leave_out_idle_libtpu()
     if jax.default_backend() == "gpu":
         shapes = {
             "1b": llama3_1b_h200_1.config(),

@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from typing import Any, NamedTuple
 
-from spirit_jax.core import process_setup as backends
+from spirit_jax.core import process_setup
 
 THREADS = 2  # of each side, where no accelerator does the work
 Runs = dict[str, Callable[[], Any]]
@@ -38,13 +38,13 @@ def peers(name: str, make: Callable[..., Runs], args: Sequence[Any] = ()) -> lis
     """A peer as it comes, and with our setting of the allocator."""
     return [
         Side(name, as_it_comes, make, args),
-        Side(f"{name}_tuned", backends.keep_freed_memory, make, args),
+        Side(f"{name}_tuned", process_setup.keep_freed_memory, make, args),
     ]
 
 
 def ours(make: Callable[..., Runs], args: Sequence[Any] = ()) -> Side:
     """Our side, set up as our commands set it up."""
-    return Side("ours", backends.set_up, make, args)
+    return Side("ours", process_setup.set_up, make, args)
 
 
 def as_it_comes() -> None:
@@ -88,9 +88,9 @@ def race(sides: Sequence[Side], rounds: int, turns: int = 2) -> tuple[dict[str, 
 
 
 def _begin(prepare: Callable[[], None], make: Callable[..., Runs], args: Sequence[Any]) -> None:
-    if not backends.has_plugin():
+    if not process_setup.has_plugin():
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:THREADS])
-    backends.leave_out_idle_libtpu()
+    process_setup.leave_out_idle_libtpu()
     prepare()
     _runs.update(make(*args))
 

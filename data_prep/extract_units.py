@@ -25,12 +25,12 @@ from spirit_jax.core.files import (
     drop_partials,
     fingerprint,
     read_json,
-    require_place,
+    require_output_folder,
     write_json,
     write_jsonl,
 )
 from spirit_jax.core.progress import Progress
-from spirit_jax.datasets.manifest import Problem, read_corpus
+from spirit_jax.datasets.manifest import Defect, read_corpus
 from spirit_jax.datasets.units_folder import SUMMARY
 from spirit_jax.speech import audio
 from spirit_jax.speech.codec import Codec
@@ -62,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
     """Extracts, prints the summary; 1 if `--strict` and something was set aside, else 0."""
     if args.shard_size < 1:
         raise UserError("--shard-size", args.shard_size, "counts rows", "give 1 or more")
-    require_place(args.out, "--out")
+    require_output_folder(args.out, "--out")
     rows = [row for row in read_corpus(args.audio) if row["audio"]]
     if not rows:
         raise UserError("corpus", args.audio, "has no recordings", "give rows with audio")
@@ -176,8 +176,8 @@ def _read_ahead(rows: list[dict]) -> Iterator[tuple[dict, np.ndarray | audio.Bad
 
 
 def _read(row: dict) -> np.ndarray | audio.BadAudio:
-    if isinstance(row.get("problem"), Problem):
-        return audio.BadAudio(*row["problem"])
+    if isinstance(row.get("defect"), Defect):
+        return audio.BadAudio(*row["defect"])
     try:
         wav = audio.load(row["audio"], corpus=True)
     except audio.BadAudio as error:

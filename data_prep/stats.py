@@ -10,7 +10,14 @@ from pathlib import Path
 import numpy as np
 
 from spirit_jax.core.errors import UserError
-from spirit_jax.datasets.shards import Layout, ShardSplit, find_version, open_shards, read_metadata, splits
+from spirit_jax.datasets.shards import (
+    Layout,
+    ShardSplit,
+    find_version,
+    open_shards,
+    read_metadata,
+    split_sizes,
+)
 from spirit_jax.tokens.interleave import Record
 from spirit_jax.tokens.vocabulary import Vocabulary, merge
 
@@ -33,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
     counts = "".join(f"{name:>9}" for name in ("rows", "spoken", "aligned", "hours"))
     print(f"{'split':<16}{counts}" + "".join(f"{name:>12}" for name in columns) + f"{'speech/s':>10}")
     seen_V = np.zeros(metadata.vocabulary.size, bool)
-    for name in splits(version):
+    for name in split_sizes(version):
         row = summarize(open_shards(version, split=name), seen_V)
         counts = "".join(f"{row[key]:>9}" for key in ("rows", "spoken", "aligned")) + f"{row['hours']:>9.3f}"
         tokens = "".join(f"{count:>12}" for count in row["tokens"])

@@ -23,7 +23,7 @@ import soxr
 from data_prep.espeak import Voice, speak
 from data_prep.grammar import draw_distinct
 from spirit_jax.core.errors import UserError
-from spirit_jax.core.files import require_place, write_jsonl
+from spirit_jax.core.files import require_output_folder, write_jsonl
 from spirit_jax.core.progress import track
 from spirit_jax.tokens.streams import SAMPLE_RATE
 
@@ -65,7 +65,7 @@ def run(args: argparse.Namespace) -> int:
                 f"must be at least {least}",
                 f"give {least} or more",
             )
-    require_place(args.out, "--out")
+    require_output_folder(args.out, "--out")
     counts = {
         "heldout": args.heldout,
         "heldout_voice": args.heldout_voice,

@@ -22,10 +22,10 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from spirit_jax.core.errors import UserError
-from spirit_jax.core.files import drop_partials, require_place, write_atomically
+from spirit_jax.core.files import drop_partials, require_output_folder, write_atomically
 from spirit_jax.core.progress import track
 from spirit_jax.datasets.manifest import read_corpus, split_words
-from spirit_jax.datasets.shards import DATASET, Layout, Metadata, row_from_record, splits
+from spirit_jax.datasets.shards import DATASET, Layout, Metadata, row_from_record, split_sizes
 from spirit_jax.datasets.units_folder import UnitsFolder, open_units
 from spirit_jax.speech.codec_folder import read_identity
 from spirit_jax.tokens.interleave import Arrangement, Record, Spans, arrange
@@ -127,7 +127,7 @@ class SpiritTokens(tfds.core.GeneratorBasedBuilder):
         return {name: self._generate_examples(name) for name in names}
 
     def _generate_examples(self, split: str) -> Iterator[tuple[str, dict]]:
-        write = write_aligned if self.contents.metadata.layout is Layout.ALIGNED else write_interleaved
+        write = aligned_examples if self.contents.metadata.layout is Layout.ALIGNED else interleaved_examples
         rows = (row for row in self.contents.rows() if row["split"] == split)
         for row in track(rows, f"shards: {split}", unit="rows"):
             yield from write(row, self.contents)
@@ -181,7 +181,7 @@ def run(args: argparse.Namespace) -> int:
             raise UserError(name, (low, high), "needs 1 <= LOW <= HIGH", f"for example {name} 5 15")
     if args.draws < 1:
         raise UserError("--draws", args.draws, "counts documents", "give 1 or more")
-    require_place(args.out, "--out")
+    require_output_folder(args.out, "--out")
     tokenizer = TextTokenizer.load(args.tokenizer)
     units = open_units(args.units) if args.units else None
     metadata = _metadata(Layout(args.config), tokenizer, args.codec, units)
@@ -189,7 +189,7 @@ def run(args: argparse.Namespace) -> int:
     contents = Contents(metadata, tokenizer, units, args.texts, Draws(args.draws, args.seed, spans))
     contents.check_ids()
     version = write_shards(contents, args.out)
-    print(f"{version}: " + ", ".join(f"{count} {name}" for name, count in splits(version).items()))
+    print(f"{version}: " + ", ".join(f"{count} {name}" for name, count in split_sizes(version).items()))
     return 0
 
 
@@ -240,14 +240,14 @@ def build_record(
     )
 
 
-def write_aligned(row: dict, contents: Contents) -> Iterator[tuple[str, dict]]:
+def aligned_examples(row: dict, contents: Contents) -> Iterator[tuple[str, dict]]:
     """(key, example) of a row."""
     record = contents.record(row)
     text = " ".join(split_words(row))
     yield record.id, row_from_record(record, text, contents.metadata.vocabulary.streams)
 
 
-def write_interleaved(row: dict, contents: Contents) -> Iterator[tuple[str, dict]]:
+def interleaved_examples(row: dict, contents: Contents) -> Iterator[tuple[str, dict]]:
     """(key, example) of each document: `draws.count` of an aligned record, seeded by (seed, draw, id); one
     pass of any other.
     """

@@ -7,7 +7,7 @@ import argparse
 from pathlib import Path
 
 from spirit_jax.core.errors import UserError
-from spirit_jax.core.files import require_place
+from spirit_jax.core.files import require_output_folder
 from spirit_jax.datasets.manifest import read_corpus, training_texts
 from spirit_jax.tokens.text import SENTENCEPIECE_NAME, train_tokenizer
 
@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Trains, writes and prints size and fingerprint."""
-    require_place(args.out, "--out")
+    require_output_folder(args.out, "--out")
     texts = list(training_texts(read_corpus(args.texts)))
     if not texts:
         raise UserError(

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from spirit_jax.core.errors import UserError
-from spirit_jax.core.files import require_place
+from spirit_jax.core.files import require_output_folder
 from spirit_jax.core.progress import Progress
 from spirit_jax.datasets.manifest import read_corpus
 from spirit_jax.datasets.splits import TRAINING_SPLITS
@@ -49,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
             "need at least 2 codes and some audio",
             "for example --units 100",
         )
-    require_place(args.out, "--out", "codec.json")
+    require_output_folder(args.out, "--out", "codec.json")
     rows = [row for row in read_corpus(args.audio) if row["audio"] and row["split"] in TRAINING_SPLITS]
     if not rows:
         raise UserError(

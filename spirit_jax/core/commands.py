@@ -61,9 +61,9 @@ def _run(prog: str, description: str, commands: dict[str, tuple[str, str]], argv
         if name == chosen:
             module = importlib.import_module(commands[name][0])
             if "jax" in sys.modules:
-                from spirit_jax.core import process_setup as backends
+                from spirit_jax.core import process_setup
 
-                backends.set_up()
+                process_setup.set_up()
             module.add_arguments(room)
     args = parser.parse_args(argv)
     if getattr(args, "out", None) is not None:

@@ -154,7 +154,7 @@ def require_folder(path: str | Path, what: str) -> Path:
     return Path(path)
 
 
-def require_place(path: str | Path, what: str, mark: str | None = None) -> Path:
+def require_output_folder(path: str | Path, what: str, mark: str | None = None) -> Path:
     """The path, or a UserError if nothing can be written there: a file is in the way, or a folder that may
     not be written to.
 
@@ -176,7 +176,7 @@ def require_place(path: str | Path, what: str, mark: str | None = None) -> Path:
     return path
 
 
-def require_file_place(path: str | Path, what: str) -> Path:
+def require_output_file(path: str | Path, what: str) -> Path:
     """The path, or a UserError if a folder is there already."""
     if Path(path).is_dir():
         raise UserError(what, path, "is a folder", f"name a file, for example {Path(path) / 'new'}")

@@ -71,7 +71,7 @@ class Metadata:
 class ShardSplit(Sequence):
     """One split, by index: a `Record` where aligned, int32 ids [n] of one document where interleaved.
 
-    Plain random access that Grain reads as a data source, also in other processes; `raw(index)` gives the
+    Plain random access that Grain reads as a data source, also in other processes; `stored_row(index)` gives the
     stored row.
     """
 
@@ -86,7 +86,7 @@ class ShardSplit(Sequence):
         return len(self._serialized)
 
     def __getitem__(self, index: int) -> Record | np.ndarray:  # pyright: ignore[reportIncompatibleMethodOverride]
-        row = self.raw(index)
+        row = self.stored_row(index)
         if self.metadata.layout is Layout.INTERLEAVED:
             return tokens_from_row(row)
         return record_from_row(row, self.metadata.vocabulary.streams)
@@ -106,7 +106,7 @@ class ShardSplit(Sequence):
         )
         return fingerprint(json.dumps([stored["shardLengths"], stored["numBytes"]]).encode(), *sampled)
 
-    def raw(self, index: int) -> dict[str, Any]:
+    def stored_row(self, index: int) -> dict[str, Any]:
         """The stored row by name: int32 or float32 arrays [n], and bytes for strings.
 
         Read from the stored `tf.train.Example` directly, which gives what `as_data_source` gives in two
@@ -137,7 +137,7 @@ def open_shards(folder: str | Path, config: Layout | str | None = None, split: s
     a UserError, as is a split.
     """
     version = find_version(folder, None if config is None else Layout(config))
-    names = splits(version)
+    names = split_sizes(version)
     if split not in names:
         raise UserError("split", split, f"{version} has {', '.join(names)}", "choose one of them")
     return ShardSplit(version, read_metadata(version), split)
@@ -181,7 +181,7 @@ def read_metadata(version: Path) -> Metadata:
     return Metadata.from_dict(read_json(path))
 
 
-def splits(version: Path) -> dict[str, int]:
+def split_sizes(version: Path) -> dict[str, int]:
     """Number of rows by split."""
     info = read_json(version / "dataset_info.json")
     return {split["name"]: sum(int(length) for length in split["shardLengths"]) for split in info["splits"]}

@@ -35,8 +35,8 @@ def test_a_file_never_replaces_a_folder(tmp_path):
         files.write_json(tmp_path / "run", {})
     assert [path.name for path in tmp_path.rglob("*")] == ["run", "precious"]
     with pytest.raises(UserError, match="name a file, for example"):
-        files.require_file_place(tmp_path / "run", "--out")
-    assert files.require_file_place(tmp_path / "new.json", "--out") == tmp_path / "new.json"
+        files.require_output_file(tmp_path / "run", "--out")
+    assert files.require_output_file(tmp_path / "new.json", "--out") == tmp_path / "new.json"
 
 
 def test_jsonl_round_trip_and_broken_line(tmp_path):
@@ -58,16 +58,16 @@ def test_a_place_for_output(tmp_path):
     (tmp_path / "full").mkdir()
     (tmp_path / "full/mine.wav").write_text("precious")
     for name in ("full", "new/deeper"):
-        assert files.require_place(tmp_path / name, "--out") == tmp_path / name
+        assert files.require_output_folder(tmp_path / name, "--out") == tmp_path / name
     for name, mark, says in (
         ("full", "codec.json", "other things"),
         ("full/mine.wav", None, "is a file"),
         ("full/mine.wav/x", None, "is a file"),
     ):
         with pytest.raises(UserError, match=says):
-            files.require_place(tmp_path / name, "--out", mark)
+            files.require_output_folder(tmp_path / name, "--out", mark)
     (tmp_path / "full/codec.json").write_text("{}")
-    files.require_place(tmp_path / "full", "--out", "codec.json")
+    files.require_output_folder(tmp_path / "full", "--out", "codec.json")
     assert not (tmp_path / "new").exists()
 
 

@@ -11,7 +11,7 @@ import sys
 import jax
 import pytest
 
-from spirit_jax.core import process_setup as backends
+from spirit_jax.core import process_setup
 from spirit_jax.core.errors import UserError
 
 TRACE = """
@@ -47,13 +47,13 @@ def test_a_trace_is_written_and_nothing_is_said_though_libtpu_is_installed(tmp_p
 FREED = """
 import resource, sys
 import numpy as np
-from spirit_jax.core import process_setup as backends
+from spirit_jax.core import process_setup
 def faults():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     np.empty(64 << 20, np.uint8).fill(1)  # freed at once
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 if sys.argv[1] == "kept":
-    backends.set_up()
+    process_setup.set_up()
 faults()
 print(faults())
 """
@@ -85,10 +85,14 @@ def machine(monkeypatch):
 
     def has(platforms: str | None, libtpu: bool, plugins: tuple = (), devices: tuple = ()) -> None:
         jax.config.update("jax_platforms", platforms)
-        monkeypatch.setattr(backends.importlib.util, "find_spec", lambda name: object() if libtpu else None)
-        monkeypatch.setattr(backends.importlib.metadata, "entry_points", lambda group: plugins)
         monkeypatch.setattr(
-            backends.glob, "glob", lambda pattern: [name for name in devices if name.startswith(pattern[:9])]
+            process_setup.importlib.util, "find_spec", lambda name: object() if libtpu else None
+        )
+        monkeypatch.setattr(process_setup.importlib.metadata, "entry_points", lambda group: plugins)
+        monkeypatch.setattr(
+            process_setup.glob,
+            "glob",
+            lambda pattern: [name for name in devices if name.startswith(pattern[:9])],
         )
 
     before = jax.config.jax_platforms
@@ -110,13 +114,13 @@ def machine(monkeypatch):
 )
 def test_cpu_alone_is_chosen_where_libtpu_is_all_there_is(machine, has, chosen):
     machine(*has)
-    backends.leave_out_idle_libtpu()
+    process_setup.leave_out_idle_libtpu()
     assert jax.config.jax_platforms == chosen
 
 
 def test_beside_a_gpu_a_trace_is_refused_with_the_fix(machine):
     machine(None, True, ("cuda",))
     with pytest.raises(UserError, match="set JAX_PLATFORMS=cuda,cpu"):
-        backends.check_profiler()
+        process_setup.check_profiler()
     machine("cuda,cpu", True, ("cuda",))
-    backends.check_profiler()
+    process_setup.check_profiler()

@@ -106,10 +106,10 @@ def test_rows_that_name_no_file_are_set_aside_and_keys_of_ones_own_are_kept(code
     soundfile.write(tmp_path / "one.wav", voiced(1.0), 16_000)
     names = ("one.wav", "x" * 300 + ".wav", ".", "nul\0.wav")
     write_jsonl(
-        tmp_path / "manifest.jsonl", [{"id": name[:5], "audio": name, "problem": None} for name in names]
+        tmp_path / "manifest.jsonl", [{"id": name[:5], "audio": name, "defect": None} for name in names]
     )
     extract(read_corpus(tmp_path / "manifest.jsonl"), codec, tmp_path / "out", 10)
-    assert [(row["id"], row["problem"]) for row in open_units(tmp_path / "out").rows()] == [("one.w", None)]
+    assert [(row["id"], row["defect"]) for row in open_units(tmp_path / "out").rows()] == [("one.w", None)]
     assert [row["reason"] for row in read_jsonl(tmp_path / "out" / "quarantine.jsonl")] == ["missing"] * 3
 
 

@@ -8,7 +8,7 @@ import pytest
 import tensorflow_datasets as tfds
 
 from data_prep import token_shards
-from spirit_jax.datasets.shards import Layout, check_compatible, open_shards, read_metadata, splits
+from spirit_jax.datasets.shards import Layout, check_compatible, open_shards, read_metadata, split_sizes
 from spirit_jax.datasets.units_folder import open_units
 from spirit_jax.speech.codec_folder import load_codec
 from spirit_jax.tokens.interleave import Arrangement, Spans, arrange
@@ -44,7 +44,7 @@ def frozen(stages):
 
 def test_a_split_for_each_split_of_the_manifest(stages):
     version = stages.shards / "spirit_tokens" / "aligned" / "1.0.0"
-    assert splits(version) == COUNTS
+    assert split_sizes(version) == COUNTS
     assert {name: len(open_shards(stages.shards, split=name)) for name in COUNTS} == COUNTS
 
 
@@ -78,7 +78,7 @@ def test_any_tfds_reader_sees_the_same_rows(stages):
     ours = open_shards(stages.shards, split="heldout")
     theirs = tfds.builder_from_directory(ours.folder).as_data_source("heldout")
     for index in range(len(ours)):
-        row = ours.raw(index)
+        row = ours.stored_row(index)
         assert row.keys() == theirs[index].keys()
         for name, value in theirs[index].items():
             np.testing.assert_array_equal(row[name], value)
@@ -97,14 +97,14 @@ def test_metadata_names_tokenizer_encoder_and_vocabulary(stages):
 
 def test_interleaved_documents_are_seeded_draws_of_the_aligned_records(stages, frozen):
     documents = open_shards(frozen, "interleaved")
-    assert splits(documents.folder) == {
+    assert split_sizes(documents.folder) == {
         name: count * (3 if name not in ("text", "speech") else 1) for name, count in COUNTS.items()
     }
     aligned = open_shards(stages.shards)
     records = {record.id: record for record in aligned}
     vocabulary, drawn = aligned.metadata.vocabulary, {}
     for index in range(len(documents)):
-        drawn.setdefault(documents.raw(index)["id"].decode(), []).append(documents[index])
+        drawn.setdefault(documents.stored_row(index)["id"].decode(), []).append(documents[index])
     assert drawn.keys() == records.keys()
     for id, found in drawn.items():
         (speech,) = arrange(records[id], Arrangement.SPEECH, vocabulary, Spans(), np.random.default_rng(0))
@@ -149,7 +149,7 @@ def test_unaligned_utterances_freeze_as_speech_and_as_text(stages, tmp_path):
         None,
         token_shards.Draws(count=3),
     )
-    examples = dict(token_shards.write_interleaved({**row, "words": None}, contents))
+    examples = dict(token_shards.interleaved_examples({**row, "words": None}, contents))
     speech, text = (example["tokens"] for example in examples.values())
     assert speech[1] == metadata.vocabulary.speech_tag
     assert text[1] == metadata.vocabulary.text_tag
@@ -196,8 +196,8 @@ def test_shards_are_whole_or_as_before(stages, tmp_path, monkeypatch):
             raise KeyboardInterrupt
         yield from aligned(row, contents)
 
-    aligned = token_shards.write_aligned
-    monkeypatch.setattr(token_shards, "write_aligned", fail)
+    aligned = token_shards.aligned_examples
+    monkeypatch.setattr(token_shards, "aligned_examples", fail)
     left = tmp_path / "out/spirit_tokens/.aligned.killed.partial"
     left.mkdir()
     assert prepare("shards", *stages.shard_options, "--out", tmp_path / "out") == 130
