@@ -1,5 +1,4 @@
-"""What a folder of shards holds: hours, utterances, tokens by kind, and how much of the vocabulary occurs,
-for each split.
+"""Hours, utterances and tokens of each split of a folder of shards, and how much of the vocabulary occurs.
 
 python -m data_prep stats --shards shards
 """
@@ -28,11 +27,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Prints a line a split and one on coverage."""
+    """Prints a line for each split and one on coverage."""
     version = find_version(args.shards)
     metadata = read_metadata(version)
     if metadata.layout is not Layout.ALIGNED:
-        rule = "must hold the aligned config: the other has no utterances"
+        rule = "must have the aligned config: the other has no utterances"
         raise UserError("--shards", version, rule, "write it with --config aligned")
     encoder = metadata.encoder_fingerprint or "none"
     print(f"{version}: tokenizer {metadata.tokenizer_fingerprint}, encoder {encoder}")
@@ -50,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def summarize(split: ShardSplit, seen_V: np.ndarray) -> dict:
-    """Counts of a split. Marks the ids that occur in `seen_V` (bool [size]).
+    """Counts of a split. Sets seen_V, bool [vocabulary size], for the ids that occur.
 
     tokens: of text, then of each stream, deduplicated as a model reads them.
     """

@@ -92,8 +92,9 @@ def fit_codec(wavs: Iterable[np.ndarray], units: int, expressive: bool, seed: in
 
 
 def draw_audio(rows: list[dict], seconds: float, what: str = "fit-codec") -> Iterator[np.ndarray]:
-    """Wavs of `rows` in order until there are `seconds` of them, each cut at the codec's piece length; bad
-    ones are told and passed over.
+    """Wavs of `rows` in order until there are `seconds` of them, each at most one segment long.
+
+    Recordings that cannot be used are left out with a warning. what: name of the work in its progress.
     """
     heard = 0.0
     with Progress(what, len(rows), "recordings") as progress:

@@ -139,7 +139,7 @@ def test_the_same_seed_gives_the_same_documents(stages, frozen, tmp_path):
     assert read_all(tmp_path / "other") != read_all(frozen)
 
 
-def test_unaligned_utterances_freeze_as_speech_and_as_text(stages, tmp_path):
+def test_unaligned_utterances_become_a_document_of_speech_and_one_of_text(stages, tmp_path):
     (row,) = [row for row in open_units(stages.units).rows() if row["id"] == "train-000000"]
     metadata = open_shards(stages.shards).metadata
     contents = token_shards.Contents(
@@ -201,7 +201,7 @@ def test_shards_are_whole_or_as_before(stages, tmp_path, monkeypatch):
     left = tmp_path / "out/spirit_tokens/.aligned.killed.partial"
     left.mkdir()
     assert prepare("shards", *stages.shard_options, "--out", tmp_path / "out") == 130
-    assert not left.exists(), "what a killed call left is gone"
+    assert not left.exists(), "temporary files of a killed call are removed"
     assert sorted(path.name for path in (tmp_path / "out").rglob("*")) == before
     assert len(open_shards(tmp_path / "out")) == COUNTS["train"]
 
@@ -227,7 +227,7 @@ def test_one_id_for_an_utterance_and_a_text_of_one_split_is_refused(stages, tmp_
     assert prepare("shards", *options, "--out", tmp_path / "out") == 0, "in another split it may be"
 
 
-def test_a_texts_own_keys_are_no_speech(stages, tmp_path):
+def test_other_keys_of_a_text_are_not_codes(stages, tmp_path):
     texts = tmp_path / "texts.jsonl"
     texts.write_text(json.dumps({"id": "t", "text": "the cat", "units": "cm"}))
     assert (
@@ -266,7 +266,7 @@ def test_wrong_options_are_one_line_and_write_nothing(stages, tmp_path, capsys, 
     assert not (tmp_path / "out").exists()
 
 
-def test_nothing_of_it_needs_tensorflow(stages):
+def test_tensorflow_is_not_imported(stages):
     check = "import sys, data_prep.token_shards; from spirit_jax.datasets.shards import open_shards; "
     check += f"open_shards({str(stages.shards)!r})[0]; sys.exit('tensorflow' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", check], check=False).returncode == 0
