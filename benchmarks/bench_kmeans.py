@@ -1,20 +1,20 @@
-"""K-means in JAX beside scikit-learn, F0 beside librosa's pyin, and the embedded codec. Run: `python -m
-benchmarks.bench_kmeans`.
+"""K-means compared with scikit-learn, F0 compared with librosa's pyin, and the weight-free codec.
 
-Both k-means start by k-means++ and stop by their own tolerance of 1e-4, at most 50 iterations; they take
-turns and the best of a few rounds counts. Frames/s is points over the whole training time, compilation
-excluded; the losses stand beside it. The last line is JSON.
+    python -m benchmarks.bench_kmeans [--points 90000] [--seconds 600] [--rounds 3]
+
+Both k-means start with k-means++ and stop at a tolerance of 1e-4, at most 50 iterations. Both sides take
+turns in the same process, and the best round of each counts. Frames/s is points over the training time
+without compilation; the losses show that both end at the same quality. The last line is JSON.
 """
 
 import argparse
 import json
-import time
 import warnings
-from collections.abc import Callable
 
 import numpy as np
-from spirit_jax.speech.embedded_codec import EmbeddedCodec
 
+from benchmarks.sides import best_of
+from spirit_jax.codec_training.fit_codec import fit_codec
 from spirit_jax.speech.encoders.pitch import cross_correlation as pitch
 from spirit_jax.speech.quantizers import kmeans as quantizer
 from spirit_jax.tokens.streams import SAMPLE_RATE
@@ -23,8 +23,8 @@ DIMS = 52
 
 
 def make_features(points: int, seed: int) -> np.ndarray:
-    """Points like cepstra of four frames: 300 broad clusters, dimensions falling in spread: float32 [points,
-    52].
+    """float32 [points, 52], like cepstra of four frames: 300 broad clusters whose spread falls with the
+    dimension.
     """
     rng = np.random.default_rng(seed)
     spread = 1 / np.sqrt(1 + np.arange(DIMS) % 13)
@@ -35,8 +35,8 @@ def make_features(points: int, seed: int) -> np.ndarray:
 
 
 def make_glides(seconds: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """A voice-like pulse train that wanders between 80 and 300 Hz in light noise, float32 [samples], and its
-    F0 every 5 ms.
+    """A pulse train like a voice between 80 and 300 Hz in light noise, float32 [samples], and its F0 at every
+    `pitch.HOP`.
     """
     rng = np.random.default_rng(seed)
     knots = rng.uniform(np.log(80), np.log(300), int(seconds / 0.3) + 2)
@@ -48,19 +48,8 @@ def make_glides(seconds: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
     return (0.1 * wav).astype(np.float32), hz[:: pitch.HOP]
 
 
-def best_of(rounds: int, *functions: Callable[[], object]) -> tuple[list[float], list]:
-    """The shortest seconds of each function over rounds taken in turn, and what each returned."""
-    times, values = [[] for _ in functions], [None] * len(functions)
-    for _ in range(rounds):
-        for i, function in enumerate(functions):
-            start = time.perf_counter()
-            values[i] = function()
-            times[i].append(time.perf_counter() - start)
-    return [min(spent) for spent in times], values
-
-
 def bench_kmeans(points: int, codes: int, rounds: int) -> dict[str, float]:
-    """Trains both on the same points."""
+    """Trains both on the same points: frames/s, ratio and losses."""
     from sklearn.cluster import KMeans
 
     x_ND = make_features(points, seed=0)
@@ -87,7 +76,7 @@ def bench_kmeans(points: int, codes: int, rounds: int) -> dict[str, float]:
 
 
 def bench_f0(seconds: float, rounds: int) -> dict[str, float]:
-    """Tracks a known pitch; pyin hears 10 s of it."""
+    """Both track a known pitch, pyin only 10 s of it: times real time, ratio and median errors."""
     import librosa
 
     wav, truth = make_glides(seconds, seed=0)
@@ -109,9 +98,9 @@ def bench_f0(seconds: float, rounds: int) -> dict[str, float]:
 
 
 def bench_codec(seconds: float, rounds: int) -> dict[str, float]:
-    """Encodes utterances of 3 s with units, pitch and style, and decodes some."""
+    """Encodes utterances of 3 s to units, pitch and style, and decodes five of them."""
     wavs = np.split(make_glides(3.0 * int(seconds / 3), seed=1)[0], int(seconds / 3))
-    codec = EmbeddedCodec.train(wavs, units=100, expressive=True)
+    codec = fit_codec(wavs, units=100, expressive=True, seed=0)
     (encode_s, decode_s), (speech, _) = best_of(
         rounds,
         lambda: codec.encode_batch(wavs),
@@ -122,7 +111,9 @@ def bench_codec(seconds: float, rounds: int) -> dict[str, float]:
 
 def main() -> None:
     """Prints the figures, then all of them as one JSON line."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument(
         "--points", type=int, default=90_000, help="k-means points; 90,000 is an hour of units"
     )

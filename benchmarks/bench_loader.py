@@ -1,11 +1,13 @@
 """Training tokens/s of the loader on one core: read shards, shuffle, interleave, mix by tokens, pack to rows
 of 4096.
 
-Run: `python -m benchmarks.bench_loader`. The aim is 1 M tokens/s. Beside it, in turn and in the same process:
-the loader that one would write first (a Python loop over words and units that concatenates documents and cuts
-rows, without segments, mixing or resuming), and the same loader on finished documents (the `interleaved`
-config), whose distance is the price of drawing spans anew. Seconds are those of the loading thread, so that
-other work on the machine counts for neither side. The best of a few rounds counts. The last line is JSON.
+    python -m benchmarks.bench_loader [--records 2000] [--rounds 3] [--seconds 3]
+
+The aim is 1 M tokens/s. It is compared in the same process with two others. `plain` is what one would write
+first: a Python loop over words and units that concatenates documents and cuts rows, without segments and
+without resuming. `finished` is our loader on finished documents (the `interleaved` config); the difference is
+the cost of drawing spans at every pass. Only the time of the loading thread counts, not that of other work on
+the machine. The best round counts. The last line is JSON.
 """
 
 import argparse
@@ -20,9 +22,11 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from data_prep.token_shards import Draws, write_shards
+from benchmarks.plain_tokens import interleave_plainly
+from data_prep.token_shards import Draws, build_record, write_shards
 from spirit_jax.datasets.shards import Layout, Metadata, ShardSplit, open_shards
-from spirit_jax.tokens.interleave import Arrangement, Spans, arrange
+from spirit_jax.tokens.interleave import Arrangement, Record, Spans, arrange
+from spirit_jax.tokens.streams import SpeechTokens
 from spirit_jax.tokens.vocabulary import Vocabulary
 from spirit_jax.training.data.batches import training_batches
 from spirit_jax.training.data.sources import OpenSource
@@ -34,11 +38,11 @@ SECONDS, WORDS_A_SECOND = (15.0, 40.0), 2.5
 
 
 def make_rows(spoken: int, texts: int) -> Iterator[dict]:
-    """Utterances of 15 to 40 s with 25 units a second in runs of 1 or 2, and texts of 200 to 800 words, a
-    word being its length.
+    """Utterances of 15 to 40 s with 25 units a second in runs of 1 or 2, and texts of 200 to 800 words of 1
+    to 3 letters.
     """
     rng = np.random.default_rng(0)
-    silent = {"units": None, "pitch": None, "style": None, "audio": None, "words": None, "duration_s": None}
+    silent = {"units": None, "audio": None, "words": None, "duration_s": None}
     for index in range(spoken + texts):
         common = {
             "id": f"{index}",
@@ -65,8 +69,6 @@ def make_rows(spoken: int, texts: int) -> Iterator[dict]:
         ]
         speech = {
             "units": units.tolist(),
-            "pitch": None,
-            "style": None,
             "audio": "a.wav",
             "words": times,
             "duration_s": seconds,
@@ -75,7 +77,7 @@ def make_rows(spoken: int, texts: int) -> Iterator[dict]:
 
 
 class Letters:
-    """A tokenizer that makes of each word as many ids as it has letters."""
+    """A tokenizer that gives each word as many ids as it has letters."""
 
     size, bos, eos, unk, fingerprint = VOCABULARY.text_size, 1, 2, 0, "0" * 16
 
@@ -86,9 +88,14 @@ class Letters:
 
 
 def write(folder: Path, layout: Layout, rows: list[dict]) -> dict[str, ShardSplit]:
-    """The splits of a data set made of `rows`."""
+    """Writes a data set of `rows`; its splits."""
     metadata = Metadata(layout, VOCABULARY, Letters.fingerprint, "0" * 16)
-    contents = SimpleNamespace(metadata=metadata, tokenizer=Letters(), draws=Draws(), rows=lambda: iter(rows))
+
+    def record(row: dict) -> Record:
+        speech = SpeechTokens({"units": row["units"]}) if row["units"] else None
+        return build_record(row, Letters().encode_words, speech)
+
+    contents = SimpleNamespace(metadata=metadata, draws=Draws(), rows=lambda: iter(rows), record=record)
     write_shards(contents, folder)
     return {name: open_shards(folder, layout, name) for name in ("speech", "text")}
 
@@ -111,12 +118,10 @@ def load(splits: dict[str, ShardSplit]) -> Iterator[int]:
 
 
 def load_plainly(splits: dict[str, ShardSplit]) -> Iterator[int]:
-    """Tokens of each batch of the loader that one would write first: documents concatenated and cut, the same
-    thirds.
-    """
+    """Tokens of each batch of the loader that one would write first: the same thirds."""
     rng, buffer, rows = np.random.default_rng(0), [], []
     sources = [
-        (splits["speech"], document_mixed),
+        (splits["speech"], document_interleaved),
         (splits["speech"], document_speech),
         (splits["text"], document_text),
     ]
@@ -136,41 +141,23 @@ def load_plainly(splits: dict[str, ShardSplit]) -> Iterator[int]:
             yield batch[:, :-1].size
 
 
-def document_text(record, rng) -> list[int]:
+def document_text(record: Record, rng: np.random.Generator) -> list[int]:
     """[Text] and the ids."""
     return [VOCABULARY.text_tag, *record.text_ids.tolist()]
 
 
-def document_speech(record, rng) -> list[int]:
-    """[Speech] and the units, each run once."""
+def document_speech(record: Record, rng: np.random.Generator) -> list[int]:
+    """[Speech] and the units, deduplicated."""
+    start = int(VOCABULARY.starts[0])
     return [
         VOCABULARY.speech_tag,
-        *(VOCABULARY.unit_start + unit for unit, _ in itertools.groupby(record.speech.units.tolist())),
+        *(start + unit for unit, _ in itertools.groupby(record.speech.units.tolist())),
     ]
 
 
-def document_mixed(record, rng) -> list[int]:
-    """Text and speech spans in turn, unit by unit."""
-    units, ids = [], record.text_ids.tolist()
-    for index, unit in enumerate(record.speech.units.tolist()):
-        if index == 0 or unit != record.speech.units[index - 1]:
-            units.append((index / 24.99, VOCABULARY.unit_start + unit))
-    starts, offsets, first, speech, document = (
-        record.word_start_s.tolist(),
-        record.word_offsets.tolist(),
-        0,
-        rng.random() < 0.5,
-        [],
-    )
-    while first < record.words:
-        last = min(first + int(rng.integers(*(SPANS.speech if speech else SPANS.text))), record.words)
-        if speech:
-            begin, end = starts[first] if first else 0.0, starts[last] if last < record.words else 1e9
-            document += [VOCABULARY.speech_tag, *(unit for time_s, unit in units if begin <= time_s < end)]
-        else:
-            document += [VOCABULARY.text_tag, *ids[offsets[first] : offsets[last]]]
-        first, speech = last, not speech
-    return document
+def document_interleaved(record: Record, rng: np.random.Generator) -> list[int]:
+    """Text and speech spans in turn."""
+    return interleave_plainly(record, VOCABULARY, SPANS, rng)
 
 
 def measure(loader: Iterator[int], seconds: float) -> float:

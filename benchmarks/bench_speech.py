@@ -1,11 +1,10 @@
-"""Speech encoders and the vocoder beside PyTorch on the same random weights: times real time, and the ratio;
-and F0.
+"""HuBERT and the vocoder compared with PyTorch on the same random weights, in times real time; and F0.
 
     python -m benchmarks.bench_speech [NAME ...] [--rounds 5] [--seconds 30] [--utterances 64]
 
-The sides take turns, each in a process of its own (benchmarks/sides.py). Each one's best round counts, so
-that another process on the machine hurts all alike. Where PyTorch sees a GPU both sides use it; PyTorch as it
-comes rounds the factors of convolutions to 11 bits there, and once more it runs in float32, as ours does. The
+The sides take turns, each in a fresh process (benchmarks/sides.py). The best round of each side counts, so
+that other work on the machine slows all sides alike. Where PyTorch sees a GPU, both sides use it. PyTorch as
+it comes rounds the factors of convolutions to 11 bits there; it runs once more in float32, as ours does. The
 last line is JSON. Needs requirements-parity.txt.
 """
 
@@ -21,8 +20,8 @@ import torch
 import transformers
 
 from benchmarks import sides
-from benchmarks.torch_hifigan import PUBLISHED, Lively, torch_generator
-from spirit_jax.core import process_setup as backends
+from benchmarks.torch_hifigan import PUBLISHED, UnitGain, torch_generator
+from spirit_jax.core import process_setup
 from spirit_jax.speech.decoders.hifigan import Generator
 from spirit_jax.speech.decoders.hifigan_synthesis import Utterance, synthesize
 from spirit_jax.speech.encoders.pitch.cross_correlation import track_f0
@@ -31,7 +30,7 @@ from spirit_jax.speech.encoders.wav2vec2.checkpoints import canonical, config_fr
 from spirit_jax.speech.encoders.wav2vec2.network import Wav2Vec2
 from spirit_jax.speech.kernels.choice import fastest
 from spirit_jax.speech.weights.torch_files import Tensors
-from spirit_jax.tokens.streams import SAMPLE_RATE
+from spirit_jax.tokens.streams import SAMPLE_RATE, UNITS
 
 LAYERS = 11  # of 12: the published feature is the output of the last but one
 HUBERT_25HZ = {
@@ -53,9 +52,8 @@ def bench_hubert(args: argparse.Namespace) -> Figures:
 
 
 def bench_batch(args: argparse.Namespace) -> Figures:
-    """The same on utterances of 2 to 20 s, against PyTorch one by one, as the published release runs, and
-    padded in batches of `GROUP`: as the utterances come, which is the obvious way, and sorted by length
-    first.
+    """The same on utterances of 2 to 20 s. PyTorch runs them one by one, as the published release does, and
+    padded in batches of `GROUP`, in the given order and sorted by length.
     """
     seconds = np.random.default_rng(0).uniform(2, 20, args.utterances).tolist()
     return compare(seconds, our_hubert, their_batch, rounds=args.rounds if ON_GPU else 1, turns=1)
@@ -78,12 +76,12 @@ BENCHES = {"hubert": bench_hubert, "batch": bench_batch, "hifigan": bench_hifiga
 def compare(
     seconds: Sequence[float], our_side: Callable, their_side: Callable, rounds: int, turns: int = 2
 ) -> Figures:
-    """Times real time of both on sounds of these lengths, our ratio to each of theirs, and how far apart the
-    outputs of the first are.
+    """Times real time of all sides on sounds of these lengths, our ratio to each other side, and the largest
+    difference of the outputs.
     """
     entrants = [sides.ours(our_side, (seconds,)), *peers(their_side, (seconds,))]
     spent, outputs = sides.race(entrants, rounds, turns)
-    # in float32 on a GPU too
+    # the last entrant runs in float32 on a GPU too
     theirs = next(value for name, value in outputs.items() if name.startswith(entrants[-1].name))
     best = {name: min(times) for name, times in spent.items()}
     figures = {f"{name}_times_real_time": sum(seconds) / time_s for name, time_s in best.items()}
@@ -104,18 +102,18 @@ def peers(make: Callable, args: Sequence) -> list[sides.Side]:
 
 
 def leave_the_gpu() -> None:
-    """JAX, which makes the weights, would take three quarters of its memory."""
+    """Keeps JAX, which makes the weights, from taking three quarters of the GPU's memory."""
     jax.config.update("jax_platforms", "cpu")
 
 
 def keep_float32() -> None:
-    """Without a word PyTorch keeps float32 in products, but not in convolutions."""
+    """Float32 in convolutions too; by default PyTorch keeps it in matrix products only."""
     leave_the_gpu()
-    torch.backends.cudnn.allow_tf32 = False
+    torch.process_setup.cudnn.allow_tf32 = False
 
 
 def our_hubert(seconds: Sequence[float]) -> sides.Runs:
-    """`encode_wavs`: the features; on which device, and how many programs it has compiled."""
+    """`encode_wavs`: the features, and on which device and with how many compilations."""
     (_, encoder), wavs = make_hubert(), make_wavs(seconds)
     return sides.warmed(
         lambda: (
@@ -132,7 +130,7 @@ def their_hubert(seconds: Sequence[float]) -> sides.Runs:
 
 
 def their_batch(seconds: Sequence[float]) -> sides.Runs:
-    """The same on many, in three ways."""
+    """transformers' HubertModel on many utterances, in three ways."""
     (model, _), wavs = make_hubert(), make_wavs(seconds)
     run_padded(model, wavs[:GROUP])
     return {
@@ -143,14 +141,14 @@ def their_batch(seconds: Sequence[float]) -> sides.Runs:
 
 
 def make_hifigan(seconds: Sequence[float]) -> tuple[Generator, Utterance]:
-    """The random vocoder, and units that last so long."""
+    """The vocoder with random weights, and units for so many seconds."""
     frames = round(seconds[0] * PUBLISHED.sample_rate / PUBLISHED.hop)
-    units_T = np.random.default_rng(0).integers(0, PUBLISHED.units, frames)
-    return Generator(PUBLISHED, Lively()), Utterance({"units": units_T}, speaker=1, style_id=3)
+    units = np.random.default_rng(0).integers(0, PUBLISHED.units, frames)
+    return Generator(PUBLISHED, UnitGain()), Utterance({UNITS: units}, speaker=1, style_id=3)
 
 
 def our_hifigan(seconds: Sequence[float]) -> sides.Runs:
-    """`synthesize`."""
+    """`synthesize`, in the form of the vocoder that is fastest on this device."""
     generator, utterance = make_hifigan(seconds)
     generator = fastest(generator)
     return sides.warmed(lambda: (synthesize(generator, [utterance]), {"device": jax.default_backend()}))
@@ -160,7 +158,7 @@ def their_hifigan(seconds: Sequence[float]) -> sides.Runs:
     """The same generator in PyTorch."""
     generator, utterance = make_hifigan(seconds)
     codes = {
-        "dict": utterance.codes["units"][None].astype(np.int32),
+        "dict": utterance.codes[UNITS][None].astype(np.int32),
         "spkr": np.array([utterance.speaker]),
         "style": np.array([utterance.style_id]),
     }
@@ -183,7 +181,7 @@ def our_f0() -> sides.Runs:
 
 
 def make_hubert() -> tuple[transformers.HubertModel, Wav2Vec2]:
-    """One random network, twice."""
+    """One network with random weights, in PyTorch and in JAX."""
     torch.manual_seed(0)
     model = transformers.HubertModel(transformers.HubertConfig(**HUBERT_25HZ)).eval()
     cfg = config_from_hf(model.config.to_dict())
@@ -206,7 +204,9 @@ def run_one_by_one(model: transformers.HubertModel, wavs: Sequence[np.ndarray]) 
 
 
 def run_padded(model: transformers.HubertModel, wavs: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """The same in batches of neighbours (with a norm over time, padding changes the values a little)."""
+    """The same in padded batches. Padding changes the values a little, since the network has a norm over
+    time.
+    """
     outputs = []
     for group in (wavs[i : i + GROUP] for i in range(0, len(wavs), GROUP)):
         rows = torch.zeros(len(group), max(map(len, group)))
@@ -221,12 +221,12 @@ def run_padded(model: transformers.HubertModel, wavs: Sequence[np.ndarray]) -> l
 
 
 def largest_difference(ours: Sequence[np.ndarray], theirs: Sequence[np.ndarray]) -> float:
-    """As a share of the largest value."""
+    """Largest difference, as a share of the largest value."""
     return max(float(np.abs(a - b).max() / np.abs(b).max()) for a, b in zip(ours, theirs, strict=True))
 
 
 def main() -> None:
-    """Runs the benches that are named, or all."""
+    """Runs the named benchmarks, or all."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -242,7 +242,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=30.0, help="of the long utterance")
     parser.add_argument("--utterances", type=int, default=2048 if ON_GPU else 64, help="of the mixed batch")
     args = parser.parse_args()
-    if ON_GPU and not backends.has_plugin():
+    if ON_GPU and not process_setup.has_plugin():
         raise SystemExit(
             "PyTorch sees a GPU and JAX does not: pip install 'jax[cuda13]' in the "
             "release of requirements.txt"

@@ -1,142 +1,94 @@
-"""Rendering and parsing in units/s beside plain Python, and interleaving per record. Run: `python -m
-benchmarks.bench_tokens`.
+"""Merging streams to ids, and interleaving a record, compared with plain Python (`plain_tokens`).
 
-The aim is 10 M units/s each; the baselines are what one would write first: groupby and an f-string join, `re`
-and a loop. Both sides run in turn in the same process and must agree. The best of a few rounds counts. The
-last line is JSON.
+    python -m benchmarks.bench_tokens [--units 1000000] [--records 2000] [--rounds 5]
+
+The aim is 10 M units/s for merging. Both sides take turns in the same process, and merging must give the same
+ids. The best round of each side counts. The last line is JSON.
 """
 
 import argparse
-import itertools
 import json
-import re
-import time
-from collections.abc import Callable
 
 import numpy as np
 
+from benchmarks.plain_tokens import interleave_plainly, merge_plainly
+from benchmarks.sides import best_of
 from spirit_jax.tokens.interleave import Arrangement, Record, Spans, arrange
-from spirit_jax.tokens.streams import PITCH_RATE, STYLE_RATE, UNIT_RATE, UNIT_TIME_RATE, SpeechTokens
-from spirit_jax.tokens.strings import parse, render
-from spirit_jax.tokens.vocabulary import Vocabulary
+from spirit_jax.tokens.streams import SpeechTokens, Streams
+from spirit_jax.tokens.vocabulary import Vocabulary, merge
 
-TOKEN = re.compile(r"\[(Hu|Pi|St)(\d+)\]")
 WORDS_A_SECOND = 2.5
+RECORD_SECONDS = 29.0  # about 500 tokens of Base
+LONGEST_RUNS = {"units": 2, "pitch": 4, "style": 1}  # codes in a row, near the published rates of tokens
 
 
-def make_speech(units: int, expressive: bool, seed: int = 0) -> SpeechTokens:
-    """Random codes in runs of 1 or 2 (units) and 1 to 4 (pitch), near the published rates after
-    deduplication.
-    """
-    rng = np.random.default_rng(seed)
-
-    def runs(codes: int, count: int, longest: int) -> np.ndarray:
-        return np.repeat(rng.integers(0, codes, count), rng.integers(1, longest + 1, count))[:count]
-
-    if not expressive:
-        return SpeechTokens(runs(501, units, 2))
-    seconds = units / UNIT_RATE
-    return SpeechTokens(
-        runs(501, units, 2),
-        runs(64, int(seconds * PITCH_RATE), 4),
-        rng.integers(0, 100, int(seconds * STYLE_RATE)),
-    )
+def make_speech(units: int, streams: Streams) -> SpeechTokens:
+    """Random codes in runs of 1 to `LONGEST_RUNS`."""
+    rng, codes = np.random.default_rng(0), {}
+    for stream in streams:
+        count = int(units / streams[0].rate * stream.rate)
+        runs = rng.integers(1, LONGEST_RUNS[stream.name] + 1, count)
+        codes[stream.name] = np.repeat(rng.integers(0, stream.size, count), runs)[:count]
+    return SpeechTokens(codes)
 
 
-def render_plainly(speech: SpeechTokens) -> str:
-    """`render` in plain Python."""
-    if speech.pitch is None or speech.style is None:
-        return "".join(f"[Hu{unit}]" for unit, _ in itertools.groupby(speech.units.tolist()))
-    tokens = [(index / STYLE_RATE, f"[St{style}]") for index, style in enumerate(speech.style.tolist())]
-    for mark, rate, codes in (("Pi", PITCH_RATE, speech.pitch), ("Hu", UNIT_TIME_RATE, speech.units)):
-        runs = itertools.groupby(enumerate(codes.tolist()), lambda pair: pair[1])
-        tokens += [(next(run)[0] / rate, f"[{mark}{code}]") for code, run in runs]
-    return "".join(token for _, token in sorted(tokens, key=lambda token: token[0]))
-
-
-def parse_plainly(string: str) -> list[list[int]]:
-    """`parse` with `re`, for strings whose first unit has all that it needs before it."""
-    now, columns = {"St": 0, "Pi": 0}, [[], [], []]
-    for mark, code in TOKEN.findall(string):
-        if mark == "Hu":
-            for column, value in zip(columns, (int(code), now["Pi"], now["St"]), strict=True):
-                column.append(value)
-        else:
-            now[mark] = int(code)
-    return columns
-
-
-def best_seconds(rounds: int, *functions: Callable) -> list[float]:
-    """The shortest time of each function over some rounds, taken in turn."""
-    times = [[] for _ in functions]
-    for _ in range(rounds):
-        for function, spent in zip(functions, times, strict=True):
-            start = time.perf_counter()
-            function()
-            spent.append(time.perf_counter() - start)
-    return [min(spent) for spent in times]
-
-
-def bench_strings(name: str, speech: SpeechTokens, rounds: int) -> dict[str, float]:
-    """Units/s of render (units given) and parse (units found), and how many times plain Python's each is."""
-    string = render(speech)
-    found = parse(string)
-    assert string == render_plainly(speech)
-    assert found.units.tolist() == parse_plainly(string)[0]
-    ours, plain = best_seconds(rounds, lambda: render(speech), lambda: render_plainly(speech))
-    results = {
-        f"{name}_render_units_per_second": len(speech.units) / ours,
-        f"{name}_render_ratio": plain / ours,
-    }
-    ours, plain = best_seconds(rounds, lambda: parse(string), lambda: parse_plainly(string))
-    return results | {
-        f"{name}_parse_units_per_second": len(found.units) / ours,
-        f"{name}_parse_ratio": plain / ours,
-    }
-
-
-def bench_interleave(
-    name: str, vocabulary: Vocabulary, records: int, rounds: int, seconds: float = 29.0
-) -> dict[str, float]:
-    """Time to interleave one record of about 500 Base tokens, drawn anew, and the tokens that come out a
-    second.
-    """
-    rng = np.random.default_rng(0)
-    words = int(seconds * WORDS_A_SECOND)
-    starts = np.sort(rng.uniform(0, seconds, words)).astype(np.float32)
+def make_record(streams: Streams) -> Record:
+    """An aligned utterance of `RECORD_SECONDS` with two text ids a word."""
+    rng, words = np.random.default_rng(0), int(RECORD_SECONDS * WORDS_A_SECOND)
+    starts = np.sort(rng.uniform(0, RECORD_SECONDS, words)).astype(np.float32)
     offsets = np.arange(words + 1, dtype=np.int32) * 2
-    speech = make_speech(int(seconds * UNIT_RATE), vocabulary.has_pitch)
-    record = Record(
-        "r", "s", "v", speech, rng.integers(3, 32_000, 2 * words).astype(np.int32), offsets, starts, starts
+    speech = make_speech(int(RECORD_SECONDS * streams[0].rate), streams)
+    text_ids = rng.integers(3, 32_000, 2 * words).astype(np.int32)
+    return Record("r", "s", "v", speech, text_ids, offsets, starts, starts)
+
+
+def bench_merge(name: str, vocabulary: Vocabulary, units: int, rounds: int) -> dict[str, float]:
+    """Units merged a second, and how many times faster than plain Python that is."""
+    speech = make_speech(units, vocabulary.streams)
+    (ours_s, plain_s), (ids_N, tokens) = best_of(
+        rounds,
+        lambda: vocabulary.encode_stream(*merge(speech, vocabulary.streams)[:2]),
+        lambda: merge_plainly(speech, vocabulary),
     )
-    tokens = 0
+    assert ids_N.tolist() == [id for _, id in tokens]
+    return {f"{name}_merge_units_per_second": units / ours_s, f"{name}_merge_ratio": plain_s / ours_s}
 
-    def run() -> None:
-        nonlocal tokens
-        draws = (arrange(record, Arrangement.INTERLEAVED, vocabulary, Spans(), rng) for _ in range(records))
-        tokens = sum(len(document) for documents in draws for document in documents)
 
-    (spent,) = best_seconds(rounds, run)
+def bench_interleave(name: str, vocabulary: Vocabulary, records: int, rounds: int) -> dict[str, float]:
+    """Time to interleave a record, the tokens that come out a second, and how many times faster than plain
+    Python that is.
+    """
+    record, spans, rng = make_record(vocabulary.streams), Spans(), np.random.default_rng(0)
+    (ours_s, plain_s), (lengths, _) = best_of(
+        rounds,
+        lambda: [
+            len(arrange(record, Arrangement.INTERLEAVED, vocabulary, spans, rng)[0]) for _ in range(records)
+        ],
+        lambda: [len(interleave_plainly(record, vocabulary, spans, rng)) for _ in range(records)],
+    )
     return {
-        f"{name}_interleave_us_per_record": 1e6 * spent / records,
-        f"{name}_interleave_tokens_per_second": tokens / spent,
+        f"{name}_interleave_us_per_record": 1e6 * ours_s / records,
+        f"{name}_interleave_tokens_per_second": sum(lengths) / ours_s,
+        f"{name}_interleave_ratio": plain_s / ours_s,
     }
 
 
 def main() -> None:
     """Prints the figures, then all of them as one JSON line."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--units", type=int, default=1_000_000, help="units to render and parse")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--units", type=int, default=1_000_000, help="units to merge")
     parser.add_argument("--records", type=int, default=2_000, help="records to interleave")
     parser.add_argument("--rounds", type=int, default=5)
     args = parser.parse_args()
     results = {}
     for name, vocabulary in (("base", Vocabulary.base()), ("expressive", Vocabulary.expressive())):
-        results |= bench_strings(name, make_speech(args.units, vocabulary.has_pitch), args.rounds)
+        results |= bench_merge(name, vocabulary, args.units, args.rounds)
         results |= bench_interleave(name, vocabulary, args.records, args.rounds)
     for key, value in results.items():
         print(f"{key:40s} {value:14,.1f}")
-    print(json.dumps({"benchmark": "tokens", "baseline": "groupby and f-string join; re.findall", **results}))
+    print(json.dumps({"benchmark": "tokens", "baseline": "loops of plain Python", **results}))
 
 
 if __name__ == "__main__":

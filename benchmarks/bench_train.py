@@ -1,14 +1,17 @@
-"""Training tokens/s. Run: `make bench-train`, or `python -m benchmarks.bench_train`. The last line is JSON.
+"""Training tokens/s. The last line is JSON.
 
-On a CPU a 23 M Llama beside the same step in PyTorch + transformers: 384 wide, 6 layers, vocabulary 32,768,
-tied, 4 x 512 tokens, float32, 2 threads: forward, backward, clip, AdamW. Both sides start from the same
-weights, must give the same loss after a step, and run in turn, each in a process of its own
-(benchmarks/sides.py); medians count. The aim is a ratio of 1.2. Without PyTorch (requirements-parity.txt)
-only our figure is printed.
+    make bench-train
+    python -m benchmarks.bench_train [--rounds 7]
 
-On a GPU our step alone, rows of 4,096 in bfloat16: Llama 3.2 1B, and the shape of Llama 2 7B with as many
-layers as fit by analysis; tokens/s and MFU, the latter over the 790 TFLOP/s that a plain matrix product
-reaches on an H200 (and over the makers' 989).
+On a CPU: a Llama of 23 M parameters, compared with the same step in PyTorch and transformers. 384 wide, 6
+layers, vocabulary 32,768, tied, 4 x 512 tokens, float32, 2 threads; forward, backward, clip, AdamW. Both
+sides start from the same weights and must give the same loss. They run in turn, each in a fresh process
+(benchmarks/sides.py), and the medians count. The aim is a ratio of 1.2. Without PyTorch
+(requirements-parity.txt) only our figure is printed.
+
+On a GPU: our step alone, rows of 4,096 in bfloat16. Llama 3.2 1B, and the shape of Llama 2 7B with as many
+layers as fit by analysis. Tokens/s and MFU, as a share of the 790 TFLOP/s that a plain matrix product reaches
+on an H200, and of the 989 in its data sheet.
 """
 
 import argparse
@@ -25,7 +28,7 @@ from jax.sharding import AbstractMesh
 
 from benchmarks import sides
 from spirit_jax.config import Dtype, MeshConfig, ModelConfig, OptimConfig, Remat, RunConfig
-from spirit_jax.core import process_setup as backends
+from spirit_jax.core import process_setup
 from spirit_jax.core.chips import CHIPS
 from spirit_jax.model.array_store import named_arrays
 from spirit_jax.model.batch import Batch
@@ -55,8 +58,8 @@ MODEL = ModelConfig(
 )
 OPTIM = OptimConfig(peak_lr=1e-4, warmup_steps=0)
 ROWS, LENGTH = 4, 512
-JAX_SHARE = 0.75  # of a GPU's memory is what JAX takes unless XLA_PYTHON_CLIENT_MEM_FRACTION says otherwise
-REACHED_FLOPS = 790e12  # bfloat16 a second of a plain matrix product on an H200
+JAX_SHARE = 0.75  # of a GPU's memory that JAX takes; XLA_PYTHON_CLIENT_MEM_FRACTION changes it
+REACHED_FLOPS = 790e12  # a second, by a plain bfloat16 matrix product on an H200
 
 
 def make_batch(rows: int = ROWS, length: int = LENGTH) -> tuple[np.ndarray, Batch]:
@@ -87,7 +90,7 @@ def our_step(llama: Llama, batch: Batch) -> Callable[[], float]:
 
 
 def make_llama() -> Llama:
-    """The model of the CPU's benchmark, random."""
+    """The model of the CPU's benchmark with random weights."""
     return init_sharded(MODEL, jax.random.key(0), make_mesh(MeshConfig(1, 1, 1), jax.devices()[:1]))
 
 
@@ -174,10 +177,12 @@ def measure(case: RunConfig, rounds: int) -> dict[str, float]:
 
 def main() -> None:
     """Prints the figures, then one JSON line."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--rounds", type=int, default=7)
     args = parser.parse_args()
-    backends.leave_out_idle_libtpu()
+    process_setup.leave_out_idle_libtpu()
     if jax.default_backend() == "gpu":
         shapes = {
             "1b": llama3_1b_h200_1.config(),

@@ -1,10 +1,10 @@
-"""The sides of a benchmark in turn, each in a process of its own with the machine to itself, as those run it
-who use it.
+"""Runs the sides of a benchmark in turn, each in a fresh process while no other side runs.
 
-Ours is set up as by our commands (`spirit_jax.core.process_setup`: glibc keeps what is freed). A peer runs as
-it comes; and once more with that setting, which is no part of it, so that the reader sees how much of a ratio
-is the allocator's. One process for both sides would share its threads and its heap; another that merely lives
-beside it, holding memory, makes a peer wait up to three times as long for pages of the kernel.
+Our side is set up as our commands set it up (`spirit_jax.core.process_setup`: glibc keeps freed memory). A
+peer runs as it comes, and once more with that setting, which shows how much of a ratio is due to the
+allocator. The sides do not share a process, since they would share threads and heap. They do not wait in
+idle processes either: one that holds memory makes a peer wait up to three times as long for pages of the
+kernel.
 """
 
 import multiprocessing
@@ -15,17 +15,17 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from typing import Any, NamedTuple
 
-from spirit_jax.core import process_setup as backends
+from spirit_jax.core import process_setup
 
 THREADS = 2  # of each side, where no accelerator does the work
 Runs = dict[str, Callable[[], Any]]
 
-_runs: Runs = {}  # of this process, if it is a side's
+_runs: Runs = {}  # the functions of the side that this process runs
 
 
 class Side(NamedTuple):
-    """Whose it is, what prepares its process, and what makes its functions there, each called once by its
-    maker, so that it is warm.
+    """name: in the figures. prepare: sets up its process. make: makes its functions there from `args`; each
+    must have run once, so that compilation does not count.
     """
 
     name: str
@@ -35,16 +35,16 @@ class Side(NamedTuple):
 
 
 def peers(name: str, make: Callable[..., Runs], args: Sequence[Any] = ()) -> list[Side]:
-    """A peer as it comes and with our allocator's setting."""
+    """A peer as it comes, and with our setting of the allocator."""
     return [
         Side(name, as_it_comes, make, args),
-        Side(f"{name}_tuned", backends.keep_freed_memory, make, args),
+        Side(f"{name}_tuned", process_setup.keep_freed_memory, make, args),
     ]
 
 
 def ours(make: Callable[..., Runs], args: Sequence[Any] = ()) -> Side:
-    """Our side, set up as by our commands."""
-    return Side("ours", backends.set_up, make, args)
+    """Our side, set up as our commands set it up."""
+    return Side("ours", process_setup.set_up, make, args)
 
 
 def as_it_comes() -> None:
@@ -57,9 +57,21 @@ def warmed(run: Callable[[], Any]) -> Runs:
     return {"": run}
 
 
+def best_of(rounds: int, *functions: Callable[[], Any]) -> tuple[list[float], list[Any]]:
+    """The shortest seconds of each function over rounds in turn, in this process, and its last values."""
+    times, values = [[] for _ in functions], [None] * len(functions)
+    for _ in range(rounds):
+        for i, function in enumerate(functions):
+            start = time.perf_counter()
+            values[i] = function()
+            times[i].append(time.perf_counter() - start)
+    return [min(spent) for spent in times], values
+
+
 def race(sides: Sequence[Side], rounds: int, turns: int = 2) -> tuple[dict[str, list[float]], dict[str, Any]]:
-    """Wall seconds of every function in so many turns of so many rounds, and what it returned first; names
-    are `side` or `side_function`.
+    """Wall seconds of every function in `turns` turns of `rounds` rounds, and the value of its first call.
+
+    Keys are `side` or `side_function`.
     """
     spent: dict[str, list[float]] = {}
     returned: dict[str, Any] = {}
@@ -76,9 +88,9 @@ def race(sides: Sequence[Side], rounds: int, turns: int = 2) -> tuple[dict[str, 
 
 
 def _begin(prepare: Callable[[], None], make: Callable[..., Runs], args: Sequence[Any]) -> None:
-    if not backends.has_plugin():
+    if not process_setup.has_plugin():
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:THREADS])
-    backends.leave_out_idle_libtpu()
+    process_setup.leave_out_idle_libtpu()
     prepare()
     _runs.update(make(*args))
 

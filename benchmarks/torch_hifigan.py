@@ -1,4 +1,4 @@
-"""PyTorch's side of the vocoder's benchmark: the same generator from PyTorch's own convolutions, weight
+"""PyTorch's side of the vocoder's benchmark: the same generator of PyTorch's convolutions, with weight
 normalisation folded.
 """
 
@@ -27,26 +27,27 @@ PUBLISHED = GeneratorConfig(
 )
 
 
-class Lively:
-    """Random weights of unit gain, so that the signal doesn't die on its way through the layers."""
+class UnitGain:
+    """A source of random weights of unit gain, so that the signal keeps its size through the layers."""
 
     def __init__(self):
         self.rng = np.random.default_rng(0)
 
     def array(self, name: str, shape: tuple[int, ...]) -> np.ndarray:
-        """Tables and biases."""
+        """A table or a bias."""
         return self.rng.standard_normal(shape).astype(np.float32) * np.float32(0.1 if len(shape) == 1 else 1)
 
     def kernel(self, name: str, shape: tuple[int, ...]) -> np.ndarray:
-        """Normal, by what a kernel [O, I, K] sums over; a transposed one is [I, O, K] and reaches about two
-        samples.
+        """A kernel [O, I, K], normal with variance 1 / (number of summed inputs).
+
+        A transposed one is [I, O, K]; about two of its taps reach a sample.
         """
         summed = 2 * shape[0] if name.startswith("ups") else np.prod(shape[1:])
         return (self.rng.standard_normal(shape) / np.sqrt(summed)).astype(np.float32)
 
 
 def torch_generator(generator: Generator, device: torch.device) -> Callable[[torch.Tensor], torch.Tensor]:
-    """Condition [B, D, T] to [B, samples], both there."""
+    """The generator in PyTorch: condition [B, D, T] to [B, samples], both on `device`."""
     pre, post = _weights(generator.pre, device), _weights(generator.post, device)
     ups = [(*_weights(up, device), up.stride, up.padding) for up in generator.ups]
     stages = [

@@ -1,23 +1,23 @@
-"""`python -m data_prep COMMAND`: recordings and texts in, token shards out."""
+"""`python -m data_prep COMMAND`: recordings and texts to token shards."""
 
 import sys
 
 from spirit_jax.core import commands
 
 COMMANDS = {
-    "synthesize": ("data_prep.synthesize", "a spoken demo corpus with exact word times, by espeak-ng"),
-    "tokenizer": ("data_prep.tokenizer", "train a SentencePiece text tokenizer on a corpus' text"),
+    "synthesize": ("data_prep.synthesize", "make a demo corpus with exact word times, spoken by espeak-ng"),
+    "tokenizer": ("data_prep.tokenizer", "train a SentencePiece tokenizer on the training texts of a corpus"),
     "fit-codec": (
         "spirit_jax.codec_training.fit_codec",
-        "train the embedded speech codec on a corpus' audio",
+        "fit the weight-free codec to the training audio of a corpus",
     ),
     "fit-units": (
         "spirit_jax.codec_training.fit_units",
-        "phonetic units of your own: k-means over HuBERT features",
+        "a codec with phonetic units by k-means over HuBERT features",
     ),
-    "units": ("data_prep.extract_units", "speech to units; bad files are set aside"),
+    "units": ("data_prep.extract_units", "recordings to units; unusable recordings are set aside"),
     "shards": ("data_prep.token_shards", "units and texts to TFDS shards"),
-    "stats": ("data_prep.stats", "what a folder of shards holds"),
+    "stats": ("data_prep.stats", "hours, utterances and tokens of a folder of shards"),
 }
 
 

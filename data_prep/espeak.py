@@ -1,8 +1,8 @@
-"""espeak-ng through its packaged library: text to speech with exact word times.
+"""Text to speech with exact word times, by the library of espeak-ng (package espeakng_loader).
 
-The library keeps state between utterances (phases, noise, filters), so that a sentence would sound by what
-was said before it. It is therefore loaded afresh for every utterance, in under a millisecond: the same
-arguments give the same samples, in any order and in any process.
+The library keeps state between utterances (phases, noise, filters), so a sentence would depend on those
+before it. It is therefore loaded again for every utterance, in under a millisecond. So equal arguments give
+equal samples, in any order and in any process.
 """
 
 import _ctypes
@@ -23,8 +23,8 @@ FAST = 450  # words a minute, the library's upper limit
 
 @dataclasses.dataclass(frozen=True)
 class Voice:
-    """How a sentence is spoken: an espeak-ng voice (`en-us+m3`), words a minute (80 to 450), pitch and pitch
-    range (0 to 99).
+    """An espeak-ng voice (`en-us+m3`), with its rate in words a minute (80 to 450), pitch and pitch range (0
+    to 99).
     """
 
     name: str
@@ -35,14 +35,18 @@ class Voice:
     def __post_init__(self):
         if not 80 <= self.rate <= FAST or not 0 <= self.pitch <= 99 or not 0 <= self.range <= 99:
             raise UserError(
-                "voice", self, f"rate is 80 to {FAST}, pitch and range are 0 to 99", "choose values inside"
+                "voice",
+                self,
+                f"rate is 80 to {FAST}, pitch and range are 0 to 99",
+                "choose values in these ranges",
             )
 
 
 @dataclasses.dataclass(frozen=True)
 class Spoken:
-    """Samples int16 [n] at `sample_rate` and (word, start s, end s) for each word of the text; words that
-    espeak-ng says as one share a span.
+    """samples: int16 [n] at `sample_rate`. words: (word, start s, end s) for each word of the text.
+
+    Words that espeak-ng says as one have the same times.
     """
 
     samples: np.ndarray
@@ -56,7 +60,7 @@ class _Event:
     position: int  # character in the text, from 0
     length: int
     sample: int
-    name: str  # a phoneme event's phoneme
+    name: str  # the phoneme of a phoneme event
 
 
 class _EventId(ctypes.Union):
@@ -82,8 +86,9 @@ _CALLBACK = ctypes.CFUNCTYPE(
 
 
 def speak(text: str, voice: Voice) -> Spoken:
-    """Says `text` (words without digits, which espeak-ng would split). UserError: package missing, voice
-    unknown, nothing to say, digits.
+    """Speaks `text`: words without digits, which espeak-ng would split.
+
+    UserError for digits, a text without words, an unknown voice, or a missing package.
     """
     if not text.strip() or any(c.isdigit() for c in text):
         raise UserError("text to speak", repr(text), "must have words and no digits", "spell numbers out")
@@ -98,8 +103,9 @@ def speak(text: str, voice: Voice) -> Spoken:
 def word_spans(text: str, events: list, n_samples: int) -> list[tuple[int, int]]:
     """Start and end sample of each word of `text.split()`.
 
-    Word events are told by their text position; blank and repeated ones are dropped; a word without its own
-    event belongs to the one before it. A word ends where the next begins, or at a pause before that.
+    The position of a word event in the text names its word. Blank and repeated events are dropped. A word
+    without an event has the times of the word before it. A word ends where the next begins, or at a pause
+    before that.
     """
     starts = {}
     for event in events:
@@ -108,15 +114,15 @@ def word_spans(text: str, events: list, n_samples: int) -> list[tuple[int, int]]
     pauses = [event.sample for event in events if event.type == PHONEME and event.name.startswith("_")]
     bounds = sorted(set(starts.values()) | set(pauses) | {n_samples})
     spans: list[tuple[int, int]] = []
-    place = 0
+    position = 0
     for word in text.split():
-        place = text.index(word, place)
-        own = [starts[p] for p in range(place, place + len(word)) if p in starts]
-        if own:
-            spans.append((own[0], next((bound for bound in bounds if bound > own[-1]), n_samples)))
+        position = text.index(word, position)
+        begins = [starts[p] for p in range(position, position + len(word)) if p in starts]
+        if begins:
+            spans.append((begins[0], next((bound for bound in bounds if bound > begins[-1]), n_samples)))
         else:
             spans.append(spans[-1] if spans else (0, bounds[0]))
-        place += len(word)
+        position += len(word)
     return spans
 
 
@@ -127,12 +133,12 @@ def _synthesize(text: str, voice: Voice) -> tuple[np.ndarray, list[_Event], int]
     def receive(samples, count, event):
         if samples and count > 0:
             blocks.append(np.ctypeslib.as_array(samples, (count,)).copy())
-        place = 0
-        while event[place].type:
-            e = event[place]
+        index = 0
+        while event[index].type:
+            e = event[index]
             name = e.id.string.decode(errors="replace") if e.type == PHONEME else ""
             events.append(_Event(e.type, e.text_position - 1, e.length, e.sample, name))
-            place += 1
+            index += 1
         return 0
 
     callback = _CALLBACK(receive)
@@ -161,7 +167,7 @@ def _load_library() -> tuple[ctypes.CDLL, int]:
         import espeakng_loader
     except ImportError as error:
         raise UserError(
-            "espeakng_loader", "not installed", "is what speaks", "pip install -r requirements-demo.txt"
+            "espeakng_loader", "not installed", "is needed for speech", "pip install -r requirements-demo.txt"
         ) from error
     library = ctypes.CDLL(espeakng_loader.get_library_path())
     sample_rate = library.espeak_Initialize(

@@ -1,11 +1,10 @@
-"""Speech to units: a corpus and a codec give `units-SSSSS-of-NNNNN.jsonl`, whatever the recordings are like.
+"""Encodes the recordings of a corpus: a units folder (`spirit_jax.datasets.units_folder`).
 
     python -m data_prep units --audio corpus/manifest.jsonl --codec codec --out units
 
-A line is a manifest row with a list of codes for each stream of the codec and
-`duration_s`. What can't be used is set aside in `quarantine.jsonl` with a reason. Each shard is whole or
-absent and has a ledger in `done/`; a later call makes only those shards whose rows, recordings or codec have
-changed. `summary.json` is written last, and names the shards.
+Recordings that cannot be used go to `quarantine.jsonl`, with a reason. Each shard,
+`units-SSSSS-of-NNNNN.jsonl`, is written atomically and has a ledger in `done/`. A later call makes only the
+shards whose rows, recordings or codec have changed. `summary.json` is written last.
 """
 
 import argparse
@@ -25,12 +24,12 @@ from spirit_jax.core.files import (
     drop_partials,
     fingerprint,
     read_json,
-    require_place,
+    require_output_folder,
     write_json,
     write_jsonl,
 )
 from spirit_jax.core.progress import Progress
-from spirit_jax.datasets.manifest import Problem, read_corpus
+from spirit_jax.datasets.manifest import Defect, read_corpus
 from spirit_jax.datasets.units_folder import SUMMARY
 from spirit_jax.speech import audio
 from spirit_jax.speech.codec import Codec
@@ -42,8 +41,8 @@ QUARANTINE = "quarantine.jsonl"
 READERS = 4  # threads that read ahead
 AHEAD = 32  # recordings that may be in memory before they are encoded
 BATCH_SECONDS = 300.0
-# how far beyond the sound's end a word may be said to end: a choice; more are times of another recording or
-# in another unit
+# how far beyond the end of the sound a word may end (our choice); more means times of another recording, or
+# not in seconds
 WORDS_LATE_S = 0.25
 
 
@@ -54,15 +53,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--codec", type=Path, required=True, help="codec folder; python -m data_prep fit-codec makes one"
     )
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--shard-size", type=int, default=1000, help="rows a file")
-    parser.add_argument("--strict", action="store_true", help="exit with 1 if anything was set aside")
+    parser.add_argument("--shard-size", type=int, default=1000, help="rows of a shard")
+    parser.add_argument("--strict", action="store_true", help="exit with 1 if a recording was set aside")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Extracts, prints the summary; 1 if `--strict` and something was set aside, else 0."""
+    """Extracts and prints the summary; 1 if `--strict` and the quarantine is not empty, else 0."""
     if args.shard_size < 1:
         raise UserError("--shard-size", args.shard_size, "counts rows", "give 1 or more")
-    require_place(args.out, "--out")
+    require_output_folder(args.out, "--out")
     rows = [row for row in read_corpus(args.audio) if row["audio"]]
     if not rows:
         raise UserError("corpus", args.audio, "has no recordings", "give rows with audio")
@@ -81,7 +80,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def extract(rows: list[dict], codec: Codec, out: Path, shard_size: int) -> dict:
-    """Writes units of `rows` in shards of `shard_size` rows, quarantine and summary; returns the summary."""
+    """Writes shards of `shard_size` rows, the quarantine and the summary; returns the summary."""
     slices = [rows[i : i + shard_size] for i in range(0, len(rows), shard_size)]
     shards = [Shard(out, number, len(slices)) for number in range(len(slices))]
     (out / SUMMARY).unlink(missing_ok=True)
@@ -93,7 +92,7 @@ def extract(rows: list[dict], codec: Codec, out: Path, shard_size: int) -> dict:
             if ledger is None:
                 ledger = shard.write(part, codec, inputs, progress)
             else:
-                progress.advance(len(part), "(made before)")
+                progress.advance(len(part), "(unchanged)")
             ledgers.append(ledger)
     _drop_stale(out, shards)
     write_jsonl(out / QUARANTINE, (bad for ledger in ledgers for bad in ledger["quarantine"]))
@@ -104,7 +103,7 @@ def extract(rows: list[dict], codec: Codec, out: Path, shard_size: int) -> dict:
 
 @dataclasses.dataclass(frozen=True)
 class Shard:
-    """One output file and its ledger: what went in, what was set aside."""
+    """One output file and its ledger: its inputs, its counts and its part of the quarantine."""
 
     out: Path
     number: int
@@ -112,16 +111,16 @@ class Shard:
 
     @property
     def path(self) -> Path:
-        """The units' file."""
+        """The rows with their codes."""
         return self.out / f"units-{self.number:05d}-of-{self.total:05d}.jsonl"
 
     @property
     def ledger_path(self) -> Path:
-        """Written after the units' file."""
+        """Written after `path`."""
         return self.out / "done" / self.path.with_suffix(".json").name
 
     def finished(self, inputs: str) -> dict | None:
-        """The ledger, if the shard was made of just these inputs."""
+        """The ledger, if the shard was made of these inputs."""
         if not self.path.is_file() or not self.ledger_path.is_file():
             return None
         ledger = read_json(self.ledger_path)
@@ -137,7 +136,7 @@ class Shard:
 
 
 def _encode(rows: list[dict], codec: Codec, ledger: dict, progress: Progress) -> Iterator[dict]:
-    """Finished rows in order; counts them, and what is set aside, in the ledger."""
+    """Finished rows in order; counts them, and adds unusable recordings, in the ledger."""
     for batch in groups(_read_ahead(rows), BATCH_SECONDS, lambda item: _samples(item[1])):
         good = [(row, wav) for row, wav in batch if isinstance(wav, np.ndarray)]
         encoded = codec.encode_batch([wav for _, wav in good]) if good else []
@@ -161,9 +160,7 @@ def _finish_row(row: dict, speech: SpeechTokens, seconds: float) -> dict:
 
 
 def _read_ahead(rows: list[dict]) -> Iterator[tuple[dict, np.ndarray | audio.BadAudio]]:
-    """Each row with its sound or with what is wrong with it, in order, read by threads while the caller
-    works.
-    """
+    """Each row with its sound, or with the reason why it has none, in order; threads read ahead."""
     pending: collections.deque = collections.deque()
     with concurrent.futures.ThreadPoolExecutor(READERS) as pool:
         for row in rows:
@@ -176,8 +173,8 @@ def _read_ahead(rows: list[dict]) -> Iterator[tuple[dict, np.ndarray | audio.Bad
 
 
 def _read(row: dict) -> np.ndarray | audio.BadAudio:
-    if isinstance(row.get("problem"), Problem):
-        return audio.BadAudio(*row["problem"])
+    if isinstance(row.get("defect"), Defect):
+        return audio.BadAudio(*row["defect"])
     try:
         wav = audio.load(row["audio"], corpus=True)
     except audio.BadAudio as error:
@@ -196,13 +193,13 @@ def _samples(wav: np.ndarray | audio.BadAudio) -> int:
 
 
 def _identity(row: dict) -> bytes:
-    """A row and its recording's size and time: what a finished shard is checked by."""
+    """A row with its recording's size and time of change, for the fingerprint of a shard's inputs."""
     stat = os.stat(row["audio"]) if os.path.isfile(row["audio"]) else None
     return json.dumps([row, [stat.st_size, stat.st_mtime_ns] if stat else None], sort_keys=True).encode()
 
 
 def _drop_stale(out: Path, shards: list[Shard]) -> None:
-    """Removes shards and ledgers of another division of the corpus, and what a killed call left."""
+    """Removes shards and ledgers of another shard size, and temporary files of a killed call."""
     drop_partials(out, "units-*")
     kept = {path for shard in shards for path in (shard.path, shard.ledger_path)}
     for path in [*out.glob("units-*-of-*.jsonl"), *out.glob("done/units-*-of-*.json")]:

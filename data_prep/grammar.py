@@ -1,12 +1,12 @@
-"""A small English of two-clause stories whose second clause follows from the first.
+"""A small grammar of English sentences in two clauses; the second clause follows from the first.
 
     [DAY] the ADJECTIVE ACTOR MOVE the [LOOK] SCENE, LINK VERB OBJECT ADVERB
     today the brave sailor reached the busy harbor, and coiled ropes boldly
 
-Twelve topics own two actors, a scene, a verb and two objects. LINK follows from MOVE, VERB from the topic,
-OBJECT from the actor (so that it tells two stories of one topic apart) and ADVERB from the adjective, each
-with probability `FOLLOWS` independently of the others; DAY, MOVE and LOOK are free. 10 to 12 words a
-sentence, about 110 words in all, more than 40,000 sentences in which everything follows.
+Each of twelve topics has two actors, a scene, a verb and two objects. LINK follows from MOVE, VERB from the
+topic, OBJECT from the actor and ADVERB from the adjective, each with probability `FOLLOWS` and independently
+of the others. DAY, MOVE and LOOK are free. A sentence has 10 to 12 words of about 110. There are more than
+40,000 sentences in which everything follows.
 """
 
 import dataclasses
@@ -20,7 +20,7 @@ LOOK_SHARE = 0.5  # share of sentences whose scene has an adjective
 
 @dataclasses.dataclass(frozen=True)
 class Topic:
-    """What one kind of story is made of; `objects[i]` belongs to `actors[i]`."""
+    """Words that belong together; `objects[i]` follows from `actors[i]`."""
 
     scene: str
     verb: str
@@ -66,16 +66,8 @@ LINKS = {
 }
 
 
-def vocabulary() -> list[str]:
-    """Every word of the language, sorted."""
-    words = {"the", *ADVERBS, *ADVERBS.values(), *DAYS, *LOOKS, *LINKS, *LINKS.values()}
-    for topic in TOPICS:
-        words |= {topic.scene, topic.verb, *topic.actors, *topic.objects}
-    return sorted(words)
-
-
 def draw_sentence(rng: random.Random) -> str:
-    """One sentence: lower case, a comma between the clauses, no full stop."""
+    """One sentence in lower case, with a comma between the clauses and no full stop."""
     topic = rng.choice(TOPICS)
     actor = rng.randrange(2)
     adjective, move = rng.choice(list(ADVERBS)), rng.choice(list(LINKS))
@@ -92,7 +84,7 @@ def draw_sentence(rng: random.Random) -> str:
 
 
 def draw_distinct(rng: random.Random) -> Iterator[str]:
-    """Sentences without end, none twice."""
+    """Sentences without repetition."""
     seen = set()
     while True:
         sentence = draw_sentence(rng)

@@ -1,5 +1,4 @@
-"""What a folder of shards holds: hours, utterances, tokens by kind, and how much of the vocabulary occurs,
-for each split.
+"""Hours, utterances and tokens of each split of a folder of shards, and how much of the vocabulary occurs.
 
 python -m data_prep stats --shards shards
 """
@@ -10,7 +9,14 @@ from pathlib import Path
 import numpy as np
 
 from spirit_jax.core.errors import UserError
-from spirit_jax.datasets.shards import Layout, ShardSplit, find_version, open_shards, read_metadata, splits
+from spirit_jax.datasets.shards import (
+    Layout,
+    ShardSplit,
+    find_version,
+    open_shards,
+    read_metadata,
+    split_sizes,
+)
 from spirit_jax.tokens.interleave import Record
 from spirit_jax.tokens.vocabulary import Vocabulary, merge
 
@@ -21,11 +27,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Prints a line a split and one on coverage."""
+    """Prints a line for each split and one on coverage."""
     version = find_version(args.shards)
     metadata = read_metadata(version)
     if metadata.layout is not Layout.ALIGNED:
-        rule = "must hold the aligned config: the other has no utterances"
+        rule = "must have the aligned config: the other has no utterances"
         raise UserError("--shards", version, rule, "write it with --config aligned")
     encoder = metadata.encoder_fingerprint or "none"
     print(f"{version}: tokenizer {metadata.tokenizer_fingerprint}, encoder {encoder}")
@@ -33,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
     counts = "".join(f"{name:>9}" for name in ("rows", "spoken", "aligned", "hours"))
     print(f"{'split':<16}{counts}" + "".join(f"{name:>12}" for name in columns) + f"{'speech/s':>10}")
     seen_V = np.zeros(metadata.vocabulary.size, bool)
-    for name in splits(version):
+    for name in split_sizes(version):
         row = summarize(open_shards(version, split=name), seen_V)
         counts = "".join(f"{row[key]:>9}" for key in ("rows", "spoken", "aligned")) + f"{row['hours']:>9.3f}"
         tokens = "".join(f"{count:>12}" for count in row["tokens"])
@@ -43,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def summarize(split: ShardSplit, seen_V: np.ndarray) -> dict:
-    """Counts of a split. Marks the ids that occur in `seen_V` (bool [size]).
+    """Counts of a split. Sets seen_V, bool [vocabulary size], for the ids that occur.
 
     tokens: of text, then of each stream, deduplicated as a model reads them.
     """

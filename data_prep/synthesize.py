@@ -1,11 +1,14 @@
-"""A self-made corpus: espeak-ng speaks sentences of `data_prep.grammar`, with exact word times. The same seed
-gives the same bytes.
-
-Splits: `train` speech with text and word times · `speech` speech only · `text` text only · `heldout`
-sentences of no other split, by the training voices · `heldout_voice` more such sentences, by a voice heard
-nowhere else.
+"""Makes the demo corpus: espeak-ng speaks sentences of `data_prep.grammar`, with exact word times.
 
     python -m data_prep synthesize --out corpus
+
+The same seed gives the same bytes. No sentence is in two splits.
+
+train           speech with text and word times
+speech          speech without text
+text            text without speech
+heldout         by the voices of training
+heldout_voice   by a voice that no other split has
 """
 
 import argparse
@@ -23,14 +26,14 @@ import soxr
 from data_prep.espeak import Voice, speak
 from data_prep.grammar import draw_distinct
 from spirit_jax.core.errors import UserError
-from spirit_jax.core.files import require_place, write_jsonl
+from spirit_jax.core.files import require_output_folder, write_jsonl
 from spirit_jax.core.progress import track
 from spirit_jax.tokens.streams import SAMPLE_RATE
 
 TRAINING_VOICES = ("en-us+m3", "en-us+f2", "en-us+m7", "en-us+f4")
 HELDOUT_VOICES = ("en-us+m1",)
 RATES, PITCHES, RANGES = (200, 240), (40, 60), (35, 65)  # drawn evenly for each utterance
-SPEECH_ONLY_SHARE = 1 / 7  # of the utterances; the others keep text and times
+SPEECH_ONLY_SHARE = 1 / 7  # of the utterances, without text and word times
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,17 +43,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--utterances",
         type=int,
         default=8000,
-        help="spoken training sentences; one in seven is kept without its text",
+        help="spoken training sentences; one in seven is written without its text",
     )
     parser.add_argument("--text-only", type=int, default=12_000, help="sentences that are not spoken")
-    parser.add_argument("--heldout", type=int, default=280, help="unseen sentences by training voices")
-    parser.add_argument("--heldout-voice", type=int, default=60, help="unseen sentences by an unheard voice")
+    parser.add_argument("--heldout", type=int, default=280, help="held-out sentences by the training voices")
+    parser.add_argument("--heldout-voice", type=int, default=60, help="held-out sentences by another voice")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--processes", type=int, default=2)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Writes the corpus and prints what it holds."""
+    """Writes the corpus and prints its size."""
     for name, least in (
         ("utterances", 0),
         ("text_only", 0),
@@ -65,7 +68,7 @@ def run(args: argparse.Namespace) -> int:
                 f"must be at least {least}",
                 f"give {least} or more",
             )
-    require_place(args.out, "--out")
+    require_output_folder(args.out, "--out")
     counts = {
         "heldout": args.heldout,
         "heldout_voice": args.heldout_voice,
@@ -82,8 +85,9 @@ def run(args: argparse.Namespace) -> int:
 
 
 def synthesize(out: Path, counts: dict[str, int], seed: int, processes: int) -> list[dict]:
-    """Speaks `counts[split]` sentences a split into `out/wav` and writes `out/manifest.jsonl`, last and
-    whole. Returns its rows.
+    """Speaks `counts[split]` sentences of each split into `out/wav`, then writes `out/manifest.jsonl`.
+
+    Returns its rows.
     """
     planned = list(plan(counts, seed))
     spoken = [row for row in planned if row["split"] != "text"]
@@ -100,7 +104,7 @@ def synthesize(out: Path, counts: dict[str, int], seed: int, processes: int) -> 
 
 
 def plan(counts: dict[str, int], seed: int) -> Iterator[dict]:
-    """The manifest's rows before speaking: no sentence comes twice, and voices take turns within a split."""
+    """The manifest's rows before they are spoken. The voices take turns within a split."""
     sentences = draw_distinct(random.Random(seed))
     for split, count in counts.items():
         voices = HELDOUT_VOICES if split == "heldout_voice" else TRAINING_VOICES
@@ -118,8 +122,8 @@ def plan(counts: dict[str, int], seed: int) -> Iterator[dict]:
 
 
 def _speak_row(out: Path, seed: int, row: dict) -> dict:
-    """Speaks a planned row into its wav file; the row with audio, times and duration, or without its text if
-    it is speech only.
+    """Writes the wav file of a planned row; the row with audio, duration and word times, or without its text
+    in split `speech`.
     """
     rng = random.Random(f"{seed}/{row['id']}")
     rate, pitch, pitch_range = (rng.randint(*bounds) for bounds in (RATES, PITCHES, RANGES))

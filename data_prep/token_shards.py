@@ -1,11 +1,10 @@
-"""Units and texts to TFDS shards (ArrayRecord, no TensorFlow): the data set `spirit_tokens`, a split for each
-`split` of the manifest.
+"""Writes units and texts as token shards (`spirit_jax.datasets.shards`), a split for each of the manifest's.
 
     python -m data_prep shards --units units --texts corpus/manifest.jsonl \
         --tokenizer tokenizer --codec codec --out shards
 
-What a row is, for both configs, stands in `spirit_jax.datasets.shards`. Text is tokenised here, word by word,
-so that a loader can cut it anywhere.
+ArrayRecord files by TFDS, without TensorFlow. Text is tokenised word by word, so that a reader can cut it at
+any word.
 """
 
 import argparse
@@ -22,10 +21,10 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from spirit_jax.core.errors import UserError
-from spirit_jax.core.files import drop_partials, require_place, write_atomically
+from spirit_jax.core.files import drop_partials, require_output_folder, write_atomically
 from spirit_jax.core.progress import track
 from spirit_jax.datasets.manifest import read_corpus, split_words
-from spirit_jax.datasets.shards import DATASET, Layout, Metadata, row_from_record, splits
+from spirit_jax.datasets.shards import DATASET, Layout, Metadata, row_from_record, split_sizes
 from spirit_jax.datasets.units_folder import UnitsFolder, open_units
 from spirit_jax.speech.codec_folder import read_identity
 from spirit_jax.tokens.interleave import Arrangement, Record, Spans, arrange
@@ -39,7 +38,7 @@ TEXT = tfds.features.Text()
 
 
 def features_of(metadata: Metadata) -> dict[str, Any]:
-    """The columns of a layout; where aligned, one for each stream of the vocabulary."""
+    """The columns of the layout; aligned rows have one for each stream of the vocabulary."""
     if metadata.layout is Layout.INTERLEAVED:
         return {"id": TEXT, "source": TEXT, "draw": tfds.features.Scalar(dtype=np.int32), "tokens": INTS}
     streams = [stream.name for stream in metadata.vocabulary.streams]
@@ -52,7 +51,7 @@ def features_of(metadata: Metadata) -> dict[str, Any]:
 
 @dataclasses.dataclass(frozen=True)
 class Draws:
-    """How the interleaved config freezes a record: `count` seeded draws of its spans."""
+    """Documents of a record in the interleaved config: `count` draws of its spans, by a seed."""
 
     count: int = 1
     seed: int = 0
@@ -61,7 +60,7 @@ class Draws:
 
 @dataclasses.dataclass(frozen=True)
 class Contents:
-    """What goes in: rows again and again, by split."""
+    """What the shards are made of. The rows can be read several times."""
 
     metadata: Metadata
     tokenizer: TextTokenizer
@@ -70,15 +69,15 @@ class Contents:
     draws: Draws
 
     def rows(self) -> Iterator[dict]:
-        """All rows: speech with its units, then texts that are not spoken."""
+        """All rows: utterances, then texts without speech."""
         return itertools.chain(self.spoken(), self.written())
 
     def spoken(self) -> Iterator[dict]:
-        """Rows of units."""
+        """Rows of utterances, with their codes."""
         return self.units.rows() if self.units else iter(())
 
     def written(self) -> Iterator[dict]:
-        """Rows of texts that are not spoken."""
+        """Rows of texts without speech."""
         return (row for row in read_corpus(self.texts) if row["audio"] is None) if self.texts else iter(())
 
     def record(self, row: dict) -> Record:
@@ -87,9 +86,7 @@ class Contents:
         return build_record(row, self.tokenizer.encode_words, speech)
 
     def check_ids(self) -> None:
-        """Raises a UserError if an utterance and a text of one split have the same id; those of either kind
-        differ already.
-        """
+        """Raises a UserError if an utterance and a text of one split have the same id."""
         written = {(row["split"], row["id"]) for row in self.written()}
         for row in self.spoken() if written else ():
             if (row["split"], row["id"]) in written:
@@ -102,7 +99,7 @@ class Contents:
 
 
 class SpiritTokens(tfds.core.GeneratorBasedBuilder):
-    """The TFDS builder. It is made from `Contents`, not downloaded."""
+    """The TFDS builder; its rows come from `Contents`, not from a download."""
 
     name = DATASET
     VERSION = tfds.core.Version("1.0.0")
@@ -127,10 +124,12 @@ class SpiritTokens(tfds.core.GeneratorBasedBuilder):
         return {name: self._generate_examples(name) for name in names}
 
     def _generate_examples(self, split: str) -> Iterator[tuple[str, dict]]:
-        write = write_aligned if self.contents.metadata.layout is Layout.ALIGNED else write_interleaved
+        examples = (
+            aligned_examples if self.contents.metadata.layout is Layout.ALIGNED else interleaved_examples
+        )
         rows = (row for row in self.contents.rows() if row["split"] == split)
         for row in track(rows, f"shards: {split}", unit="rows"):
-            yield from write(row, self.contents)
+            yield from examples(row, self.contents)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -173,7 +172,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Checks the inputs against each other, writes the data set whole or not at all, prints rows by split."""
+    """Checks that the inputs fit each other, writes the data set atomically, and prints rows by split."""
     if args.units is None and args.texts is None:
         raise UserError("--units, --texts", None, "at least one is needed", "name what data_prep units wrote")
     for name, (low, high) in (("--text-span", args.text_span), ("--speech-span", args.speech_span)):
@@ -181,7 +180,7 @@ def run(args: argparse.Namespace) -> int:
             raise UserError(name, (low, high), "needs 1 <= LOW <= HIGH", f"for example {name} 5 15")
     if args.draws < 1:
         raise UserError("--draws", args.draws, "counts documents", "give 1 or more")
-    require_place(args.out, "--out")
+    require_output_folder(args.out, "--out")
     tokenizer = TextTokenizer.load(args.tokenizer)
     units = open_units(args.units) if args.units else None
     metadata = _metadata(Layout(args.config), tokenizer, args.codec, units)
@@ -189,21 +188,19 @@ def run(args: argparse.Namespace) -> int:
     contents = Contents(metadata, tokenizer, units, args.texts, Draws(args.draws, args.seed, spans))
     contents.check_ids()
     version = write_shards(contents, args.out)
-    print(f"{version}: " + ", ".join(f"{count} {name}" for name, count in splits(version).items()))
+    print(f"{version}: " + ", ".join(f"{count} {name}" for name, count in split_sizes(version).items()))
     return 0
 
 
 def write_shards(contents: Contents, out: Path) -> Path:
-    """Writes OUT/spirit_tokens/CONFIG/VERSION, replacing what was there once the new is whole; returns that
-    folder.
-    """
+    """Writes OUT/spirit_tokens/CONFIG/VERSION atomically, replacing an older one; returns that folder."""
     if next(contents.rows(), None) is None:
-        raise UserError("shards", out, "would hold no rows", "give units or texts with rows")
+        raise UserError("shards", out, "would have no rows", "give units or texts with rows")
     config = out / DATASET / contents.metadata.layout.value
     drop_partials(config.parent, config.name)
     with write_atomically(config) as partial:
         tfds.disable_progress_bar()
-        with contextlib.redirect_stdout(io.StringIO()):  # TFDS tells of downloads and of the temporary folder
+        with contextlib.redirect_stdout(io.StringIO()):  # TFDS prints about downloads and folders
             SpiritTokens(contents, partial.parent).download_and_prepare()
         (partial.parent / DATASET / config.name).rename(partial)
     return config / str(SpiritTokens.VERSION)
@@ -212,7 +209,7 @@ def write_shards(contents: Contents, out: Path) -> Path:
 def _metadata(
     layout: Layout, tokenizer: TextTokenizer, codec_folder: Path | None, units: UnitsFolder | None
 ) -> Metadata:
-    """Vocabulary and fingerprints; a UserError if the units were made with another codec."""
+    """Vocabulary and fingerprints. UserError if the units were made with another codec."""
     special = {"bos": tokenizer.bos, "eos": tokenizer.eos, "unk": tokenizer.unk}
     if codec_folder is None:
         if units is not None:
@@ -231,7 +228,7 @@ def build_record(
     encode_words: Callable[[list[str]], tuple[np.ndarray, np.ndarray]],
     speech: SpeechTokens | None,
 ) -> Record:
-    """The record of a row: its text tokenised, with the times of its words in the speech if it has them."""
+    """The record of a row, its text tokenised. It has word times only if it has speech."""
     text_ids, word_offsets = encode_words(split_words(row))
     times_W2 = np.array([word[1:] for word in row["words"] or ()], np.float32).reshape(-1, 2)
     times_W2 = times_W2 if speech is not None else times_W2[:0]
@@ -240,24 +237,24 @@ def build_record(
     )
 
 
-def write_aligned(row: dict, contents: Contents) -> Iterator[tuple[str, dict]]:
-    """(key, example) of a row."""
+def aligned_examples(row: dict, contents: Contents) -> Iterator[tuple[str, dict]]:
+    """Key and example of a row."""
     record = contents.record(row)
     text = " ".join(split_words(row))
     yield record.id, row_from_record(record, text, contents.metadata.vocabulary.streams)
 
 
-def write_interleaved(row: dict, contents: Contents) -> Iterator[tuple[str, dict]]:
-    """(key, example) of each document: `draws.count` of an aligned record, seeded by (seed, draw, id); one
-    pass of any other.
+def interleaved_examples(row: dict, contents: Contents) -> Iterator[tuple[str, dict]]:
+    """Key and example of each document: of an aligned record `draws.count` draws, seeded by (seed, draw, id);
+    of any other record one.
     """
     record = contents.record(row)
     draws = contents.draws
     for draw in range(draws.count if record.aligned else 1):
         rng = np.random.default_rng([draws.seed, draw, zlib.crc32(record.id.encode())])
         documents = arrange(record, Arrangement.INTERLEAVED, contents.metadata.vocabulary, draws.spans, rng)
-        for place, tokens in enumerate(documents):
+        for index, tokens in enumerate(documents):
             yield (
-                f"{record.id}/{draw}/{place}",
+                f"{record.id}/{draw}/{index}",
                 {"id": record.id, "source": record.source, "draw": draw, "tokens": tokens},
             )

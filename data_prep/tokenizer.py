@@ -7,7 +7,7 @@ import argparse
 from pathlib import Path
 
 from spirit_jax.core.errors import UserError
-from spirit_jax.core.files import require_place
+from spirit_jax.core.files import require_output_folder
 from spirit_jax.datasets.manifest import read_corpus, training_texts
 from spirit_jax.tokens.text import SENTENCEPIECE_NAME, train_tokenizer
 
@@ -21,14 +21,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="manifest, folder of transcribed recordings, or .txt with a text a line",
     )
     parser.add_argument(
-        "--size", type=int, default=500, help="pieces, 259 of them bytes and BOS, EOS, unknown"
+        "--size", type=int, default=500, help="pieces; 259 are the bytes, BOS, EOS and unknown"
     )
     parser.add_argument("--out", type=Path, required=True, help=f"folder for {SENTENCEPIECE_NAME}")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Trains, writes and prints size and fingerprint."""
-    require_place(args.out, "--out")
+    """Trains and writes the tokenizer; prints its size and fingerprint."""
+    require_output_folder(args.out, "--out")
     texts = list(training_texts(read_corpus(args.texts)))
     if not texts:
         raise UserError(

@@ -45,7 +45,7 @@ class CorpusConfig:
 
     units: str = "units"
     codec: str = "codec"
-    held_out: str = "heldout"  # the split that is evaluated; where no row is of it, see `held_out.set_apart`
+    held_out: str = "heldout"  # the split that is evaluated; where no row is of it, see `datasets.splits`
     evaluated: int = 24  # held-out recordings of an evaluation: our choice
 
     def __post_init__(self):

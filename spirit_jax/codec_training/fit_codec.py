@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from spirit_jax.core.errors import UserError
-from spirit_jax.core.files import require_place
+from spirit_jax.core.files import require_output_folder
 from spirit_jax.core.progress import Progress
 from spirit_jax.datasets.manifest import read_corpus
 from spirit_jax.datasets.splits import TRAINING_SPLITS
@@ -49,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
             "need at least 2 codes and some audio",
             "for example --units 100",
         )
-    require_place(args.out, "--out", "codec.json")
+    require_output_folder(args.out, "--out", "codec.json")
     rows = [row for row in read_corpus(args.audio) if row["audio"] and row["split"] in TRAINING_SPLITS]
     if not rows:
         raise UserError(
@@ -92,8 +92,9 @@ def fit_codec(wavs: Iterable[np.ndarray], units: int, expressive: bool, seed: in
 
 
 def draw_audio(rows: list[dict], seconds: float, what: str = "fit-codec") -> Iterator[np.ndarray]:
-    """Wavs of `rows` in order until there are `seconds` of them, each cut at the codec's piece length; bad
-    ones are told and passed over.
+    """Wavs of `rows` in order until there are `seconds` of them, each at most one segment long.
+
+    Recordings that cannot be used are left out with a warning. what: name of the work in its progress.
     """
     heard = 0.0
     with Progress(what, len(rows), "recordings") as progress:

@@ -13,7 +13,7 @@ import numpy as np
 
 from spirit_jax.codec_training.fit_codec import draw_audio
 from spirit_jax.core.errors import UserError
-from spirit_jax.core.files import require_place
+from spirit_jax.core.files import require_output_folder
 from spirit_jax.datasets.manifest import read_corpus
 from spirit_jax.datasets.splits import split_rows
 from spirit_jax.speech.codec import Codec
@@ -64,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
             "need at least 2 codes and some audio",
             "for example --units 500",
         )
-    require_place(args.out, "--out", "codec.json")
+    require_output_folder(args.out, "--out", "codec.json")
     train, held_out = split_rows(row for row in read_corpus(args.audio) if row["audio"])
     hubert = load_hubert(args.hubert, args.layer)
     random.Random(args.seed).shuffle(train)

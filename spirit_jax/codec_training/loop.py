@@ -21,7 +21,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from spirit_jax.codec_training.config import StepsConfig
 from spirit_jax.config import CheckpointConfig, MeshConfig
 from spirit_jax.core.errors import Halted, UserError
-from spirit_jax.core.files import require_place, write_json
+from spirit_jax.core.files import require_output_folder, write_json
 from spirit_jax.core.progress import Progress
 from spirit_jax.core.settings import to_dict
 from spirit_jax.runs.checkpoints import Checkpoints
@@ -134,7 +134,7 @@ def check(config: Config, out: Path) -> Mesh:
             "train.batch_rows", config.train.batch_rows, f"must be divisible by data × fsdp = {parts}", fix
         )
     refuse_other(check_places(out), config, FREE)
-    require_place(out / CODEC, "codec folder", "codec.json")
+    require_output_folder(out / CODEC, "codec folder", "codec.json")
     return mesh
 
 

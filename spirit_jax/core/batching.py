@@ -1,15 +1,14 @@
 """Sequences of many lengths as arrays of few shapes, so that jit compiles seldom.
 
-Five ways, by what a kernel sees:
+Five ways, by the context of a kernel:
 
-map_frames   a kernel of short context: all wavs end to end, cut into equal blocks; one compilation.
-map_blocks   a kernel of single rows: all rows end to end, cut into equal blocks; one compilation.
-buckets      a kernel of whole sequences: each padded to one of few lengths; a compilation for each length.
-pack         a kernel that masks segments: several sequences in each row; all sequences are known.
-OpenRows     the same for an endless stream: few rows are open at a time, and the state can be restored.
+map_frames   few frames: all wavs end to end, cut into equal blocks; one compilation
+map_blocks   one row: all rows end to end, cut into equal blocks; one compilation
+buckets      a whole sequence: each is padded to one of a few lengths; one compilation for each length
+pack         a whole sequence, other segments masked: several sequences in each row; all are known
+OpenRows     the same for an endless stream: a few rows are open at a time, and the state can be restored
 
-With the first three a sequence gives the same numbers alone and among others; with the last two, up to
-rounding.
+The first three give a sequence the same numbers alone and among others; the last two, up to rounding.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -18,14 +17,14 @@ from typing import Generic, NamedTuple, TypeVar
 import jax
 import numpy as np
 
-FRAMES = 2048  # frames in a call of map_frames's kernel; 20 s at 10 ms
-ROWS = 16  # rows of a call on an accelerator (figures of an H200); a CPU gains nothing from more than one
+FRAMES = 2048  # frames of a call of the kernel of `map_frames`; 20 s at 10 ms
+ROWS = 16  # rows of a call on an accelerator (measured on an H200); a CPU gains nothing from more than one
 OPEN = 32  # open rows: 98 % full at 4096 with documents of 500, 96 % at 256 with 80; 64 rows gain 0.3 %
-FULL = 4  # times the shortest length; longer rows come fewer at a time (16 of 100 s would take 40 GB)
+FULL = 4  # ROWS rows up to this many times the shortest length, then fewer (16 of 100 s would take 40 GB)
 
 Name = TypeVar("Name")
-# ids and the caller's name for them; n + 1 ids are n pairs (token, target), and take n slots of a row
-Piece = tuple[Name, np.ndarray]
+# a document, or a part of one: the caller's name and n + 1 ids, which are n pairs (token, target) of a row
+Chunk = tuple[Name, np.ndarray]
 
 
 def map_frames(
@@ -38,16 +37,15 @@ def map_frames(
 ) -> list[np.ndarray]:
     """Runs `kernel` ([FRAMES + context, hop] samples -> [FRAMES, D]) over all wavs: float32 [counts[i], D].
 
-    Frame j of a wav sees hops j to j + context of the wav preceded by `before` zeros; past the end there are
-    zeros.
+    Frame j depends on hops j to j + context of its wav, which has `before` zeros in front and zeros behind.
     """
     starts = np.cumsum([0, *(count + context for count in counts)])
     blocks = max(1, -(-int(starts[-1]) // FRAMES))
     stream_HS = np.zeros(((blocks * FRAMES + context), hop), np.float32)
     flat = stream_HS.reshape(-1)
     for wav, start, count in zip(wavs, starts, counts):
-        room = (count + context) * hop - before
-        flat[start * hop + before :][: min(len(wav), room)] = wav[:room]
+        longest = (count + context) * hop - before
+        flat[start * hop + before :][: min(len(wav), longest)] = wav[:longest]
     outputs = [kernel(stream_HS[b * FRAMES : (b + 1) * FRAMES + context]) for b in range(blocks)]
     frames_HD = np.concatenate([np.asarray(output) for output in outputs])
     return [frames_HD[start : start + count] for start, count in zip(starts, counts)]
@@ -77,7 +75,7 @@ class Bucket(NamedTuple):
 def buckets(
     lengths: Sequence[int], shortest: int, round_up: Callable[[int], int] | None = None
 ) -> Iterator[Bucket]:
-    """The calls that take all sequences, padded to few lengths from `shortest` on."""
+    """The calls that cover all sequences, padded to few lengths of at least `shortest`."""
     round_up = round_up or round_up_length
     padded = np.array([max(shortest, round_up(length)) for length in lengths])
     for size in np.unique(padded).tolist():
@@ -87,7 +85,7 @@ def buckets(
 
 
 def count_rows(size: int, shortest: int) -> int:
-    """Rows of every call of this padded length: a power of two; on a CPU one."""
+    """Rows of a call of this padded length: a power of two; on a CPU one."""
     if jax.default_backend() == "cpu":
         return 1
     most = max(1, min(ROWS, ROWS * FULL * shortest // size))
@@ -113,7 +111,7 @@ def round_up_doubling(length: int, shortest: int) -> int:
 
 
 def stack(values: Sequence[np.ndarray], size: int, rows: int) -> np.ndarray:
-    """[rows, size, ...] of arrays [length, ...], or [rows] of single numbers; zeros for what is missing."""
+    """[rows, size, ...] of arrays [length, ...], or [rows] of single numbers, padded with zeros."""
     first = values[0]
     stacked = np.zeros((rows, *((size, *first.shape[1:]) if first.ndim else ())), first.dtype)
     for row, value in enumerate(values):
@@ -122,49 +120,49 @@ def stack(values: Sequence[np.ndarray], size: int, rows: int) -> np.ndarray:
 
 
 def lengths_of(values: Sequence[np.ndarray], rows: int) -> np.ndarray:
-    """int32 [rows]; 0 for a row that is not there."""
+    """int32 [rows]; 0 for rows of padding."""
     return stack([np.array(len(value), np.int32) for value in values], 0, rows)
 
 
 def cut_document(ids: np.ndarray, length: int) -> list[np.ndarray]:
-    """Pieces of a document, each with at most `length` targets: length + 1 ids.
+    """Chunks of a document, each with at most `length` targets: length + 1 ids.
 
-    Neighbours share one id, so that no target is lost. A document without a target has no pieces.
+    Neighbours share one id, so that no target is lost. A document without a target has no chunks.
     """
     return [ids[start : start + length + 1] for start in range(0, len(ids) - 1, length)]
 
 
-def pack(pieces: Sequence[Piece[Name]], length: int) -> list[list[Piece[Name]]]:
-    """Rows of at most `length` pairs that hold all pieces: best fit, the longest piece first."""
-    packer = OpenRows[Name](length, len(pieces))
-    for piece in sorted(pieces, key=lambda piece: -len(piece[1])):
-        packer.add(piece)
+def pack(chunks: Sequence[Chunk[Name]], length: int) -> list[list[Chunk[Name]]]:
+    """Rows of at most `length` pairs that hold all chunks: best fit, the longest chunk first."""
+    packer = OpenRows[Name](length, len(chunks))
+    for chunk in sorted(chunks, key=lambda chunk: -len(chunk[1])):
+        packer.add(chunk)
     return [row for row in packer.rows if row]
 
 
 class OpenRows(Generic[Name]):
-    """Rows being filled, best fit: a piece goes where it leaves the least room. Where none has room, the
-    fullest row is finished and replaced by an empty one.
+    """Rows that are being filled by best fit: a chunk goes where it leaves the least space. If it fits none,
+    the fullest is finished and replaced by an empty one.
     """
 
     def __init__(self, length: int, count: int = OPEN):
-        self.rows: list[list[Piece[Name]]] = [[] for _ in range(count)]
+        self.rows: list[list[Chunk[Name]]] = [[] for _ in range(count)]
         self._length, self._free = length, np.full(count, length)
 
-    def add(self, piece: Piece[Name]) -> list[Piece[Name]] | None:
-        """Takes a piece of at most `length` pairs; returns the row that was finished, if any."""
-        size, finished = len(piece[1]) - 1, None
-        room = self._free - size
-        room[room < 0] = self._length + 1
-        row = int(room.argmin())
-        if room[row] > self._length:
+    def add(self, chunk: Chunk[Name]) -> list[Chunk[Name]] | None:
+        """Takes a chunk of at most `length` pairs; returns the row that was finished, if any."""
+        size, finished = len(chunk[1]) - 1, None
+        left = self._free - size
+        left[left < 0] = self._length + 1
+        row = int(left.argmin())
+        if left[row] > self._length:
             row = int(self._free.argmin())
             finished, self.rows[row], self._free[row] = self.rows[row], [], self._length
-        self.rows[row].append(piece)
+        self.rows[row].append(chunk)
         self._free[row] -= size
         return finished
 
-    def restore(self, row: int, pieces: Sequence[Piece[Name]]) -> None:
+    def restore(self, row: int, chunks: Sequence[Chunk[Name]]) -> None:
         """Fills an empty row as it was when its state was saved."""
-        self.rows[row] = list(pieces)
-        self._free[row] = self._length - sum(len(ids) - 1 for _, ids in pieces)
+        self.rows[row] = list(chunks)
+        self._free[row] = self._length - sum(len(ids) - 1 for _, ids in chunks)

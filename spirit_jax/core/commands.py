@@ -1,4 +1,4 @@
-"""Command lines: a table of commands, imported when asked for; mistakes are one line and exit code 2."""
+"""Command lines from a table of commands. A command's module is imported only when it is chosen."""
 
 import argparse
 import importlib
@@ -9,24 +9,24 @@ from spirit_jax.core.errors import Halted, UserError, require_seed
 from spirit_jax.core.files import require_writable
 
 MISPLACED = (NotADirectoryError, FileExistsError, IsADirectoryError, PermissionError)
-EXHAUSTED = "RESOURCE_EXHAUSTED"  # how JAX says that a device's memory is full
+EXHAUSTED = "RESOURCE_EXHAUSTED"  # begins JAX's message that a device's memory is full
 
 
 class Parser(argparse.ArgumentParser):
-    """Mistakes on the command line are one line on stderr and exit code 2."""
+    """Reports a mistake on the command line in one line on stderr."""
 
     def error(self, message: str):
-        """Prints the line and leaves."""
+        """Prints the line and exits with 2."""
         print(f"error: {message}; see {self.prog} --help", file=sys.stderr)
         raise SystemExit(2)
 
 
 def run(prog: str, description: str, commands: dict[str, tuple[str, str]], argv: list[str]) -> int:
-    """Parses `argv` for one of `commands` (name -> module, help) and runs it. UserErrors become one line and
-    exit code 2, Halted one and 1.
+    """Parses `argv` for one of `commands` (name -> module, help), runs it, and returns the exit code.
 
-    So do errors of the system: 2 for a place that can't be what the command needs, 1 for the others, such as
-    a full disk or memory; and 130 for Ctrl-C. What is to be written is checked before the command begins.
+    Errors are one line on stderr. 0: done. 1: `Halted`, or the system failed, for example a full disk or
+    memory. 2: a mistake of the user: UserError, or a path of the wrong kind. 130: Ctrl-C. `--out` and
+    `--seed` are checked before the command begins.
     """
     try:
         return _run(prog, description, commands, argv)
@@ -40,8 +40,7 @@ def run(prog: str, description: str, commands: dict[str, tuple[str, str]], argv:
         if not isinstance(error, MemoryError) and not str(error).startswith(EXHAUSTED):
             raise
         return _fail(
-            f"the memory is full ({str(error).partition(chr(10))[0]}): fewer or shorter "
-            "sequences at a time take less",
+            f"out of memory ({str(error).partition(chr(10))[0]}): use fewer or shorter sequences at a time",
             1,
         )
     except KeyboardInterrupt:
@@ -49,22 +48,21 @@ def run(prog: str, description: str, commands: dict[str, tuple[str, str]], argv:
 
 
 def _run(prog: str, description: str, commands: dict[str, tuple[str, str]], argv: list[str]) -> int:
-    # Orbax warns of its own temporary folders; what fails is raised, and told in a line
+    # Orbax warns about its own temporary folders; failures are raised
     logging.getLogger("absl").setLevel(logging.CRITICAL)
     parser = Parser(prog=prog, description=description)
-    rooms = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=Parser)
+    subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=Parser)
     chosen = next((word for word in argv if not word.startswith("-")), None)
     for name, (_, text) in commands.items():
-        room = rooms.add_parser(
+        subparser = subparsers.add_parser(
             name, help=text, description=text, formatter_class=argparse.ArgumentDefaultsHelpFormatter
         )
         if name == chosen:
-            module = importlib.import_module(commands[name][0])
-            if "jax" in sys.modules:
-                from spirit_jax.core import process_setup as backends
+            from spirit_jax.core import process_setup  # imports JAX, which the list of commands does not need
 
-                backends.set_up()
-            module.add_arguments(room)
+            module = importlib.import_module(commands[name][0])
+            process_setup.set_up()
+            module.add_arguments(subparser)
     args = parser.parse_args(argv)
     if getattr(args, "out", None) is not None:
         require_writable(args.out)
@@ -73,6 +71,6 @@ def _run(prog: str, description: str, commands: dict[str, tuple[str, str]], argv
     return module.run(args) or 0
 
 
-def _fail(why: object, code: int) -> int:
-    print(f"error: {why}", file=sys.stderr)
+def _fail(reason: object, code: int) -> int:
+    print(f"error: {reason}", file=sys.stderr)
     return code

@@ -1,4 +1,4 @@
-"""The errors that a user is meant to read, and the rules that many settings share."""
+"""Errors for users, and rules that many settings share."""
 
 import math
 from typing import Any
@@ -7,10 +7,10 @@ SEEDS = 2**32  # what JAX, NumPy and Grain all take
 
 
 class UserError(ValueError):
-    """Something the caller can fix. Says what is wrong, the value, the rule it breaks and the fix, in one
+    """A mistake that the caller can fix: what is wrong, its value, the rule that it breaks, and a fix, in one
     line.
 
-    Command lines print it after `error:` and exit with 2, before anything is written.
+    Commands print it after `error:` and exit with 2.
 
     >>> raise UserError("optim.peak_lr", -1.0, "must be above 0", "set optim.peak_lr=3e-5")
     Traceback (most recent call last):
@@ -23,10 +23,9 @@ class UserError(ValueError):
 
 
 class Halted(RuntimeError):
-    """Long work that can't go on by itself, though nothing was wrong when it began. Says why, in one line,
-    and from where it goes on.
+    """Long work stopped for a reason that could not be checked before. One line: why, and how to continue.
 
-    Command lines print it after `error:` and exit with 1.
+    Commands print it after `error:` and exit with 1.
     """
 
 
@@ -56,9 +55,7 @@ def require_at_least(least: int, values: Any, prefix: str, *names: str) -> None:
 
 
 def require_fraction(values: Any, prefix: str, *names: str) -> None:
-    """Raises a UserError for the first named field that is not in [0, 1), as what a mean keeps of
-    its past.
-    """
+    """Raises a UserError for the first named field that is not in [0, 1), for example a decay."""
     for name in names:
         if not 0 <= getattr(values, name) < 1:
             raise UserError(

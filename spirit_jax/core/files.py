@@ -1,4 +1,4 @@
-"""Files that are whole or absent, and JSON lines."""
+"""Atomic writing, JSON and JSON lines, and checks of paths before work begins."""
 
 import contextlib
 import errno
@@ -16,56 +16,61 @@ from spirit_jax.core.errors import UserError
 
 @contextlib.contextmanager
 def write_atomically(path: str | Path) -> Iterator[Path]:
-    """Yields a temporary path beside `path`, a file or folder for the caller to make; moves it into place on
-    success.
+    """Yields a temporary path where the caller writes a file or folder; on success it becomes `path`.
 
-    An exception leaves the old `path` as it was. An existing folder is replaced by a folder; a file in its
-    place is an IsADirectoryError.
+    After an exception `path` is as before. A folder replaces an existing folder; IsADirectoryError for a file
+    that would replace a folder.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    room = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent))
+    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent))
     try:
-        partial = room / path.name
+        partial = temporary / path.name
         yield partial
         if path.is_dir() and not path.is_symlink():
             if not partial.is_dir():
-                raise IsADirectoryError(errno.EISDIR, "a folder is where a file is to be written", str(path))
-            path.rename(room / "replaced")
+                raise IsADirectoryError(
+                    errno.EISDIR, "a folder has the name of the file to be written", str(path)
+                )
+            path.rename(temporary / "replaced")
         os.replace(partial, path)
     finally:
-        shutil.rmtree(room, ignore_errors=True)
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def drop_partials(folder: Path, name: str) -> None:
-    """Removes what killed writers of `name` (a pattern) left in `folder`; nobody else may be
-    writing there.
+    """Removes temporary files that killed writers of `name` (a pattern) left in `folder`.
+
+    No other process may be writing there.
     """
     for left in folder.glob(f".{name}.*.partial"):
         shutil.rmtree(left)
 
 
 def write_text(path: str | Path, text: str) -> None:
-    """Writes a UTF-8 file whole or not at all."""
+    """Writes a UTF-8 file atomically."""
     with write_atomically(path) as partial:
         partial.write_text(text, encoding="utf-8")
 
 
 def write_json(path: str | Path, value: object) -> None:
-    """Writes indented JSON whole or not at all."""
+    """Writes indented JSON atomically."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
 def read_json(path: str | Path) -> dict:
-    """Reads a JSON object; a file that is none is a UserError."""
+    """Reads a JSON object. UserError for any other file."""
     content = require_file(path, "JSON file").read_bytes()
     try:
         values = json.loads(content.decode("utf-8-sig"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise UserError("JSON file", path, f"must parse ({error})", "mend or regenerate it") from error
+        raise UserError("JSON file", path, f"must parse ({error})", "correct it or make it again") from error
     if not isinstance(values, dict):
         raise UserError(
-            "JSON file", path, f"must hold an object, not a {type(values).__name__}", "mend or regenerate it"
+            "JSON file",
+            path,
+            f"must be an object, not a {type(values).__name__}",
+            "correct it or make it again",
         )
     return values
 
@@ -76,7 +81,7 @@ def read_optional_json(path: str | Path) -> dict:
 
 
 def write_jsonl(path: str | Path, rows: Iterable[dict]) -> int:
-    """Writes one JSON object a line, whole or not at all; returns the number of rows."""
+    """Writes one JSON object a line, atomically; returns the number of rows."""
     count = 0
     with write_atomically(path) as partial, open(partial, "w", encoding="utf-8") as file:
         for row in rows:
@@ -86,9 +91,7 @@ def write_jsonl(path: str | Path, rows: Iterable[dict]) -> int:
 
 
 def read_jsonl(path: str | Path) -> Iterator[dict]:
-    """Yields the objects of a JSON-lines file; a broken line, or one that is no object, is a UserError naming
-    its number.
-    """
+    """Yields the objects of a JSON-lines file. UserError with the number of a line that is no JSON object."""
     with open(require_file(path, "JSON-lines file"), "rb") as file:
         for number, line in enumerate(file, 1):
             if not line.strip():
@@ -102,21 +105,23 @@ def read_jsonl(path: str | Path) -> Iterator[dict]:
                     f"{path} line {number}",
                     repr(line[:40]),
                     f"must be JSON in UTF-8 ({error})",
-                    "mend the line",
+                    "correct the line",
                 ) from error
             if not isinstance(value, dict):
                 raise UserError(
                     f"{path} line {number}",
                     repr(line[:40]),
                     f"must be a JSON object, not a {type(value).__name__}",
-                    "mend the line",
+                    "correct the line",
                 )
             yield value
 
 
 class GrowingFile:
-    """A file to which bytes are added at once. What can't be written (a full disk) waits for the next time,
-    with a warning: no exception, no gap.
+    """A file that bytes are appended to without buffering.
+
+    Bytes that cannot be written, for example to a full disk, are kept with a warning and written at the next
+    call.
     """
 
     def __init__(self, path: str | Path):
@@ -124,7 +129,7 @@ class GrowingFile:
         self._file = open(path, "ab", buffering=0)  # noqa: SIM115
 
     def add(self, content: bytes) -> None:
-        """Writes what waits, then this."""
+        """Appends `content`, after any bytes that were kept."""
         self._waiting += content
         try:
             while self._waiting:
@@ -132,76 +137,74 @@ class GrowingFile:
         except OSError as error:
             if not self._warned:
                 print(
-                    f"warning: {self._path} can't be written to ({error.strerror}); what is to come waits",
+                    f"warning: {self._path} cannot be written ({error.strerror}); lines are kept in memory",
                     file=sys.stderr,
                     flush=True,
                 )
         self._warned = bool(self._waiting)
 
     def close(self) -> None:
-        """Writes what waits, if it can."""
+        """Closes the file; kept bytes are tried once more."""
         self.add(b"")
         with contextlib.suppress(OSError):
             self._file.close()
 
 
 def require_file(path: str | Path, what: str) -> Path:
-    """The path, or a UserError if no file is there."""
+    """The path. UserError if it is not a file."""
     if not Path(path).is_file():
         raise UserError(what, path, "no such file", "check the path")
     return Path(path)
 
 
 def require_folder(path: str | Path, what: str) -> Path:
-    """The path, or a UserError if no folder is there."""
+    """The path. UserError if it is not a folder."""
     if not Path(path).is_dir():
         raise UserError(what, path, "no such folder", "check the path")
     return Path(path)
 
 
-def require_place(path: str | Path, what: str, mark: str | None = None) -> Path:
-    """The path, or a UserError if nothing can be written there: a file is in the way, or a folder that may
-    not be written to.
+def require_output_folder(path: str | Path, what: str, known_by: str | None = None) -> Path:
+    """The path. UserError if no folder can be written there.
 
-    mark: a file that is in every folder of this kind; what is there already is replaced only if it is empty
-    or has it.
+    known_by: a file that every folder of this kind has. An existing folder without it must be empty, so that
+    other files are not replaced.
     """
     path = Path(path)
-    if mark is not None and path.is_dir() and not (path / mark).is_file() and any(path.iterdir()):
-        raise UserError(
-            what, path, f"is a folder of other things, without a {mark}", "name an empty or a new folder"
-        )
-    there = next(place for place in (path, *path.absolute().parents) if place.exists())
-    if not there.is_dir():
-        raise UserError(what, path, f"{there} is a file", "name a folder")
-    if not os.access(there, os.W_OK | os.X_OK):
-        raise UserError(
-            what, path, f"{there} may not be written to", "name another folder, or change its permissions"
-        )
+    if known_by is not None and path.is_dir() and not (path / known_by).is_file() and any(path.iterdir()):
+        rule = f"is a folder of other things, without a {known_by}"
+        raise UserError(what, path, rule, "name an empty or a new folder")
+    nearest = _nearest_existing(path)
+    if not nearest.is_dir():
+        raise UserError(what, path, f"{nearest} is a file", "name a folder")
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        fix = "name another folder, or change its permissions"
+        raise UserError(what, path, f"{nearest} is not writable", fix)
     return path
 
 
-def require_file_place(path: str | Path, what: str) -> Path:
-    """The path, or a UserError if a folder is there already."""
+def require_output_file(path: str | Path, what: str) -> Path:
+    """The path. UserError if it is a folder."""
     if Path(path).is_dir():
         raise UserError(what, path, "is a folder", f"name a file, for example {Path(path) / 'new'}")
     return Path(path)
 
 
 def require_writable(path: str | Path) -> Path:
-    """The path, or a UserError if neither it nor a file or folder below it could be made: a file is in its
-    way, or no permission.
-    """
-    nearest = next(
-        place for place in (Path(path).absolute(), *Path(path).absolute().parents) if place.exists()
-    )
+    """The path of a file or a folder. UserError if neither can be written there."""
+    nearest = _nearest_existing(Path(path))
     if nearest != Path(path).absolute() and not nearest.is_dir():
-        raise UserError("output", path, f"{nearest} is no folder", "choose another place")
+        raise UserError("output", path, f"{nearest} is not a folder", "choose another path")
     if not os.access(nearest, os.W_OK):
-        raise UserError(
-            "output", path, f"{nearest} can't be written", "choose another place, or change its permissions"
-        )
+        fix = "choose another path, or change its permissions"
+        raise UserError("output", path, f"{nearest} is not writable", fix)
     return Path(path)
+
+
+def _nearest_existing(path: Path) -> Path:
+    """The absolute path, or the nearest of its parents that exists."""
+    absolute = path.absolute()
+    return next(candidate for candidate in (absolute, *absolute.parents) if candidate.exists())
 
 
 def fingerprint(*parts: bytes) -> str:

@@ -1,6 +1,6 @@
-"""What a command sets before JAX starts: which backends, and on a CPU how the C library keeps memory.
+"""Process-wide settings before JAX starts: its backends, and on a CPU the C library's memory.
 
-libtpu, the compiler of `make check-pod`, is no reason to look for TPUs on a machine that has none.
+An installed libtpu, which `make check-pod` compiles with, must not make JAX look for TPUs.
 """
 
 import ctypes
@@ -15,21 +15,19 @@ from spirit_jax.core.errors import UserError
 PLATFORMS = "jax_platforms"  # the setting that JAX_PLATFORMS begins with
 TPU_DEVICES = ("/dev/accel*", "/dev/vfio/[0-9]*")
 M_TRIM_THRESHOLD, M_MMAP_MAX, M_ARENA_MAX = -1, -4, -8  # glibc's malloc.h
-NEVER = -1
+NEVER = -1  # as M_TRIM_THRESHOLD
 
 
 def loads_idle_libtpu() -> bool:
-    """Whether JAX will load libtpu without a TPU, which tells at length what it can't find; and the profiler
-    of one newer than jaxlib crashes.
-    """
+    """True if JAX would load libtpu without a TPU. That logs noisily, and its profiler can crash."""
     if getattr(jax.config, PLATFORMS):  # chosen by the user, or "tpu,cpu" by JAX, which found TPUs
         return False
     return importlib.util.find_spec("libtpu") is not None and not has_tpu()
 
 
 def has_tpu() -> bool:
-    """Whether this machine shows a TPU's device files."""
-    return any(glob.glob(place) for place in TPU_DEVICES)
+    """Whether this machine has device files of a TPU."""
+    return any(glob.glob(pattern) for pattern in TPU_DEVICES)
 
 
 def has_plugin() -> bool:
@@ -38,26 +36,27 @@ def has_plugin() -> bool:
 
 
 def set_up() -> None:
-    """To be called before anything touches a device."""
+    """All settings of a command. Call it before JAX starts."""
     leave_out_idle_libtpu()
     if getattr(jax.config, PLATFORMS) == "cpu" or not (has_tpu() or has_plugin()):
         keep_freed_memory()
 
 
 def leave_out_idle_libtpu() -> None:
-    """Where a GPU's plugin is installed JAX goes on choosing by itself."""
+    """Restricts JAX to the CPU where it would load libtpu without a TPU and has no other backend."""
     if loads_idle_libtpu() and not has_plugin():
         jax.config.update(PLATFORMS, "cpu")
 
 
 def keep_freed_memory() -> None:
-    """Makes this process keep what it frees, which XLA does with all buffers of a step: glibc hands large
-    ones back to the kernel, and the next step waits while the kernel fills them with zeros anew
-    (docs/benchmarks.md). Other C libraries have no `mallopt` and stay as they are.
+    """Makes glibc keep freed memory for the next allocation. Other C libraries are left as they are.
+
+    XLA frees all buffers of a step. By default glibc returns large ones to the kernel, and the next step
+    waits for the kernel to zero new pages (docs/benchmarks.md).
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
-        mallopt(M_ARENA_MAX, 1)  # an arena other than the first is limited in size
+        mallopt(M_ARENA_MAX, 1)  # other arenas than the first are limited in size
         mallopt(M_MMAP_MAX, 0)
         mallopt(M_TRIM_THRESHOLD, NEVER)
 
@@ -65,5 +64,5 @@ def keep_freed_memory() -> None:
 def check_profiler() -> None:
     """Raises a UserError where a trace would kill the process."""
     if loads_idle_libtpu():
-        rule = "JAX would load libtpu, though there is no TPU here, and its profiler may crash"
+        rule = "JAX would load libtpu without a TPU, and its profiler may crash"
         raise UserError("JAX_PLATFORMS", getattr(jax.config, PLATFORMS), rule, "set JAX_PLATFORMS=cuda,cpu")

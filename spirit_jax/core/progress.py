@@ -1,4 +1,4 @@
-"""Progress: a bar with rate and time left on a terminal, plain lines in a log."""
+"""Progress on stderr: a bar on a terminal, lines in a log; with rate and time left."""
 
 import sys
 import time
@@ -12,7 +12,7 @@ LOG_EVERY_S = 10.0
 
 
 def track(items: Iterable[T], what: str, total: int | None = None, unit: str = "it") -> Iterator[T]:
-    """Yields `items`, showing how far it is on stderr."""
+    """Yields `items` and shows progress."""
     with Progress(
         what, total if total is not None else getattr(items, "__len__", lambda: None)(), unit
     ) as progress:
@@ -30,7 +30,7 @@ class Progress:
         self.bar = (
             tqdm(total=total, desc=what, unit=unit, disable=not live, dynamic_ncols=True) if live else None
         )
-        self.total, self.done, self.told, self.last, self.note = total, 0, 0, self.start, ""
+        self.total, self.done, self.shown, self.last, self.note = total, 0, 0, self.start, ""
 
     def __enter__(self) -> "Progress":
         return self
@@ -38,11 +38,11 @@ class Progress:
     def __exit__(self, *_: object) -> None:
         if self.bar is not None:
             self.bar.close()
-        elif self.done != self.told:
+        elif self.done != self.shown:
             self._line()
 
     def advance(self, count: int = 1, note: str = "") -> None:
-        """Counts `count` more done; `note` is shown behind the numbers until the next note."""
+        """Counts `count` more items; `note` is shown after the numbers until the next note."""
         self.done, self.note = self.done + count, note or self.note
         if self.bar is not None:
             self.bar.set_postfix_str(self.note, refresh=False)
@@ -51,7 +51,7 @@ class Progress:
             self._line()
 
     def _line(self) -> None:
-        self.told, self.last = self.done, time.monotonic()
+        self.shown, self.last = self.done, time.monotonic()
         spent = self.last - self.start
         rate = self.done / max(spent, 1e-9)
         left = f", {(self.total - self.done) / max(rate, 1e-9):.0f} s left" if self.total else ""

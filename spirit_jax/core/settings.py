@@ -125,7 +125,7 @@ def _broken_recipe(path: str | Path, error: Exception) -> UserError:
         "config",
         path,
         f"fails{where} with {type(error).__name__}: {' '.join(str(error).split())}",
-        "mend the recipe",
+        "correct the recipe",
     )
 
 

@@ -1,14 +1,18 @@
-"""Corpora as manifests: what is spoken, by whom, where the recording lies, and when each word is said.
+"""Reads a corpus, from a manifest or from a folder of recordings: what is spoken, by whom, and when.
 
-A manifest is JSON lines: {"id", "audio", "text", "words", "voice", "source", "split"}. audio: path, relative
-to the manifest's folder, or null for text alone. text: transcript or null. words: [[word, start s, end s],
-...] or null where unaligned; they are the text where they are given. Everything but one of audio and text may
-be left out, and the split is then `train` for speech with text, `speech` or `text`. Other keys are kept.
+A manifest is JSON lines, one object a row. One of audio and text is required, all else is optional:
 
-A folder needs none: recordings (wav, flac, mp3, ogg, searched below it) with a `.txt` or `.lab` beside each,
-LibriSpeech's `*.trans.txt` (ID TEXT a line), or Sphinx' `transcription` (`<s> text </s> (ID)` a line). A
-recording's id is its path without the suffix, or with it where two differ in nothing else. Rows that can't be
-used carry a `Problem` as "problem".
+audio           path of the recording, relative to the manifest's folder; null for text alone
+text            transcript
+words           [[word, start s, end s], ...], the text with times
+id              by default the audio's path without suffix
+voice, source   names of the speaker and of the corpus
+split           by default `train` for speech with text, else `speech` or `text`
+
+Other keys are kept. A folder without a manifest is searched for recordings (wav, flac, mp3, ogg). Transcripts
+are a `.txt` or `.lab` file of the same name, LibriSpeech's `*.trans.txt` (lines `ID TEXT`), or Sphinx's
+`transcription` (lines `<s> text </s> (ID)`). Two recordings that differ only in their suffix keep it in their
+ids. A row that cannot be used has a `Defect` under the key "defect".
 """
 
 import collections
@@ -27,12 +31,12 @@ TRANSCRIPT_SUFFIXES = (".txt", ".lab")
 SPHINX_LINE = re.compile(r"^\s*(?:<s>)?\s*(.*?)\s*(?:</s>)?\s*\(([^()\s]+)\)\s*$")
 SPLIT_NAME = re.compile(r"(?!all$)\w[\w-]*")
 TEXT_KEYS = ("id", "text", "voice", "source", "split")
-LONGEST_S = 1e6  # what is beyond no recording reaches
+LONGEST_S = 1e6  # no recording is as long
 
 
-class Problem(NamedTuple):
-    """Why a row can't be used: a slug and a sentence. A type of its own, since a manifest may have a key
-    "problem" too.
+class Defect(NamedTuple):
+    """Why a row cannot be used: a slug and a sentence. The type distinguishes it from a manifest's own key
+    "defect".
     """
 
     reason: str
@@ -40,10 +44,11 @@ class Problem(NamedTuple):
 
 
 def read_corpus(path: Path) -> list[dict]:
-    """Rows of a manifest file or of a folder, with ids that differ and absolute audio paths. UserError:
-    nothing there, nothing in it.
+    """Rows of a manifest file or of a folder, with unique ids and absolute audio paths.
+
+    UserError if the path does not exist or has no rows.
     """
-    rows = find_corpus(path) if path.is_dir() else read_manifest(path)
+    rows = read_folder(path) if path.is_dir() else read_manifest(path)
     if not rows:
         raise UserError(
             "corpus", path, "holds no rows", "give recordings (wav, flac, mp3, ogg) or a manifest with lines"
@@ -52,8 +57,9 @@ def read_corpus(path: Path) -> list[dict]:
 
 
 def read_manifest(path: Path) -> list[dict]:
-    """Checked rows of a JSON-lines manifest, or of a `.txt` file with a text a line. A row that breaks the
-    rules is a UserError naming its line.
+    """Checked rows of a JSON-lines manifest, or of a `.txt` file with a text a line.
+
+    UserError for a row that breaks the rules, naming its line.
     """
     require_file(path, "manifest")
     if path.suffix.lower() in AUDIO_SUFFIXES:
@@ -72,9 +78,9 @@ def read_manifest(path: Path) -> list[dict]:
     return rows
 
 
-def find_corpus(folder: Path) -> list[dict]:
-    """Rows of a folder, sorted by path: its manifest (`manifest.jsonl`, or the only .jsonl in it), else its
-    recordings with the transcripts found.
+def read_folder(folder: Path) -> list[dict]:
+    """Rows of the manifest in a folder (`manifest.jsonl`, or the only .jsonl file), else of its recordings,
+    sorted by path.
     """
     manifests = (
         [folder / "manifest.jsonl"]
@@ -92,13 +98,13 @@ def find_corpus(folder: Path) -> list[dict]:
             f"{folder} has several .jsonl files and no recordings",
             "name the manifest",
         )
-    collected = _collected_transcripts(files)
-    beside = {
+    collected = _read_collections(files)
+    single = {
         (path.with_suffix(""), path.suffix.lower()): path
         for path in files
         if path.suffix.lower() in TRANSCRIPT_SUFFIXES
     }
-    rows = [_recording_row(folder, path, collected, beside) for path in recordings]
+    rows = [_recording_row(folder, path, collected, single) for path in recordings]
     times = collections.Counter(row["id"] for row in rows)
     for row in rows:
         if times[row["id"]] > 1:
@@ -108,12 +114,12 @@ def find_corpus(folder: Path) -> list[dict]:
 
 
 def split_words(row: dict) -> list[str]:
-    """The words of a row's text; those with times where it has them."""
+    """The words of a row's text; the words with times where it has them."""
     return [str(word) for word, _, _ in row["words"]] if row["words"] else str(row["text"] or "").split()
 
 
 def training_texts(rows: Iterable[dict]) -> Iterator[str]:
-    """Texts of the rows that may be trained on: none from a held-out split."""
+    """Texts of the training splits."""
     for row in rows:
         if row["split"] in TRAINING_SPLITS and (words := split_words(row)):
             yield " ".join(words)
@@ -124,7 +130,7 @@ def _complete_row(row: dict, path: Path, number: int) -> dict:
     where = f"{path} row {number}"
     for key in ("audio", *TEXT_KEYS):
         if not isinstance(row.get(key), str | None):
-            raise UserError(f"{where} {key}", row[key], "must be a string or null", "mend the row")
+            raise UserError(f"{where} {key}", row[key], "must be a string or null", "correct the row")
     audio, text = row.get("audio") or None, row.get("text") if (row.get("text") or "").strip() else None
     if audio is None and text is None:
         raise UserError(
@@ -152,7 +158,7 @@ def _complete_row(row: dict, path: Path, number: int) -> dict:
 
 
 def _check_words(words: Any, where: str) -> list | None:
-    """Word times as they are, or None; a UserError where they aren't [word, start, end] with 0 <= start <=
+    """The words unchanged, or None for none. UserError unless they are [word, start, end] with 0 <= start <=
     end, in order of their starts.
     """
     if not words:
@@ -166,7 +172,7 @@ def _check_words(words: Any, where: str) -> list | None:
                 f"{where} words",
                 word,
                 "must be [word, start s, end s] with 0 <= start <= end, in order",
-                "mend or drop the times",
+                "correct or drop the times",
             )
         latest = word[1]
     return words
@@ -180,35 +186,35 @@ def _default_split(audio: str | None, text: str | list | None) -> str:
 
 def _refuse_duplicates(named: Iterable[tuple[str, str]]) -> None:
     seen: dict[str, str] = {}
-    for id, place in named:
+    for id, origin in named:
         if id in seen:
-            raise UserError("id", id, f"names both {seen[id]} and {place}", "rename or drop one of them")
-        seen[id] = place
+            raise UserError("id", id, f"names both {seen[id]} and {origin}", "rename or drop one of them")
+        seen[id] = origin
 
 
 def _files_below(folder: Path) -> list[Path]:
-    """Files in a folder and below it, sorted; through links to folders too, but into none twice. Hidden files
-    and folders are left out.
+    """Files in a folder and below it, sorted. Follows links, but enters no folder twice. Hidden files and
+    folders are left out.
     """
     files, seen = [], set()
-    for place, folders, names in os.walk(folder, followlinks=True):
-        real = os.path.realpath(place)
+    for parent, folders, names in os.walk(folder, followlinks=True):
+        real = os.path.realpath(parent)
         folders[:] = sorted(name for name in folders if not name.startswith(".")) if real not in seen else []
         if real not in seen:
-            files += [Path(place) / name for name in names if not name.startswith(".")]
+            files += [Path(parent) / name for name in names if not name.startswith(".")]
         seen.add(real)
     return sorted(files)
 
 
 def _read_transcript(path: Path) -> str:
-    """UTF-8 text, with or without a byte-order mark; other bytes become lone surrogates, which
-    `_recording_row` tells of.
+    """UTF-8 text, with or without a byte-order mark. Other bytes become lone surrogates, which
+    `_find_foreign` finds.
     """
     return path.read_text(encoding="utf-8-sig", errors="surrogateescape")
 
 
-def _collected_transcripts(files: Iterable[Path]) -> dict[tuple[Path, str], str]:
-    """Transcripts of files that hold many, by (folder, recording's stem)."""
+def _read_collections(files: Iterable[Path]) -> dict[tuple[Path, str], str]:
+    """Transcripts from files with one for each of many recordings, by (folder, recording's stem)."""
     found = {}
     for path in files:
         librispeech, sphinx = path.name.endswith(".trans.txt"), path.name.endswith("transcription")
@@ -224,15 +230,15 @@ def _collected_transcripts(files: Iterable[Path]) -> dict[tuple[Path, str], str]
 
 
 def _recording_row(
-    folder: Path, path: Path, collected: dict[tuple[Path, str], str], beside: dict[tuple[Path, str], Path]
+    folder: Path, path: Path, collected: dict[tuple[Path, str], str], single: dict[tuple[Path, str], Path]
 ) -> dict:
-    """The row of one recording; a LibriSpeech name (speaker-chapter-number) tells the voice."""
+    """The row of one recording. A LibriSpeech name (speaker-chapter-number) contains the voice."""
     text = collected.get((path.parent, path.stem), "")
     for suffix in TRANSCRIPT_SUFFIXES:
-        if not text.strip() and (transcript := beside.get((path.with_suffix(""), suffix))):
+        if not text.strip() and (transcript := single.get((path.with_suffix(""), suffix))):
             text = _read_transcript(transcript)
-    problem = _find_foreign(str(path.absolute()), "name") or _find_foreign(text, "transcript")
-    text = " ".join(text.split()) if problem is None else ""
+    defect = _find_foreign(str(path.absolute()), "name") or _find_foreign(text, "transcript")
+    text = " ".join(text.split()) if defect is None else ""
     parts = path.stem.split("-")
     return {
         "id": _printable(path.relative_to(folder).with_suffix("").as_posix()),
@@ -242,22 +248,20 @@ def _recording_row(
         "voice": parts[0] if len(parts) == 3 and all(part.isdigit() for part in parts) else "",
         "source": _printable(folder.absolute().name),
         "split": _default_split(str(path), text),
-        **({} if problem is None else {"problem": problem}),
+        **({} if defect is None else {"defect": defect}),
     }
 
 
-def _find_foreign(text: str, what: str) -> Problem | None:
-    """The problem of a text, or a path, that was read from bytes which are no UTF-8: a lone surrogate stands
-    for each of them.
-    """
+def _find_foreign(text: str, what: str) -> Defect | None:
+    """The defect of a text or path with bytes that are not UTF-8; each was read as a lone surrogate."""
     foreign = next((ord(c) - 0xDC00 for c in text if "\udc80" <= c <= "\udcff"), None)
     return (
         None
         if foreign is None
-        else Problem(f"{what}_not_utf8", f"its {what} holds the byte {foreign:#04x}, which is no UTF-8")
+        else Defect(f"{what}_not_utf8", f"its {what} has the byte {foreign:#04x}, which is not UTF-8")
     )
 
 
 def _printable(path: str) -> str:
-    """A path as UTF-8 can hold it: what is no UTF-8 in it is written `\\xe9`."""
+    """A path in UTF-8: other bytes are written as `\\xe9`."""
     return os.fsencode(path).decode(errors="backslashreplace")

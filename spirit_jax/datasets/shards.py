@@ -1,11 +1,9 @@
-"""Token shards as they lie on disk: one TFDS data set, `spirit_tokens`, in two configs, and who may read
-them.
+"""Token shards on disk: rows, metadata, reading, and compatibility with a reader. Needs no TensorFlow.
 
-aligned      a row is a `Record`: codes of each stream, text ids, word times; spans are drawn at every pass.
-interleaved  a row is one finished document, for any trainer.
+They are one TFDS data set, `spirit_tokens`, in two configs. `data_prep.token_shards` writes them.
 
-`data_prep.token_shards` writes them; rows and their meaning are defined here, for both sides. Needs no
-TensorFlow.
+aligned       a row is a `Record`: codes of each stream, text ids, word times. Spans are drawn at every pass
+interleaved   a row is one finished document, for any trainer
 """
 
 import dataclasses
@@ -24,8 +22,8 @@ from spirit_jax.tokens.streams import UNITS, SpeechTokens, Streams
 from spirit_jax.tokens.vocabulary import Vocabulary
 
 DATASET = "spirit_tokens"
-FORMAT = 2  # 1 had counts of the three published streams in place of a table; it is still read
-SAMPLED = 16  # rows that a fingerprint reads
+FORMAT = 2  # format 1, with counts of the three published streams in place of a table, is still read
+SAMPLED = 16  # rows that enter a fingerprint
 
 
 class Layout(enum.Enum):
@@ -37,7 +35,7 @@ class Layout(enum.Enum):
 
 @dataclasses.dataclass(frozen=True)
 class Metadata:
-    """What a reader must agree with. encoder_fingerprint is None for shards of text alone."""
+    """What the shards were made with. encoder_fingerprint: None for shards of text alone."""
 
     layout: Layout
     vocabulary: Vocabulary
@@ -56,7 +54,7 @@ class Metadata:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "Metadata":
-        """Reads what `to_dict` wrote, in this format or the one before. UserError for any other."""
+        """Reads what `to_dict` wrote, in this format or format 1. UserError for any other."""
         if values.get("format") not in (1, FORMAT):
             rule = f"this version reads 1 and {FORMAT}"
             raise UserError("shards' format", values.get("format"), rule, "write the shards again")
@@ -69,10 +67,9 @@ class Metadata:
 
 
 class ShardSplit(Sequence):
-    """One split, by index: a `Record` where aligned, int32 ids [n] of one document where interleaved.
+    """One split by index: a `Record` where aligned, int32 ids [n] of one document where interleaved.
 
-    Plain random access that Grain reads as a data source, also in other processes; `raw(index)` gives the
-    stored row.
+    Grain reads it as a data source, also in other processes.
     """
 
     def __init__(self, folder: Path, metadata: Metadata, split: str):
@@ -86,9 +83,9 @@ class ShardSplit(Sequence):
         return len(self._serialized)
 
     def __getitem__(self, index: int) -> Record | np.ndarray:  # pyright: ignore[reportIncompatibleMethodOverride]
-        row = self.raw(index)
+        row = self.stored_row(index)
         if self.metadata.layout is Layout.INTERLEAVED:
-            return tokens_from_row(row)
+            return row["tokens"]
         return record_from_row(row, self.metadata.vocabulary.streams)
 
     def __repr__(self) -> str:
@@ -96,8 +93,8 @@ class ShardSplit(Sequence):
 
     @property
     def fingerprint(self) -> str:
-        """Tells other rows: by the number of each file's rows, which give the order, their bytes together,
-        and `SAMPLED` of them.
+        """Changes with the rows: a hash of the number of rows of each file, of the bytes of all, and of
+        `SAMPLED` rows.
         """
         info = read_json(self.folder / "dataset_info.json")
         stored = next(split for split in info["splits"] if split["name"] == self.split)
@@ -106,11 +103,10 @@ class ShardSplit(Sequence):
         )
         return fingerprint(json.dumps([stored["shardLengths"], stored["numBytes"]]).encode(), *sampled)
 
-    def raw(self, index: int) -> dict[str, Any]:
-        """The stored row by name: int32 or float32 arrays [n], and bytes for strings.
+    def stored_row(self, index: int) -> dict[str, Any]:
+        """The row as stored, by column: int32 or float32 arrays [n], and bytes for strings.
 
-        Read from the stored `tf.train.Example` directly, which gives what `as_data_source` gives in two
-        fifths of the time.
+        Parses the `tf.train.Example` directly: the same as `as_data_source` in two fifths of the time.
         """
         from tensorflow_datasets.proto import tf_example_pb2
 
@@ -132,26 +128,25 @@ class ShardSplit(Sequence):
 def open_shards(folder: str | Path, config: Layout | str | None = None, split: str = "train") -> ShardSplit:
     """Opens one split of a data set.
 
-    `folder` is what `data_prep shards --out` wrote or anything below it down to the version folder. `config`
-    chooses between two layouts; where only one is there it may be left out, and a config that is not there is
-    a UserError, as is a split.
+    folder: what `data_prep shards --out` wrote, or a folder below it down to the version. config: None for
+    the only layout that is there, or aligned. UserError for a config or a split that is not there.
     """
     version = find_version(folder, None if config is None else Layout(config))
-    names = splits(version)
+    names = split_sizes(version)
     if split not in names:
         raise UserError("split", split, f"{version} has {', '.join(names)}", "choose one of them")
     return ShardSplit(version, read_metadata(version), split)
 
 
 def find_version(folder: str | Path, layout: Layout | None = None) -> Path:
-    """The folder NAME/CONFIG/VERSION inside `folder`, or `folder` itself, newest version first; aligned if
-    both are there.
+    """The folder NAME/CONFIG/VERSION inside `folder`, or `folder` itself: the newest version, aligned if
+    both layouts are there.
     """
     folder = require_folder(folder, "shards")
-    for place in (folder, folder / DATASET):
+    for root in (folder, folder / DATASET):
         for pattern in ("dataset_info.json", "*/dataset_info.json", "*/*/dataset_info.json"):
             found = [
-                path.parent for path in sorted(place.glob(pattern), reverse=True) if not _hidden(path, folder)
+                path.parent for path in sorted(root.glob(pattern), reverse=True) if not _hidden(path, folder)
             ]
             layouts = {read_metadata(version).layout: version for version in reversed(found)}
             if layout is None and layouts:
@@ -160,7 +155,7 @@ def find_version(folder: str | Path, layout: Layout | None = None) -> Path:
                 return layouts[layout]
     wanted = layout.value if layout else "aligned or interleaved"
     raise UserError(
-        "shards", folder, f"holds no {wanted} {DATASET}", "write it with python -m data_prep shards"
+        "shards", folder, f"has no {wanted} {DATASET}", "write it with python -m data_prep shards"
     )
 
 
@@ -169,20 +164,20 @@ def _hidden(path: Path, root: Path) -> bool:
 
 
 def read_metadata(version: Path) -> Metadata:
-    """The metadata of a version folder; a data set that is no `spirit_tokens` is a UserError."""
+    """The metadata of a version folder. UserError for another data set."""
     path = version / "metadata.json"
     if not path.is_file():
         raise UserError(
             "shards",
             version,
-            f"is no {DATASET} data set (no metadata.json)",
+            f"is not a {DATASET} data set (no metadata.json)",
             "name a folder that data_prep shards wrote",
         )
     return Metadata.from_dict(read_json(path))
 
 
-def splits(version: Path) -> dict[str, int]:
-    """Number of rows by split."""
+def split_sizes(version: Path) -> dict[str, int]:
+    """Number of rows of each split."""
     info = read_json(version / "dataset_info.json")
     return {split["name"]: sum(int(length) for length in split["shardLengths"]) for split in info["splits"]}
 
@@ -193,12 +188,12 @@ def check_compatible(
     tokenizer_fingerprint: str | None = None,
     encoder_fingerprint: str | None = None,
 ) -> None:
-    """Raises a UserError, naming both sides, where shards and reader differ. What is None is not compared.
+    """Raises a UserError, naming both sides, where shards and reader differ. None is not compared.
 
-    Vocabularies agree if their text ranges are the same and the reader has an id for every code, or no speech
-    at all (it can then train on text alone). Shards of text alone fit any encoder.
+    Vocabularies agree if their text ranges are equal and the reader has an id for every code, or has no
+    speech (it can then train on text alone). Shards of text alone fit any encoder.
     """
-    made = metadata.vocabulary
+    stored = metadata.vocabulary
     if tokenizer_fingerprint is not None and tokenizer_fingerprint != metadata.tokenizer_fingerprint:
         _refuse(
             "tokenizer",
@@ -216,35 +211,39 @@ def check_compatible(
             metadata.encoder_fingerprint,
             "set data.codec to the one they were made with",
         )
-    if vocabulary is None or vocabulary == made:
+    if vocabulary is None or vocabulary == stored:
         return
     text_names = ("text_size", "bos", "eos", "unk")
-    same_text = all(getattr(vocabulary, name) == getattr(made, name) for name in text_names)
-    # ids are stored in interleaved shards, so that every range must start where it started
+    same_text = all(getattr(vocabulary, name) == getattr(stored, name) for name in text_names)
+    # interleaved shards store ids, so every range must start at the same id
     frozen = metadata.layout is Layout.INTERLEAVED
-    if frozen or not same_text or (vocabulary.has_speech and not _holds(vocabulary.streams, made.streams)):
-        _refuse("vocabulary", vocabulary.to_dict(), made.to_dict(), "use a model and codec that fit them")
+    if (
+        frozen
+        or not same_text
+        or (vocabulary.has_speech and not _includes(vocabulary.streams, stored.streams))
+    ):
+        _refuse("vocabulary", vocabulary.to_dict(), stored.to_dict(), "use a model and codec that fit them")
 
 
-def _holds(streams: Streams, stored: Streams) -> bool:
-    """Whether every stored stream is one of `streams`, there with as many codes or more."""
-    own = {stream.name: stream for stream in streams}
+def _includes(streams: Streams, stored: Streams) -> bool:
+    """Whether every stored stream is one of `streams`, with as many codes or more."""
+    readers = {stream.name: stream for stream in streams}
     return all(
-        stream.name in own
-        and own[stream.name].size >= stream.size
-        and dataclasses.replace(own[stream.name], size=stream.size) == stream
+        stream.name in readers
+        and readers[stream.name].size >= stream.size
+        and dataclasses.replace(readers[stream.name], size=stream.size) == stream
         for stream in stored
     )
 
 
-def _refuse(what: str, own: object, theirs: object, fix: str) -> None:
-    raise UserError(what, own, f"the shards were made with {theirs}", f"{fix}, or write the shards again")
+def _refuse(what: str, readers: object, stored: object, fix: str) -> None:
+    raise UserError(what, readers, f"the shards were made with {stored}", f"{fix}, or write the shards again")
 
 
 def row_from_record(record: Record, text: str, streams: Streams) -> dict[str, Any]:
-    """The aligned row of a record, a column for each stream; `text` is stored with its ids.
+    """The aligned row of a record, with a column for each stream. `record_from_row` is its inverse.
 
-    `record_from_row` is its inverse.
+    text: what `record.text_ids` were made from.
     """
     codes = record.speech.codes if record.speech else {}
     return {
@@ -261,7 +260,7 @@ def row_from_record(record: Record, text: str, streams: Streams) -> dict[str, An
 
 
 def record_from_row(row: dict[str, Any], streams: Streams) -> Record:
-    """The record of an aligned row. Empty units mean no speech; another empty stream is absent."""
+    """The record of an aligned row. Without units it has no speech; other empty streams are absent."""
     codes = {stream.name: row[stream.name] for stream in streams if len(row[stream.name])}
     return Record(
         id=row["id"].decode(),
@@ -273,8 +272,3 @@ def record_from_row(row: dict[str, Any], streams: Streams) -> Record:
         word_start_s=row["word_start_s"],
         word_end_s=row["word_end_s"],
     )
-
-
-def tokens_from_row(row: dict[str, Any]) -> np.ndarray:
-    """The int32 ids [n] of an interleaved row's document."""
-    return row["tokens"]

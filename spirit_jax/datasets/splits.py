@@ -1,5 +1,6 @@
-"""Which rows are trained on and which are held out: the same at every stage, so that no part of a codec is
-trained on the recordings that another one is judged by.
+"""Which rows of a corpus are for training and which are held out.
+
+All stages use this definition, so no part of a codec is trained on recordings that evaluate another part.
 """
 
 import zlib
@@ -8,34 +9,35 @@ from collections.abc import Iterable
 from spirit_jax.core.errors import UserError
 
 TRAINING_SPLITS = ("train", "speech", "text")
-# Where a corpus holds nothing out: one row in so many, but no fewer than four, nor more than a fifth (our
-# choices).
-SHARE, LEAST = 50, 4
-FIFTH = 5
+# Where a corpus holds nothing out (our choices): one row in EVERY, at least LEAST, at most one in MOST_EVERY.
+EVERY, LEAST, MOST_EVERY = 50, 4, 5
 
 
 def split_rows(rows: Iterable[dict], held_out: str | None = None) -> tuple[list[dict], list[dict]]:
-    """Rows to train on and rows to judge by, each in order.
+    """Training rows and held-out rows, each in order.
 
-    held_out: the split that is judged by; None: every split that is not trained on. Where no row is of it,
-    some training rows are set apart by their ids alone. UserError if either side is empty.
+    held_out: name of the held-out split; None: every split that is not for training. Where it has no row,
+    `hold_out` chooses from the training rows. UserError if either side is empty.
     """
     rows = list(rows)
     train = [row for row in rows if row["split"] in TRAINING_SPLITS]
-    judged = [
+    others = [
         row for row in rows if (row["split"] == held_out if held_out else row["split"] not in TRAINING_SPLITS)
     ]
-    if not judged:
-        train, judged = set_apart(train)
-    if not train or not judged:
-        rule = f"to train on and {len(judged)} to judge by are too few"
+    if not others:
+        train, others = hold_out(train)
+    if not train or not others:
+        rule = f"for training and {len(others)} held out are too few"
         raise UserError("corpus", f"{len(train)} recordings", rule, "give more recordings")
-    return train, judged
+    return train, others
 
 
-def set_apart(rows: list[dict]) -> tuple[list[dict], list[dict]]:
-    """Rows to train on and rows to judge by, each in order. A single row is held out."""
-    count = min(max(LEAST, len(rows) // SHARE), max(1, len(rows) // FIFTH))
+def hold_out(rows: list[dict]) -> tuple[list[dict], list[dict]]:
+    """Training rows and held-out rows, each in order, chosen by a hash of their ids.
+
+    Of a single row none is left for training.
+    """
+    count = min(max(LEAST, len(rows) // EVERY), max(1, len(rows) // MOST_EVERY))
     by_hash = sorted(rows, key=lambda row: (zlib.crc32(row["id"].encode()), row["id"]))
     chosen = {row["id"] for row in by_hash[:count]}
     return [row for row in rows if row["id"] not in chosen], [row for row in rows if row["id"] in chosen]

@@ -1,6 +1,6 @@
 """The folder that `data_prep units` writes: shards of rows, and a summary that is written last.
 
-A row is a manifest row with `duration_s` and, for each stream of the codec, a list of its codes. The summary
+A row is a manifest row with `duration_s` and a list of codes for each stream of the codec. The summary
 names the shards, the streams and the encoder's fingerprint.
 """
 
@@ -47,7 +47,7 @@ def open_units(folder: str | Path) -> UnitsFolder:
     summary = read_json(path / SUMMARY)
     if missing := {"shards", "encoder_fingerprint"} - summary.keys():
         raise UserError(f"{path / SUMMARY}", ", ".join(summary), f"lacks {', '.join(sorted(missing))}", FIX)
-    # Folders of earlier versions do not say their streams: they have the published names, null where absent.
+    # Folders of earlier versions do not list their streams: they have the published ones, null where absent.
     streams = streams_from_dicts(summary["streams"]) if "streams" in summary else PUBLISHED_EXPRESSIVE
     names = tuple(stream.name for stream in streams)
     return UnitsFolder(path, summary["encoder_fingerprint"], names, tuple(summary["shards"]))

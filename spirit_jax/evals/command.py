@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 from spirit_jax.core.errors import UserError
-from spirit_jax.core.files import require_file_place, write_json
+from spirit_jax.core.files import require_output_file, write_json
 from spirit_jax.core.progress import Progress
 from spirit_jax.evals.evaluation import Evaluation, read_records
 from spirit_jax.evals.registry import GROUPS, TASKS, expand
@@ -50,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
         raise UserError(
             "--max-records", args.max_records, "must be at least 1", "300 gives intervals of about 0.05"
         )
-    require_file_place(args.out, "--out")
+    require_output_file(args.out, "--out")
     started = time.monotonic()
     lm = SpiritLM.load(args.checkpoint)
     records = read_records(lm, args.shards, args.split, args.max_records)

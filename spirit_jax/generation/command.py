@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from spirit_jax.core.errors import UserError
-from spirit_jax.core.files import require_file, require_place
+from spirit_jax.core.files import require_file, require_output_folder
 from spirit_jax.generation.sampling import Sampling
 from spirit_jax.generation.spirit_lm import Output, SpiritLM, default_sampling
 from spirit_jax.speech import audio
@@ -109,6 +109,6 @@ def _check(args: argparse.Namespace) -> None:
         raise UserError(
             "--prompt-seconds", args.prompt_seconds, "must be above 0", "leave it out to use whole files"
         )
-    require_place(args.out, "--out")
+    require_output_folder(args.out, "--out")
     for path in args.prompt_audio:
         require_file(path, "--prompt-audio")

@@ -61,10 +61,10 @@ def log_probs(llama: Llama, pairs: Sequence[Pair]) -> list[np.ndarray]:
                 "must both be above 0",
                 "start the prompt with BOS",
             )
-    pieces = [(number, np.concatenate(pair).astype(np.int32)) for number, pair in enumerate(pairs)]
-    width = round_up_doubling(max((len(ids) - 1 for _, ids in pieces), default=1), MIN_WIDTH)
+    chunks = [(number, np.concatenate(pair).astype(np.int32)) for number, pair in enumerate(pairs)]
+    width = round_up_doubling(max((len(ids) - 1 for _, ids in chunks), default=1), MIN_WIDTH)
     height = max(1, min(MAX_TOKENS, MAX_LOGITS // llama.cfg.rows) // width)
-    rows, found = pack(pieces, width), [np.zeros(0, np.float32)] * len(pairs)
+    rows, found = pack(chunks, width), [np.zeros(0, np.float32)] * len(pairs)
     for first in range(0, len(rows), height):
         called = rows[first : first + height]
         batch = make_batch([[ids for _, ids in row] for row in called], height, width)

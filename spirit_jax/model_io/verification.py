@@ -13,7 +13,7 @@ import numpy as np
 
 from spirit_jax.config import Dtype, ModelConfig
 from spirit_jax.core.errors import UserError
-from spirit_jax.core.files import require_file, require_file_place, require_folder, write_atomically
+from spirit_jax.core.files import require_file, require_folder, write_atomically
 from spirit_jax.core.progress import track
 from spirit_jax.model.array_store import named_arrays, open_array
 from spirit_jax.model.checkpoint import StoredModel, find_stored_model, load_model
@@ -60,7 +60,7 @@ def write_logits(checkpoint: str | Path, ids: str | Path, out: str | Path) -> np
     ids: a .npy file of integers [B, T] or [T]. UserError for other files and for ids that the model lacks.
     """
     ids_BT = _read_ids(require_file(ids, "ids"), find_stored_model(checkpoint).model.rows)
-    require_file_place(out, "--out")
+    require_output_file(out, "--out")
     loaded = load_model(checkpoint, dtype=Dtype.FLOAT32)
     logits_BTV = our_logits(loaded.llama, ids_BT)
     with write_atomically(out) as partial, open(partial, "wb") as file:

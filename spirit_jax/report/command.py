@@ -16,7 +16,7 @@ from spirit_jax.core.files import (
     read_jsonl,
     require_file,
     require_folder,
-    require_place,
+    require_output_folder,
     write_json,
     write_text,
 )
@@ -59,7 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Writes the two files and prints where they are."""
-    require_place(args.out, "--out")
+    require_output_folder(args.out, "--out")
     run_folder = require_folder(args.run, "--run")
     rows = list(read_jsonl(run_folder / "metrics.jsonl"))
     config = read_json(run_folder / "config.json")

@@ -11,7 +11,13 @@ from typing import Any, NoReturn
 
 from spirit_jax.config import RunConfig, Schedule
 from spirit_jax.core.errors import UserError
-from spirit_jax.core.files import read_json, require_file_place, require_place, write_atomically, write_json
+from spirit_jax.core.files import (
+    read_json,
+    require_output_file,
+    require_output_folder,
+    write_atomically,
+    write_json,
+)
 from spirit_jax.core.settings import from_dict, to_dict
 from spirit_jax.speech.codec_folder import read_identity
 from spirit_jax.tokens.text import TextTokenizer
@@ -40,9 +46,9 @@ def has_steps(out: Path) -> bool:
 def check_places(out: str | Path) -> Path:
     """The folder. Raises a UserError if a run can't create its folders or files there."""
     for name in ("", CHECKPOINTS, "tensorboard"):
-        require_place(Path(out) / name, "run folder")
+        require_output_folder(Path(out) / name, "run folder")
     for name in (CONFIG, "metrics.jsonl", DATA):
-        require_file_place(Path(out) / name, f"run folder's {name}")
+        require_output_file(Path(out) / name, f"run folder's {name}")
     return Path(out)
 
 

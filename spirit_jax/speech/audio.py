@@ -13,7 +13,7 @@ from spirit_jax.core.errors import UserError
 from spirit_jax.core.files import write_atomically
 from spirit_jax.tokens.streams import SAMPLE_RATE
 
-MIN_SAMPLES = 1280  # 80 ms: a shorter piece is dropped by the published release
+MIN_SAMPLES = 1280  # 80 ms: a shorter segment is dropped by the published release
 MIN_RATE = 8_000  # of a corpus, a choice: below it the upper formants are gone
 MAX_CHANNELS = 2  # of a corpus, a choice: more is a microphone array or a surround mix, not one voice
 SILENCE_PEAK = 1e-4  # a choice: -80 dB of full scale

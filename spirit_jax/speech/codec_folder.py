@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from spirit_jax.core.errors import UserError
-from spirit_jax.core.files import read_json, require_place, write_atomically, write_json
+from spirit_jax.core.files import read_json, require_output_folder, write_atomically, write_json
 from spirit_jax.speech.codec import Codec
 from spirit_jax.speech.decoders.hifigan_decoder import HifiganDecoder
 from spirit_jax.speech.decoders.mel_codebook import MelCodebook
@@ -51,7 +51,7 @@ class Identity:
 
 def save_codec(codec: Codec, folder: str | Path) -> None:
     """Writes the codec's folder whole or not at all. UserError where the folder holds other things."""
-    require_place(folder, "codec folder", CONFIG)
+    require_output_folder(folder, "codec folder", CONFIG)
     with write_atomically(folder) as partial:
         (partial / WEIGHTS).mkdir(parents=True)
         about = {

@@ -1,4 +1,4 @@
-"""Padding to few shapes."""
+"""Blocks, buckets and packing."""
 
 import jax
 import numpy as np
@@ -82,19 +82,19 @@ def pack_sizes(sizes, length: int) -> list:
     return pack([(name, np.arange(size + 1)) for name, size in enumerate(sizes)], length)
 
 
-def test_pieces_fill_a_row_and_lose_no_target():
+def test_chunks_fill_a_row_and_lose_no_target():
     document = np.arange(100, 171, dtype=np.int32)
-    pieces = cut_document(document, 32)
-    assert [len(piece) - 1 for piece in pieces] == [32, 32, 6]
-    np.testing.assert_array_equal(np.concatenate([piece[:-1] for piece in pieces]), document[:-1])
-    np.testing.assert_array_equal(np.concatenate([piece[1:] for piece in pieces]), document[1:])
-    assert [len(piece) for piece in cut_document(document[:33], 32)] == [33]
+    chunks = cut_document(document, 32)
+    assert [len(chunk) - 1 for chunk in chunks] == [32, 32, 6]
+    np.testing.assert_array_equal(np.concatenate([chunk[:-1] for chunk in chunks]), document[:-1])
+    np.testing.assert_array_equal(np.concatenate([chunk[1:] for chunk in chunks]), document[1:])
+    assert [len(chunk) for chunk in cut_document(document[:33], 32)] == [33]
     assert cut_document(document[:1], 32) == cut_document(document[:0], 32) == []
 
 
 @pytest.mark.parametrize("make", [fill, pack_sizes])
 @pytest.mark.parametrize("seed", range(3))
-def test_every_piece_once_and_no_row_too_long(make, seed):
+def test_every_chunk_once_and_no_row_too_long(make, seed):
     sizes = np.random.default_rng(seed).integers(1, 65, 500)
     rows = make(sizes, 64)
     assert sorted(name for row in rows for name, _ in row) == list(range(500))
@@ -118,6 +118,6 @@ def test_a_restored_row_takes_as_much_as_before():
         packer.add((name, np.arange(size + 1)))
     for number, row in enumerate(packer.rows):
         restored.restore(number, row)
-    for piece in (("a", np.arange(3)), ("b", np.arange(3)), ("c", np.arange(10)), ("d", np.arange(9))):
-        expected, got = packer.add(piece), restored.add(piece)
+    for chunk in (("a", np.arange(3)), ("b", np.arange(3)), ("c", np.arange(10)), ("d", np.arange(9))):
+        expected, got = packer.add(chunk), restored.add(chunk)
         assert (got and [name for name, _ in got]) == (expected and [name for name, _ in expected])

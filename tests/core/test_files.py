@@ -1,16 +1,14 @@
-"""A file is written whole or not at all."""
+"""Atomic writing, JSON lines and checks of paths."""
 
 import contextlib
-import sys
-from types import SimpleNamespace
 
 import pytest
 
-from spirit_jax.core import commands, files
+from spirit_jax.core import files
 from spirit_jax.core.errors import UserError
 
 
-def test_failure_leaves_the_old_file_and_no_litter(tmp_path):
+def test_failure_leaves_the_old_file_and_no_temporary_one(tmp_path):
     files.write_text(tmp_path / "a", "old")
     with contextlib.suppress(RuntimeError), files.write_atomically(tmp_path / "a") as partial:
         partial.write_text("half")
@@ -31,12 +29,12 @@ def test_a_folder_is_replaced_whole(tmp_path):
 def test_a_file_never_replaces_a_folder(tmp_path):
     (tmp_path / "run").mkdir()
     (tmp_path / "run/precious").write_text("")
-    with pytest.raises(IsADirectoryError, match="a folder is where"):
+    with pytest.raises(IsADirectoryError, match="a folder has the name"):
         files.write_json(tmp_path / "run", {})
     assert [path.name for path in tmp_path.rglob("*")] == ["run", "precious"]
     with pytest.raises(UserError, match="name a file, for example"):
-        files.require_file_place(tmp_path / "run", "--out")
-    assert files.require_file_place(tmp_path / "new.json", "--out") == tmp_path / "new.json"
+        files.require_output_file(tmp_path / "run", "--out")
+    assert files.require_output_file(tmp_path / "new.json", "--out") == tmp_path / "new.json"
 
 
 def test_jsonl_round_trip_and_broken_line(tmp_path):
@@ -54,20 +52,20 @@ def test_jsonl_round_trip_and_broken_line(tmp_path):
         list(files.read_jsonl(tmp_path / "z.jsonl"))
 
 
-def test_a_place_for_output(tmp_path):
+def test_a_folder_for_output_is_checked_first(tmp_path):
     (tmp_path / "full").mkdir()
     (tmp_path / "full/mine.wav").write_text("precious")
     for name in ("full", "new/deeper"):
-        assert files.require_place(tmp_path / name, "--out") == tmp_path / name
-    for name, mark, says in (
+        assert files.require_output_folder(tmp_path / name, "--out") == tmp_path / name
+    for name, known_by, says in (
         ("full", "codec.json", "other things"),
         ("full/mine.wav", None, "is a file"),
         ("full/mine.wav/x", None, "is a file"),
     ):
         with pytest.raises(UserError, match=says):
-            files.require_place(tmp_path / name, "--out", mark)
+            files.require_output_folder(tmp_path / name, "--out", known_by)
     (tmp_path / "full/codec.json").write_text("{}")
-    files.require_place(tmp_path / "full", "--out", "codec.json")
+    files.require_output_folder(tmp_path / "full", "--out", "codec.json")
     assert not (tmp_path / "new").exists()
 
 
@@ -75,34 +73,9 @@ def test_fingerprint_keeps_parts_apart():
     assert files.fingerprint(b"ab", b"c") != files.fingerprint(b"a", b"bc")
 
 
-def test_a_place_that_can_hold_no_output_is_told_first(tmp_path):
+def test_a_path_that_cannot_be_written_is_refused(tmp_path):
     (tmp_path / "file").write_text("")
     assert files.require_writable(tmp_path / "a/b/c") == tmp_path / "a/b/c"
     assert files.require_writable(tmp_path / "file") == tmp_path / "file"
-    with pytest.raises(UserError, match="is no folder"):
+    with pytest.raises(UserError, match="is not a folder"):
         files.require_writable(tmp_path / "file/sub")
-
-
-FULL = "RESOURCE_EXHAUSTED: Out of memory allocating 60 bytes."
-
-
-@pytest.mark.parametrize(
-    ("error", "code", "told"),
-    [
-        (NotADirectoryError(20, "Not a directory", "there"), 2, "Not a directory: 'there'"),
-        (OSError(28, "No space left", "there"), 1, "No space left: 'there'"),
-        (RuntimeError(f"{FULL}\nat some place"), 1, f"the memory is full ({FULL})"),
-        (MemoryError("no room for 60 GiB"), 1, "the memory is full (no room for 60 GiB)"),
-        (KeyboardInterrupt(), 130, "interrupted"),
-    ],
-)
-def test_errors_of_the_system_are_one_line(monkeypatch, capsys, error, code, told):
-    def fail(args):
-        raise error
-
-    module = SimpleNamespace(add_arguments=lambda parser: None, run=fail)
-    monkeypatch.setitem(sys.modules, "failing", module)
-    assert commands.run("x", "", {"fail": ("failing", "fails")}, ["fail"]) == code
-    (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("error: ")
-    assert told in line

@@ -1,6 +1,4 @@
-"""The front door and an installed libtpu, on a machine without a TPU. In processes of their own: a crash
-there is the failure.
-"""
+"""A command with libtpu installed, on a machine without a TPU. Each in a fresh process, which may crash."""
 
 import ctypes
 import importlib.util
@@ -11,7 +9,7 @@ import sys
 import jax
 import pytest
 
-from spirit_jax.core import process_setup as backends
+from spirit_jax.core import process_setup
 from spirit_jax.core.errors import UserError
 
 TRACE = """
@@ -31,7 +29,7 @@ raise SystemExit(commands.run("x", "", {"trace": ("trace_command", "")}, ["trace
 
 
 @pytest.mark.skipif(importlib.util.find_spec("libtpu") is None, reason="needs requirements-pod.txt")
-def test_a_trace_is_written_and_nothing_is_said_though_libtpu_is_installed(tmp_path):
+def test_a_trace_is_written_without_noise_though_libtpu_is_installed(tmp_path):
     environment = {name: value for name, value in os.environ.items() if name != "JAX_PLATFORMS"}
     ended = subprocess.run(
         [sys.executable, "-c", TRACE, tmp_path],
@@ -47,13 +45,13 @@ def test_a_trace_is_written_and_nothing_is_said_though_libtpu_is_installed(tmp_p
 FREED = """
 import resource, sys
 import numpy as np
-from spirit_jax.core import process_setup as backends
+from spirit_jax.core import process_setup
 def faults():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     np.empty(64 << 20, np.uint8).fill(1)  # freed at once
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 if sys.argv[1] == "kept":
-    backends.set_up()
+    process_setup.set_up()
 faults()
 print(faults())
 """
@@ -64,7 +62,7 @@ print(faults())
     reason="a setting of glibc",
 )
 @pytest.mark.parametrize(("setting", "handed_back"), [("kept", False), ("default", True)])
-def test_a_command_keeps_what_it_frees(setting, handed_back):
+def test_a_command_keeps_freed_memory(setting, handed_back):
     environment = {
         name: value for name, value in os.environ.items() if not name.startswith(("MALLOC_", "GLIBC_"))
     } | {"JAX_PLATFORMS": "cpu"}
@@ -76,19 +74,23 @@ def test_a_command_keeps_what_it_frees(setting, handed_back):
         timeout=120,
         check=True,
     )
-    assert (int(ended.stdout) > 16) == handed_back  # pages filled anew: 16,384, or 32 where they are huge
+    assert (int(ended.stdout) > 16) == handed_back  # new pages: 16,384, or 32 huge ones
 
 
 @pytest.fixture
 def machine(monkeypatch):
-    """Sets what a machine has; `jax_platforms` is as it was afterwards."""
+    """Sets what a machine has; restores `jax_platforms` afterwards."""
 
     def has(platforms: str | None, libtpu: bool, plugins: tuple = (), devices: tuple = ()) -> None:
         jax.config.update("jax_platforms", platforms)
-        monkeypatch.setattr(backends.importlib.util, "find_spec", lambda name: object() if libtpu else None)
-        monkeypatch.setattr(backends.importlib.metadata, "entry_points", lambda group: plugins)
         monkeypatch.setattr(
-            backends.glob, "glob", lambda pattern: [name for name in devices if name.startswith(pattern[:9])]
+            process_setup.importlib.util, "find_spec", lambda name: object() if libtpu else None
+        )
+        monkeypatch.setattr(process_setup.importlib.metadata, "entry_points", lambda group: plugins)
+        monkeypatch.setattr(
+            process_setup.glob,
+            "glob",
+            lambda pattern: [name for name in devices if name.startswith(pattern[:9])],
         )
 
     before = jax.config.jax_platforms
@@ -108,15 +110,15 @@ def machine(monkeypatch):
         ((None, True, ("cuda",)), None),
     ],
 )
-def test_cpu_alone_is_chosen_where_libtpu_is_all_there_is(machine, has, chosen):
+def test_the_cpu_is_chosen_where_there_is_nothing_but_libtpu(machine, has, chosen):
     machine(*has)
-    backends.leave_out_idle_libtpu()
+    process_setup.leave_out_idle_libtpu()
     assert jax.config.jax_platforms == chosen
 
 
-def test_beside_a_gpu_a_trace_is_refused_with_the_fix(machine):
+def test_with_a_gpu_a_trace_is_refused_with_the_fix(machine):
     machine(None, True, ("cuda",))
     with pytest.raises(UserError, match="set JAX_PLATFORMS=cuda,cpu"):
-        backends.check_profiler()
+        process_setup.check_profiler()
     machine("cuda,cpu", True, ("cuda",))
-    backends.check_profiler()
+    process_setup.check_profiler()

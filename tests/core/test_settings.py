@@ -80,9 +80,9 @@ def test_a_recipe_of_another_kind_is_refused(tmp_path):
 def test_a_broken_recipe_is_one_line(tmp_path, monkeypatch, code, says):
     (tmp_path / "recipe.py").write_text(code)
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(UserError, match=says) as told:
+    with pytest.raises(UserError, match=says) as caught:
         load("recipe.py", Recipe)
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(caught.value)
 
 
 def test_a_missing_recipe_is_a_user_error(tmp_path):

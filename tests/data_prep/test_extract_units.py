@@ -44,9 +44,9 @@ def voiced(seconds, rate=16_000, channels=1):
 
 
 @pytest.fixture
-def hospital(tmp_path):
-    """One recording for everything that can be wrong with it, and two that are well."""
-    folder = tmp_path / "hospital"
+def unusable(tmp_path):
+    """A recording for each reason of quarantine, and two good ones."""
+    folder = tmp_path / "unusable"
     folder.mkdir()
     good = voiced(1.0)
     soundfile.write(folder / "good.wav", good, 16_000)
@@ -78,42 +78,42 @@ REASONS = {
 }
 
 
-def test_bad_recordings_are_set_aside_and_the_job_goes_on(stages, hospital, tmp_path, capsys):
+def test_bad_recordings_go_to_quarantine_and_the_job_continues(stages, unusable, tmp_path, capsys):
     out = tmp_path / "out"
-    assert prepare("units", "--audio", hospital, "--codec", stages.codec, "--out", out) == 0
+    assert prepare("units", "--audio", unusable, "--codec", stages.codec, "--out", out) == 0
     printed = capsys.readouterr()
     assert "2 utterances" in printed.out
     assert "9 set aside" in printed.out
     assert "warning: 9 recordings" in printed.err
     quarantined = list(read_jsonl(out / "quarantine.jsonl"))
     assert {row["id"]: row["reason"] for row in quarantined} == REASONS
-    assert all(row["detail"] and row["audio"].startswith(str(hospital)) for row in quarantined)
+    assert all(row["detail"] and row["audio"].startswith(str(unusable)) for row in quarantined)
     summary, rows = read_json(out / "summary.json"), open_units(out).rows()
     assert [row["id"] for row in rows] == ["good", "stereo"]
     assert (summary["n_ok"], summary["n_quarantined"], sum(summary["reasons"].values())) == (2, 9, 9)
 
 
-def test_strict_gives_1_and_the_same_files(stages, hospital, tmp_path):
-    options = ("units", "--audio", hospital, "--codec", stages.codec, "--strict", "--out")
+def test_strict_gives_1_and_the_same_files(stages, unusable, tmp_path):
+    options = ("units", "--audio", unusable, "--codec", stages.codec, "--strict", "--out")
     assert prepare(*options, tmp_path / "out") == 1
     assert read_json(tmp_path / "out" / "summary.json")["n_ok"] == 2
     for name in REASONS:
-        next(hospital.glob(f"{name}.*")).unlink()
+        next(unusable.glob(f"{name}.*")).unlink()
     assert prepare(*options, tmp_path / "well") == 0
 
 
-def test_rows_that_name_no_file_are_set_aside_and_keys_of_ones_own_are_kept(codec, tmp_path):
+def test_rows_without_a_file_go_to_quarantine_and_other_keys_are_kept(codec, tmp_path):
     soundfile.write(tmp_path / "one.wav", voiced(1.0), 16_000)
     names = ("one.wav", "x" * 300 + ".wav", ".", "nul\0.wav")
     write_jsonl(
-        tmp_path / "manifest.jsonl", [{"id": name[:5], "audio": name, "problem": None} for name in names]
+        tmp_path / "manifest.jsonl", [{"id": name[:5], "audio": name, "defect": None} for name in names]
     )
     extract(read_corpus(tmp_path / "manifest.jsonl"), codec, tmp_path / "out", 10)
-    assert [(row["id"], row["problem"]) for row in open_units(tmp_path / "out").rows()] == [("one.w", None)]
+    assert [(row["id"], row["defect"]) for row in open_units(tmp_path / "out").rows()] == [("one.w", None)]
     assert [row["reason"] for row in read_jsonl(tmp_path / "out" / "quarantine.jsonl")] == ["missing"] * 3
 
 
-def test_words_of_another_recording_are_set_aside(codec, tmp_path):
+def test_words_of_another_recording_go_to_quarantine(codec, tmp_path):
     soundfile.write(tmp_path / "one.wav", voiced(1.0), 16_000)
     ends = {"well": 1.0, "late": 1.2, "milliseconds": 1000, "other": 1.3}
     rows = [
@@ -159,7 +159,7 @@ def test_shards_do_not_change_the_units(stages, codec, tmp_path):
     assert len(list(stages.units.glob("units-*-of-00003.jsonl"))) == 3
 
 
-def test_what_was_interrupted_goes_on_where_it_was(stages, codec, tmp_path):
+def test_an_interrupted_call_is_resumed(stages, codec, tmp_path):
     rows = [row for row in read_corpus(stages.manifest) if row["audio"]]
     with pytest.raises(KeyboardInterrupt):
         extract(rows, CountingCodec(codec, fails_at=20), tmp_path, shard_size=10)
@@ -198,7 +198,7 @@ def test_a_shard_is_made_again_if_rows_recordings_or_codec_changed(stages, codec
     assert encoded("another") == 29
 
 
-def test_another_division_leaves_no_old_shards(stages, codec, tmp_path):
+def test_another_shard_size_leaves_no_old_shards(stages, codec, tmp_path):
     rows = [row for row in read_corpus(stages.manifest) if row["audio"]][:6]
     extract(rows, codec, tmp_path, shard_size=2)
     extract(rows, codec, tmp_path, shard_size=3)
@@ -209,21 +209,21 @@ def test_another_division_leaves_no_old_shards(stages, codec, tmp_path):
     assert len(list((tmp_path / "done").iterdir())) == 2
 
 
-def test_what_a_killed_call_left_is_removed(stages, codec, tmp_path):
+def test_temporary_files_of_a_killed_call_are_removed(stages, codec, tmp_path):
     (tmp_path / "out/.units-00000-of-00001.jsonl.x.partial").mkdir(parents=True)
     extract(read_corpus(stages.manifest)[:1], codec, tmp_path / "out", 10)
     assert not list((tmp_path / "out").glob(".*"))
 
 
-def test_long_recordings_are_cut_into_pieces_of_100_s(codec, tmp_path):
+def test_long_recordings_are_cut_into_segments_of_100_s(codec, tmp_path):
     rng = np.random.default_rng(0)
     wav = voiced(100.5)[:, 0] + 0.01 * rng.standard_normal(1_608_000)
     soundfile.write(tmp_path / "long.wav", wav, 16_000)
     extract(read_corpus(tmp_path), codec, tmp_path / "out", shard_size=10)
     (row,) = open_units(tmp_path / "out").rows()
     read = audio.load(tmp_path / "long.wav")
-    pieces = codec.encode_batch([read[:1_600_000], read[1_600_000:]])
-    assert row["units"] == np.concatenate([piece.units for piece in pieces]).tolist()
+    segments = codec.encode_batch([read[:1_600_000], read[1_600_000:]])
+    assert row["units"] == np.concatenate([segment.units for segment in segments]).tolist()
 
 
 @pytest.mark.parametrize("option", ["--audio", "--codec"])

@@ -8,7 +8,7 @@ import pytest
 import tensorflow_datasets as tfds
 
 from data_prep import token_shards
-from spirit_jax.datasets.shards import Layout, check_compatible, open_shards, read_metadata, splits
+from spirit_jax.datasets.shards import Layout, check_compatible, open_shards, read_metadata, split_sizes
 from spirit_jax.datasets.units_folder import open_units
 from spirit_jax.speech.codec_folder import load_codec
 from spirit_jax.tokens.interleave import Arrangement, Spans, arrange
@@ -44,7 +44,7 @@ def frozen(stages):
 
 def test_a_split_for_each_split_of_the_manifest(stages):
     version = stages.shards / "spirit_tokens" / "aligned" / "1.0.0"
-    assert splits(version) == COUNTS
+    assert split_sizes(version) == COUNTS
     assert {name: len(open_shards(stages.shards, split=name)) for name in COUNTS} == COUNTS
 
 
@@ -78,7 +78,7 @@ def test_any_tfds_reader_sees_the_same_rows(stages):
     ours = open_shards(stages.shards, split="heldout")
     theirs = tfds.builder_from_directory(ours.folder).as_data_source("heldout")
     for index in range(len(ours)):
-        row = ours.raw(index)
+        row = ours.stored_row(index)
         assert row.keys() == theirs[index].keys()
         for name, value in theirs[index].items():
             np.testing.assert_array_equal(row[name], value)
@@ -97,14 +97,14 @@ def test_metadata_names_tokenizer_encoder_and_vocabulary(stages):
 
 def test_interleaved_documents_are_seeded_draws_of_the_aligned_records(stages, frozen):
     documents = open_shards(frozen, "interleaved")
-    assert splits(documents.folder) == {
+    assert split_sizes(documents.folder) == {
         name: count * (3 if name not in ("text", "speech") else 1) for name, count in COUNTS.items()
     }
     aligned = open_shards(stages.shards)
     records = {record.id: record for record in aligned}
     vocabulary, drawn = aligned.metadata.vocabulary, {}
     for index in range(len(documents)):
-        drawn.setdefault(documents.raw(index)["id"].decode(), []).append(documents[index])
+        drawn.setdefault(documents.stored_row(index)["id"].decode(), []).append(documents[index])
     assert drawn.keys() == records.keys()
     for id, found in drawn.items():
         (speech,) = arrange(records[id], Arrangement.SPEECH, vocabulary, Spans(), np.random.default_rng(0))
@@ -139,7 +139,7 @@ def test_the_same_seed_gives_the_same_documents(stages, frozen, tmp_path):
     assert read_all(tmp_path / "other") != read_all(frozen)
 
 
-def test_unaligned_utterances_freeze_as_speech_and_as_text(stages, tmp_path):
+def test_unaligned_utterances_become_a_document_of_speech_and_one_of_text(stages, tmp_path):
     (row,) = [row for row in open_units(stages.units).rows() if row["id"] == "train-000000"]
     metadata = open_shards(stages.shards).metadata
     contents = token_shards.Contents(
@@ -149,7 +149,7 @@ def test_unaligned_utterances_freeze_as_speech_and_as_text(stages, tmp_path):
         None,
         token_shards.Draws(count=3),
     )
-    examples = dict(token_shards.write_interleaved({**row, "words": None}, contents))
+    examples = dict(token_shards.interleaved_examples({**row, "words": None}, contents))
     speech, text = (example["tokens"] for example in examples.values())
     assert speech[1] == metadata.vocabulary.speech_tag
     assert text[1] == metadata.vocabulary.text_tag
@@ -196,12 +196,12 @@ def test_shards_are_whole_or_as_before(stages, tmp_path, monkeypatch):
             raise KeyboardInterrupt
         yield from aligned(row, contents)
 
-    aligned = token_shards.write_aligned
-    monkeypatch.setattr(token_shards, "write_aligned", fail)
+    aligned = token_shards.aligned_examples
+    monkeypatch.setattr(token_shards, "aligned_examples", fail)
     left = tmp_path / "out/spirit_tokens/.aligned.killed.partial"
     left.mkdir()
     assert prepare("shards", *stages.shard_options, "--out", tmp_path / "out") == 130
-    assert not left.exists(), "what a killed call left is gone"
+    assert not left.exists(), "temporary files of a killed call are removed"
     assert sorted(path.name for path in (tmp_path / "out").rglob("*")) == before
     assert len(open_shards(tmp_path / "out")) == COUNTS["train"]
 
@@ -227,7 +227,7 @@ def test_one_id_for_an_utterance_and_a_text_of_one_split_is_refused(stages, tmp_
     assert prepare("shards", *options, "--out", tmp_path / "out") == 0, "in another split it may be"
 
 
-def test_a_texts_own_keys_are_no_speech(stages, tmp_path):
+def test_other_keys_of_a_text_are_not_codes(stages, tmp_path):
     texts = tmp_path / "texts.jsonl"
     texts.write_text(json.dumps({"id": "t", "text": "the cat", "units": "cm"}))
     assert (
@@ -266,7 +266,7 @@ def test_wrong_options_are_one_line_and_write_nothing(stages, tmp_path, capsys, 
     assert not (tmp_path / "out").exists()
 
 
-def test_nothing_of_it_needs_tensorflow(stages):
+def test_tensorflow_is_not_imported(stages):
     check = "import sys, data_prep.token_shards; from spirit_jax.datasets.shards import open_shards; "
     check += f"open_shards({str(stages.shards)!r})[0]; sys.exit('tensorflow' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", check], check=False).returncode == 0

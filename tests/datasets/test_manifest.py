@@ -7,7 +7,7 @@ import pytest
 import soundfile
 
 from spirit_jax.core.errors import UserError
-from spirit_jax.datasets.manifest import Problem, read_corpus, read_manifest, split_words, training_texts
+from spirit_jax.datasets.manifest import Defect, read_corpus, read_manifest, split_words, training_texts
 
 
 def put_audio(path, seconds=0.5):
@@ -22,9 +22,9 @@ def put_manifest(path, *rows):
 
 
 @pytest.mark.parametrize("suffix", [".wav", ".flac", ".ogg", ".mp3"])
-@pytest.mark.parametrize("beside", [".txt", ".lab"])
-def test_a_folder_of_recordings_with_transcripts_beside(tmp_path, suffix, beside):
-    put_audio(tmp_path / "a" / f"one{suffix}").with_suffix(beside).write_text(" hello\n there ")
+@pytest.mark.parametrize("transcript", [".txt", ".lab"])
+def test_a_folder_of_recordings_with_transcripts_of_the_same_name(tmp_path, suffix, transcript):
+    put_audio(tmp_path / "a" / f"one{suffix}").with_suffix(transcript).write_text(" hello\n there ")
     put_audio(tmp_path / f"two{suffix}")
     one, two = read_corpus(tmp_path)
     assert (one["id"], one["text"], one["words"], one["split"]) == ("a/one", "hello there", None, "train")
@@ -57,7 +57,7 @@ def test_a_folder_with_a_manifest_and_paths_relative_to_it(tmp_path):
         {"id": "t", "text": "alone"},
         {"audio": "/abs/y.flac"},
     )
-    spoken, text, untold = read_corpus(tmp_path)
+    spoken, text, untranscribed = read_corpus(tmp_path)
     assert (spoken["id"], spoken["audio"], spoken["split"], spoken["source"]) == (
         "wav/x",
         str(tmp_path / "wav/x.wav"),
@@ -65,7 +65,7 @@ def test_a_folder_with_a_manifest_and_paths_relative_to_it(tmp_path):
         "list",
     )
     assert (text["audio"], text["split"]) == (None, "text")
-    assert (untold["id"], untold["split"], untold["text"]) == ("/abs/y", "speech", None)
+    assert (untranscribed["id"], untranscribed["split"], untranscribed["text"]) == ("/abs/y", "speech", None)
 
 
 def test_words_with_times_are_the_text(tmp_path):
@@ -76,7 +76,7 @@ def test_words_with_times_are_the_text(tmp_path):
     assert split_words(row) == ["a", "b,", "c"]
 
 
-def test_texts_a_line(tmp_path):
+def test_a_file_of_texts(tmp_path):
     (tmp_path / "t.txt").write_text("one two\n\nthree\n")
     rows = read_corpus(tmp_path / "t.txt")
     assert [(row["text"], row["audio"], row["split"]) for row in rows] == [
@@ -93,17 +93,17 @@ def test_training_texts_hold_nothing_held_out():
     assert list(training_texts(rows)) == ["train", "text", "speech"]
 
 
-def test_a_transcript_that_is_no_text_is_a_problem_of_its_row(tmp_path):
+def test_a_transcript_that_is_not_utf8_is_a_defect_of_its_row(tmp_path):
     put_audio(tmp_path / "a.wav").with_suffix(".txt").write_bytes(b"\xff\xfe\x00\xd8")
     (row,) = read_corpus(tmp_path)
-    assert row["problem"][0] == "transcript_not_utf8"
+    assert row["defect"][0] == "transcript_not_utf8"
 
 
-def test_a_name_that_is_no_text_is_a_problem_of_its_row(tmp_path):
+def test_a_name_that_is_not_utf8_is_a_defect_of_its_row(tmp_path):
     put_audio(tmp_path / "a.wav").rename(Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.wav")))
     (row,) = read_corpus(tmp_path)
     assert (row["id"], row["audio"], row["text"]) == (r"caf\xe9", rf"{tmp_path}/caf\xe9.wav", None)
-    assert row["problem"] == Problem("name_not_utf8", "its name holds the byte 0xe9, which is no UTF-8")
+    assert row["defect"] == Defect("name_not_utf8", "its name has the byte 0xe9, which is not UTF-8")
 
 
 BAD_ROWS = [
@@ -125,12 +125,12 @@ BAD_ROWS = [
 ]
 
 
-@pytest.mark.parametrize(("row", "told"), BAD_ROWS)
-def test_a_bad_row_is_told_by_its_number(tmp_path, row, told):
+@pytest.mark.parametrize(("row", "rule"), BAD_ROWS)
+def test_a_bad_row_is_named_by_its_number(tmp_path, row, rule):
     path = put_manifest(tmp_path / "m.jsonl", {"id": "good", "text": "x"}, row)
     with pytest.raises(UserError, match=r"(row|line) 2") as error:
         read_manifest(path)
-    assert told in str(error.value)
+    assert rule in str(error.value)
 
 
 def test_double_ids_name_both(tmp_path):
@@ -164,7 +164,7 @@ def test_byte_order_marks_line_ends_and_upper_case(tmp_path):
         "1-2-3": "THREE",
         "1-2-4": None,
     }
-    assert [id for id, row in rows.items() if "problem" in row] == ["1-2-4"]
+    assert [id for id, row in rows.items() if "defect" in row] == ["1-2-4"]
     (tmp_path / "m.jsonl").write_bytes("\ufeff".encode() + b'{"id": "t", "text": "x"}\r\n')
     assert [row["id"] for row in read_manifest(tmp_path / "m.jsonl")] == ["t"]
     (tmp_path / "m.jsonl").write_bytes(b'{"text": "caf\xe9"}\n')
@@ -174,7 +174,7 @@ def test_byte_order_marks_line_ends_and_upper_case(tmp_path):
         read_corpus(tmp_path / "UP.WAV")
 
 
-def test_links_are_followed_and_circles_left(tmp_path):
+def test_links_are_followed_and_circles_are_left_out(tmp_path):
     put_audio(tmp_path / "elsewhere" / "x.wav")
     folder = tmp_path / "folder"
     put_audio(folder / ".hidden" / "y.wav")
@@ -184,7 +184,7 @@ def test_links_are_followed_and_circles_left(tmp_path):
     assert [row["id"] for row in read_corpus(folder)] == ["broken", "link/x"]
 
 
-def test_missing_and_empty_places(tmp_path):
+def test_missing_and_empty_corpora(tmp_path):
     (tmp_path / "none.jsonl").write_text("")
     (tmp_path / "empty").mkdir()
     for path in (tmp_path / "nowhere", tmp_path / "empty", tmp_path / "none.jsonl"):
@@ -202,9 +202,9 @@ def test_the_split_of_a_row_follows_from_what_it_has(tmp_path):
     assert unnamed["id"] == "."
 
 
-def test_keys_of_ones_own_mean_nothing(tmp_path):
+def test_unknown_keys_are_kept_without_meaning(tmp_path):
     (row,) = read_manifest(
-        put_manifest(tmp_path / "m.jsonl", {"audio": "a.wav", "problem": ["noise", "a dog barks"]})
+        put_manifest(tmp_path / "m.jsonl", {"audio": "a.wav", "defect": ["noise", "a dog barks"]})
     )
-    assert row["problem"] == ["noise", "a dog barks"]
-    assert not isinstance(row["problem"], Problem)
+    assert row["defect"] == ["noise", "a dog barks"]
+    assert not isinstance(row["defect"], Defect)

@@ -1,6 +1,4 @@
-"""Reading shards, and who may read them. What is written is tested in
-tests/data_prep/test_token_shards.py.
-"""
+"""Reading shards. tests/data_prep/test_token_shards.py tests what is written."""
 
 import dataclasses
 import pickle
@@ -112,7 +110,7 @@ def test_the_config_chooses_the_layout(folder):
         open_shards(folder / "spirit_tokens" / "aligned", "interleaved", "text")
 
 
-def test_a_split_is_a_sequence_that_travels(folder):
+def test_a_split_is_a_sequence_that_can_be_pickled(folder):
     split = open_shards(folder, split="text")
     assert len(split) == len(list(split)) == 3
     with pytest.raises(IndexError):
@@ -120,20 +118,20 @@ def test_a_split_is_a_sequence_that_travels(folder):
     assert pickle.loads(pickle.dumps(split))[2].id == split[2].id
 
 
-def test_a_fingerprint_tells_other_rows_of_the_same_sizes(folder, tmp_path):
+def test_the_fingerprint_differs_for_other_rows_of_the_same_sizes(folder, tmp_path):
     prints = [open_shards(write(tmp_path, texts=texts), split="text").fingerprint for texts in ARRANGED]
     assert prints[0] == open_shards(folder, split="text").fingerprint
     assert len(set(prints)) == len(ARRANGED)
 
 
-def test_missing_splits_and_folders_are_told(folder, tmp_path):
+def test_missing_splits_and_folders_are_named(folder, tmp_path):
     with pytest.raises(UserError, match="split = train.*has text"):
         open_shards(folder)
-    for place in (tmp_path, tmp_path / "nowhere"):
-        with pytest.raises(UserError, match=str(place)):
-            open_shards(place)
+    for missing in (tmp_path, tmp_path / "nowhere"):
+        with pytest.raises(UserError, match=str(missing)):
+            open_shards(missing)
     (tmp_path / "dataset_info.json").write_text("{}")
-    with pytest.raises(UserError, match="no spirit_tokens data set"):
+    with pytest.raises(UserError, match="not a spirit_tokens data set"):
         open_shards(tmp_path)
 
 

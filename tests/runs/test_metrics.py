@@ -88,4 +88,4 @@ def test_a_full_disk_stops_no_training_and_leaves_no_gap(tmp_path, capsys):
     rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert [row["step"] for row in rows] == list(range(1, 101))
     assert [event.step for event in events_of(tmp_path / "tensorboard")[2:]] == list(range(1, 101))
-    assert capsys.readouterr().err.count("can't be written to") == 2, "a warning a file"
+    assert capsys.readouterr().err.count("cannot be written") == 2, "a warning a file"

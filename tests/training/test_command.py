@@ -112,7 +112,7 @@ def train_pretending(tmp_path, monkeypatch, reached: int | Exception, more: list
             ["--stopped-exit-code", "75"],
             JaxRuntimeError("RESOURCE_EXHAUSTED: it failed"),
             1,
-            "error: the memory is full",
+            "error: out of memory",
         ),
         ([], Halted("step 5: the loss is nan"), 1, "error: step 5: the loss is nan"),
         (

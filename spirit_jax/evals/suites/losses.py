@@ -16,7 +16,7 @@ from spirit_jax.tokens.vocabulary import TokenClass, Vocabulary
 
 @dataclasses.dataclass(frozen=True)
 class Document:
-    """Ids of a record (by its index) in one arrangement, or a piece of them if they are too long."""
+    """Ids of a record (by its index) in one arrangement, or a chunk of them if they are too long."""
 
     record: int
     arrangement: Arrangement
@@ -69,12 +69,12 @@ def _arrangements(vocabulary: Vocabulary) -> tuple[Arrangement, ...]:
 def _documents(evaluation: Evaluation, arrangement: Arrangement) -> list[Document]:
     rng = np.random.default_rng(evaluation.seed)
     return [
-        Document(index, arrangement, piece)
+        Document(index, arrangement, chunk)
         for index, record in enumerate(evaluation.records)
         for ids in arrange(
             record, arrangement, evaluation.lm.vocabulary, evaluation.spans, rng, append_eos=False
         )
-        for piece in cut_document(ids, evaluation.max_tokens)
+        for chunk in cut_document(ids, evaluation.max_tokens)
     ]
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from spirit_jax.core.errors import UserError
-from spirit_jax.core.files import require_folder, require_place
+from spirit_jax.core.files import require_folder, require_output_folder
 from spirit_jax.core.progress import track
 from spirit_jax.speech.codec import Codec, StreamEncoder
 from spirit_jax.speech.codec_folder import save_codec
@@ -78,7 +78,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Reads all parts, writes the codec whole or not at all, and prints its streams and parts."""
-    require_place(args.out, "codec folder", "codec.json")
+    require_output_folder(args.out, "codec folder", "codec.json")
     paths = find_paths(args.checkpoints, args.hubert, args.quantizer, args.layer)
     networks = read_networks(paths)
     codec = assemble(networks, args.variant)

@@ -11,7 +11,7 @@ import argparse
 from pathlib import Path
 
 from spirit_jax.core.errors import UserError
-from spirit_jax.core.files import read_jsonl, require_place
+from spirit_jax.core.files import read_jsonl, require_output_folder
 from spirit_jax.speech.codec import Speech
 from spirit_jax.speech.codec_folder import load_codec
 from spirit_jax.speech.commands.sound_files import print_line, speak, wav_names
@@ -52,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
     if not named:
         fix = 'give a FILE with codes that encode printed, or --tokens "[Hu3]..."'
         raise UserError("utterances", "none", "need at least one", fix)
-    require_place(args.out, "--out")
+    require_output_folder(args.out, "--out")
     codec = load_codec(args.codec)
     codec.check_voice(args.speaker, args.style)
     for _, speech in named:

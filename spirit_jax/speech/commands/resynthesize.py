@@ -6,7 +6,7 @@ python -m spirit_jax resynthesize a.wav b.flac --codec codec --out resynthesized
 import argparse
 from pathlib import Path
 
-from spirit_jax.core.files import require_place
+from spirit_jax.core.files import require_output_folder
 from spirit_jax.speech.codec_folder import load_codec
 from spirit_jax.speech.commands import encode
 from spirit_jax.speech.commands.decode import add_voice
@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Prints a JSON line a file: {"audio", "wav", "seconds"}, or {"audio", "error", "detail"} and goes on."""
-    require_place(args.out, "--out")
+    require_output_folder(args.out, "--out")
     codec = load_codec(args.codec)
     codec.check_voice(args.speaker, args.style)
     for name, heard in zip(wav_names([Path(path).stem for path in args.files]), hear(codec, args.files)):

@@ -3,8 +3,8 @@
 B rows, T tokens a row, n ids of a document.
 
 A document of n ids becomes n - 1 pairs (token, target): the shift happens here, once, and nothing is
-predicted across documents. Documents longer than a row are cut into pieces of a row's length, the last one
-shorter; no target is lost at a cut, but a piece doesn't see the one before (our choice). Documents that fit
+predicted across documents. Documents longer than a row are cut into chunks of a row's length, the last one
+shorter; no target is lost at a cut, but a chunk doesn't see the one before (our choice). Documents that fit
 are never cut: rows are filled best-fit and padded (segment 0).
 
 Records and rows are divided among streams: a stream reads the records whose index is its number modulo the
@@ -21,13 +21,13 @@ import absl.flags
 import grain
 import numpy as np
 
-from spirit_jax.core.batching import OpenRows, Piece, cut_document
+from spirit_jax.core.batching import Chunk, OpenRows, cut_document
 from spirit_jax.model.batch import Batch, make_batch
 from spirit_jax.training.data.epochs import EpochReader
 from spirit_jax.training.data.mixture import TokenMixture
 from spirit_jax.training.data.sources import OpenSource, documents
 
-# a piece's name: source, number of the read there, number among the record's pieces
+# a chunk's name: source, number of the read there, number among the record's chunks
 Name = tuple[int, int, int]
 
 
@@ -93,7 +93,7 @@ class _Batches(grain.IterDataset):
 
 
 class _BatchIterator(grain.DatasetIterator):
-    """State: the mixture's counts, and the names (source, read, piece) of the pieces in open rows and of
+    """State: the mixture's counts, and the names (source, read, chunk) of the chunks in open rows and of
     those that wait for one.
     """
 
@@ -113,16 +113,16 @@ class _BatchIterator(grain.DatasetIterator):
         done = []
         while len(done) < self._of.rows:
             if not self._waiting:
-                self._waiting.extend(self._pieces(*self._mixture.take()))
+                self._waiting.extend(self._chunks(*self._mixture.take()))
             row = self._packer.add(self._waiting.popleft())
             if row is not None:
                 done.append(row)
         return _to_batch(done, self._of.rows, self._of.length)
 
-    def _pieces(self, source: int, read: int, found: list[np.ndarray]) -> list[Piece[Name]]:
-        """The named pieces of the documents found."""
-        pieces = [piece for document in found for piece in cut_document(document, self._of.length)]
-        return [((source, read, number), ids) for number, ids in enumerate(pieces)]
+    def _chunks(self, source: int, read: int, found: list[np.ndarray]) -> list[Chunk[Name]]:
+        """The named chunks of the documents found."""
+        chunks = [chunk for document in found for chunk in cut_document(document, self._of.length)]
+        return [((source, read, number), ids) for number, ids in enumerate(chunks)]
 
     def get_state(self) -> dict[str, Any]:
         """JSON-able. The names are one string: Grain deep-copies the state of each batch, which takes 0.5 ms
@@ -133,21 +133,21 @@ class _BatchIterator(grain.DatasetIterator):
         return {**counts, "open": json.dumps({"rows": rows, "waiting": [name for name, _ in self._waiting]})}
 
     def set_state(self, state: dict[str, Any]) -> None:
-        """Resumes exactly where `get_state` was called: the pieces of open rows are read and
+        """Resumes exactly where `get_state` was called: the chunks of open rows are read and
         arranged again.
         """
         self._restart()
         self._mixture.records, self._mixture.tokens = list(state["records"]), list(state["tokens"])
         names = json.loads(state["open"])
-        for row, pieces in enumerate(names["rows"]):
-            self._packer.restore(row, [self._find(*name) for name in pieces])
+        for row, chunks in enumerate(names["rows"]):
+            self._packer.restore(row, [self._find(*name) for name in chunks])
         self._waiting.extend(self._find(*name) for name in names["waiting"])
 
-    def _find(self, source: int, read: int, number: int) -> Piece[Name]:
-        return self._pieces(source, read, self._of.readers[source](read))[number]
+    def _find(self, source: int, read: int, number: int) -> Chunk[Name]:
+        return self._chunks(source, read, self._of.readers[source](read))[number]
 
 
-def _pack_once(source: OpenSource, length: int, seed: int) -> Iterator[list[Piece[Name]]]:
+def _pack_once(source: OpenSource, length: int, seed: int) -> Iterator[list[Chunk[Name]]]:
     packer = OpenRows[Name](length)
     for index in range(len(source.rows)):
         for document in documents(source, index, (seed, index)):
@@ -158,7 +158,7 @@ def _pack_once(source: OpenSource, length: int, seed: int) -> Iterator[list[Piec
     yield from filter(None, packer.rows)
 
 
-def _to_batch(rows: Sequence[Sequence[Piece[Name]]], count: int, length: int) -> Batch:
+def _to_batch(rows: Sequence[Sequence[Chunk[Name]]], count: int, length: int) -> Batch:
     """The rows as host arrays [count, length], with each token's source."""
     ids = [[ids for _, ids in row] for row in rows]
     return make_batch(ids, count, length, [[source for (source, _, _), _ in row] for row in rows])

@@ -68,9 +68,9 @@ def test_long_documents_are_cut_and_lose_no_target():
     (document,) = documents(source, 0, (0,))
     assert len(document) > 3 * 32
     batch = next(batches([source], length=32))
-    pieces = {tuple(ids[:-1]): int(ids[-1]) for ids in cut_document(document, 32)}
-    for piece in documents_of(batch):
-        assert pieces[piece[:-1]] == piece[-1], "a piece of the document, its last target included"
+    chunks = {tuple(ids[:-1]): int(ids[-1]) for ids in cut_document(document, 32)}
+    for chunk in documents_of(batch):
+        assert chunks[chunk[:-1]] == chunk[-1], "a chunk of the document, its last target included"
 
 
 def test_token_shares_hold_in_batches():
