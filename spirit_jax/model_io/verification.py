@@ -13,7 +13,7 @@ import numpy as np
 
 from spirit_jax.config import Dtype, ModelConfig
 from spirit_jax.core.errors import UserError
-from spirit_jax.core.files import require_file, require_folder, write_atomically
+from spirit_jax.core.files import require_file, require_folder, require_output_file, write_atomically
 from spirit_jax.core.progress import track
 from spirit_jax.model.array_store import named_arrays, open_array
 from spirit_jax.model.checkpoint import StoredModel, find_stored_model, load_model

@@ -81,6 +81,9 @@ class Tones:
 
     streams, fingerprint = vocabulary().streams, "tones"
 
+    def check_voice(self, speaker, style) -> None:
+        """It has one voice."""
+
     def decode(self, speech, speaker=None, style=None) -> np.ndarray:
         turns = np.repeat((200 + 20 * speech.units) / 16_000, 640)
         return (0.5 * np.sin(2 * np.pi * np.cumsum(turns))).astype(np.float32)
