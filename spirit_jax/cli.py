@@ -12,7 +12,7 @@ COMMANDS = {
     ),
     "train-codec": (
         "spirit_jax.codec_training.command",
-        "train a part of a speech codec: the vocoder, pitch codes, style codes",
+        "train a part of a speech codec: the vocoder or the encoder of a stream",
     ),
     "generate": ("spirit_jax.generation.command", "continue, transcribe or speak prompts from a checkpoint"),
     "eval": ("spirit_jax.evals.command", "loss, choice accuracy and word error rate on held-out shards"),

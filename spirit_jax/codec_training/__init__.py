@@ -1,1 +1,1 @@
-"""Training the parts of a speech codec: units, pitch codes, style codes and the vocoder."""
+"""Trains the parts of a speech codec: the encoder of a stream, or the vocoder."""

@@ -1,5 +1,5 @@
-"""`python -m spirit_jax train-codec`: trains a part of a codec and writes the codec with it. The same command
-resumes a stopped run.
+"""`python -m spirit_jax train-codec`: trains a part of a codec and writes the codec that contains it. The
+same command resumes a stopped run.
 
 python -m spirit_jax train-codec vocoder --config tpu_configs/vocoder_cpu.py \
     --out runs/vocoder --set corpus.units=units corpus.codec=codec
@@ -11,17 +11,21 @@ from pathlib import Path
 
 from spirit_jax.codec_training.config import PitchRun, StyleRun, VocoderRun
 from spirit_jax.codec_training.loop import check, train
-from spirit_jax.codec_training.pitch import PitchPart
-from spirit_jax.codec_training.style import StylePart
-from spirit_jax.codec_training.vocoder import VocoderPart
+from spirit_jax.codec_training.pitch import PitchTraining
+from spirit_jax.codec_training.style import StyleTraining
+from spirit_jax.codec_training.vocoder import VocoderTraining
 from spirit_jax.core.settings import load, override
 
-PARTS = {"vocoder": (VocoderRun, VocoderPart), "pitch": (PitchRun, PitchPart), "style": (StyleRun, StylePart)}
+TRAININGS = {
+    "vocoder": (VocoderRun, VocoderTraining),
+    "pitch": (PitchRun, PitchTraining),
+    "style": (StyleRun, StyleTraining),
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the command's options."""
-    parser.add_argument("part", choices=PARTS, help="what to train")
+    parser.add_argument("part", choices=TRAININGS, help="what to train")
     parser.add_argument("--config", required=True, help="a recipe (.py with config()) or a config.json")
     parser.add_argument(
         "--out",
@@ -40,11 +44,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Checks and trains. Returns 0 also if SIGTERM stopped it: its checkpoint is written."""
-    kind, part = PARTS[args.part]
+    """Checks and trains. Returns 0 also if SIGTERM stopped it after a checkpoint."""
+    kind, training = TRAININGS[args.part]
     chosen = override(load(args.config, kind), args.set)
     check(chosen, args.out)
-    reached = train(part(chosen), args.out)
+    reached = train(training(chosen), args.out)
     if reached < chosen.train.steps:
         print(
             f"stopped at step {reached:,} of {chosen.train.steps:,}; the same command resumes it: {args.out}",

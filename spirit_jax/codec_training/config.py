@@ -45,7 +45,7 @@ class CorpusConfig:
 
     units: str = "units"
     codec: str = "codec"
-    held_out: str = "heldout"  # the split that is evaluated; where no row is of it, see `datasets.splits`
+    held_out: str = "heldout"  # the split that is evaluated; if it has no rows, see `datasets.splits`
     evaluated: int = 24  # held-out recordings of an evaluation: our choice
 
     def __post_init__(self):
@@ -54,8 +54,8 @@ class CorpusConfig:
 
 @part
 class StepsConfig:
-    """How long, how much at once, and how often it is reported and evaluated on held-out recordings (0: only
-    at the end).
+    """Steps, batch size, and how often figures are logged and held-out recordings evaluated (0: only at the
+    end).
     """
 
     steps: int
@@ -72,8 +72,8 @@ class StepsConfig:
 
 @part
 class AdamConfig:
-    """Adam, its rate multiplied by `decay` over every `decay_steps` steps. The recipes count epochs there;
-    steps are our choice.
+    """Adam, with its rate multiplied by `decay` over every `decay_steps` steps. The open recipes count
+    epochs; steps are our choice.
     """
 
     rate: float = 2e-4
@@ -116,10 +116,11 @@ class GeneratorSizes:
 
 @part
 class DiscriminatorSizes:
-    """Of HiFi-GAN. period_channels: of the convolutions over each period, 5 taps, by 3, the last by 1.
+    """HiFi-GAN's discriminators. period_channels: of the convolutions over each period, with 5 taps and
+    stride 3, the last with stride 1.
 
-    scale_layers: (channels, taps, stride, groups) of the convolutions over the wave and over its halved
-    rates, `scales` of them.
+    scale_layers: (channels, taps, stride, groups) of the convolutions over the wave at each of `scales`
+    rates, each half of the one before.
     """
 
     periods: tuple[int, ...] = (2, 3, 5, 7, 11)
@@ -150,7 +151,7 @@ class DiscriminatorSizes:
 
 @part
 class MelConfig:
-    """The log-mel that generated and true sound are compared by; `window` samples are also the FFT's size."""
+    """The log-mel that generated and true sound are compared by; `window` is also the FFT's size."""
 
     bands: int = 80
     window: int = 1024
@@ -166,15 +167,15 @@ class MelConfig:
 
 @part
 class VocoderLoss:
-    """Weights of the loss's terms. `adversarial_from`: the step from which the discriminators take part,
-    before it mel and durations alone.
+    """Weights of the terms of the loss. `adversarial_from`: steps before the discriminators are used; until
+    then the loss is mel and durations alone.
     """
 
     mel: float = 45.0
     features: float = 2.0
     adversarial: float = 1.0
     durations: float = 1.0
-    adversarial_from: int = 0  # our choice: the published recipes begin with all
+    adversarial_from: int = 0  # our choice: the published recipes use all terms from the start
 
     def __post_init__(self):
         require_at_least(0, self, "loss", *(field.name for field in dataclasses.fields(self)))
@@ -182,8 +183,8 @@ class VocoderLoss:
 
 @part
 class VocoderRun:
-    """A HiFi-GAN with duration predictor for a codec's units (paper section 3.3). segment_units: units cut
-    out of a recording for a row.
+    """A HiFi-GAN with duration predictor for a codec's units (paper, section 3.3). segment_units: units of a
+    row, drawn from a recording.
     """
 
     train: StepsConfig
@@ -210,12 +211,13 @@ STACK = StackConfig(inner_width=32, width=128, downs=4, stride=2, depth=4, hidde
 
 @part
 class PitchRun:
-    """A VQ-VAE of F0 and voicing (paper section 3.3): mean square error + `commitment` × that of the
-    encoder's vectors to their codes.
+    """A VQ-VAE of F0 and voicing (paper, section 3.3). The loss is mean square error + `commitment` × that
+    of the encoder's vectors to their codes.
 
     The codebook is the moving mean, with memory `memory`, of the vectors that each code is nearest to. A code
     that on average is nearest to fewer than `restart_below` vectors a step restarts at a vector of the
-    batch. The error of F0 is measured in its deviation over the corpus, so that voicing counts: our choice.
+    batch. The error of F0 is divided by its standard deviation over the corpus, so that voicing counts: our
+    choice.
     """
 
     train: StepsConfig
@@ -257,13 +259,13 @@ class PitchRun:
 
 @part
 class StyleRun:
-    """Style codes at 1 Hz (paper section 3.1): k-means of `codes` over the means of a teacher's features over
-    each second, and a wav2vec 2.0 classifier that learns to tell the codes from the sound, as in the
-    published release.
+    """Style codes at 1 Hz (paper, section 3.1): k-means of `codes` over the means of a teacher's features
+    over each second, and a wav2vec 2.0 classifier that learns to predict the codes from sound, as in Meta's
+    release.
 
-    teacher, student: Hugging Face folders, of 50 frames a second. teacher_layer: 1-based, None: the last but
-    one. The student's convolutions stay as they are, and the codes come in rows of `seconds`: our choices, as
-    are the rate and the projected width, those of transformers' fine-tuning.
+    teacher, student: Hugging Face folders of models with 50 frames per second. teacher_layer: 1-based; None:
+    the last but one. Our choices: the student's convolutions are frozen, rows have `seconds`, and the
+    learning rate and the projected width are those of fine-tuning in transformers.
     """
 
     train: StepsConfig

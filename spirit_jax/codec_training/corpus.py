@@ -1,4 +1,4 @@
-"""Recordings with their units as training rows: what `make units` wrote, read again.
+"""Recordings with their units as training rows, from the folder that `make units` wrote.
 
 Legend: S samples.
 """
@@ -20,8 +20,8 @@ from spirit_jax.datasets.units_folder import UnitsFolder, open_units
 from spirit_jax.speech import audio
 from spirit_jax.tokens.streams import SpeechTokens
 
-# root mean square that recordings are brought to, and their highest peak: units don't tell the level; a
-# choice
+# root mean square of recordings after scaling, and their highest peak, since units do not encode the level;
+# our choice
 LEVEL, PEAK = 0.08, 0.95
 
 
@@ -35,7 +35,7 @@ class Recording:
     speech: SpeechTokens
 
     def load(self) -> np.ndarray:
-        """The wave at the common level, float32 [S]. A UserError if it can't be read any more."""
+        """The wave at the common level, float32 [S]. UserError if it cannot be read any more."""
         try:
             wav_S = audio.load(self.path)
         except audio.BadAudio as error:
@@ -43,7 +43,7 @@ class Recording:
                 "recording",
                 self.path,
                 str(error),
-                "bring it back, or make the units again and begin a new run",
+                "restore it, or make the units again and begin a new run",
             ) from error
         return at_level(wav_S)
 
@@ -62,7 +62,7 @@ class Corpus:
 
     @property
     def fingerprint(self) -> str:
-        """Tells other training recordings, by their names, voices and codes."""
+        """Identifies the training recordings by their names, voices and codes."""
         parts: list[bytes] = []
         for recording in self.train:
             parts += recording.id.encode(), recording.voice.encode()
@@ -74,8 +74,8 @@ class Corpus:
 def draw_batches(
     items: Sequence[Any], cut: Callable[[Any, np.random.Generator], Any], rows: int, seed: int
 ) -> grain.MapDataset:
-    """Endless batches of this process' share of `rows` rows: what `cut` makes of each of its items, once an
-    epoch.
+    """Endless batches of this process' share of `rows` rows. `cut` makes a row from an item; each item is
+    used once per epoch.
     """
     own = items[jax.process_index() :: jax.process_count()]
     return (
@@ -95,10 +95,10 @@ def at_level(wav_S: np.ndarray) -> np.ndarray:
 
 
 def read_corpus(cfg: CorpusConfig, made_with: str, known_voices: bool = False) -> Corpus:
-    """The rows of a units folder. UserError: units of another codec than the one of the fingerprint
-    `made_with`, none to train on or to hold out, or files gone.
+    """The rows of a units folder. UserError for units of another codec than that of the fingerprint
+    `made_with`, for no recordings to train on or to hold out, and for missing files.
 
-    known_voices: held-out recordings of voices that aren't trained on are left out.
+    known_voices: leave out held-out recordings of voices that are not trained on.
     """
     folder = open_units(cfg.units)
     if (found := folder.encoder_fingerprint) != made_with:
@@ -116,7 +116,7 @@ def read_corpus(cfg: CorpusConfig, made_with: str, known_voices: bool = False) -
             "corpus.units", cfg.units, rule, f"give more, or a manifest with some of the split {cfg.held_out}"
         )
     if gone := [row["audio"] for row in known + chosen if not os.path.isfile(row["audio"])]:
-        fix = "bring them back, or make the units again and begin a new run"
+        fix = "restore them, or make the units again and begin a new run"
         raise UserError("recordings", f"{len(gone)}, the first is {gone[0]}", "no such file", fix)
     evaluated = _spread(chosen, cfg.evaluated)
     return Corpus([_recording(row, folder) for row in known], [_recording(row, folder) for row in evaluated])

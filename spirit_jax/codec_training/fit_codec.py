@@ -69,7 +69,7 @@ def run(args: argparse.Namespace) -> int:
 def fit_codec(wavs: Iterable[np.ndarray], units: int, expressive: bool, seed: int) -> Codec:
     """The codec of these wavs, float32 [samples] at 16 kHz; the same for the same wavs and seed.
 
-    Takes half a GB of memory for an hour. UserError if there is less audio than codes.
+    Uses half a GB of memory per hour of sound. UserError if there is less audio than codes.
     """
     samples, mels, f0s = [], [], []
     for group in groups(wavs):
@@ -77,7 +77,7 @@ def fit_codec(wavs: Iterable[np.ndarray], units: int, expressive: bool, seed: in
         mels += mfcc.log_mel(group)
         f0s += track_f0(group)
     if not mels:
-        raise UserError("codec training audio", "none", "is what the codes are made from", "give more audio")
+        raise UserError("codec training audio", "none", "must be given to train the codes", "give more audio")
     unit_encoder = fit_mfcc_units(mels, units, seed)
     codes, warps = unit_encoder.quantize(mels)
     straight = [mel_FM @ mfcc.warp_matrix(warp) for mel_FM, warp in zip(mels, warps)]
@@ -94,7 +94,7 @@ def fit_codec(wavs: Iterable[np.ndarray], units: int, expressive: bool, seed: in
 def draw_audio(rows: list[dict], seconds: float, what: str = "fit-codec") -> Iterator[np.ndarray]:
     """Wavs of `rows` in order until there are `seconds` of them, each at most one segment long.
 
-    Recordings that cannot be used are left out with a warning. what: name of the work in its progress.
+    Recordings that cannot be used are skipped with a warning. what: label of the progress line.
     """
     heard = 0.0
     with Progress(what, len(rows), "recordings") as progress:

@@ -1,5 +1,5 @@
-"""Phonetic units of your own: k-means over HuBERT features, streamed, so that memory doesn't grow with the
-corpus (paper section 3.1).
+"""Trains phonetic units: streaming k-means over HuBERT features, so that memory does not grow with the corpus
+(paper, section 3.1).
 
 python -m data_prep fit-units --audio corpus/manifest.jsonl --hubert mhubert-base-25hz --out codec
 """
@@ -27,7 +27,7 @@ from spirit_jax.speech.segments import groups
 from spirit_jax.tokens.streams import describe_streams
 
 GROUP_SECONDS = 120  # audio encoded at a time
-HELD_OUT_SECONDS = 300.0  # audio that the centres are judged by: a choice
+HELD_OUT_SECONDS = 300.0  # audio on which the centres are evaluated: our choice
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -68,7 +68,7 @@ def run(args: argparse.Namespace) -> int:
     train, held_out = split_rows(row for row in read_corpus(args.audio) if row["audio"])
     hubert = load_hubert(args.hubert, args.layer)
     random.Random(args.seed).shuffle(train)
-    judges_ND = _judges(hubert, held_out)
+    held_out_ND = _held_out_features(hubert, held_out)
     kmeans, sum_D = StreamingKmeans(args.units, args.seed), np.zeros(hubert.encoder.cfg.width)
     for x_ND in features(hubert, draw_audio(train, args.max_hours * 3600, "train")):
         kmeans.add(x_ND)
@@ -77,7 +77,7 @@ def run(args: argparse.Namespace) -> int:
     codec = Codec((HubertUnits(hubert, KmeansQuantizer(centers_KD)),))
     save_codec(codec, args.out)
     mean, first, last = (
-        distance(judges_ND, c_KD)
+        distance(held_out_ND, c_KD)
         for c_KD in ((sum_D / kmeans.points)[None].astype(np.float32), kmeans.first_KD, centers_KD)
     )
     print(
@@ -102,8 +102,8 @@ def distance(x_ND: np.ndarray, centers_KD: np.ndarray) -> float:
     return float(nearest(x_ND, centers_KD)[1].mean(dtype=np.float64))
 
 
-def _judges(hubert: Hubert, held_out: list[dict]) -> np.ndarray:
-    """Features [N, D] of held-out sound; a UserError if none of it can be used."""
+def _held_out_features(hubert: Hubert, held_out: list[dict]) -> np.ndarray:
+    """Features [N, D] of held-out sound. UserError if none of it can be used."""
     parts = [*features(hubert, draw_audio(held_out, HELD_OUT_SECONDS, "held out"))]
     if not sum(map(len, parts)):
         raise UserError(

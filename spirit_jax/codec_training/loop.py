@@ -1,5 +1,5 @@
 """One training loop for every part of a codec: batches that depend on the step alone, checkpoints, metrics,
-held-out figures.
+and figures on held-out data.
 
 What is trained is a `TrainState` as the language model's is: `model` any tree of modules and arrays, `opt`
 the optimizers' states. Rows of a batch are split over data and fsdp, weights and moments over fsdp by their
@@ -51,26 +51,26 @@ Step = Callable[[TrainState, Any], tuple[TrainState, dict[str, jax.Array]]]
 
 
 class Config(Protocol):
-    """What the loop needs to know of a recipe."""
+    """The fields of a recipe that the loop uses."""
 
     @property
     def train(self) -> StepsConfig:
-        """How long, and how often what."""
+        """Steps and intervals."""
         ...
 
     @property
     def mesh(self) -> MeshConfig:
-        """Where."""
+        """Sizes of the device mesh."""
         ...
 
     @property
     def checkpoint(self) -> CheckpointConfig:
-        """How often the state is kept."""
+        """When checkpoints are saved and kept."""
         ...
 
 
-class Part(Protocol):
-    """A part of a codec that is trained: its recipe and the functions of the loop."""
+class Training(Protocol):
+    """The training of one part of a codec: its recipe and the functions that the loop calls."""
 
     @property
     def config(self) -> Any:
@@ -79,7 +79,7 @@ class Part(Protocol):
 
     @property
     def learns_from(self) -> dict[str, str]:
-        """Fingerprints by name of all that must stay the same when a run is resumed."""
+        """Fingerprints, by name, of what must be the same when a run is resumed."""
         ...
 
     def start(self) -> TrainState:
@@ -91,8 +91,8 @@ class Part(Protocol):
         ...
 
     def step(self, number: int) -> Step:
-        """The update of step `number`, from 1: the same object for those that may share a program. Figures
-        are scalars.
+        """The update of step `number`, from 1. Steps that share a compiled program return the same object.
+        Figures are scalars.
         """
         ...
 
@@ -101,17 +101,17 @@ class Part(Protocol):
         ...
 
     def describe(self) -> str:
-        """What will be trained on what, in a line or two."""
+        """The model and the data, in two or three lines."""
         ...
 
     def finish(self, model: Any, out: Path) -> None:
-        """Writes what others use, from weights on one device, into the run folder."""
+        """Writes the results into the run folder, from weights on one device."""
         ...
 
 
-def place(tree: Any, mesh: Mesh) -> Any:
-    """Shapes with shardings: of arrays with two axes or more the last is split over fsdp where it divides,
-    the rest is whole everywhere.
+def add_shardings(tree: Any, mesh: Mesh) -> Any:
+    """The shapes of a tree with shardings: arrays of two axes or more are split over fsdp by the last axis
+    where it divides. The others are replicated.
     """
 
     def shape_of(leaf: Any) -> jax.ShapeDtypeStruct:
@@ -123,8 +123,8 @@ def place(tree: Any, mesh: Mesh) -> Any:
 
 
 def check(config: Config, out: Path) -> Mesh:
-    """The mesh. UserErrors for one that doesn't fit the rows or the devices, and for a folder that holds
-    another run or can't be written to.
+    """The mesh. UserErrors for one that does not fit the rows or the devices, and for a folder that holds
+    another run or is not writable.
     """
     mesh = make_mesh(config.mesh)
     parts = mesh.shape["data"] * mesh.shape["fsdp"]
@@ -138,58 +138,69 @@ def check(config: Config, out: Path) -> Mesh:
     return mesh
 
 
-def train(part: Part, out: Path) -> int:
+def train(training: Training, out: Path) -> int:
     """Trains to `train.steps` from the newest checkpoint in `out`, or from the start, and finishes; returns
     the step reached.
 
-    SIGTERM stops it after the step under way, with a checkpoint. UserErrors, as of `check` and `check_data`,
-    before anything is written. A Halted if it diverges.
+    SIGTERM stops it after the running step, with a checkpoint. UserErrors as of `check` and `check_data`,
+    before anything is written. Halted if it diverges.
     """
-    config: Config = part.config
+    config: Config = training.config
     mesh = check(config, out)
-    check_data(out, part.learns_from)
-    print(part.describe(), flush=True)
+    check_data(out, training.learns_from)
+    print(training.describe(), flush=True)
     with Checkpoints(out / CHECKPOINTS, config.checkpoint) as checkpoints, stop_on_sigterm() as stop:
-        start = checkpoints.latest or 0
         if jax.process_index() == 0:
-            if not start:
-                write_json(out / DATA, part.learns_from)
+            if not checkpoints.latest:
+                write_json(out / DATA, training.learns_from)
             write_config(out, config)
-        return _Loop(part, out, mesh, checkpoints, start).run(stop)
+        reading = grain.ReadOptions(num_threads=READERS, prefetch_buffer_size=AHEAD)
+        feed = iter(training.batches().to_iter_dataset(reading))
+        state = restore_or_begin(training, out, mesh, checkpoints, feed)
+        return _Loop(training, out, mesh, checkpoints, feed, state).run(stop)
+
+
+def restore_or_begin(
+    training: Training, out: Path, mesh: Mesh, checkpoints: Checkpoints, feed: grain.DatasetIterator
+) -> TrainState:
+    """The newest readable state, with `feed` moved to its position; without checkpoints, the state before the
+    first step.
+    """
+    shapes = add_shardings(jax.eval_shape(training.start), mesh)
+    if not checkpoints.latest:
+        # op by op: as one program it takes longer to compile than to run
+        return jax.device_put(training.start(), shardings_of(shapes))
+    restored, values = checkpoints.restore(_flat(shapes), [FEED])
+    feed.set_state(values[FEED])
+    print(f"resuming {out} at step {int(restored.step):,}", file=sys.stderr)
+    return TrainState(
+        restored.step,
+        _with_arrays(shapes.model, restored.model),
+        _with_arrays(shapes.opt, restored.opt),
+    )
 
 
 class _Loop:
-    def __init__(self, part: Part, out: Path, mesh: Mesh, checkpoints: Checkpoints, start: int):
-        self.part, self.config, self.out, self.mesh, self.checkpoints, self.start = (
-            part,
-            part.config,
-            out,
-            mesh,
-            checkpoints,
-            start,
-        )
-        shapes = place(jax.eval_shape(part.start), mesh)
-        self.shardings = shardings_of(shapes)
-        self.feed = iter(
-            part.batches().to_iter_dataset(grain.ReadOptions(num_threads=READERS, prefetch_buffer_size=AHEAD))
-        )
-        if start:
-            restored, values = checkpoints.restore(_flat(shapes), [FEED])
-            self.start = checkpoints.latest or 0
-            self.state = TrainState(
-                restored.step,
-                _with_arrays(shapes.model, restored.model),
-                _with_arrays(shapes.opt, restored.opt),
-            )
-            self.feed.set_state(values[FEED])
-            print(f"resuming {out} at step {self.start:,}", file=sys.stderr)
-        else:
-            # op by op: as one program it takes longer to compile than to run
-            self.state = jax.device_put(part.start(), self.shardings)
+    """Steps of `training` from `state` on, with batches from `feed`."""
+
+    def __init__(
+        self,
+        training: Training,
+        out: Path,
+        mesh: Mesh,
+        checkpoints: Checkpoints,
+        feed: grain.DatasetIterator,
+        state: TrainState,
+    ):
+        self.training, self.config, self.out, self.mesh = training, training.config, out, mesh
+        self.checkpoints, self.feed, self.state = checkpoints, feed, state
+        self.start, self.shardings = int(state.step), shardings_of(state)
         self.programs: dict[Step, Step] = {}
 
     def run(self, stop: Stop) -> int:
-        """Steps until the last one or SIGTERM, every way out with a checkpoint; returns the step reached."""
+        """Trains until the last step or SIGTERM, and saves a checkpoint in both cases; returns the step
+        reached.
+        """
         steps, done, saved = self.config.train.steps, self.start, self.start
         with self._writing() as write, Progress("train", steps - done, "step") as progress:
             if not done:
@@ -219,22 +230,20 @@ class _Loop:
                     saved = self._save(done)
             if saved != done:
                 self._save(done)
-        # more, where a run that was stopped is given fewer steps
+        # `done` is larger if a stopped run is resumed with fewer steps
         if done >= steps and jax.process_index() == 0:
-            self.part.finish(self._on_one_device(), self.out)
+            self.training.finish(self._on_one_device(), self.out)
         return done
 
     def _program(self, number: int) -> Step:
         """The compiled update of a step; the state passed in is donated."""
-        step = self.part.step(number)
+        step = self.training.step(number)
         if step not in self.programs:
             self.programs[step] = jax.jit(step, donate_argnums=0, out_shardings=(self.shardings, None))
         return self.programs[step]
 
     def _save(self, step: int) -> int:
-        """Returns the step. A Halted if weights are no numbers any more: the checkpoints before stay as they
-        are.
-        """
+        """Returns the step. Halted if weights are not finite; earlier checkpoints are kept."""
         if not _finite(self.state.model):
             raise Halted(
                 f"training diverged before step {step:,}: weights are not finite; begin a new "
@@ -247,13 +256,13 @@ class _Loop:
         """Figures on held-out data; also printed."""
         figures = {
             f"held_out_{name}": float(value)
-            for name, value in self.part.evaluate(self._on_one_device()).items()
+            for name, value in self.training.evaluate(self._on_one_device()).items()
         }
         print(" · ".join(f"{name} {value:.4f}" for name, value in figures.items()), flush=True)
         return figures
 
     def _on_one_device(self) -> Any:
-        """The weights whole on this process' first device."""
+        """The complete weights on this process' first device."""
         whole = NamedSharding(self.mesh, PartitionSpec())
         return jax.tree.map(
             lambda x: x.addressable_data(0), jax.jit(lambda m: m, out_shardings=whole)(self.state.model)
@@ -261,11 +270,11 @@ class _Loop:
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[Callable[[dict[str, float]], None]]:
-        """Rows to metrics.jsonl and TensorBoard, by the first process alone."""
+        """Writes rows to metrics.jsonl and TensorBoard, on the first process only."""
         if jax.process_index():
             yield lambda row: None
             return
-        writer = Writer(self.out, self.start or -1)  # a run that starts again writes the row of step 0 again
+        writer = Writer(self.out, self.start or -1)  # a restarted run writes the row of step 0 again
         try:
             yield writer.write
         finally:
@@ -283,12 +292,12 @@ def _flat(state: TrainState) -> TrainState:
 
 
 def _with_arrays(tree: T, arrays: dict[str, Any]) -> T:
-    """The tree with other leaves, by their names."""
+    """The tree with the arrays of these names as leaves."""
     return jax.tree.unflatten(jax.tree.structure(tree), [arrays[name] for name in arrays_by_name(tree)])
 
 
 def _means(figures: list[dict[str, jax.Array]]) -> dict[str, float]:
-    """Of each figure over the steps that have it; waits for the devices."""
+    """The mean of each figure over the steps that have it; waits for the devices."""
     host = jax.device_get(figures)
     names = dict.fromkeys(name for row in host for name in row)
     return {name: float(np.mean([row[name] for row in host if name in row])) for name in names}

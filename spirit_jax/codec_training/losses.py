@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from spirit_jax.codec_training.config import MelConfig
 from spirit_jax.codec_training.mel import log_mel
 
-Layers = list[list[jax.Array]]  # of each judge, what each layer gives
+Layers = list[list[jax.Array]]  # for each discriminator, the output of each layer
 
 
 def mel_distance(wav_BS: jax.Array, true_BS: jax.Array, cfg: MelConfig) -> jax.Array:
@@ -19,19 +19,19 @@ def mel_distance(wav_BS: jax.Array, true_BS: jax.Array, cfg: MelConfig) -> jax.A
 
 
 def feature_distance(made: Layers, true: Layers) -> jax.Array:
-    """Sum over layers, the judgements among them, of the mean absolute difference."""
-    pairs = [(a, b) for judge_made, judge_true in zip(made, true) for a, b in zip(judge_made, judge_true)]
+    """Sum over layers, the last one included, of the mean absolute difference."""
+    pairs = [(a, b) for layers in zip(made, true) for a, b in zip(*layers)]
     return jnp.stack([jnp.abs(a - jax.lax.stop_gradient(b)).mean() for a, b in pairs]).sum()
 
 
-def fooling(made: Layers) -> jax.Array:
-    """The generator's: how far the judgements of what it made are from 1, summed over judges."""
-    return jnp.stack([jnp.square(1 - judge[-1]).mean() for judge in made]).sum()
+def generator_loss(made: Layers) -> jax.Array:
+    """Squared distance of the discriminators' outputs for made sound from 1, summed over discriminators."""
+    return jnp.stack([jnp.square(1 - layers[-1]).mean() for layers in made]).sum()
 
 
-def judging(made: Layers, true: Layers) -> jax.Array:
-    """The discriminators': how far judgements of true sound are from 1 and of made sound from 0, summed over
-    judges.
+def discriminator_loss(made: Layers, true: Layers) -> jax.Array:
+    """Squared distance of the discriminators' outputs for true sound from 1 and for made sound from 0, summed
+    over discriminators.
     """
     return jnp.stack(
         [jnp.square(1 - b[-1]).mean() + jnp.square(a[-1]).mean() for a, b in zip(made, true)]

@@ -15,7 +15,7 @@ from spirit_jax.speech.kernels.product import product
 from spirit_jax.tokens.streams import SAMPLE_RATE
 
 FLOOR = 1e-5  # of a band's amplitude
-TINY = 1e-9  # under the root, whose slope would be infinite at 0
+TINY = 1e-9  # under the root, whose gradient would be infinite at 0
 
 
 def log_mel(wav_BS: jax.Array, cfg: MelConfig) -> jax.Array:

@@ -1,5 +1,5 @@
-"""The pitch VQ-VAE trained on the F0 of recordings (paper section 3.3; van den Oord et al. 2017, its appendix
-for the codebook).
+"""Trains the pitch VQ-VAE on the F0 of recordings (paper, section 3.3; van den Oord et al. 2017, with the
+codebook of its appendix).
 
 Legend: B rows, F frames (5 ms), C feature channels, N codes of a row, D width of a code, K codes of the
 codebook.
@@ -30,9 +30,9 @@ from spirit_jax.speech.encoders.pitch.vqvae_pitch import VqvaePitch
 GROUP = 64  # recordings whose F0 is tracked together
 
 
-class PitchPart:
-    """Network, and the moving counts and sums of its codebook (a `loop.Part`). All tracks are held in memory,
-    6 MB an hour.
+class PitchTraining:
+    """The network, and the moving counts and sums of its codebook (a `loop.Training`). All F0 tracks are kept
+    in memory, 6 MB per hour.
     """
 
     def __init__(self, config: PitchRun):
@@ -47,8 +47,8 @@ class PitchPart:
         self.mean_C, self.scale_C = frames_FC.mean(axis=0), frames_FC.std(axis=0) + 1e-3
 
     def _track(self, recordings: list[Recording]) -> list[np.ndarray]:
-        """Features, float32 [F, C], F whole codes, of each recording: by FCPE, or by cross-correlation where
-        there is none.
+        """Features, float32 [F, C], F whole codes, of each recording: by FCPE, or by cross-correlation
+        without it.
         """
         network = init_pitch_vqvae(self.config.network, jax.random.key(0))
         tracker = VqvaePitch(network, self.fcpe)
@@ -57,7 +57,8 @@ class PitchPart:
         for group in track(groups, "F0", unit=f"× {GROUP} recordings"):
             for f0_F, vuv_F in tracker.f0_tracks([recording.load() for recording in group]):
                 whole = len(f0_F) // network.cfg.frames_per_code * network.cfg.frames_per_code
-                # without voice there is no mean to subtract, without a code nothing to learn
+                # without voice there is no mean to subtract; with less than a code there is nothing to train
+                # on
                 if np.any(vuv_F) and whole:
                     found.append(pitch_vqvae.features(network.cfg, f0_F, vuv_F)[:whole])
         if not found:
@@ -72,7 +73,7 @@ class PitchPart:
 
     def start(self) -> TrainState:
         """Random weights, the first layer's divided and the last one's multiplied by the features'
-        deviations: a choice, since F0 comes in Hz.
+        deviations: our choice, since F0 is in Hz.
         """
         network = init_pitch_vqvae(self.config.network, jax.random.key(self.config.train.seed))
         first, last = network.encoder.downs[0], network.decoder.out
@@ -84,7 +85,7 @@ class PitchPart:
         return TrainState(jnp.zeros((), jnp.int32), model, self.optimizer.init(network))
 
     def batches(self) -> grain.MapDataset:
-        """Stretches drawn at random, float32 [B, F, C]; a track that is too short is followed by itself."""
+        """Random segments, float32 [B, F, C]; a track that is too short is repeated."""
         train, frames = self.config.train, self.config.segment_frames
 
         def cut(track_FC: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -94,7 +95,7 @@ class PitchPart:
         return draw_batches(self.tracks, cut, train.batch_rows, train.seed)
 
     def step(self, number: int) -> Any:
-        """The same for all."""
+        """The same for all steps."""
         return self._step
 
     @functools.cached_property
@@ -102,7 +103,7 @@ class PitchPart:
         return functools.partial(pitch_step, self)
 
     def evaluate(self, model: Any) -> dict[str, float]:
-        """Of held-out tracks: root mean square error of F0 in voiced frames, and of its mean in its place;
+        """Of held-out tracks: root mean square error of F0 in voiced frames, and that of predicting its mean;
         share of frames whose voicing is wrong; codes used, and the exponential of their entropy.
         """
         network, names = model["network"], self.config.network.features
@@ -144,12 +145,12 @@ def _fcpe_of(codec: Codec) -> Fcpe | None:
 
 
 def pitch_step(
-    part: PitchPart, state: TrainState, x_BFC: jax.Array
+    training: PitchTraining, state: TrainState, x_BFC: jax.Array
 ) -> tuple[TrainState, dict[str, jax.Array]]:
-    """An update of the network by gradient, through the codes as if they were the vectors, and of the
-    codebook by its moving means.
+    """Updates the network by gradient, with a straight-through estimate for the codes, and the codebook by
+    moving means.
     """
-    scale_C = jnp.asarray(part.scale_C)[None, None]
+    scale_C = jnp.asarray(training.scale_C)[None, None]
 
     def loss(network: PitchVqVae) -> tuple[jax.Array, tuple[jax.Array, jax.Array, dict[str, jax.Array]]]:
         frames_B = jnp.full(len(x_BFC), x_BFC.shape[1])
@@ -163,7 +164,7 @@ def pitch_step(
             "reconstruction": jnp.square((made_BFC - x_BFC) / scale_C).mean(),
             "commitment": jnp.square(z_BND - q_BND).mean(),
         }
-        return figures["reconstruction"] + part.config.commitment * figures["commitment"], (
+        return figures["reconstruction"] + training.config.commitment * figures["commitment"], (
             z_BND,
             codes_BN,
             figures,
@@ -171,11 +172,11 @@ def pitch_step(
 
     network = state.model["network"]
     grads, (z_BND, codes_BN, figures) = jax.grad(loss, has_aux=True)(network)
-    network, opt = update(part.optimizer, network, grads, state.opt)
-    key = jax.random.fold_in(jax.random.key(part.config.train.seed), state.step)
+    network, opt = update(training.optimizer, network, grads, state.opt)
+    key = jax.random.fold_in(jax.random.key(training.config.train.seed), state.step)
     vectors_ND, codes_N = z_BND.reshape(-1, z_BND.shape[-1]), codes_BN.reshape(-1)
     count_K, sum_KD, restarts = update_codebook(
-        part.config, state.model["count_K"], state.model["sum_KD"], vectors_ND, codes_N, key
+        training.config, state.model["count_K"], state.model["sum_KD"], vectors_ND, codes_N, key
     )
     network.codebook_KD[...] = sum_KD / count_K[:, None]
     model = {"network": network, "count_K": count_K, "sum_KD": sum_KD}
@@ -190,8 +191,8 @@ def update_codebook(
     codes_N: jax.Array,
     key: jax.Array,
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Moving counts [K] and sums [K, D] after a step, and how many codes began anew: at a vector drawn at
-    random, with the mean count.
+    """Moving counts [K] and sums [K, D] after a step, and how many codes were restarted, each at a random
+    vector with the mean count.
     """
     codes = len(count_K)
     chosen_NK = jax.nn.one_hot(codes_N, codes)

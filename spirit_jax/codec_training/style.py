@@ -1,5 +1,5 @@
-"""Style codes: k-means over a teacher's features of whole seconds, distilled into a wav2vec 2.0 classifier
-(paper section 3.1, [M]).
+"""Trains style codes: k-means over a teacher's features of whole seconds, distilled into a wav2vec 2.0
+classifier (paper, section 3.1; observed in Meta's release).
 
 Legend: B rows, S samples, T frames, N seconds, D width, V codes.
 """
@@ -36,16 +36,16 @@ from spirit_jax.speech.encoders.wav2vec2.checkpoints import HF_EPS
 from spirit_jax.speech.encoders.wav2vec2.network import Wav2Vec2
 from spirit_jax.speech.quantizers.kmeans import assign, nearest, train_kmeans
 from spirit_jax.speech.stored_parts import part_fingerprint
-from spirit_jax.speech.weights.readers import Drawn
+from spirit_jax.speech.weights.readers import RandomReader
 from spirit_jax.tokens.streams import SAMPLE_RATE
 
 FRAME_RATE = 50.0
-GROUP = 16  # recordings that the teacher hears together
-UNKNOWN = -1  # the code of a second that isn't there
+GROUP = 16  # recordings that the teacher encodes together
+UNKNOWN = -1  # the code of padding
 
 
-class StylePart:
-    """The student, taught (a `loop.Part`). The teacher's pooled features are held in memory, 11 MB an hour at
+class StyleTraining:
+    """The student (a `loop.Training`). The teacher's pooled features are kept in memory, 11 MB per hour at
     width 768.
     """
 
@@ -72,10 +72,10 @@ class StylePart:
         self.distance_of_mean = float(
             np.square(np.concatenate(held_out) - np.concatenate(train).mean(axis=0)).sum(axis=1).mean()
         )
-        self.lessons = [
+        self.train = [
             (recording, assign(x_ND, centers_VD)) for recording, x_ND in zip(self.corpus.train, train)
         ]
-        self.judges = [
+        self.held_out = [
             (recording, assign(x_ND, centers_VD)) for recording, x_ND in zip(self.corpus.held_out, held_out)
         ]
         self.optimizer = adam(config.optim)
@@ -97,7 +97,7 @@ class StylePart:
     def start(self) -> TrainState:
         """The student's encoder and a head of random weights."""
         head = StyleHead(
-            Drawn(jax.random.key(self.config.train.seed)),
+            RandomReader(jax.random.key(self.config.train.seed)),
             self.encoder.cfg.width,
             self.config.projected,
             self.config.codes,
@@ -106,13 +106,13 @@ class StylePart:
         return TrainState(jnp.zeros((), jnp.int32), model, self.optimizer.init(model))
 
     def batches(self) -> grain.MapDataset:
-        """Stretches of whole seconds: `wav` [B, S], of which `samples` count, and `codes` [B, N]."""
+        """Segments of whole seconds: `wav` [B, S], of which `samples` count, and `codes` [B, N]."""
         train, seconds = self.config.train, self.config.seconds
         tiles = -(-seconds * FRAMES_PER_CODE // self.encoder.cfg.tile)
         room = self.encoder.cfg.most_samples(round_up_tiles(tiles) * self.encoder.cfg.tile)
 
-        def cut(lesson: tuple[Recording, np.ndarray], rng: np.random.Generator) -> dict[str, np.ndarray]:
-            recording, codes_N = lesson
+        def cut(item: tuple[Recording, np.ndarray], rng: np.random.Generator) -> dict[str, np.ndarray]:
+            recording, codes_N = item
             first = int(rng.integers(max(1, len(codes_N) - seconds + 1)))
             wav_S = normalize(recording.load(), HF_EPS)[first * SAMPLE_RATE : (first + seconds) * SAMPLE_RATE]
             codes_N = codes_N[first : first + seconds]
@@ -122,10 +122,10 @@ class StylePart:
             }
             return {**padded, "samples": np.array(len(wav_S), np.int32)}
 
-        return draw_batches(self.lessons, cut, train.batch_rows, train.seed)
+        return draw_batches(self.train, cut, train.batch_rows, train.seed)
 
     def step(self, number: int) -> Any:
-        """The same for all."""
+        """The same for all steps."""
         return self._step
 
     @functools.cached_property
@@ -136,18 +136,18 @@ class StylePart:
         """Share of held-out seconds whose code is the teacher's, and of the commonest code; the mean squared
         distance of the teacher's features to the centres, and to their mean.
         """
-        told_N, true_N = [], []
-        for told, (_, true) in zip(
-            encode_style(model, [recording.load() for recording, _ in self.judges]), self.judges
+        predicted_N, true_N = [], []
+        for predicted, (_, true) in zip(
+            encode_style(model, [recording.load() for recording, _ in self.held_out]), self.held_out
         ):
             # the frames of student and teacher may end at different samples
-            seconds = min(len(told), len(true))
-            told_N.append(told[:seconds])
+            seconds = min(len(predicted), len(true))
+            predicted_N.append(predicted[:seconds])
             true_N.append(true[:seconds])
-        told, true = np.concatenate(told_N), np.concatenate(true_N)
-        commonest = np.bincount(np.concatenate([codes_N for _, codes_N in self.lessons])).argmax()
+        predicted, true = np.concatenate(predicted_N), np.concatenate(true_N)
+        commonest = np.bincount(np.concatenate([codes_N for _, codes_N in self.train])).argmax()
         return {
-            "accuracy": float(np.mean(told == true)),
+            "accuracy": float(np.mean(predicted == true)),
             "accuracy_of_commonest": float(np.mean(true == commonest)),
             "distance": self.distance,
             "distance_of_mean": self.distance_of_mean,
@@ -155,10 +155,10 @@ class StylePart:
 
     def describe(self) -> str:
         """Sizes and data."""
-        seconds = sum(len(codes_N) for _, codes_N in self.lessons)
+        seconds = sum(len(codes_N) for _, codes_N in self.train)
         return (
-            f"style: {self.config.codes} codes of {seconds:,} seconds, {len(self.lessons):,} recordings, "
-            f"{len(self.judges)} held out\n"
+            f"style: {self.config.codes} codes of {seconds:,} seconds, {len(self.train):,} recordings, "
+            f"{len(self.held_out)} held out\n"
             f"step: {self.config.train.batch_rows} rows × {self.config.seconds} s, "
             f"{self.config.train.steps:,} steps"
         )
@@ -169,12 +169,12 @@ class StylePart:
 
 
 def style_step(
-    part: StylePart, state: TrainState, batch: dict[str, jax.Array]
+    training: StyleTraining, state: TrainState, batch: dict[str, jax.Array]
 ) -> tuple[TrainState, dict[str, jax.Array]]:
-    """An update by the cross-entropy of the codes, all but the convolutions in front learning."""
+    """An update by the cross-entropy of the codes, with the convolutions frozen."""
 
     def loss(model: StyleEncoder) -> tuple[jax.Array, dict[str, jax.Array]]:
-        logits_BNV = classify_seconds(model, batch["wav"], batch["samples"], part.config.seconds)
+        logits_BNV = classify_seconds(model, batch["wav"], batch["samples"], training.config.seconds)
         known_BN = batch["codes"] != UNKNOWN
         nll_BN = optax.softmax_cross_entropy_with_integer_labels(logits_BNV, jnp.maximum(batch["codes"], 0))
         right_BN = jnp.argmax(logits_BNV, axis=-1) == batch["codes"]
@@ -183,7 +183,7 @@ def style_step(
         return mean, {"nll": mean, "accuracy": (right_BN & known_BN).sum().astype(jnp.float32) / count}
 
     grads, figures = jax.grad(loss, has_aux=True)(state.model)
-    model, opt = update(part.optimizer, state.model, grads, state.opt)
+    model, opt = update(training.optimizer, state.model, grads, state.opt)
     return TrainState(state.step + 1, model, opt), figures
 
 

@@ -1,4 +1,4 @@
-"""A HiFi-GAN trained for a codec's units, with its duration predictor (paper section 3.3; Kong et al. 2020;
+"""Trains a HiFi-GAN with its duration predictor for a codec's units (paper, section 3.3; Kong et al. 2020;
 Polyak et al. 2021).
 
 Legend: B rows, T frames of 25 Hz, S samples, N units.
@@ -28,15 +28,15 @@ from spirit_jax.speech.decoders.hifigan import Generator, GeneratorConfig
 from spirit_jax.speech.decoders.hifigan_decoder import HifiganDecoder
 from spirit_jax.speech.decoders.hifigan_synthesis import Utterance, predict, synthesize
 from spirit_jax.speech.encoders import mfcc
-from spirit_jax.speech.weights.readers import Drawn
+from spirit_jax.speech.weights.readers import RandomReader
 from spirit_jax.tokens.streams import SAMPLE_RATE, UNITS, Streams
 
 Batch = dict[str, jax.Array]
 Figures = dict[str, jax.Array]
 
 
-class VocoderPart:
-    """Generator and discriminators, trained in turn (a `loop.Part`)."""
+class VocoderTraining:
+    """Generator and discriminators, updated in turn (a `loop.Training`)."""
 
     def __init__(self, config: VocoderRun):
         self.config = config
@@ -45,7 +45,7 @@ class VocoderPart:
             config.corpus, self.codec.fingerprint, known_voices=config.generator.speakers
         )
         self.cfg = generator_config(config.generator, self.codec.streams, len(self.corpus.voices))
-        self.cutter = vocoder_rows.Cutter(self.corpus.voices, self.cfg, self.codec.count_units)
+        self.sampler = vocoder_rows.SegmentSampler(self.corpus.voices, self.cfg, self.codec.count_units)
         self.optimizer = adam(config.optim)
 
     @property
@@ -54,11 +54,11 @@ class VocoderPart:
         return {"corpus": self.corpus.fingerprint}
 
     def start(self) -> TrainState:
-        """Random weights, every kernel's deviation one over the root of what it sums over: a choice, where
-        HiFi-GAN draws all with 0.01.
+        """Random weights, with a kernel's standard deviation as in `RandomReader`: our choice, where HiFi-GAN
+        uses 0.01 for all.
         """
         key = jax.random.key(self.config.train.seed)
-        generator = Generator(self.cfg, Drawn(jax.random.fold_in(key, 0)))
+        generator = Generator(self.cfg, RandomReader(jax.random.fold_in(key, 0)))
         model = {
             "generator": generator,
             "discriminators": Discriminators(self.config.discriminators, jax.random.fold_in(key, 1)),
@@ -70,12 +70,14 @@ class VocoderPart:
         )
 
     def batches(self) -> grain.MapDataset:
-        """See `vocoder_rows.Cutter`."""
+        """See `vocoder_rows.SegmentSampler`."""
         train = self.config.train
-        return self.cutter.batches(self.corpus.train, self.config.segment_units, train.batch_rows, train.seed)
+        return self.sampler.batches(
+            self.corpus.train, self.config.segment_units, train.batch_rows, train.seed
+        )
 
     def step(self, number: int) -> Any:
-        """Mel and durations alone at first, then all."""
+        """Mel and durations alone at first, then all terms of the loss."""
         return self._all if number > self.config.loss.adversarial_from else self._mel_alone
 
     @functools.cached_property
@@ -91,7 +93,7 @@ class VocoderPart:
         return update(self.optimizer, state.model[name], grads, state.opt[name])
 
     def speak(self, generator: Generator, batch: Batch) -> tuple[jax.Array, jax.Array]:
-        """The stretches of a batch [B, S], and the loss of durations."""
+        """The generated sound of a batch [B, S], and the loss of durations."""
         rows, frames = batch["dict"].shape
         wav_BS = generator(generator.condition(batch), jnp.full(rows, frames))
         if generator.duration is None:
@@ -101,8 +103,8 @@ class VocoderPart:
 
     @functools.cached_property
     def comparison(self) -> dict[str, float]:
-        """What the codec's present decoder does on the held-out recordings, Griffin-Lim for the weight-free
-        codec.
+        """Mel distances of the codec's present decoder on the held-out recordings: Griffin-Lim for the
+        weight-free codec.
 
         Not compared: a codec without a decoder, and one whose decoder changes durations.
         """
@@ -116,11 +118,11 @@ class VocoderPart:
     @property
     def _true(self) -> list[np.ndarray]:
         """The sound of each held-out recording's units, float32 [S]."""
-        return [self.cutter.align(recording)[1].reshape(-1) for recording in self.corpus.held_out]
+        return [self.sampler.align(recording)[1].reshape(-1) for recording in self.corpus.held_out]
 
     def evaluate(self, model: Any) -> dict[str, float]:
-        """Mel distances of held-out recordings to what the generator makes, and the codec's own decoder, of
-        their codes; the error of durations in frames, and that of always guessing the training median.
+        """On held-out recordings: mel distances of the generator and of the codec's present decoder; the
+        error of durations in frames, and that of always predicting the training median.
         """
         generator, held_out = model["generator"], self.corpus.held_out
         voices = self.corpus.voices
@@ -181,43 +183,45 @@ def make_decoder(generator: Generator, corpus: Corpus) -> HifiganDecoder:
     return HifiganDecoder(generator, usual, tuple(corpus.voices))
 
 
-def warm_step(part: VocoderPart, state: TrainState, batch: Batch) -> tuple[TrainState, Figures]:
-    """An update by mel distance and durations."""
-    weights = part.config.loss
+def warm_step(training: VocoderTraining, state: TrainState, batch: Batch) -> tuple[TrainState, Figures]:
+    """Updates the generator by mel distance and durations."""
+    weights = training.config.loss
 
     def loss(generator: Generator) -> tuple[jax.Array, Figures]:
-        wav_BS, durations = part.speak(generator, batch)
-        mel = losses.mel_distance(wav_BS, batch["wav"], part.config.mel)
+        wav_BS, durations = training.speak(generator, batch)
+        mel = losses.mel_distance(wav_BS, batch["wav"], training.config.mel)
         return weights.mel * mel + weights.durations * durations, {"mel": mel, "durations": durations}
 
     grads, figures = jax.grad(loss, has_aux=True)(state.model["generator"])
-    generator, opt = part.update(state, "generator", grads)
+    generator, opt = training.update(state, "generator", grads)
     return _next(state, generator=(generator, opt)), figures
 
 
-def adversarial_step(part: VocoderPart, state: TrainState, batch: Batch) -> tuple[TrainState, Figures]:
-    """An update of the discriminators, then one of the generator by those; the sound is made once
-    for both.
+def adversarial_step(
+    training: VocoderTraining, state: TrainState, batch: Batch
+) -> tuple[TrainState, Figures]:
+    """Updates the discriminators, then the generator with the updated ones. The sound is generated once for
+    both.
     """
-    weights, true_BS = part.config.loss, batch["wav"]
+    weights, true_BS = training.config.loss, batch["wav"]
     (wav_BS, durations), pull_back = jax.vjp(
-        lambda generator: part.speak(generator, batch), state.model["generator"]
+        lambda generator: training.speak(generator, batch), state.model["generator"]
     )
 
-    def judge(discriminators: Discriminators) -> jax.Array:
-        return losses.judging(*_apart(discriminators(jnp.concatenate([wav_BS, true_BS]))))
+    def discriminate(discriminators: Discriminators) -> jax.Array:
+        return losses.discriminator_loss(*_apart(discriminators(jnp.concatenate([wav_BS, true_BS]))))
 
-    judging, grads = jax.value_and_grad(judge)(state.model["discriminators"])
-    discriminators, opt_d = part.update(state, "discriminators", grads)
+    discriminator_loss, grads = jax.value_and_grad(discriminate)(state.model["discriminators"])
+    discriminators, opt_d = training.update(state, "discriminators", grads)
     true = jax.lax.stop_gradient(discriminators(true_BS))
 
     def loss(wav_BS: jax.Array) -> tuple[jax.Array, Figures]:
         made = discriminators(wav_BS)
         terms = {
-            "mel": losses.mel_distance(wav_BS, true_BS, part.config.mel),
+            "mel": losses.mel_distance(wav_BS, true_BS, training.config.mel),
             "features": losses.feature_distance(made, true),
         }
-        terms["adversarial"] = losses.fooling(made)
+        terms["adversarial"] = losses.generator_loss(made)
         total = (
             weights.mel * terms["mel"]
             + weights.features * terms["features"]
@@ -227,10 +231,10 @@ def adversarial_step(part: VocoderPart, state: TrainState, batch: Batch) -> tupl
 
     slope_BS, terms = jax.grad(loss, has_aux=True)(wav_BS)
     (grads,) = pull_back((slope_BS, jnp.float32(weights.durations)))
-    generator, opt = part.update(state, "generator", grads)
+    generator, opt = training.update(state, "generator", grads)
     return _next(state, generator=(generator, opt), discriminators=(discriminators, opt_d)), {
         **terms,
-        "judging": judging,
+        "judging": discriminator_loss,
         "durations": durations,
     }
 
@@ -238,7 +242,7 @@ def adversarial_step(part: VocoderPart, state: TrainState, batch: Batch) -> tupl
 def generator_config(sizes: GeneratorSizes, streams: Streams, voices: int) -> GeneratorConfig:
     """The generator for a codec's streams and that many voices.
 
-    It hears units, pitch and style; other streams are left out. UserError if its rates do not make a unit's
+    It takes units, pitch and style; other streams are ignored. UserError if its rates do not make a unit's
     samples.
     """
     size = {stream.name: stream.size for stream in streams}
@@ -264,9 +268,9 @@ def generator_config(sizes: GeneratorSizes, streams: Streams, voices: int) -> Ge
 
 
 def mel_distances(spoken: list[np.ndarray], true: list[np.ndarray], cfg: MelConfig) -> dict[str, float]:
-    """Of sounds to true ones, in nats: `mel`, the mean absolute difference of the loss's log-mels (of
-    amplitude) over all laid end to end, and `mel_without_level`, that of `mfcc.log_mel` (of power, 100 frames
-    a second, each sound's own level taken out).
+    """Distances of sounds to true ones, in nats: `mel`, the mean absolute difference of the loss's log-mels
+    (of amplitude) over all, concatenated, and `mel_without_level`, that of `mfcc.log_mel` (of power, 100
+    frames per second, without each sound's level).
     """
     true = [wav_S[: len(wav)] for wav_S, wav in zip(true, spoken)]
     made = [wav[: len(wav_S)] for wav, wav_S in zip(spoken, true)]
@@ -276,14 +280,14 @@ def mel_distances(spoken: list[np.ndarray], true: list[np.ndarray], cfg: MelConf
 
 
 def commonest(codes: list[np.ndarray]) -> int:
-    """The most frequent code; 0 where there is none."""
+    """The most frequent code; 0 without codes."""
     return int(np.bincount(np.concatenate([np.zeros(0, np.int32), *codes]), minlength=1).argmax())
 
 
 def _apart(layers: losses.Layers) -> tuple[losses.Layers, losses.Layers]:
-    """Made and true sound, judged in one go, apart again."""
-    halves = [[jnp.split(x, 2) for x in judge] for judge in layers]
-    return [[x[0] for x in judge] for judge in halves], [[x[1] for x in judge] for judge in halves]
+    """Splits the outputs of each discriminator into those for made and for true sound."""
+    halves = [[jnp.split(x, 2) for x in outputs] for outputs in layers]
+    return [[x[0] for x in outputs] for outputs in halves], [[x[1] for x in outputs] for outputs in halves]
 
 
 def _next(state: TrainState, **networks: tuple[Any, Any]) -> TrainState:

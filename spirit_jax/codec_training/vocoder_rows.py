@@ -1,4 +1,4 @@
-"""Rows of the vocoder's batches: stretches of recordings with their units, and deduplicated units with their
+"""Rows of the vocoder's batches: segments of recordings with their units, and deduplicated units with their
 durations.
 
 Legend: B rows, T frames, one a unit, S samples (of a unit in [T, S]), N deduplicated units.
@@ -15,20 +15,24 @@ from spirit_jax.speech.decoders.hifigan import TABLES, GeneratorConfig
 from spirit_jax.speech.decoders.hifigan_synthesis import align
 from spirit_jax.speech.segments import unit_starts
 
-RUNS = 64  # deduplicated units a row of the duration predictor, about 4 s: a choice
+RUNS = 64  # deduplicated units a row of the duration predictor, about 4 s: our choice
 
 
 @dataclasses.dataclass(frozen=True)
-class Cutter:
-    """What rows are cut by: the voices, the generator's sizes, and the codec's `count_units`."""
+class SegmentSampler:
+    """Draws random segments of recordings. It knows the voices, the generator's sizes, and the codec's
+    `count_units`.
+    """
 
     voices: Sequence[str]
     cfg: GeneratorConfig
     count_units: Callable[[int], int]
 
     def batches(self, recordings: Sequence[Recording], frames: int, rows: int, seed: int) -> grain.MapDataset:
-        """Endless batches of `rows` rows of this process, each recording once an epoch: see `cut`."""
-        return draw_batches(recordings, lambda recording, rng: self.cut(recording, frames, rng), rows, seed)
+        """Endless batches of `rows` rows of this process, each recording once per epoch: see `sample`."""
+        return draw_batches(
+            recordings, lambda recording, rng: self.sample(recording, frames, rng), rows, seed
+        )
 
     def align(self, recording: Recording) -> tuple[dict[str, np.ndarray], np.ndarray]:
         """Every code that the generator takes, at the units' rate, int32 [T], and the voice's number, int32
@@ -41,11 +45,11 @@ class Cutter:
         wav_S = np.pad(wav_S, (0, max(0, starts_T[-1] + self.cfg.hop - len(wav_S))))
         return align(self.cfg, codes, starts_T), wav_S[starts_T[:, None] + np.arange(self.cfg.hop)]
 
-    def cut(self, recording: Recording, frames: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
-        """A stretch of `frames` units drawn at random: codes [T] by table, `wav` [S]; `runs`, `run_frames`
+    def sample(self, recording: Recording, frames: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
+        """A random segment of `frames` units: codes [T] by table, `wav` [S]; `runs`, `run_frames`
         [RUNS], of which `run_count` count.
 
-        A recording that is too short is followed by itself.
+        A recording that is too short is repeated.
         """
         codes, wav_TS = self.align(recording)
         start = int(rng.integers(max(1, len(wav_TS) - frames + 1)))

@@ -16,7 +16,7 @@ from spirit_jax.tokens.interleave import Record
 from spirit_jax.tokens.streams import SAMPLE_RATE, UNITS, SpeechTokens, Stream, Streams, duration_s
 from spirit_jax.tokens.vocabulary import run_starts
 
-INK, MUTED, LINE, TEXT, SPEECH, PITCH, SOFT = (
+INK, MUTED, LINE, TEXT, SPEECH, CURVE, SOFT = (
     "#010101",
     "#020202",
     "#030303",
@@ -31,7 +31,7 @@ VARIABLES = {
     LINE: "line",
     TEXT: "text",
     SPEECH: "speech",
-    PITCH: "pitch",
+    CURVE: "curve",
     SOFT: "soft",
 }
 STYLE: dict[Any, Any] = {
@@ -126,7 +126,7 @@ def utterance(record: Record, words: Sequence[str], wav: np.ndarray, streams: St
         _draw_wave(rows[0], wav)
         _draw_words(rows[1], record, words, seconds)
         for stream, axes in zip(drawn, rows[2:]):
-            codes, colour = speech.codes[stream.name], SPEECH if stream.name == UNITS else PITCH
+            codes, colour = speech.codes[stream.name], SPEECH if stream.name == UNITS else CURVE
             draw = _draw_steps if _is_curve(stream) else _draw_codes
             draw(axes, codes, stream.rate, colour)
         rows[-1].set(xlim=(0, seconds), xlabel="seconds")
@@ -135,7 +135,7 @@ def utterance(record: Record, words: Sequence[str], wav: np.ndarray, streams: St
 
 
 def _is_curve(stream: Stream) -> bool:
-    """Whether codes are drawn as a curve, as of pitch; units, and streams that are not deduplicated, are
+    """Whether codes are drawn as a curve; units, and streams that are not deduplicated, are
     boxes.
     """
     return stream.deduplicate and stream.name != UNITS

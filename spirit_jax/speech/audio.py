@@ -1,4 +1,4 @@
-"""Sound files to mono 16 kHz float32 and back, with the reason where one can't be used.
+"""Sound files to mono 16 kHz float32 and back, with the reason where one cannot be used.
 
 Legend: S or N samples, C channels.
 """
@@ -13,20 +13,20 @@ from spirit_jax.core.errors import UserError
 from spirit_jax.core.files import write_atomically
 from spirit_jax.tokens.streams import SAMPLE_RATE
 
-MIN_SAMPLES = 1280  # 80 ms: a shorter segment is dropped by the published release
-MIN_RATE = 8_000  # of a corpus, a choice: below it the upper formants are gone
-MAX_CHANNELS = 2  # of a corpus, a choice: more is a microphone array or a surround mix, not one voice
-SILENCE_PEAK = 1e-4  # a choice: -80 dB of full scale
-# float files may hold integers of 32 bits; what is beyond them is no sound, and its squares overflow
+MIN_SAMPLES = 1280  # 80 ms: Meta's release drops shorter segments
+MIN_RATE = 8_000  # of a corpus, our choice: below it the upper formants are gone
+MAX_CHANNELS = 2  # of a corpus, our choice: more is a microphone array or a surround mix, not one voice
+SILENCE_PEAK = 1e-4  # our choice: -80 dB of full scale
+# float files may hold 32-bit integers; larger values are not sound, and their squares overflow
 LOUDEST = 2.0**32
-# libsndfile's log: bytes that the header claims, bytes there
+# libsndfile's log: bytes that the header claims, bytes in the file
 WAV_CUT = re.compile(r"^data : (\d+) \(should be (\d+)\)$", re.MULTILINE)
-# bytes from here on are claimed by writers to a pipe, which can't know the length
+# writers to a pipe cannot know the length and claim this many bytes or more
 UNKNOWN_LENGTH = 0x7FFF0000
 
 
 class BadAudio(ValueError):
-    """A recording that can't become units. `reason` is a short slug for counting, `detail` a sentence for
+    """A recording that cannot be encoded. `reason` is a short slug for counting, `detail` a sentence for
     people.
 
     Reasons: missing, unreadable, empty, truncated, too_many_channels, low_rate, not_finite, too_loud,
@@ -42,8 +42,8 @@ def load(path: str | Path, max_seconds: float | None = None, corpus: bool = Fals
     """Reads wav, flac, mp3 or ogg at any rate, its channels averaged: float32 [samples] at 16 kHz, at most
     `max_seconds` of it.
 
-    Raises BadAudio, with the reason, for whatever `check` refuses and for files that don't decode; `corpus`:
-    and for what is nothing to learn from, more than two channels and rates below 8 kHz.
+    Raises BadAudio, with the reason, where `check` does and for files that do not decode. With `corpus` also
+    for sound that is not fit for training: more than two channels, or a rate below 8 kHz.
     """
     samples_NC, rate = _read(Path(path), max_seconds, corpus)
     wav = samples_NC.mean(axis=1) if samples_NC.shape[1] > 1 else samples_NC[:, 0]
@@ -81,7 +81,7 @@ def mix_down(wav: np.ndarray) -> np.ndarray:
     """Mono float32 [S] of float [S] or [C, S]. UserError for integers, whose scale is unknown, and for other
     shapes, such as [S, C].
     """
-    import jax.numpy as jnp  # which knows bfloat16
+    import jax.numpy as jnp  # numpy does not know bfloat16
 
     wav = np.asarray(wav)
     if wav.ndim not in (1, 2) or wav.ndim == 2 and (not len(wav) or len(wav) > wav.shape[1] > 0):
@@ -105,8 +105,8 @@ def normalize(wav_S: np.ndarray, eps: float) -> np.ndarray:
 
 
 def save(path: str | Path, wav: np.ndarray, rate: int = SAMPLE_RATE) -> None:
-    """Writes float samples [N] in -1..1 (clipped) as 16-bit sound, in the format of the suffix, whole or not
-    at all.
+    """Writes float samples [N] in -1..1 (clipped) as 16-bit sound, atomically, in the format of
+    the suffix.
     """
     import soundfile
 
@@ -115,7 +115,7 @@ def save(path: str | Path, wav: np.ndarray, rate: int = SAMPLE_RATE) -> None:
 
 
 def _read(path: Path, max_seconds: float | None, corpus: bool) -> tuple[np.ndarray, int]:
-    """Float32 [samples, channels] and the rate, refused by the header where possible."""
+    """Float32 [samples, channels] and the rate. Bad files are refused by their header where possible."""
     import soundfile
 
     if not os.path.isfile(path):  # also for a name that no file can have
@@ -143,6 +143,6 @@ def _read(path: Path, max_seconds: float | None, corpus: bool) -> tuple[np.ndarr
 
 
 def _bytes_missing(log: str) -> str:
-    """What libsndfile's log says of a wav that ends before its header says it does, or nothing."""
+    """How many bytes of a truncated wav are missing, from libsndfile's log; "" if the file is complete."""
     claimed, there = map(int, match.groups()) if (match := WAV_CUT.search(log)) else (0, 0)
     return f"{there} of {claimed} bytes are there" if 0 < there < claimed < UNKNOWN_LENGTH else ""

@@ -1,7 +1,8 @@
-"""A codec: an encoder and a decoder, the only door between sound and units (paper section 3).
+"""A codec: an encoder and a decoder. All conversion between sound and units uses it (paper, section 3).
 
 An encoder is a tuple of stream encoders, the phonetic units first; the codec's table of streams is theirs.
-The decoder is exchanged without touching the encoder's fingerprint. `codec_folder` saves and loads codecs.
+The decoder can be exchanged without a change of the encoder's fingerprint. `codec_folder` saves and loads
+codecs.
 """
 
 import dataclasses
@@ -55,12 +56,12 @@ class UnitEncoder(StreamEncoder, Protocol):
         ...
 
     def count_units(self, samples: int) -> int:
-        """Units of a segment of so many samples."""
+        """Units of a segment of `samples` samples."""
         ...
 
 
 class Decoder(Protocol):
-    """Makes sound of codes. A frozen dataclass: its networks are stored, its other fields are JSON."""
+    """Makes sound from codes. A frozen dataclass: its networks are stored, its other fields are JSON."""
 
     @property
     def reach(self) -> int | None:
@@ -128,7 +129,7 @@ class Codec:
         return fingerprint(*(f"{name} {value}".encode() for name, value in sorted(prints.items())))
 
     def count_units(self, samples: int) -> int:
-        """Units of a wav of so many samples, 100 s at most."""
+        """Units of a wav of `samples` samples, 100 s at most."""
         return self.unit_encoder.count_units(samples)
 
     def encode_batch(self, wavs: Sequence[np.ndarray]) -> list[SpeechTokens]:
@@ -149,8 +150,8 @@ class Codec:
     def decode(self, speech: Speech, speaker: int | None = None, style: int | None = None) -> np.ndarray:
         """Sound: float32 [samples] at 16 kHz. Spoken units and token strings get durations from the decoder.
 
-        speaker, style: of the decoder's, its own choice where None. UserError for codes out of range, and
-        where the codec has no decoder.
+        speaker, style: numbers of the decoder's; None: the decoder's default. UserError for codes out of
+        range, and where the codec has no decoder.
         """
         decoder, codes = self._require_decoder(), self.read(speech)
         if not len(codes.units):

@@ -34,7 +34,7 @@ ENCODERS = {
     "pooled_style": PooledStyle,
 }
 DECODERS = {"hifigan": HifiganDecoder, "mel_codebook": MelCodebook}
-EARLIER = {  # kinds of folders before format 2, and how they are made today
+EARLIER = {  # kinds of folders before format 2, and how to make them now
     "embedded": "make it again: python -m data_prep fit-codec, then its units and shards",
     "speech": "make it again: python -m spirit_jax convert-speech; its units and shards stay valid",
     "vocoded": "make it again: python -m data_prep fit-codec, then python -m spirit_jax train-codec vocoder",
@@ -50,7 +50,7 @@ class Identity:
 
 
 def save_codec(codec: Codec, folder: str | Path) -> None:
-    """Writes the codec's folder whole or not at all. UserError where the folder holds other things."""
+    """Writes the codec's folder atomically. UserError if the folder holds other files."""
     require_output_folder(folder, "codec folder", CONFIG)
     with write_atomically(folder) as partial:
         (partial / WEIGHTS).mkdir(parents=True)
@@ -80,7 +80,9 @@ def load_codec(folder: str | Path) -> Codec:
 
 
 def read_identity(folder: str | Path) -> Identity:
-    """What a codec's folder says of it, without loading it. UserErrors as of `load_codec`."""
+    """The streams and the fingerprint in a codec's folder, without loading it. UserErrors as of
+    `load_codec`.
+    """
     about = _read(folder)
     return Identity(streams_from_dicts(about["streams"]), about["fingerprint"])
 

@@ -1,8 +1,8 @@
 """Networks of a codec on disk: one safetensors file each, and sizes that are JSON, from which the network is
 built again without PyTorch.
 
-Arrays are stored in the form in which they are computed with, so that nothing is converted twice. A `Table`
-of arrays is a network too.
+Arrays are stored in the layout in which they are used, so that they are converted only once. A `Table` of
+arrays is a network too.
 """
 
 import dataclasses
@@ -29,7 +29,7 @@ from spirit_jax.speech.encoders.style.classifier import StyleEncoder, StyleHead
 from spirit_jax.speech.encoders.wav2vec2.config import Wav2Vec2Config
 from spirit_jax.speech.encoders.wav2vec2.network import Wav2Vec2
 from spirit_jax.speech.quantizers.linear import KmeansQuantizer, LinearQuantizer
-from spirit_jax.speech.weights.readers import Drawn, Source
+from spirit_jax.speech.weights.readers import RandomReader, WeightReader
 from spirit_jax.speech.weights.table import Table
 
 FIX = "make the codec again"
@@ -84,21 +84,21 @@ class Kind:
     network: type
     sizes: type
     size: Callable[[Any], Any]
-    build: Callable[[Any, Source], Any]  # sizes and weights to a tree of modules and arrays
+    build: Callable[[Any, WeightReader], Any]  # sizes and weights to a tree of modules and arrays
     tree: Callable[[Any], Any] = lambda network: network
     join: Callable[[Any, Any], Any] = lambda sizes, tree: tree
 
 
-def _linear(sizes: LinearSizes, source: Source) -> LinearQuantizer:
+def _linear(sizes: LinearSizes, reader: WeightReader) -> LinearQuantizer:
     widths = list(enumerate(zip(sizes.widths, sizes.widths[1:])))
     return LinearQuantizer(
-        [(source.array(f"{i}.weight", (b, a)).T, source.array(f"{i}.bias", (b,))) for i, (a, b) in widths]
+        [(reader.array(f"{i}.weight", (b, a)).T, reader.array(f"{i}.bias", (b,))) for i, (a, b) in widths]
     )
 
 
-def _style(sizes: StyleSizes, source: Source) -> StyleEncoder:
-    head = StyleHead(source, sizes.encoder.width, sizes.projected, sizes.labels)
-    return StyleEncoder(Wav2Vec2(source, sizes.encoder), head)
+def _style(sizes: StyleSizes, reader: WeightReader) -> StyleEncoder:
+    head = StyleHead(reader, sizes.encoder.width, sizes.projected, sizes.labels)
+    return StyleEncoder(Wav2Vec2(reader, sizes.encoder), head)
 
 
 KINDS = {
@@ -106,7 +106,7 @@ KINDS = {
         Hubert,
         HubertSizes,
         size=lambda hubert: HubertSizes(hubert.encoder.cfg, hubert.layer, hubert.normalize_eps),
-        build=lambda sizes, source: Wav2Vec2(source, sizes.encoder),
+        build=lambda sizes, reader: Wav2Vec2(reader, sizes.encoder),
         tree=lambda hubert: hubert.encoder,
         join=lambda sizes, encoder: Hubert(encoder, sizes.layer, sizes.normalize_eps),
     ),
@@ -122,7 +122,7 @@ KINDS = {
         KmeansQuantizer,
         KmeansSizes,
         size=lambda quantizer: KmeansSizes(quantizer.unit_count, quantizer.width),
-        build=lambda sizes, source: source.array("centers", (sizes.codes, sizes.width)),
+        build=lambda sizes, reader: reader.array("centers", (sizes.codes, sizes.width)),
         tree=lambda quantizer: np.asarray(quantizer.centers_VD, np.float32),
         join=lambda sizes, centers_VD: KmeansQuantizer(np.asarray(centers_VD)),
     ),
@@ -139,7 +139,7 @@ KINDS = {
         Table,
         TableSizes,
         size=lambda table: TableSizes({name: array.shape for name, array in sorted(table.items())}),
-        build=lambda sizes, source: {
+        build=lambda sizes, reader: {
             name: jnp.zeros(shape, jnp.float32) for name, shape in sizes.shapes.items()
         },
         tree=lambda table: {name: np.asarray(array, np.float32) for name, array in table.items()},
@@ -156,7 +156,7 @@ def parts_of(component: Any) -> dict[str, Any]:
 
 
 def save_part(path: Path, network: Any) -> dict[str, Any]:
-    """Writes a network's weights to a file and returns what `load_part` needs besides: {"kind", "sizes"}."""
+    """Writes a network's weights to a file and returns what else `load_part` needs: {"kind", "sizes"}."""
     kind = NAMES[type(network)]
     arrays = arrays_by_name(KINDS[kind].tree(network))
     save_file({name: np.asarray(array, order="C") for name, array in arrays.items()}, path)
@@ -171,7 +171,7 @@ def load_part(path: Path, about: dict[str, Any]) -> Any:
         raise UserError("codec part", about.get("kind"), f"must be one of {', '.join(KINDS)}", FIX)
     kind = KINDS[about["kind"]]
     sizes = from_dict(about["sizes"], kind.sizes)
-    shapes = jax.eval_shape(lambda: kind.build(sizes, Drawn(jax.random.key(0))))
+    shapes = jax.eval_shape(lambda: kind.build(sizes, RandomReader(jax.random.key(0))))
     try:
         stored = load_file(require_file(path, "codec weights"))
     except (SafetensorError, OSError) as error:

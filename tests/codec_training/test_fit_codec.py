@@ -148,11 +148,11 @@ def test_spoken_units_last_as_long_as_they_do_on_average(codec, corpus):
             len(wav) / 640, codec.decoder.mel_codebook["frames"][spoken.units].sum(), atol=0.5001
         )
     lasting = sum(len(speech.units) for speech in encoded)
-    told = sum(
+    predicted = sum(
         codec.decoder.mel_codebook["frames"][speech.units[np.diff(speech.units, prepend=-1) != 0]].sum()
         for speech in encoded
     )
-    assert abs(told / lasting - 1) < 0.01
+    assert abs(predicted / lasting - 1) < 0.01
 
 
 def test_mean_runs_end_with_their_utterance():

@@ -69,7 +69,7 @@ def test_too_little_sound_is_refused(manifest, tmp_path):
     assert not (tmp_path / "codec").exists()
 
 
-def test_without_another_split_some_training_rows_judge():
+def test_without_another_split_some_training_rows_are_held_out():
     rows = [{"id": str(number), "audio": f"{number}.wav", "split": "speech"} for number in range(200)]
     train, held_out = split_rows(rows)
     assert len(held_out) == 4

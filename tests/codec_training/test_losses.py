@@ -1,4 +1,4 @@
-"""What the vocoder is judged by: mel, discriminators, durations, and the rows of its batches."""
+"""The losses of the vocoder: mel, discriminators, durations, and the rows of its batches."""
 
 import jax
 import jax.numpy as jnp
@@ -49,19 +49,19 @@ def test_halving_averages_four():
     np.testing.assert_allclose(halve(jnp.arange(6.0)[None])[0], [0.25, 1.5, 3.5, 2.25], rtol=1e-6)
 
 
-def test_each_judge_tells_all_its_layers():
-    judges = jax.eval_shape(lambda wav: Discriminators(SIZES, jax.random.key(0))(wav), jnp.zeros((1, 3000)))
-    assert [len(judge) for judge in judges] == [3, 3, 3, 3]
-    assert judges[0][0].shape == (2, 500, 4)
-    assert judges[2][1].shape == (1, 1500, 8)
-    assert all(judge[-1].shape[-1] == 1 for judge in judges)
+def test_each_discriminator_returns_all_its_layers():
+    outputs = jax.eval_shape(lambda wav: Discriminators(SIZES, jax.random.key(0))(wav), jnp.zeros((1, 3000)))
+    assert [len(layers) for layers in outputs] == [3, 3, 3, 3]
+    assert outputs[0][0].shape == (2, 500, 4)
+    assert outputs[2][1].shape == (1, 1500, 8)
+    assert all(layers[-1].shape[-1] == 1 for layers in outputs)
 
 
 def test_adversaries_pull_apart():
     good, bad = [[jnp.ones((1, 5, 1))]], [[jnp.zeros((1, 5, 1))]]
-    assert losses.judging(bad, good) == 0
-    assert losses.judging(good, bad) == 2
-    assert losses.fooling(bad) == 1
+    assert losses.discriminator_loss(bad, good) == 0
+    assert losses.discriminator_loss(good, bad) == 2
+    assert losses.generator_loss(bad) == 1
     assert losses.feature_distance(good, bad) == 1
 
 

@@ -1,4 +1,4 @@
-"""The pitch VQ-VAE's training: held-out F0 comes nearer, codes are used, dead ones begin anew."""
+"""The pitch VQ-VAE's training: held-out F0 improves, codes are used, dead ones restart."""
 
 import dataclasses
 
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from spirit_jax.codec_training.config import AdamConfig, CorpusConfig, PitchRun, StepsConfig
-from spirit_jax.codec_training.pitch import PitchPart, update_codebook
+from spirit_jax.codec_training.pitch import PitchTraining, update_codebook
 from spirit_jax.core.errors import UserError
 from spirit_jax.core.files import write_json
 from spirit_jax.core.settings import to_dict
@@ -89,7 +89,7 @@ def test_any_codec_gets_pitch_codes_of_any_rate(embedded_corpus, tmp_path):
     stack = dataclasses.replace(STACK, downs=3)
     cfg = recipe(*embedded_corpus, 1)
     network = dataclasses.replace(cfg.network, encoder=stack, decoder=stack)
-    part = PitchPart(dataclasses.replace(cfg, network=network))
+    part = PitchTraining(dataclasses.replace(cfg, network=network))
     part.finish(part.start().model, tmp_path)
     made, given = load_codec(tmp_path / "codec"), load_codec(embedded_corpus[1])
     assert [stream.name for stream in made.streams] == ["units", "pitch", "style"]

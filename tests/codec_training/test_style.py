@@ -1,10 +1,10 @@
-"""Style: a student learns a teacher's codes and tells them on held-out sound."""
+"""Style: a student learns a teacher's codes and predicts them for held-out sound."""
 
 import pytest
 
 from spirit_jax.codec_training import style
 from spirit_jax.codec_training.config import AdamConfig, CorpusConfig, StepsConfig, StyleRun
-from spirit_jax.codec_training.style import StylePart
+from spirit_jax.codec_training.style import StyleTraining
 from spirit_jax.core.errors import UserError
 from spirit_jax.core.files import write_json
 from spirit_jax.core.settings import to_dict
@@ -39,7 +39,7 @@ def corpus(tmp_path):
 
 
 @pytest.mark.slow
-def test_the_student_tells_held_out_codes(corpus, tmp_path):
+def test_the_student_predicts_held_out_codes(corpus, tmp_path):
     encoder = store_encoder(tmp_path / "encoder", AT_50_HZ, 1)
     write_json(tmp_path / "recipe.json", to_dict(recipe(*corpus, 150)))
     # the student begins as the teacher: what is left to learn holds on other sound too
@@ -70,7 +70,7 @@ def test_another_teacher_is_other_data(tmp_path, monkeypatch):
             "load_hubert",
             lambda path, layer=None, seed=seed: Hubert(random_encoder(AT_50_HZ, seed), 1),
         )
-        prints.append(StylePart(recipe(*corpus, 1)).learns_from)
+        prints.append(StyleTraining(recipe(*corpus, 1)).learns_from)
     assert prints[0] == prints[1]
     assert prints[0]["teacher"] != prints[2]["teacher"]
     assert prints[0]["corpus"] == prints[2]["corpus"]
@@ -79,4 +79,4 @@ def test_another_teacher_is_other_data(tmp_path, monkeypatch):
 def test_a_teacher_of_another_rate_is_refused(corpus, monkeypatch):
     monkeypatch.setattr(style, "load_hubert", lambda path, layer=None: Hubert(random_encoder(AT_25_HZ), 1))
     with pytest.raises(UserError, match="teacher frames a second"):
-        StylePart(recipe(*corpus, 1))
+        StyleTraining(recipe(*corpus, 1))

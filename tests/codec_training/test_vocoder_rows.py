@@ -23,7 +23,7 @@ def world(embedded_corpus):
     codec = load_codec(folder)
     corpus = read_corpus(CorpusConfig(str(units), str(folder), evaluated=3), codec.fingerprint)
     cfg = generator_config(vocoder_run(units, folder, 1).generator, codec.streams, len(corpus.voices))
-    return units, corpus, vocoder_data.Cutter(corpus.voices, cfg, codec.count_units)
+    return units, corpus, vocoder_data.SegmentSampler(corpus.voices, cfg, codec.count_units)
 
 
 def test_the_corpus_is_split_and_knows_its_voices(world):
@@ -35,11 +35,11 @@ def test_the_corpus_is_split_and_knows_its_voices(world):
 
 
 def test_a_row_is_one_time_in_all_its_parts(world):
-    _, corpus, cutter = world
+    _, corpus, sampler = world
     recording = corpus.train[9]
-    whole, wav_TS = cutter.align(recording)
+    whole, wav_TS = sampler.align(recording)
     assert len(whole["dict"]) == len(whole["f0_dict"]) == len(whole["style_dict"]) == 40
-    row = cutter.cut(recording, 8, np.random.default_rng(0))
+    row = sampler.sample(recording, 8, np.random.default_rng(0))
     starts = [i for i in range(33) if np.array_equal(whole["dict"][i : i + 8], row["dict"])]
     wav = recording.load()
     np.testing.assert_array_equal(wav_TS.reshape(-1), wav)
@@ -52,13 +52,13 @@ def test_a_row_is_one_time_in_all_its_parts(world):
 
 def test_a_long_recording_is_one_time_in_all_its_pieces(world, tmp_path):
     """A HuBERT gives 2,499 units for 100 s."""
-    _, corpus, cutter = world
+    _, corpus, sampler = world
     seconds, per_piece = 230, 2499
     wav = np.repeat(0.01 + 0.001 * np.arange(seconds * 100), 160).astype(np.float32) % 0.5
     audio.save(tmp_path / "long.wav", wav)
     units = per_piece * 2 + 30 * 25 - 1
     speech = make_speech(np.arange(units) % 16, np.arange(1250 * 2 + 375) % 12, np.arange(seconds) % 9)
-    long = dataclasses.replace(cutter, count_units=lambda samples: samples // 640 - 1)
+    long = dataclasses.replace(sampler, count_units=lambda samples: samples // 640 - 1)
     codes, wav_TS = long.align(
         dataclasses.replace(corpus.train[0], path=str(tmp_path / "long.wav"), speech=speech)
     )
@@ -76,15 +76,15 @@ def test_a_long_recording_is_one_time_in_all_its_pieces(world, tmp_path):
 
 
 def test_a_short_recording_is_followed_by_itself(world):
-    _, corpus, cutter = world
-    row = cutter.cut(corpus.train[0], 100, np.random.default_rng(0))
+    _, corpus, sampler = world
+    row = sampler.sample(corpus.train[0], 100, np.random.default_rng(0))
     assert row["wav"].shape == (64000,)
     np.testing.assert_array_equal(row["dict"][:40], row["dict"][40:80])
 
 
 def test_batches_depend_on_seed_and_step_alone(world):
-    _, corpus, cutter = world
-    one, other = (cutter.batches(corpus.train, 8, 4, seed=1) for _ in range(2))
+    _, corpus, sampler = world
+    one, other = (sampler.batches(corpus.train, 8, 4, seed=1) for _ in range(2))
     np.testing.assert_array_equal(one[7]["wav"], other[7]["wav"])
     assert one[0]["wav"].shape == (4, 5120)
     assert not np.array_equal(one[7]["wav"], one[8]["wav"])

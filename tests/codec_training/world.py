@@ -27,7 +27,7 @@ ONE = MeshConfig(1, 1, 1)
 
 
 def make_wav(voice: int, seed: int, seconds: float = 1.6) -> np.ndarray:
-    """Four vowels of a buzzing throat, its pitch bent a little."""
+    """Four vowels of a pulse train, its F0 varied a little."""
     rng = np.random.default_rng((voice, seed))
     time_S = np.arange(round(seconds * SAMPLE_RATE)) / SAMPLE_RATE
     pitch_S = (110 + 90 * voice) * (

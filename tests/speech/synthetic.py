@@ -1,4 +1,4 @@
-"""Sound that is known: tones, and babble of five vowels and a hiss, 120 ms each, by a pulse train at a given
+"""Synthetic sound: tones, and babble of five vowels and a hiss, 120 ms each, by a pulse train at a given
 pitch.
 """
 

@@ -206,6 +206,6 @@ def test_a_token_string_is_spoken_as_its_units():
     codec = tiny_codec()
     said = codec.decode("[St1][Pi2][Hu3][Hu5][Pi0][Hu5]")
     np.testing.assert_array_equal(said, codec.decode(make_spoken([3, 5, 5], [2, 2, 0], [1, 1, 1])))
-    assert len(codec.decode("[Hu3][Hu5]")), "style that isn't said is the codec's own choice"
+    assert len(codec.decode("[Hu3][Hu5]")), "without a style the codec uses its default"
     with pytest.raises(UserError, match="style code = 99"):
         codec.decode("[St99][Hu3]")

@@ -1,4 +1,4 @@
-"""A codec on disk: whole, the same, and refused where it is not."""
+"""A codec on disk: it loads as it was saved, and damaged folders are refused."""
 
 import json
 import shutil

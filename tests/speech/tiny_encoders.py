@@ -23,7 +23,7 @@ PRE_NORM = Wav2Vec2Config(
 
 
 class Varied:
-    """Random weights without a 0 or 1 among them, so that every part matters; keeps what it gave."""
+    """Random weights without 0 or 1, so that every part matters; records what it returned."""
 
     def __init__(self, seed: int):
         self.rng, self.arrays, self.kernels = np.random.default_rng(seed), {}, {}
@@ -89,7 +89,7 @@ def noisy_rows(cfg: Wav2Vec2Config, *lengths: int) -> tuple[jax.Array, jax.Array
 
 
 def own_frames(cfg: Wav2Vec2Config, states_BTD: jax.Array, lengths: tuple[int, ...]) -> np.ndarray:
-    """The frames that are no padding, row after row."""
+    """The frames that are not padding, row after row."""
     return np.concatenate(
         [np.asarray(states_BTD[row, : cfg.frame_count(length)]) for row, length in enumerate(lengths)]
     )

@@ -5,9 +5,9 @@ codec folder that needs no PyTorch.
     python -m spirit_jax convert-speech checkpoints codec --hubert mhubert-base-25hz \
         --layer 11 --quantizer centres.npy
 
-`checkpoints`, or its folder `speech_tokenizer`, holds what there is of `hubert_25hz/`, `vqvae_f0_quantizer/`,
+`checkpoints`, or its folder `speech_tokenizer`, holds any of `hubert_25hz/`, `vqvae_f0_quantizer/`,
 `style_encoder_w2v2/`, `hifigan_spiritlm_base/`, `hifigan_spiritlm_expressive_w2v2/` and a `torchfcpe-*.whl`.
-HuBERT and a quantizer make a codec; all else adds to it.
+HuBERT and a quantizer are required.
 """
 
 import argparse
@@ -77,7 +77,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Reads all parts, writes the codec whole or not at all, and prints its streams and parts."""
+    """Reads all parts, writes the codec atomically, and prints its streams and parts."""
     require_output_folder(args.out, "codec folder", "codec.json")
     paths = find_paths(args.checkpoints, args.hubert, args.quantizer, args.layer)
     networks = read_networks(paths)
@@ -105,7 +105,7 @@ def find_paths(
 def read_networks(paths: Paths) -> dict[str, Any]:
     """The networks by name.
 
-    UserError for a weight that is missing, surplus or misshapen, and for a pickle that wants more than
+    UserError for a weight that is missing, unknown or misshapen, and for a pickle that holds more than
     tensors.
     """
     readers = {"hubert": lambda path: load_hubert(path, paths.layer), "quantizer": load_quantizer}
@@ -117,10 +117,10 @@ def read_networks(paths: Paths) -> dict[str, Any]:
 
 
 def assemble(networks: Mapping[str, Any], variant: str | None = None) -> Codec:
-    """The codec of these networks, by the names of `READERS`: a stream for each encoder that is there.
+    """The codec of these networks, by the names of `READERS`: a stream for each encoder that is given.
 
-    variant: base leaves pitch and style out, expressive needs both. The decoder is the richest vocoder that
-    hears no other streams. UserError for parts that do not belong together.
+    variant: base leaves pitch and style out, expressive needs both. The decoder is the vocoder with
+    the most streams, all of which the codec has. UserError for parts that do not fit together.
     """
     missing = [name for name in ("pitch", "style") if name not in networks]
     if variant == "expressive" and missing:

@@ -3,8 +3,8 @@
     python -m spirit_jax decode codes.jsonl --codec codec --out spoken
     python -m spirit_jax decode --tokens "[Hu3][Hu17][Hu5]" --codec codec --out spoken
 
-A file holds what `encode` printed. Its codes keep their durations, but for a vocoder that hears units alone
-and predicts them; a token string has none, and the codec predicts how long each unit lasts.
+A file holds what `encode` printed. Its codes keep their durations, except with a vocoder that takes units
+alone and predicts them. A token string has no durations, and the codec predicts them.
 """
 
 import argparse
@@ -17,7 +17,7 @@ from spirit_jax.speech.codec_folder import load_codec
 from spirit_jax.speech.commands.sound_files import print_line, speak, wav_names
 from spirit_jax.tokens.streams import SpeechTokens
 
-ABOUT = {"audio", "seconds", "tokens"}  # keys of a line of `encode` that are no streams
+ABOUT = {"audio", "seconds", "tokens"}  # keys of a line of `encode` that are not streams
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,15 +36,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def add_voice(parser: argparse.ArgumentParser) -> None:
-    """Adds the options of who speaks, and how."""
+    """Adds the options for speaker and style."""
     parser.add_argument("--speaker", type=int, help="of a vocoder that has several voices; default: 2")
     parser.add_argument("--style", type=int, help="style id of a vocoder that has several; default: 8")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Prints a JSON line an utterance: {"wav", "seconds"}, or {"audio", "error", "detail"}, and continues.
+    """Prints a JSON line for each utterance: {"wav", "seconds"}, or {"audio", "error", "detail"}.
 
-    Lines that say why a file has no codes are skipped.
+    Lines of files that could not be encoded are skipped.
     """
     rows = [(row, path) for path in args.files for row in read_jsonl(path) if "error" not in row]
     named: list[tuple[str, Speech]] = [("tokens", string.strip()) for string in args.tokens]

@@ -21,8 +21,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Prints a JSON line a file: {"audio", "seconds", a list for each stream, "tokens"}, or {"audio",
-    "error", "detail"}, and continues.
+    """Prints a JSON line for each file: {"audio", "seconds", a list for each stream, "tokens"}, or {"audio",
+    "error", "detail"}.
     """
     codec = load_codec(args.codec)
     for heard in hear(codec, args.files):

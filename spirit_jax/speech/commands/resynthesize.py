@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Prints a JSON line a file: {"audio", "wav", "seconds"}, or {"audio", "error", "detail"} and goes on."""
+    """Prints a JSON line for each file: {"audio", "wav", "seconds"}, or {"audio", "error", "detail"}."""
     require_output_folder(args.out, "--out")
     codec = load_codec(args.codec)
     codec.check_voice(args.speaker, args.style)

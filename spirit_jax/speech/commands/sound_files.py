@@ -1,4 +1,4 @@
-"""Sound files and token strings at the codec's door."""
+"""Sound files and token strings for the commands that use a codec."""
 
 import argparse
 import collections
@@ -15,12 +15,12 @@ from spirit_jax.speech.codec import Codec, Speech
 from spirit_jax.tokens.streams import SAMPLE_RATE, SpeechTokens, Streams
 from spirit_jax.tokens.strings import render
 
-GROUP = 32  # files in memory at a time: a choice
+GROUP = 32  # files in memory at a time: our choice
 
 
 @dataclasses.dataclass(frozen=True)
 class Heard:
-    """A file with its codes and seconds, or with the reason why it has none."""
+    """A file with its codes and seconds, or with the reason why it could not be read."""
 
     path: str
     speech: SpeechTokens | None = None
@@ -29,14 +29,14 @@ class Heard:
 
     @property
     def about(self) -> dict[str, Any]:
-        """What a JSON line says of it: {"audio", "seconds"}, or {"audio", "error", "detail"}."""
+        """The fields of its JSON line: {"audio", "seconds"}, or {"audio", "error", "detail"}."""
         if self.problem is not None:
             return {"audio": self.path, "error": self.problem.reason, "detail": self.problem.detail}
         return {"audio": self.path, "seconds": round(self.seconds, 4)}
 
 
 def hear(codec: Codec, paths: Sequence[str]) -> Iterator[Heard]:
-    """Each file encoded, in order. One that can't be used says why, and the others go on."""
+    """Encodes each file, in order. One that cannot be read has a `problem`, and the others continue."""
     for start in range(0, len(paths), GROUP):
         wavs = {path: _load(path) for path in paths[start : start + GROUP]}
         good = {path: wav for path, wav in wavs.items() if isinstance(wav, np.ndarray)}
@@ -61,7 +61,7 @@ def describe(speech: SpeechTokens, streams: Streams) -> dict[str, Any]:
 
 
 def wav_names(stems: Sequence[str]) -> list[str]:
-    """A file name for each, with a number where one is there already."""
+    """A file name for each, with a number where the name is taken."""
     names: dict[str, None] = {}
     used: collections.Counter[str] = collections.Counter()
     for stem in stems:
@@ -74,13 +74,13 @@ def wav_names(stems: Sequence[str]) -> list[str]:
 
 
 def print_line(values: dict[str, Any]) -> None:
-    """One JSON object a line, at once."""
+    """Prints a JSON object on one line and flushes."""
     print(json.dumps(values, ensure_ascii=False), flush=True)
 
 
 def speak(codec: Codec, speech: Speech, args: argparse.Namespace, name: str) -> dict[str, Any]:
-    """Writes an utterance as 16-bit sound to `args.out`; what a JSON line says of it: {"wav", "seconds"}, or
-    {"error", "detail"} where its codes can't be spoken.
+    """Writes an utterance as 16-bit sound to `args.out`; returns the fields of its JSON line: {"wav",
+    "seconds"}, or {"error", "detail"} where its codes cannot be decoded.
     """
     try:
         wav = codec.decode(speech, args.speaker, args.style)

@@ -1,5 +1,5 @@
-"""Log-mel frames and pitch to sound: the mel filters' pseudo-inverse shapes pulses or noise, and Griffin-Lim
-with momentum makes them one sound (Griffin and Lim 1984, Perraudin et al. 2013).
+"""Log-mel frames and F0 to sound: the pseudo-inverse of the mel filters shapes pulses or noise, and
+Griffin-Lim with momentum finds consistent phases (Griffin and Lim 1984, Perraudin et al. 2013).
 
 Legend: F frames (10 ms), M mel bands, B frequency bins, S samples.
 """
@@ -15,19 +15,19 @@ from spirit_jax.tokens.streams import SAMPLE_RATE
 
 ITERATIONS = 32
 MOMENTUM = 0.99
-RMS = 0.08  # of full scale; a choice
+RMS = 0.08  # of full scale; our choice
 PEAK = 0.95
 POWER_FLOOR = 1e-6
-ENVELOPE_CEPSTRA = 20  # of the log-mel: formants stay, another pitch's harmonics go; a choice
-ENVELOPE_BINS = 9  # 280 Hz: wider than the harmonics of most voices are apart
+ENVELOPE_CEPSTRA = 20  # of the log-mel: keeps formants, drops the harmonics of the original F0; our choice
+ENVELOPE_BINS = 9  # 280 Hz: more than the distance of harmonics in most voices
 EDGE = (WINDOW - HOP) // 2
 
 
 def synthesize(log_mel_FM: np.ndarray, f0_F: np.ndarray) -> np.ndarray:
-    """Sound with the spectral envelope of `log_mel_FM` [F, 64] and the pitch `f0_F` [F] in Hz, 0 for noise:
+    """Sound with the spectral envelope of `log_mel_FM` [F, 64] and the F0 `f0_F` [F] in Hz, 0 for noise:
     float32 [160 F] at 16 kHz.
 
-    At a fixed loudness; the same for the same frames.
+    At a fixed loudness; deterministic.
     """
     cepstral_FC = log_mel_FM @ dct_matrix(ENVELOPE_CEPSTRA).T
     power_FB = np.maximum(np.exp(cepstral_FC @ dct_matrix(ENVELOPE_CEPSTRA)) @ _mel_inverse(), POWER_FLOOR)
@@ -37,7 +37,7 @@ def synthesize(log_mel_FM: np.ndarray, f0_F: np.ndarray) -> np.ndarray:
 
 
 def griffin_lim(spectrum_FB: np.ndarray) -> np.ndarray:
-    """Sound [160 F] with the magnitudes of `spectrum_FB` [F, 257], whose phases are the first guess."""
+    """Sound [160 F] with the magnitudes of `spectrum_FB` [F, 257], whose phases are the initial ones."""
     magnitude_FB = np.abs(spectrum_FB)
     last_FB = np.zeros_like(spectrum_FB)
     for _ in range(ITERATIONS):
@@ -49,7 +49,7 @@ def griffin_lim(spectrum_FB: np.ndarray) -> np.ndarray:
 
 
 def _excitation(f0_F: np.ndarray) -> np.ndarray:
-    """What the throat gives: a pulse a period where there is pitch, noise elsewhere, both of unit power:
+    """The voice source: one pulse per period where F0 is above 0, noise elsewhere, both of unit power:
     float32 [160 (F - 1) + 400].
     """
     samples = (len(f0_F) - 1) * HOP + WINDOW
@@ -62,7 +62,7 @@ def _excitation(f0_F: np.ndarray) -> np.ndarray:
 
 
 def _flat_spectrum(wav: np.ndarray) -> np.ndarray:
-    """The spectrum of an excitation over its own envelope, so that harmonics or noise remain: complex [F,
+    """The spectrum of an excitation divided by its envelope, which leaves harmonics or noise: complex [F,
     257].
     """
     spectrum_FB = _stft(wav)

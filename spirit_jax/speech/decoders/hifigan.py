@@ -1,9 +1,9 @@
-"""The HiFi-GAN generator that speaks unit, pitch and style codes (Kong et al. 2020; Polyak et al. 2021; [P]
-section 3.3), and its durations.
+"""The HiFi-GAN generator for unit, pitch and style codes, and its duration predictor (Kong et al. 2020;
+Polyak et al. 2021; paper, section 3.3).
 
 Legend: B rows, T frames of 25 Hz (or, further up, samples), D channels, N codes before they are repeated.
 
-Outside a row's true frames every layer's input is zero, so that a padded row gives what it gives alone.
+Past the end of a row every layer's input is zero, so that padding does not change a row.
 """
 
 import dataclasses
@@ -21,7 +21,7 @@ from spirit_jax.core.errors import UserError
 from spirit_jax.core.files import read_json, require_folder
 from spirit_jax.speech.kernels.convolution import TransposedConv, param
 from spirit_jax.speech.kernels.product import product
-from spirit_jax.speech.weights.readers import Source, Stored, read_conv
+from spirit_jax.speech.weights.readers import CheckpointReader, WeightReader, read_conv
 from spirit_jax.speech.weights.torch_files import Tensors, read_pickle, require_keys
 from spirit_jax.tokens.streams import UNITS
 
@@ -72,14 +72,14 @@ class GeneratorConfig:
                 "generator rates; block kernels",
                 f"{self.rates}; {self.block_kernels}",
                 "must be one at least",
-                "mend its config.json",
+                "correct its config.json",
             )
         if not all(isinstance(size, int) and size > 0 for size in times):
             raise UserError(
                 "generator rates, kernels and dilations",
                 times,
                 "must be whole numbers from 1 on",
-                "mend its config.json",
+                "correct its config.json",
             )
         if self.block_kind not in (1, 2):
             raise UserError(
@@ -94,35 +94,35 @@ class GeneratorConfig:
                 "generator rates, their kernels; blocks, their dilations",
                 sizes,
                 "must pair up",
-                "mend its config.json",
+                "correct its config.json",
             )
         if any(taps < rate for rate, taps in zip(self.rates, self.rate_kernels)):
             rule = f"must be no shorter than their rates, {self.rates}"
-            raise UserError("generator rate kernels", self.rate_kernels, rule, "mend its config.json")
+            raise UserError("generator rate kernels", self.rate_kernels, rule, "correct its config.json")
         if not all(taps % 2 for taps in self.block_kernels):
             raise UserError(
                 "generator block kernels",
                 self.block_kernels,
                 "must be odd, to keep a block's length",
-                "mend its config.json",
+                "correct its config.json",
             )
         if self.duration_width and self.duration_taps % 2 == 0:
             rule = "must be odd, for a duration of each code"
             raise UserError(
-                "generator var_pred_kernel_size", self.duration_taps, rule, "mend its config.json"
+                "generator var_pred_kernel_size", self.duration_taps, rule, "correct its config.json"
             )
         if self.channels % 2 ** len(self.rates):
             raise UserError(
                 "generator channels",
                 self.channels,
                 f"must halve {len(self.rates)} times",
-                "mend its config.json",
+                "correct its config.json",
             )
 
     @property
     def tables(self) -> dict[str, int]:
-        """The embeddings that are there, by the checkpoint's names, in the order in which they are
-        concatenated, with their rows [B].
+        """The number of rows of each embedding, by the checkpoint's names, in the order in which they are
+        concatenated.
         """
         rows = {
             "dict": self.units,
@@ -135,7 +135,9 @@ class GeneratorConfig:
 
     @property
     def streams(self) -> dict[str, tuple[int, int]]:
-        """Codes and samples a code of each stream that the generator hears, by the stream's name."""
+        """Number of codes and samples per code of each stream that the generator takes, by the
+        stream's name.
+        """
         sizes = {
             UNITS: (self.units, self.hop),
             "pitch": (self.pitches, self.pitch_hop),
@@ -161,8 +163,8 @@ class GeneratorConfig:
         return math.ceil(frames + 3 / per_frame)
 
     def samples(self, frames: int) -> int:
-        """Samples made of that many frames: the product of the rates a frame, and more if a kernel is longer
-        than its rate by an odd number.
+        """Samples of that many frames: the product of the rates for each frame, and more if a kernel is
+        longer than its rate by an odd number.
         """
         for rate, taps in zip(self.rates, self.rate_kernels):
             frames = frames * rate + (taps - rate) % 2
@@ -170,7 +172,7 @@ class GeneratorConfig:
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> "GeneratorConfig":
-        """Reads a published config.json; keys that concern training are passed over."""
+        """Reads a published config.json; keys for training are ignored."""
         try:
             cfg = cls._read(values)
         except KeyError as error:
@@ -224,17 +226,17 @@ class DurationPredictor(nnx.Module):
     + frames).
     """
 
-    def __init__(self, cfg: GeneratorConfig, source: Source):
+    def __init__(self, cfg: GeneratorConfig, reader: WeightReader):
         sizes = (cfg.width, cfg.duration_width, cfg.duration_width)
         self.convs, self.scales, self.shifts = nnx.List(), nnx.List(), nnx.List()
         for i, (inputs, outputs) in enumerate(zip(sizes, sizes[1:]), 1):
             self.convs.append(
-                read_conv(source, f"dur_predictor.conv{i}.0", cfg.duration_taps, inputs, outputs)
+                read_conv(reader, f"dur_predictor.conv{i}.0", cfg.duration_taps, inputs, outputs)
             )
-            self.scales.append(param(source.array(f"dur_predictor.ln{i}.weight", (outputs,))))
-            self.shifts.append(param(source.array(f"dur_predictor.ln{i}.bias", (outputs,))))
-        self.proj_D = param(source.array("dur_predictor.proj.weight", (1, cfg.duration_width))[0])
-        self.bias = param(source.array("dur_predictor.proj.bias", (1,)))
+            self.scales.append(param(reader.array(f"dur_predictor.ln{i}.weight", (outputs,))))
+            self.shifts.append(param(reader.array(f"dur_predictor.ln{i}.bias", (outputs,))))
+        self.proj_D = param(reader.array("dur_predictor.proj.weight", (1, cfg.duration_width))[0])
+        self.bias = param(reader.array("dur_predictor.proj.bias", (1,)))
 
     def __call__(self, x_BND: jax.Array, stop_B: jax.Array) -> jax.Array:
         """[B, N]."""
@@ -253,18 +255,20 @@ class Block(nnx.Module):
     def __init__(
         self,
         cfg: GeneratorConfig,
-        source: Source,
+        reader: WeightReader,
         name: str,
         channels: int,
         taps: int,
         dilations: tuple[int, ...],
     ):
         self.dilations = dilations
-        self.paths = nnx.List()  # each a list of one convolution, or of two of which the second isn't dilated
+        self.paths = (
+            nnx.List()
+        )  # each a list of one convolution, or of two of which the second is not dilated
         names = ("convs1", "convs2") if cfg.block_kind == 1 else ("convs",)
         for j in range(len(dilations)):
             self.paths.append(
-                nnx.List(read_conv(source, f"{name}.{part}.{j}", taps, channels, channels) for part in names)
+                nnx.List(read_conv(reader, f"{name}.{part}.{j}", taps, channels, channels) for part in names)
             )
 
     def __call__(self, x_BTD: jax.Array, keep) -> jax.Array:
@@ -282,33 +286,33 @@ class Generator(nnx.Module):
     configuration has one.
     """
 
-    def __init__(self, cfg: GeneratorConfig, source: Source):
+    def __init__(self, cfg: GeneratorConfig, reader: WeightReader):
         self.cfg = cfg
         self.tables = nnx.Dict(
             {
-                name: param(source.array(f"{name}.weight", (rows, cfg.width)))
+                name: param(reader.array(f"{name}.weight", (rows, cfg.width)))
                 for name, rows in cfg.tables.items()
             }
         )
-        self.pre = read_conv(source, "conv_pre", 7, len(cfg.tables) * cfg.width, cfg.channels)
+        self.pre = read_conv(reader, "conv_pre", 7, len(cfg.tables) * cfg.width, cfg.channels)
         self.ups, self.stages = nnx.List(), nnx.List()
         for i, (rate, taps) in enumerate(zip(cfg.rates, cfg.rate_kernels)):
             inputs, outputs = cfg.channels >> i, cfg.channels >> i + 1
-            kernel_IOK = source.kernel(f"ups.{i}", (inputs, outputs, taps))
-            bias_O = source.array(f"ups.{i}.bias", (outputs,))
+            kernel_IOK = reader.kernel(f"ups.{i}", (inputs, outputs, taps))
+            bias_O = reader.array(f"ups.{i}.bias", (outputs,))
             self.ups.append(TransposedConv(kernel_IOK.transpose(2, 0, 1), bias_O, rate, (taps - rate) // 2))
             first = i * len(cfg.block_kernels)
             kinds = enumerate(zip(cfg.block_kernels, cfg.block_dilations), first)
             self.stages.append(
                 nnx.List(
-                    Block(cfg, source, f"resblocks.{n}", outputs, size, steps) for n, (size, steps) in kinds
+                    Block(cfg, reader, f"resblocks.{n}", outputs, size, steps) for n, (size, steps) in kinds
                 )
             )
-        self.post = read_conv(source, "conv_post", 7, cfg.channels >> len(cfg.rates), 1)
-        self.duration = DurationPredictor(cfg, source) if cfg.duration_width else None
+        self.post = read_conv(reader, "conv_post", 7, cfg.channels >> len(cfg.rates), 1)
+        self.duration = DurationPredictor(cfg, reader) if cfg.duration_width else None
 
     def condition(self, codes: Mapping[str, jax.Array]) -> jax.Array:
-        """[B, T, D]: the embeddings of `cfg.tables` side by side; codes are int32 [B, T], or [B] for a whole
+        """[B, T, D]: the embeddings of `cfg.tables`, concatenated; codes are int32 [B, T], or [B] for a whole
         row.
         """
         columns = []
@@ -339,8 +343,8 @@ class Generator(nnx.Module):
 
 
 def read_generator(folder: str | Path) -> Generator:
-    """The generator of a published folder (config.json, generator.pt). A missing, surplus or misshapen weight
-    is a UserError.
+    """The generator of a published folder (config.json, generator.pt). UserError for a missing, unknown or
+    misshapen weight.
     """
     folder = require_folder(folder, "vocoder folder")
     cfg = GeneratorConfig.from_json(read_json(folder / CONFIG))
@@ -348,7 +352,7 @@ def read_generator(folder: str | Path) -> Generator:
     require_keys(content, folder / WEIGHTS, ["generator"])
     require_keys(content["generator"], f"{folder / WEIGHTS} generator")
     tensors = Tensors(folder / WEIGHTS, content["generator"])
-    generator = Generator(cfg, Stored(tensors))
+    generator = Generator(cfg, CheckpointReader(tensors))
     tensors.finish()
     return generator
 

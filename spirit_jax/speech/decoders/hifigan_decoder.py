@@ -1,4 +1,4 @@
-"""A HiFi-GAN as a codec's decoder (paper section 3.3)."""
+"""A HiFi-GAN as a codec's decoder (paper, section 3.3)."""
 
 import dataclasses
 import math
@@ -16,12 +16,12 @@ from spirit_jax.tokens.streams import SAMPLE_RATE, UNITS, SpeechTokens, SpokenUn
 
 @dataclasses.dataclass(frozen=True)
 class HifiganDecoder:
-    """A decoder. It may hear fewer streams than the codec has; codes of the others are left out.
+    """A decoder. It may take fewer streams than the codec has; codes of the others are ignored.
 
     usual: the code of each other stream for speech that has none. voices: names of the speakers, in order,
     where they are known. keep_durations: units of an utterance last one frame each; False: a generator that
-    hears units alone predicts how long each lasts, repeated ones too, which is slower than what was encoded
-    (observed in Meta's release).
+    takes units alone predicts how long each lasts, repeated ones too, so that speech becomes slower than the
+    encoded one (observed in Meta's release).
     """
 
     vocoder: Generator
@@ -43,7 +43,7 @@ class HifiganDecoder:
     def check_streams(self, streams: Streams, spoken_count: int) -> None:
         """UserError where the generator's codes or rates are not those of the encoder.
 
-        It must have all units that a sound belongs to; those of a blank may be left out.
+        It must have all units that have a sound; the blank may be missing.
         """
         cfg, table = self.vocoder.cfg, {stream.name: stream for stream in streams}
         fix = "use the vocoder and the encoder of one set, or leave the vocoder out"
@@ -70,7 +70,7 @@ class HifiganDecoder:
         choose_voice(self.vocoder.cfg, speaker, style)
 
     def speak(self, speech: SpeechTokens, speaker: int | None, style: int | None) -> np.ndarray:
-        """float32 [samples] at 16 kHz; silence for nothing but blanks."""
+        """float32 [samples] at 16 kHz; silence for blanks alone."""
         cfg = self.vocoder.cfg
         units = self._speakable(speech.units)
         if not len(units):
@@ -112,8 +112,8 @@ class HifiganDecoder:
         return synthesize(fastest(self.vocoder), [utterance], predicts)[0]
 
     def _speakable(self, units_N: np.ndarray) -> np.ndarray:
-        """The units with blanks, which have no sound, filled as in encoding; none if there is
-        nothing else.
+        """The units with blanks, which have no sound, filled as in encoding; none if all are
+        blanks.
         """
         blank = self.vocoder.cfg.units
         filled_N = fill_blanks(units_N, blank)
@@ -122,7 +122,7 @@ class HifiganDecoder:
 
 @dataclasses.dataclass(frozen=True)
 class Voice:
-    """Who speaks and how: numbers of the generator's speakers and style ids, its own choice where None."""
+    """Who speaks and how: numbers of the generator's speakers and style ids; None: the default."""
 
     speaker: int | None
     style: int | None

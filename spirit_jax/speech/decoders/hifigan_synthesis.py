@@ -20,12 +20,15 @@ from spirit_jax.tokens.streams import SAMPLE_RATE, UNITS
 
 VOICE = {"spkr": "speaker", "style": "style id"}  # by the checkpoint's embedding
 DEFAULTS = {"spkr": 2, "style": 8}  # where none is given (observed in Meta's release)
-SHORTEST, LONGEST = 32, 1024  # frames of a compiled call; longer utterances are spoken in overlapping chunks
+SHORTEST, LONGEST = (
+    32,
+    1024,
+)  # frames of a compiled call; longer utterances are synthesized in overlapping chunks
 
 
 @dataclasses.dataclass(frozen=True)
 class Utterance:
-    """What is to be spoken: int codes [n] of each stream that the generator hears; speaker and style id, by
+    """What is to be spoken: int codes [n] of each stream that the generator takes; speaker and style id, by
     default `DEFAULTS`.
     """
 
@@ -37,12 +40,12 @@ class Utterance:
 def synthesize(
     generator: Generator, utterances: Sequence[Utterance], predict_durations: bool = False
 ) -> list[np.ndarray]:
-    """Waveforms, float32 at the generator's rate. Each is what it is alone, whatever else is in the batch.
+    """Waveforms, float32 at the generator's rate. The other utterances of the batch have no influence.
 
     Without predicted durations a unit lasts one frame, and the other codes as long as their hops say. A
-    stream that is too short is held, one too long is cut, by at most one code for each end of the 100 s
-    segments that it was encoded in. With predicted durations there must be one code of each stream for each
-    unit. UserError for codes that do not fit.
+    stream that is too short repeats its last code, and one too long is cut, by at most one code for each end
+    of the 100 s segments that it was encoded in. With predicted durations there must be one code of each
+    stream for each unit. UserError for codes that do not fit.
     """
     checked = [_check(generator.cfg, utterance) for utterance in utterances]
     if predict_durations:
@@ -70,8 +73,8 @@ def predict(generator: Generator, units: Sequence[np.ndarray]) -> list[np.ndarra
 
 
 def choose_voice(cfg: GeneratorConfig, speaker: int | None, style_id: int | None) -> dict[str, np.ndarray]:
-    """Speaker and style id by the checkpoint's embedding, as arrays of no axis, where the generator has
-    those.
+    """Speaker and style id by the checkpoint's embedding, as scalar arrays, where the generator has
+    them.
 
     UserError for one that it does not have.
     """
@@ -114,7 +117,7 @@ def align(
 
 
 def _check(cfg: GeneratorConfig, utterance: Utterance) -> dict[str, np.ndarray]:
-    """The streams by embedding, as int32 arrays within range; speaker and style id as arrays of no axis."""
+    """The streams by embedding, as int32 arrays within range; speaker and style id as scalar arrays."""
     if utterance.codes.keys() != cfg.streams.keys():
         rule = f"must be {', '.join(cfg.streams)}, which this generator has embeddings for"
         fix = "pass the codes that belong to this checkpoint"
@@ -141,7 +144,7 @@ def _repeat(codes: dict[str, np.ndarray], durations_N: np.ndarray) -> dict[str, 
 
 
 def _speak_all(generator: Generator, streams: list[dict[str, np.ndarray]]) -> list[np.ndarray]:
-    """Frames to waveforms: cut into chunks, spoken in batches, joined again."""
+    """Frames to waveforms, in batches of chunks that are then concatenated."""
     hop = math.prod(generator.cfg.rates)
     chunks = [
         (i, *chunk)
@@ -177,7 +180,7 @@ def _speak_all(generator: Generator, streams: list[dict[str, np.ndarray]]) -> li
 
 def _chunks(frames: int, reach: int) -> Iterator[tuple[int, int, slice]]:
     """Stretches (first, last) of at most `LONGEST` frames to speak, with the frames to keep of each; together
-    they cover all. They are longer where more than half of them would be there for `reach` alone.
+    they cover all. They are longer where `reach` would take more than half of them.
     """
     longest = max(LONGEST, 4 * reach)
     if frames <= longest:
@@ -191,8 +194,8 @@ def _chunks(frames: int, reach: int) -> Iterator[tuple[int, int, slice]]:
 
 @functools.cache
 def _speak() -> Callable[[Generator, dict[str, jax.Array], jax.Array], jax.Array]:
-    """Generator, codes and frames to waveforms. On a CPU XLA's older code for loops brings the samples of a
-    tile together faster, by 5 %.
+    """Generator, codes and frames to waveforms. On a CPU XLA's older code for loops gathers the samples of
+    a tile 5 % faster.
     """
     options = {"xla_cpu_use_fusion_emitters": False} if jax.default_backend() == "cpu" else None
     return jax.jit(

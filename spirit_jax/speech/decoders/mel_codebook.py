@@ -27,7 +27,7 @@ from spirit_jax.tokens.streams import (
 
 @dataclasses.dataclass(frozen=True)
 class MelCodebook:
-    """A decoder of MFCC units, contour pitch and pooled style; its voice is even without pitch and style.
+    """A decoder of MFCC units, contour pitch and pooled style; without pitch and style its voice is monotone.
 
     Arrays: frames [K], the mean run of a unit · mel [K, 4, 64], log-mel around the utterance's mean ·
     mel_mean [64] · voiced [K], the share of voice · pitch_mean [], octaves over 128 Hz · where the codec has
@@ -48,7 +48,7 @@ class MelCodebook:
 
     @property
     def streams(self) -> Streams:
-        """The streams that it speaks."""
+        """The streams that it takes."""
         table, rate = self.mel_codebook, SAMPLE_RATE / mfcc.UNIT_HOP
         spoken = (unit_stream(len(table["mel"]), rate),)
         spoken += (pitch_stream(len(table["pitch_octaves"]), rate / 2),) if "pitch_octaves" in table else ()
@@ -70,8 +70,8 @@ class MelCodebook:
                 raise UserError(name, given, "this codec has one voice", "leave it out")
 
     def speak(self, speech: SpeechTokens, speaker: int | None, style: int | None) -> np.ndarray:
-        """float32 [640 units] at 16 kHz. The pitch is that of the pitch codes around the mean of the style
-        codes', or even.
+        """float32 [640 units] at 16 kHz. F0 follows the pitch codes around the mean of the style codes;
+        without them it is constant.
         """
         self.check_voice(speaker, style)
         table = self.mel_codebook
@@ -141,5 +141,5 @@ def mean_runs(paths: Sequence[np.ndarray], units: int) -> np.ndarray:
 
 
 def whole_frames(frames_N: np.ndarray) -> np.ndarray:
-    """Durations as whole numbers whose sums stay as near as can be: the ends are rounded, not the lengths."""
+    """Durations as whole numbers, with sums as close as possible: the ends are rounded, not the lengths."""
     return np.diff(np.floor(np.cumsum(frames_N, dtype=np.float64) + 0.5), prepend=0).astype(np.int64)

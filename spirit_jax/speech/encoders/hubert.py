@@ -1,4 +1,4 @@
-"""HuBERT features of speech: what the published 25 Hz phonetic units are made from (paper section 3.1).
+"""HuBERT features of speech, from which the published 25 Hz phonetic units are made (paper, section 3.1).
 
 Legend: C channels, S samples, T frames, D width.
 """
@@ -59,7 +59,7 @@ def load_hubert(path: str | Path, layer: int | None = None) -> Hubert:
     folder.
 
     `layer`: the last but one if not given, which is layer 11 of the published model. UserError for another
-    architecture, and for weights that are missing, surplus or misshapen.
+    architecture, and for weights that are missing, unknown or misshapen.
     """
     encoder, eps = _load_folder(path) if Path(path).is_dir() else _load_fairseq(path)
     return Hubert(encoder, max(1, encoder.cfg.layers - 1) if layer is None else layer, eps)
@@ -70,9 +70,9 @@ def extract_features(
 ) -> list[np.ndarray]:
     """Features, float32 [T, D], of each 16 kHz wav, float [S] or [C, S] whose channels are averaged.
 
-    A wav is normalised whole, where the checkpoint asks for it, and cut into segments of `longest` samples
+    The whole wav is normalised, if the checkpoint asks for it, and cut into segments of `longest` samples
     (default 100 s); a last segment under 400 samples is dropped, and one that is too short for a frame (under
-    720 samples at 25 Hz) has no feature. A wav gives the same alone and among others.
+    720 samples at 25 Hz) has no feature. Other wavs have no influence.
     """
     whole = [mix_down(wav) for wav in wavs]
     if hubert.normalize_eps is not None:

@@ -1,4 +1,4 @@
-"""Phonetic units by HuBERT features and a quantizer: the published encoder (paper section 3.1)."""
+"""Phonetic units from HuBERT features and a quantizer: the published encoder (paper, section 3.1)."""
 
 import dataclasses
 
@@ -26,16 +26,16 @@ class HubertUnits:
 
     @property
     def stream(self) -> Stream:
-        """The units, a linear quantizer's blank among them."""
+        """The units, including a linear quantizer's blank."""
         return unit_stream(self.quantizer.unit_count, self.hubert.frame_rate)
 
     @property
     def spoken_count(self) -> int:
-        """Units that a sound belongs to: all but the blank."""
+        """Units that have a sound: all but the blank."""
         return self.quantizer.spoken_count
 
     def count_units(self, samples: int) -> int:
-        """Units of a segment of so many samples."""
+        """Units of a segment of `samples` samples."""
         return self.hubert.encoder.cfg.frame_count(samples)
 
     def encode(self, sounds: Sounds) -> list[np.ndarray]:

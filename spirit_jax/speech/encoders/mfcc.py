@@ -1,5 +1,5 @@
-"""Mel-frequency cepstra: the features of the weight-free phonetic units, as HuBERT's own first teacher had
-them.
+"""Mel-frequency cepstra: the features of the weight-free phonetic units, and of HuBERT's first training
+targets.
 
 Legend: H hops, S samples, F frames (10 ms), M mel bands, N units (40 ms), D features of a unit. A wav of n
 samples has n // 640 units; unit i covers samples 640 i to 640 (i + 1) and four frames centred inside it.
@@ -23,11 +23,11 @@ MELS = 64
 CEPSTRA = 13
 FRAMES_PER_UNIT = 4
 UNIT_HOP = HOP * FRAMES_PER_UNIT
-# a choice; measured: units tell half as much of the voice
+# our choice; measured: units then hold half as much information on the speaker
 WARPS = (0.80, 0.85, 0.90, 0.95, 1.00, 1.05, 1.10, 1.15, 1.20)
-# over 50 ms; a choice, measured: more of the phone in a unit
+# over 50 ms; our choice; measured: units then hold more information on the phone
 SMOOTHING = (np.hanning(7)[1:-1] / np.hanning(7).sum()).astype(np.float32)
-FLOOR = 1e-5  # of the utterance's mean power: -50 dB; a choice
+FLOOR = 1e-5  # of the utterance's mean power: -50 dB; our choice
 
 
 def unit_count(samples: int) -> int:
@@ -45,9 +45,9 @@ def log_mel(wavs: Sequence[np.ndarray]) -> list[np.ndarray]:
 
 
 def unit_features(log_mel_FM: np.ndarray) -> np.ndarray:
-    """What k-means sees of each unit, for every warp of WARPS: float32 [9, units, 52].
+    """The features of each unit for k-means, for every warp of WARPS: float32 [9, units, 52].
 
-    13 cepstra less the utterance's mean cepstrum, smoothed over 50 ms, of four frames side by side.
+    13 cepstra less the utterance's mean cepstrum, smoothed over 50 ms, of four frames, concatenated.
     """
     centred_FM = np.pad(
         log_mel_FM - log_mel_FM.mean(axis=0), ((len(SMOOTHING) // 2,) * 2, (0, 0)), mode="edge"
@@ -61,8 +61,8 @@ def unit_features(log_mel_FM: np.ndarray) -> np.ndarray:
 
 @functools.cache
 def warp_matrix(warp: int) -> np.ndarray:
-    """Reads log-mels [F, 64] as of a vocal tract WARPS[warp] times as short, when multiplied from the right:
-    float32 [64, 64].
+    """Warps log-mels [F, 64] by multiplication from the right, as for a vocal tract WARPS[warp] times as
+    short: float32 [64, 64].
     """
     centres = _mel_edges()[1:-1]
     position = np.interp(centres * WARPS[warp], centres, np.arange(MELS))
@@ -71,7 +71,7 @@ def warp_matrix(warp: int) -> np.ndarray:
 
 @functools.cache
 def mel_matrix() -> np.ndarray:
-    """Triangular filters on the HTK mel scale, each summing to 1, so that white noise has level spectra:
+    """Triangular filters on the HTK mel scale, each summing to 1, so that white noise has a flat spectrum:
     float32 [257, 64].
     """
     edges = _mel_edges()

@@ -1,4 +1,5 @@
-"""Phonetic units without a download: k-means over cepstra, each utterance with its nearest vocal tract warp.
+"""Phonetic units without downloaded weights: k-means over cepstra, each utterance with its nearest vocal
+tract warp.
 
 Legend: N units, K codes, D features, A warps.
 """
@@ -39,7 +40,7 @@ class MfccUnits:
         return len(self.mfcc_units["centroids"])
 
     def count_units(self, samples: int) -> int:
-        """Units of a segment of so many samples."""
+        """Units of a segment of `samples` samples."""
         return mfcc.unit_count(samples)
 
     def encode(self, sounds: Sounds) -> list[np.ndarray]:

@@ -53,5 +53,5 @@ class AttentionByHead(nnx.Module):
             return y_BTW / jnp.sum(weights_BTS, axis=-1)[..., None]
 
         heads = zip(*(jnp.split(y_BTD, self.heads, axis=-1) for y_BTD in (q_BTD, k_BTD, v_BTD)))
-        # not in a loop, whose copies cost a twentieth of the encoder
+        # not a loop, whose copies take 5 % of the encoder's time
         return jnp.concatenate([attend(*head) for head in heads], axis=-1)

@@ -76,7 +76,7 @@ class ToomCookConv(nnx.Module):
         kernel_GKIO = np.pad(kernel_KIO, ((0, -taps % TILE), (0, 0), (0, 0))).reshape(
             -1, TILE, inputs, outputs
         )
-        # cut before, or each call copies
+        # split here, or each call copies
         self.kernels_GIO = nnx.List(
             [param(np.einsum("K,GKIO->GIO", row_K, kernel_GKIO)) for row_K in KERNEL_PK]
         )
@@ -138,8 +138,8 @@ def _correlate(x_BTI: jax.Array, kernel_KIO: jax.Array) -> jax.Array:
 
 
 def _tiles(x_BTI: jax.Array, taps: int, dilation: int, further: int) -> jax.Array:
-    """[B dilation, N + further, TILE, I]: the samples of each residue by themselves, from the first that the
-    first output reads.
+    """[B dilation, N + further, TILE, I]: the samples of each residue, from the first that the first output
+    reads.
     """
     rows, time, inputs = x_BTI.shape
     before = dilation * (taps - 1) // 2

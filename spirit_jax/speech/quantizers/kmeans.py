@@ -16,7 +16,9 @@ from spirit_jax.speech.kernels.product import product
 
 BLOCK = 4096  # points a kernel call
 MAX_ITERATIONS = 50
-TOLERANCE = 1e-4  # stop when an iteration lowers the mean squared distance by less than this share; a choice
+TOLERANCE = (
+    1e-4  # stop when an iteration lowers the mean squared distance by less than this share; our choice
+)
 INIT_POINTS_PER_CODE = 40  # k-means++ chooses among this many points a code
 
 INIT_TRIALS = 5  # candidates for each next code, of which the best is kept
@@ -53,7 +55,7 @@ def train_kmeans(x_ND: np.ndarray, codes: int, seed: int, iterations: int = MAX_
 
 
 def assign(x_ND: np.ndarray, c_KD: np.ndarray) -> np.ndarray:
-    """The nearest centroid of each point: int32 [N]. A point's code doesn't depend on its company."""
+    """The nearest centroid of each point: int32 [N]. A point's code does not depend on the other points."""
     return nearest(x_ND, c_KD)[0]
 
 
@@ -68,10 +70,10 @@ def nearest(x_ND: np.ndarray, c_KD: np.ndarray) -> tuple[np.ndarray, np.ndarray]
 
 def assign_paths(sequences: Sequence[np.ndarray], c_KD: np.ndarray, change_cost: float) -> list[np.ndarray]:
     """For each sequence [n, D] the codes int32 [n] of least total squared distance, each change of code
-    counting `change_cost`.
+    adding `change_cost`.
 
-    An exact Viterbi search over all sequences laid end to end; between sequences a change is free, so each
-    has its own best path.
+    An exact Viterbi search over all sequences, concatenated. A change between sequences is free, so each gets
+    its own best path.
     """
     lengths = [len(sequence) for sequence in sequences]
     x_BSD, _ = _to_blocks(np.concatenate(sequences))
@@ -100,8 +102,8 @@ def _to_blocks(x_ND: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _distances(x_SD: jax.Array, c_KD: jax.Array) -> jax.Array:
-    """Squared distances less each point's own square: [S, K]; in full float32, or near codes change places on
-    an accelerator.
+    """Squared distances less each point's own square: [S, K]; in full float32, because on an accelerator
+    rounding would swap codes that are nearly as near.
     """
     return jnp.square(c_KD).sum(1)[None] - 2.0 * product(x_SD, c_KD.T)
 
@@ -151,19 +153,19 @@ def _lloyd_step(
 
 @jax.jit
 def _nearest(x_SD: jax.Array, c_KD: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Code and squared distance; the minimum and where it is are each far faster here than an argmin."""
+    """Code and squared distance. The minimum and then its index are much faster here than an argmin."""
     d_SK = _distances(x_SD, c_KD)
     least_S = d_SK.min(1)
     codes = jnp.arange(len(c_KD), dtype=jnp.int32)[None]
-    # of a point on its centroid rounding may make it less
+    # rounding can make the distance of a point on its centroid negative
     square_S = jnp.maximum(0, least_S + jnp.square(x_SD).sum(1))
     return jnp.where(d_SK == least_S[:, None], codes, len(c_KD) - 1).min(1), square_S
 
 
 @jax.jit
 def _viterbi_block(score_K: jax.Array, x_SD: jax.Array, price_S: jax.Array, c_KD: jax.Array):
-    """Scores after the block, and how to walk back: for each step whether a code stays, and the code that
-    others come from.
+    """Scores after the block, and for the way back: for each step whether a code stays, and the code that
+    the others come from.
     """
 
     def step(score_K, frame):

@@ -35,17 +35,17 @@ class LinearQuantizer(nnx.Module):
 
     @property
     def unit_count(self) -> int:
-        """Codes that it can give, the blank included: a stretch of nothing else keeps it."""
+        """Number of codes, the blank included: it remains where a segment is all blanks."""
         return self.biases[-1].shape[0]
 
     @property
     def spoken_count(self) -> int:
-        """Those that a sound belongs to: all but the blank."""
+        """Codes that have a sound: all but the blank."""
         return self.unit_count - 1
 
     @property
     def width(self) -> int:
-        """Width of the features that it takes."""
+        """Width of the features."""
         return self.kernels[0].shape[0]
 
     def __call__(self, x_TD: jax.Array) -> jax.Array:
@@ -56,8 +56,8 @@ class LinearQuantizer(nnx.Module):
         return x_TD
 
     def quantize(self, features: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """Units, int32 [T], of each utterance's features [T, D], its blanks filled. No utterance sees
-        another.
+        """Units, int32 [T], of each utterance's features [T, D], its blanks filled. Utterances do not
+        affect each other.
         """
         codes = map_blocks(lambda x_TD: _classify(self, x_TD), features, BLOCK)
         return [fill_blanks(codes_T, self.spoken_count) for codes_T in codes]
@@ -71,7 +71,7 @@ class KmeansQuantizer:
 
     @property
     def unit_count(self) -> int:
-        """Codes that it can give."""
+        """Number of codes."""
         return len(self.centers_VD)
 
     @property
@@ -81,7 +81,7 @@ class KmeansQuantizer:
 
     @property
     def width(self) -> int:
-        """Width of the features that it takes."""
+        """Width of the features."""
         return self.centers_VD.shape[1]
 
     def quantize(self, features: Sequence[np.ndarray]) -> list[np.ndarray]:
@@ -117,7 +117,7 @@ def load_quantizer(path: str | Path) -> UnitQuantizer:
 
 
 def linear_widths(vocab_size: int, dim: int, upstream_dim: int) -> list[int]:
-    """Widths in front of, between and after the three maps: `dim`, less a quarter and a half of (upstream_dim
+    """Widths before, between and after the three maps: `dim`, less a quarter and a half of (upstream_dim
     - classes), classes.
     """
     classes = vocab_size + 1
@@ -126,11 +126,11 @@ def linear_widths(vocab_size: int, dim: int, upstream_dim: int) -> list[int]:
 
 
 def fill_blanks(codes_T: np.ndarray, blank: int) -> np.ndarray:
-    """Each blank becomes the last unit before it; a leading one becomes the utterance's last unit. Nothing
-    but blanks stays as it is.
+    """Each blank becomes the last unit before it; a leading one becomes the utterance's last unit. A sequence
+    of blanks alone stays as it is.
 
-    That the front is filled from the tail is a fault of the published release, kept since its units are what
-    the language model was trained on.
+    Meta's release fills leading blanks from the end. That is an error, kept because the language model was
+    trained on such units.
     """
     at_T = np.where(codes_T != blank, np.arange(len(codes_T)), -1)
     if not len(codes_T) or at_T.max() < 0:

@@ -1,5 +1,5 @@
-"""K-means over a stream of points, with the memory of one batch (Sculley 2010), and codes that lost their
-points begun anew.
+"""K-means over a stream of points, with the memory of one batch (Sculley 2010), and restarts of codes
+that lost their points.
 
 Legend: N points, D features, K codes.
 """
@@ -9,16 +9,16 @@ import numpy as np
 from spirit_jax.core.errors import UserError
 from spirit_jax.speech.quantizers.kmeans import INIT_POINTS_PER_CODE, nearest, train_kmeans
 
-USAGE_MEMORY = 0.9  # of a code's share of the points, by batch; a choice
-DEAD = 0.02  # a code with less than so much of the mean share begins anew; a choice
+USAGE_MEMORY = 0.9  # of a code's share of the points, by batch; our choice
+DEAD = 0.02  # a code with a smaller fraction of the mean share is restarted; our choice
 
 
 class StreamingKmeans:
-    """Centres that each new batch moves: a centre is the mean of all points that were nearest to it when they
-    came.
+    """Centres that each new batch updates: a centre is the mean of all points that were nearest to it when
+    they were added.
 
-    first_KD: where they began, as k-means++ drew them from the first batch. The same for the same points in
-    the same order and the same seed.
+    first_KD: the initial centres, drawn by k-means++ from the first batch. The result is the same for the
+    same points in the same order and the same seed.
     """
 
     def __init__(self, codes: int, seed: int):
@@ -29,11 +29,11 @@ class StreamingKmeans:
 
     @property
     def batch(self) -> int:
-        """Points that are looked at together."""
+        """Points of a batch."""
         return INIT_POINTS_PER_CODE * self.codes
 
     def add(self, x_ND: np.ndarray) -> None:
-        """Takes points; those that don't fill a batch wait for more."""
+        """Adds points; those that do not fill a batch are buffered."""
         self._waiting.append(np.asarray(x_ND, np.float32))
         if sum(map(len, self._waiting)) < self.batch:
             return
@@ -44,7 +44,7 @@ class StreamingKmeans:
         self._waiting = [waiting_ND[whole:]]
 
     def finish(self) -> np.ndarray:
-        """The centres, float32 [K, D], after the points that still waited. UserError if there were fewer
+        """The centres, float32 [K, D], after the buffered points. UserError if there were fewer
         points than codes.
         """
         rest_ND = np.concatenate(self._waiting) if self._waiting else np.zeros((0, 0), np.float32)
@@ -81,8 +81,8 @@ class StreamingKmeans:
         self.share_K = np.full(self.codes, 1 / self.codes)
 
     def _restart(self, x_ND: np.ndarray, square_N: np.ndarray) -> None:
-        """Codes that lost their points go to points of the batch, drawn as often as they are far from their
-        codes.
+        """Moves codes that lost their points to points of the batch, drawn with probability proportional to
+        their squared distance.
         """
         dead = np.flatnonzero(self.share_K < DEAD / self.codes)
         if not len(dead) or np.count_nonzero(square_N) < len(dead):

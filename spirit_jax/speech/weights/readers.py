@@ -1,5 +1,5 @@
-"""Where a module gets its weights, by their published names and in PyTorch's axis order: from a checkpoint,
-or drawn at random.
+"""Readers of weights, which a module asks by published names and in PyTorch's axis order: from a checkpoint,
+or at random.
 """
 
 import math
@@ -17,21 +17,21 @@ from spirit_jax.speech.weights.torch_files import Tensors
 PAIRS = (("weight_g", "weight_v"), ("parametrizations.weight.original0", "parametrizations.weight.original1"))
 
 
-class Source(Protocol):
-    """What a module asks for its weights."""
+class WeightReader(Protocol):
+    """Gives a module its weights."""
 
     def array(self, name: str, shape: tuple[int, ...]) -> Any:
         """The array of that name."""
         ...
 
     def kernel(self, name: str, shape: tuple[int, ...]) -> Any:
-        """The weight `name` of a layer, which a checkpoint may hold with weight normalisation."""
+        """The kernel of the layer `name`. A checkpoint may store it with weight normalisation."""
         ...
 
 
-class Stored:
-    """The weights of a checkpoint; `Tensors` accounts for each of them. `length_axis`: along which weight
-    normalisation keeps its lengths.
+class CheckpointReader:
+    """The weights of a checkpoint; `Tensors` accounts for each of them. `length_axis`: the axis along which
+    weight normalisation stores its lengths.
     """
 
     def __init__(self, tensors: Tensors, length_axis: int = 0):
@@ -42,8 +42,8 @@ class Stored:
         return self.tensors.take(name, shape)
 
     def kernel(self, name: str, shape: tuple[int, ...]) -> np.ndarray:
-        """Weight normalisation folded away: w = g v / |v|, a length g for each place on its axis [B: the
-        first, also of transposed kernels].
+        """With weight normalisation applied: w = g v / |v|, with a length g for each index of its axis. That
+        is the first axis, also of transposed kernels (observed in Meta's release).
         """
         for length, direction in PAIRS:
             if f"{name}.{direction}" in self.tensors:
@@ -65,11 +65,11 @@ class Stored:
         return self.tensors.take(f"{name}.weight", shape)
 
 
-class Drawn:
-    """Random weights to start a training from: normal, biases 0, scales of norms 1.
+class RandomReader:
+    """Random weights to start training from: normal, biases 0, scales of norms 1.
 
-    The deviation of kernels is `kernel_scale`, else as for all others one over the root of what they sum
-    over: a choice.
+    The standard deviation is 1 / sqrt(number of terms in each sum), for kernels `kernel_scale` if given: our
+    choice.
     """
 
     def __init__(self, key: jax.Array, kernel_scale: float | None = None):
@@ -90,9 +90,9 @@ class Drawn:
         return scale * jax.random.normal(jax.random.fold_in(self.key, self.count), shape, jnp.float32)
 
 
-def read_conv(source: Source, name: str, taps: int, inputs: int, outputs: int) -> Conv:
+def read_conv(reader: WeightReader, name: str, taps: int, inputs: int, outputs: int) -> Conv:
     """The convolution `name`, with or without weight normalisation."""
     return Conv(
-        source.kernel(name, (outputs, inputs, taps)).transpose(2, 1, 0),
-        source.array(f"{name}.bias", (outputs,)),
+        reader.kernel(name, (outputs, inputs, taps)).transpose(2, 1, 0),
+        reader.array(f"{name}.bias", (outputs,)),
     )

@@ -4,4 +4,4 @@ import numpy as np
 
 
 class Table(dict[str, np.ndarray]):
-    """Arrays by name. A type of its own, so that a codec's folder stores it with its weights."""
+    """Arrays by name. A separate type, so that a codec's folder stores it with its weights."""

@@ -1,7 +1,7 @@
-"""Published weight files: PyTorch pickles and Hugging Face folders in, named numpy arrays out, every one of
-them accounted for.
+"""Reads published weight files, PyTorch pickles and Hugging Face folders, as named numpy arrays. Each array
+is accounted for.
 
-PyTorch is imported only when a pickle is read (requirements-parity.txt); safetensors need none.
+PyTorch (requirements-parity.txt) is imported only to read a pickle; safetensors do not need it.
 """
 
 import contextlib
@@ -23,8 +23,8 @@ UNREADABLE = (RuntimeError, EOFError, OSError, LookupError, ValueError, TypeErro
 
 
 class Tensors:
-    """Named arrays of which each must be taken or ignored by name: a missing, surplus or misshapen one is a
-    UserError that names it.
+    """Named arrays of which each must be taken or ignored by name. UserError for a missing, unknown or
+    misshapen one.
     """
 
     def __init__(self, where: str | Path, arrays: Mapping[str, np.ndarray]):
@@ -68,7 +68,7 @@ class Tensors:
         return np.asarray(array, np.float32)
 
     def ignore(self, *names: str) -> None:
-        """Marks arrays as not needed: exact names, or whole groups by a prefix that ends in a dot."""
+        """Marks arrays as not needed, by exact names or by prefixes that end in a dot."""
         self.ignored |= {
             name
             for name in self.left
@@ -77,7 +77,7 @@ class Tensors:
         self.left -= self.ignored
 
     def finish(self) -> None:
-        """Says on stderr which arrays were ignored. Raises a UserError if one was neither taken
+        """Lists the ignored arrays on stderr. Raises a UserError if one was neither taken
         nor ignored.
         """
         if self.left:
@@ -99,8 +99,8 @@ def read_pickle(path: str | Path, numpy_arrays: bool = False) -> Any:
     """The content of a torch file (.pt, .bin, .pth), its tensors as numpy arrays (bfloat16 and float16 as
     float32).
 
-    Read with `weights_only=True`: a pickle that wants more than tensors and plain containers (and, if
-    `numpy_arrays`, arrays) is a UserError.
+    Read with `weights_only=True`. UserError for a pickle that holds more than tensors and plain containers
+    (and, with `numpy_arrays`, arrays).
     """
     require_file(path, "weight file")
     try:
@@ -114,7 +114,9 @@ def read_pickle(path: str | Path, numpy_arrays: bool = False) -> Any:
         ) from error
     try:
         with warnings.catch_warnings(), _numpy_allowed(torch) if numpy_arrays else contextlib.nullcontext():
-            warnings.simplefilter("ignore")  # of odd files, which are errors or read whole
+            warnings.simplefilter(
+                "ignore"
+            )  # about unusual files, which are either read completely or are errors
             content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         rule = f"must hold only tensors and plain containers ({_asked_for(str(error))})"
@@ -122,7 +124,7 @@ def read_pickle(path: str | Path, numpy_arrays: bool = False) -> Any:
             "weight file",
             path,
             rule,
-            "don't open it otherwise: such a file can run any code; save its state dict alone",
+            "do not open it otherwise: such a file can run any code; save its state dict alone",
         ) from error
     except UNREADABLE as error:
         raise UserError(
@@ -135,7 +137,7 @@ def read_pickle(path: str | Path, numpy_arrays: bool = False) -> Any:
 
 
 def read_folder(folder: str | Path) -> tuple[dict, dict[str, np.ndarray]]:
-    """`config.json` and the weights of a Hugging Face folder: safetensors if there, else .bin; one file, or
+    """`config.json` and the weights of a Hugging Face folder: safetensors if present, else .bin; one file, or
     shards with an index.
     """
     config = read_json(require_folder(folder, "model folder") / "config.json")
@@ -157,8 +159,8 @@ def read_folder(folder: str | Path) -> tuple[dict, dict[str, np.ndarray]]:
 
 
 def require_keys(content: Any, path: str | Path, keys: Iterable[str] = ()) -> None:
-    """Raises a UserError if a file's content is no dictionary with these keys, or not all of its keys are
-    names.
+    """Raises a UserError if a file's content is not a dictionary with these keys, or has keys that are not
+    strings.
     """
     missing = [key for key in keys if not isinstance(content, Mapping) or key not in content]
     if missing or not isinstance(content, Mapping) or not all(isinstance(key, str) for key in content):
@@ -215,7 +217,7 @@ def _numpy_allowed(torch) -> Iterator[None]:
 
 
 def _asked_for(message: str) -> str:
-    """What PyTorch's long message says the pickle wanted."""
+    """What the pickle asked for, from PyTorch's long message."""
     asked = [line.partition("GLOBAL ")[2].split()[0] for line in message.splitlines() if "GLOBAL " in line]
     return f"it asks for {asked[0]}" if asked else "it is a pickle of another kind"
 

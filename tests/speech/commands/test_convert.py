@@ -1,4 +1,4 @@
-"""The command on a small folder without PyTorch; tests/parity has it on the published layout."""
+"""The command on a small folder without PyTorch; tests/parity runs it on the published layout."""
 
 import json
 import sys

@@ -20,7 +20,7 @@ from tests.speech.tiny_codec import tiny_codec
 
 @pytest.fixture(scope="module")
 def room(tmp_path_factory):
-    """A codec's folder, a good mp3-rate stereo file, a short one, and none at all."""
+    """A codec's folder, a good mp3-rate stereo file, a short one, and a missing one."""
     folder = tmp_path_factory.mktemp("voice")
     save_codec(tiny_codec(), folder / "codec")
     audio.save(folder / "a.wav", babble(1.3, seed=0)[0])

@@ -1,4 +1,4 @@
-"""The generator and its speaking, on small random weights."""
+"""The generator and its output, on small random weights."""
 
 import dataclasses
 import json
@@ -14,7 +14,7 @@ from spirit_jax.speech.decoders.hifigan import (
     GeneratorConfig,
     read_generator,
 )
-from spirit_jax.speech.weights.readers import Drawn
+from spirit_jax.speech.weights.readers import RandomReader
 from tests.speech.tiny_encoders import Varied
 
 SMALL = GeneratorConfig(
@@ -144,7 +144,7 @@ def test_padding_changes_nothing(expressive):
 
 
 def test_random_weights_have_the_same_structure(expressive):
-    drawn = jax.eval_shape(lambda key: Generator(SMALL, Drawn(key)), jax.random.key(0))
+    drawn = jax.eval_shape(lambda key: Generator(SMALL, RandomReader(key)), jax.random.key(0))
     assert jax.tree.structure(drawn) == jax.tree.structure(expressive)
     assert [leaf.shape for leaf in jax.tree.leaves(drawn)] == [
         leaf.shape for leaf in jax.tree.leaves(expressive)

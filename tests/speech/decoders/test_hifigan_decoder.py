@@ -1,4 +1,4 @@
-"""A HiFi-GAN as a decoder: durations, codes that are missing, what does not fit."""
+"""A HiFi-GAN as a decoder: durations, missing codes, and encoders that do not fit."""
 
 import dataclasses
 

@@ -1,4 +1,4 @@
-"""The plain convolutions are what their definitions say."""
+"""The plain convolutions agree with their definitions."""
 
 import jax
 import numpy as np
@@ -28,7 +28,7 @@ def test_conv(taps, dilation, time):
 
 @pytest.mark.parametrize(("taps", "time"), [(5, 1), (5, 40), (6, 40)])
 def test_grouped_conv(taps, time):
-    """Each group by itself; an even kernel sees one sample more to the left."""
+    """Groups are independent; an even kernel reads one sample more to the left."""
     conv, x_BTD = random_grouped(taps), normal(2, time, 16)
     y_BTD, size = np.asarray(jax.jit(conv)(x_BTD)), 16 // conv.groups
     odd_KIO = np.pad(np.asarray(conv.kernel_KIO[...]), ((0, (taps + 1) % 2), (0, 0), (0, 0)))

@@ -39,7 +39,7 @@ def test_halves_keep_what_is_small_beside_the_largest():
 
 
 def test_halves_keep_bands_that_are_small_beside_the_largest():
-    """As of a spectrum, which local kernels don't mix with the loud ones: each output by itself."""
+    """As of a spectrum, which local kernels do not mix with the loud ones: each output by itself."""
     x_TI = np.abs(factors(20, 64, 1)[0][0]) + np.float32(0.1)
     x_TI[:, ::4] *= np.float32(1e-4)
     x_TI[:, 1::4] *= np.float32(1e-6)

@@ -1,4 +1,4 @@
-"""Fewer products give the plain convolution's numbers."""
+"""The short convolutions agree with the plain one."""
 
 import jax
 import jax.numpy as jnp

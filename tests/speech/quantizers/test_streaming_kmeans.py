@@ -1,4 +1,4 @@
-"""Streaming k-means: it nears what batch k-means finds, forgets no code, and keeps no points."""
+"""Streaming k-means: it comes close to batch k-means, restarts dead codes, and keeps no points."""
 
 import numpy as np
 import pytest
@@ -23,16 +23,16 @@ def distance(x_ND, centers_KD):
 
 
 def test_a_stream_gives_nearly_what_all_points_at_once_give():
-    points, judges = draw(12000), draw(2000, seed=2)
+    points, held_out = draw(12000), draw(2000, seed=2)
     kmeans = StreamingKmeans(8, seed=0)
     kmeans.add(points[:400])
-    first = distance(judges, kmeans.centers_KD)
+    first = distance(held_out, kmeans.centers_KD)
     for start in range(400, len(points), 333):
         kmeans.add(points[start : start + 333])
     centers = kmeans.finish()
     assert kmeans.points == len(points)
-    assert distance(judges, centers) <= first
-    assert distance(judges, centers) < 1.02 * distance(judges, train_kmeans(points, 8, 0))
+    assert distance(held_out, centers) <= first
+    assert distance(held_out, centers) < 1.02 * distance(held_out, train_kmeans(points, 8, 0))
 
 
 def test_the_cut_of_the_stream_changes_nothing():
@@ -45,7 +45,7 @@ def test_the_cut_of_the_stream_changes_nothing():
 
 
 def test_codes_whose_points_stay_away_begin_anew():
-    """The stream moves to clouds far away: codes left behind follow."""
+    """The stream moves to distant clouds: unused codes follow."""
     kmeans = StreamingKmeans(8, 0)
     kmeans.add(draw(640))
     far = draw(20000, CLOUDS + 100)

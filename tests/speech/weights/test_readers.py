@@ -1,11 +1,11 @@
-"""Weights by name: stored, with weight normalisation folded; or drawn."""
+"""Weights by name: from a checkpoint, with weight normalisation applied; or random."""
 
 import jax
 import numpy as np
 import pytest
 
 from spirit_jax.core.errors import UserError
-from spirit_jax.speech.weights.readers import PAIRS, Drawn, Stored
+from spirit_jax.speech.weights.readers import PAIRS, CheckpointReader, RandomReader
 from spirit_jax.speech.weights.torch_files import Tensors
 
 
@@ -17,7 +17,7 @@ def test_folding(length, direction):
         rng.standard_normal((4, 1, 1)).astype(np.float32),
     )
     tensors = Tensors("here", {f"ups.0.{direction}": v, f"ups.0.{length}": g})
-    weight = Stored(tensors).kernel("ups.0", (4, 3, 5))
+    weight = CheckpointReader(tensors).kernel("ups.0", (4, 3, 5))
     tensors.finish()
     np.testing.assert_allclose(np.linalg.norm(weight.reshape(4, -1), axis=1), np.abs(g[:, 0, 0]), rtol=1e-5)
     np.testing.assert_allclose(weight / v, np.broadcast_to((weight / v)[:, :1, :1], v.shape), rtol=1e-4)
@@ -26,24 +26,24 @@ def test_folding(length, direction):
 def test_a_plain_weight_is_taken_as_it_is():
     weight = np.ones((4, 3, 5), np.float32)
     np.testing.assert_array_equal(
-        Stored(Tensors("here", {"ups.0.weight": weight})).kernel("ups.0", (4, 3, 5)), weight
+        CheckpointReader(Tensors("here", {"ups.0.weight": weight})).kernel("ups.0", (4, 3, 5)), weight
     )
 
 
 def test_no_direction():
     arrays = {"a.weight_v": np.zeros((2, 3), np.float32), "a.weight_g": np.ones((2, 1), np.float32)}
     with pytest.raises(UserError, match=r"a\.weight_v"):
-        Stored(Tensors("here", arrays)).kernel("a", (2, 3))
+        CheckpointReader(Tensors("here", arrays)).kernel("a", (2, 3))
 
 
 def test_drawn_weights_differ_by_name_order_and_repeat_by_key():
     def draw():
-        source = Drawn(jax.random.key(3), kernel_scale=0.01)
+        reader = RandomReader(jax.random.key(3), kernel_scale=0.01)
         return (
-            source.kernel("a", (50, 50)),
-            source.kernel("b", (50, 50)),
-            source.array("c.bias", (3,)),
-            source.array("c.weight", (3,)),
+            reader.kernel("a", (50, 50)),
+            reader.kernel("b", (50, 50)),
+            reader.array("c.bias", (3,)),
+            reader.array("c.weight", (3,)),
         )
 
     a, b, bias, scale = draw()

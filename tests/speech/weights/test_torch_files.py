@@ -85,8 +85,8 @@ def test_other_pickles_are_refused_in_one_line(torch, tmp_path, recwarn):
     (tmp_path / "raw.pt").write_bytes(pickle.dumps(Malice()))
     torch.jit.script(torch.nn.Linear(2, 2)).save(tmp_path / "script.pt")
     recwarn.clear()
-    for name, told in (("raw", "a pickle of another kind"), ("script", "TorchScript archives")):
-        with pytest.raises(UserError, match=told) as error:
+    for name, message in (("raw", "a pickle of another kind"), ("script", "TorchScript archives")):
+        with pytest.raises(UserError, match=message) as error:
             read_pickle(tmp_path / f"{name}.pt")
         assert len(str(error.value).splitlines()) == 1
     assert not len(recwarn)
@@ -120,8 +120,8 @@ def test_every_tensor_is_accounted_for(capsys):
         tensors.take("c", (1,))
     with pytest.raises(UserError, match=r"must have shape \(3, 2\)"):
         tensors.take("a", (3, 2))
-    for value, told in ((3, "must be an array"), (np.array([0, np.nan]), "NaN or infinite")):
-        with pytest.raises(UserError, match=told):
+    for value, message in ((3, "must be an array"), (np.array([0, np.nan]), "NaN or infinite")):
+        with pytest.raises(UserError, match=message):
             Tensors("file", {"a": value}).take("a", (2,))
     tensors.ignore("b.")
     with pytest.raises(UserError, match="file weight = bb"):

@@ -18,7 +18,7 @@ from spirit_jax.tokens.streams import SAMPLE_RATE, Stream, pitch_stream
 
 FRAMES_PER_CODE = 16
 CODES = 64
-CHANGE_COST = 0.02  # octaves squared: a change pays once the contour is about two semitones off; our choice
+CHANGE_COST = 0.02  # octaves squared: a change is worth it at about two semitones of error; our choice
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,14 +40,14 @@ class ContourPitch:
 
 
 def fit_contour_pitch(f0s: Sequence[np.ndarray], samples: Sequence[int], seed: int) -> ContourPitch:
-    """Trains the codes on F0 tracks [F] of sounds of so many samples."""
+    """Trains the codes on F0 tracks [F] of sounds of `samples` samples each."""
     octaves_N = np.concatenate([contour(f0_F, code_count(count)) for f0_F, count in zip(f0s, samples)])
     octaves_K = np.sort(kmeans.train_kmeans(octaves_N[:, None], CODES, seed)[:, 0])
     return ContourPitch(Table(octaves=np.asarray(octaves_K, np.float32)))
 
 
 def code_count(samples: int) -> int:
-    """Codes of a sound: one for two units of 40 ms, the last for one if need be."""
+    """Codes of a sound: one for two units of 40 ms, the last for one if their number is odd."""
     return -(-unit_count(samples) // 2)
 
 

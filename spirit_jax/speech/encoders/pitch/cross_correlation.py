@@ -18,18 +18,18 @@ from spirit_jax.tokens.streams import SAMPLE_RATE
 HOP = 80  # 5 ms
 DECIMATION = 4
 RATE = SAMPLE_RATE // DECIMATION
-F0_MIN, F0_MAX = 60.0, 500.0  # Hz; a choice: speech and song of most voices
+F0_MIN, F0_MAX = 60.0, 500.0  # Hz; our choice: speech and song of most voices
 CORRELATED = 120  # 30 ms: two periods at 67 Hz
 LAGS = int(RATE / F0_MIN) + 2
 LAG_MIN = int(RATE / F0_MAX)
 N_FFT = 256
-VOICED = 0.7  # least correlation of a voiced frame; a choice
-# correlation taken off the longest lag, so that a period wins over its multiples; a choice
+VOICED = 0.7  # least correlation of a voiced frame; our choice
+# correlation taken off the longest lag, so that a period wins over its multiples; our choice
 LAG_PENALTY = 0.15
-FARTHEST = 1.2  # octaves from the utterance's median; a choice
-QUIET = 1e-3  # power of a frame over the wav's mean below which nothing is voiced: -30 dB; a choice
-CUTOFF = 1000.0  # Hz; a choice: harmonics above make peaks too sharp for the lags of 4 kHz
-TAPS = 161  # of the low-pass filter at 16 kHz, a whole number of hops and one
+FARTHEST = 1.2  # octaves from the utterance's median; our choice
+QUIET = 1e-3  # power of a frame over the wav's mean below which nothing is voiced: -30 dB; our choice
+CUTOFF = 1000.0  # Hz; our choice: harmonics above make peaks too sharp for the lags of 4 kHz
+TAPS = 161  # of the low-pass filter at 16 kHz: a whole number of hops, plus one
 
 STRETCH = CORRELATED + LAGS
 CENTRE = CORRELATED // 2 + 15  # the middle of both periods of a 133 Hz voice
@@ -42,7 +42,9 @@ def track_f0(wavs: Sequence[np.ndarray]) -> list[np.ndarray]:
     """F0 in Hz, 0 where unvoiced: float32 [len // 80 + 1] at 200 Hz for each wav at 16 kHz. Frame j is
     centred on sample 80 j.
     """
-    centred = [wav - np.mean(wav) for wav in wavs]  # else a steady offset's power makes quiet speech unvoiced
+    centred = [
+        wav - np.mean(wav) for wav in wavs
+    ]  # else the power of a constant offset makes quiet speech unvoiced
     level = [wav / np.sqrt(np.mean(np.square(wav)) + 1e-12) for wav in centred]
     before = (TAPS - 1) // 2 + CENTRE * DECIMATION
     frames = map_frames(_f0_kernel, level, [len(wav) // HOP + 1 for wav in wavs], HOP, before, CONTEXT)

@@ -2,7 +2,8 @@
 (torchfcpe 0.0.4, MIT).
 
 Reads the weights inside the `torchfcpe` wheel (`pip download torchfcpe --no-deps`) without importing it. The
-published language-model data was made with it: 50 to 1100 Hz, threshold 0.05 [P, B].
+data of the published language model was made with it: 50 to 1100 Hz, threshold 0.05 (paper; observed in
+Meta's release).
 
 Legend: B rows, S samples, T frames of 10 ms, W samples of a window, M mel bands, D width, H inner width, Q
 pitch bins, G groups of channels.
@@ -26,15 +27,15 @@ from spirit_jax.core.errors import UserError
 from spirit_jax.speech.kernels.convolution import param
 from spirit_jax.speech.kernels.depthwise_convolution import depthwise
 from spirit_jax.speech.kernels.product import product
-from spirit_jax.speech.weights.readers import Source, Stored, read_conv
+from spirit_jax.speech.weights.readers import CheckpointReader, WeightReader, read_conv
 from spirit_jax.speech.weights.torch_files import Tensors, read_pickle, require_keys
 
-F0_MIN, F0_MAX, THRESHOLD = 50.0, 1100.0, 0.05  # Hz, Hz, least confidence of a voiced frame [P, B]
+F0_MIN, F0_MAX, THRESHOLD = 50.0, 1100.0, 0.05  # Hz, Hz, least confidence of a voiced frame
 OUT_HOP = 80  # samples: 200 Hz
 MAGNITUDE_FLOOR, MEL_FLOOR = 1e-9, 1e-5
 TAPS, GROUPS, EPS = 3, 4, 1e-5
 DEPTH_TAPS, EXPANSION = 31, 2
-REACH = 4  # bins either side of the best that its pitch is the mean of
+REACH = 4  # bins on either side of the best over which F0 is averaged
 CENT_HZ = 10.0  # 0 cents
 SHORTEST = 128  # frames of a compiled call
 ASSETS = "torchfcpe/assets/"
@@ -81,9 +82,9 @@ class FcpeConfig:
 class Norm(nnx.Module):
     """Layer norm over the last axis."""
 
-    def __init__(self, source: Source, name: str, width: int):
+    def __init__(self, reader: WeightReader, name: str, width: int):
         self.scale_D, self.shift_D = (
-            param(source.array(f"{name}.{part}", (width,))) for part in ("weight", "bias")
+            param(reader.array(f"{name}.{part}", (width,))) for part in ("weight", "bias")
         )
 
     def __call__(self, x_BTD: jax.Array) -> jax.Array:
@@ -94,17 +95,17 @@ class Norm(nnx.Module):
 
 
 class Layer(nnx.Module):
-    """Norm, gated expansion, a long convolution of each channel by itself, contraction; added to
-    what it got.
+    """Norm, gated expansion, a long depthwise convolution, contraction; added to the
+    input.
     """
 
-    def __init__(self, source: Source, name: str, width: int):
+    def __init__(self, reader: WeightReader, name: str, width: int):
         inner = EXPANSION * width
-        self.norm = Norm(source, f"{name}.0", width)
-        self.expand = read_conv(source, f"{name}.2", 1, width, 2 * inner)
-        self.kernel_KH = param(source.array(f"{name}.4.conv.weight", (inner, 1, DEPTH_TAPS))[:, 0].T)
-        self.bias_H = param(source.array(f"{name}.4.conv.bias", (inner,)))
-        self.contract = read_conv(source, f"{name}.6", 1, inner, width)
+        self.norm = Norm(reader, f"{name}.0", width)
+        self.expand = read_conv(reader, f"{name}.2", 1, width, 2 * inner)
+        self.kernel_KH = param(reader.array(f"{name}.4.conv.weight", (inner, 1, DEPTH_TAPS))[:, 0].T)
+        self.bias_H = param(reader.array(f"{name}.4.conv.bias", (inner,)))
+        self.contract = read_conv(reader, f"{name}.6", 1, inner, width)
 
     def __call__(self, x_BTD: jax.Array, inside_BT1: jax.Array) -> jax.Array:
         """The same shape."""
@@ -117,7 +118,7 @@ class Layer(nnx.Module):
 class Fcpe(nnx.Module):
     """The network, the mel filters and the bins' pitches."""
 
-    def __init__(self, cfg: FcpeConfig, source: Source):
+    def __init__(self, cfg: FcpeConfig, reader: WeightReader):
         self.cfg = cfg
         mel_MF = librosa.filters.mel(
             sr=cfg.sample_rate,
@@ -128,18 +129,18 @@ class Fcpe(nnx.Module):
             dtype=np.float64,
         )
         self.mel_FM = param(mel_MF.T)
-        self.first = read_conv(source, "input_stack.0", TAPS, cfg.mels, cfg.width)
+        self.first = read_conv(reader, "input_stack.0", TAPS, cfg.mels, cfg.width)
         self.group_scale_D, self.group_shift_D = (
-            param(source.array(f"input_stack.1.{part}", (cfg.width,))) for part in ("weight", "bias")
+            param(reader.array(f"input_stack.1.{part}", (cfg.width,))) for part in ("weight", "bias")
         )
-        self.second = read_conv(source, "input_stack.3", TAPS, cfg.width, cfg.width)
+        self.second = read_conv(reader, "input_stack.3", TAPS, cfg.width, cfg.width)
         self.layers = nnx.List(
-            Layer(source, f"net.encoder_layers.{i}.conformer.net", cfg.width) for i in range(cfg.layers)
+            Layer(reader, f"net.encoder_layers.{i}.conformer.net", cfg.width) for i in range(cfg.layers)
         )
-        self.norm = Norm(source, "norm", cfg.width)
-        self.out_DQ = param(source.kernel("output_proj", (cfg.bins, cfg.width)).T)
-        self.bias_Q = param(source.array("output_proj.bias", (cfg.bins,)))
-        self.cents_Q = param(source.array("cent_table", (cfg.bins,)))
+        self.norm = Norm(reader, "norm", cfg.width)
+        self.out_DQ = param(reader.kernel("output_proj", (cfg.bins, cfg.width)).T)
+        self.bias_Q = param(reader.array("output_proj.bias", (cfg.bins,)))
+        self.cents_Q = param(reader.array("cent_table", (cfg.bins,)))
 
     def log_mel(self, wav_BS: jax.Array, count_B: jax.Array) -> jax.Array:
         """[B, T, M] of padded wavs (see `pad_wav`); of row b the first count_B[b] samples exist. The last
@@ -170,7 +171,7 @@ class Fcpe(nnx.Module):
         return jax.nn.sigmoid(logits_BTQ + self.bias_Q[...][None, None])
 
     def _group_norm(self, x_BTD: jax.Array, inside_BT1: jax.Array) -> jax.Array:
-        """Over a group's channels and all frames that exist, so a wav's F0 depends on the whole of it."""
+        """Over a group's channels and all frames that exist, so F0 depends on the whole wav."""
         x_BTGD = x_BTD.reshape(*x_BTD.shape[:2], GROUPS, -1)
         inside_BT11 = inside_BT1[..., None]
         count_B111 = jnp.maximum(1, inside_BT11.sum(axis=1, keepdims=True)).astype(x_BTD.dtype) * float(
@@ -185,8 +186,8 @@ class Fcpe(nnx.Module):
         return y_BTD * self.group_scale_D[...][None, None] + self.group_shift_D[...][None, None]
 
     def decode(self, confidence_BTQ: jax.Array) -> jax.Array:
-        """F0 in Hz, [B, T]: 0 where the best bin isn't above `THRESHOLD`, else the mean pitch of the bins
-        around it, by confidence.
+        """F0 in Hz, [B, T]: 0 where the best bin is not above `THRESHOLD`, else the mean F0 of the bins
+        around it, weighted by confidence.
         """
         best_BT1 = jnp.argmax(confidence_BTQ, axis=-1, keepdims=True)
         around_BTN = jnp.clip(best_BT1 + jnp.arange(-REACH, REACH + 1)[None, None], 0, self.cfg.bins - 1)
@@ -196,17 +197,17 @@ class Fcpe(nnx.Module):
 
 
 def load_fcpe(path: str | Path) -> Fcpe:
-    """The network of torchfcpe: from its wheel, its installed folder, or the .pt file itself. Wrong weights
-    are a UserError.
+    """The network of torchfcpe: from its wheel, its installed folder, or the .pt file itself. UserError for
+    wrong weights.
     """
     content = _read(Path(path))
     require_keys(content, path, ["model", "config_dict"])
     cfg = FcpeConfig.from_checkpoint(content["config_dict"])
     tensors = Tensors(path, content["model"])
-    model = Fcpe(cfg, Stored(tensors))
+    model = Fcpe(cfg, CheckpointReader(tensors))
     tensors.ignore("gaussian_blurred_cent_mask")  # training only
     for i in range(cfg.layers):
-        tensors.ignore(f"net.encoder_layers.{i}.norm.")  # of the attention that is switched off
+        tensors.ignore(f"net.encoder_layers.{i}.norm.")  # of attention, which this model does not use
     tensors.finish()
     return model
 
@@ -224,7 +225,7 @@ def track_f0(
 
 
 def raw_f0(model: Fcpe, wavs: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """F0 in Hz at 100 Hz, 0 where the network isn't confident: float32 [len // hop + 1] for each wav."""
+    """F0 in Hz at 100 Hz, 0 where the network is not confident: float32 [len // hop + 1] for each wav."""
     padded = [pad_wav(np.asarray(wav, np.float32), model.cfg) for wav in wavs]
     f0 = [np.zeros(0, np.float32)] * len(wavs)
     for frames, count, indices in buckets([model.cfg.frames(len(wav)) for wav in wavs], SHORTEST):
@@ -248,8 +249,8 @@ def pad_wav(wav_S: np.ndarray, cfg: FcpeConfig) -> np.ndarray:
 
 
 def finish(f0_T: np.ndarray, count: int, fill: bool) -> tuple[np.ndarray, np.ndarray]:
-    """From the network's F0 to what is coded: voicing (at least `F0_MIN`), filled, at most `F0_MAX` [B: after
-    filling], at `count` frames.
+    """The network's F0 as the VQ-VAE takes it: voicing (at least `F0_MIN`), filled, then limited to `F0_MAX`
+    (observed in Meta's release), at `count` frames.
     """
     voiced_T = f0_T >= F0_MIN
     f0_T = f0_T if voiced_T.any() or not fill else np.zeros_like(f0_T)

@@ -1,5 +1,5 @@
-"""Pitch codes: a VQ-VAE over F0 and voicing at 200 Hz, one code for 16 frames ([P] section 3.3; van den Oord
-et al. 2017; Dhariwal et al. 2020).
+"""Pitch codes: a VQ-VAE over F0 and voicing at 200 Hz, one code for 16 frames (paper, section 3.3; van den
+Oord et al. 2017; Dhariwal et al. 2020).
 
 Legend: B rows, F frames, N codes, C feature channels, D width of a code, K codes of the codebook.
 """
@@ -21,7 +21,7 @@ from spirit_jax.core.files import require_file, require_folder
 from spirit_jax.speech.encoders.pitch.contour import subtract_mean
 from spirit_jax.speech.encoders.pitch.cross_correlation import HOP
 from spirit_jax.speech.kernels.convolution import TransposedConv, param
-from spirit_jax.speech.weights.readers import Drawn, Source, Stored, read_conv
+from spirit_jax.speech.weights.readers import CheckpointReader, RandomReader, WeightReader, read_conv
 from spirit_jax.speech.weights.torch_files import Tensors, read_pickle, require_keys
 from spirit_jax.tokens.streams import SAMPLE_RATE
 
@@ -104,7 +104,7 @@ class PitchConfig:
                 "pitch features",
                 unknown[0],
                 f"must be of {', '.join(F0_FEATURES)} or vuv",
-                "mend config.yaml",
+                "correct config.yaml",
             )
         require_positive(self, "pitch", "codes")
         if self.encoder.width != self.decoder.width:
@@ -112,12 +112,12 @@ class PitchConfig:
                 "pitch code widths",
                 (self.encoder.width, self.decoder.width),
                 "must agree",
-                "mend config.yaml",
+                "correct config.yaml",
             )
 
     @property
     def interpolated(self) -> bool:
-        """Whether the F0 feature wants its unvoiced frames filled."""
+        """Whether the F0 feature needs its unvoiced frames filled."""
         return any(name.endswith("interp") for name in self.features)
 
     @property
@@ -127,7 +127,7 @@ class PitchConfig:
 
     @property
     def rate(self) -> float:
-        """Codes a second."""
+        """Codes per second."""
         return SAMPLE_RATE / HOP / self.frames_per_code
 
     @classmethod
@@ -159,22 +159,22 @@ class PitchConfig:
                 "pitch config.yaml widths",
                 widths,
                 f"must fit {len(features)} features and width {cfg.encoder.width}",
-                "mend config.yaml",
+                "correct config.yaml",
             )
         return cfg
 
 
 class Residual(nnx.Module):
-    """Blocks of ReLU, dilated convolution, ReLU and a 1-tap convolution, each added to what it got."""
+    """Blocks of ReLU, dilated convolution, ReLU and a 1-tap convolution, each added to its input."""
 
-    def __init__(self, cfg: StackConfig, source: Source, name: str):
+    def __init__(self, cfg: StackConfig, reader: WeightReader, name: str):
         self.dilations = tuple(cfg.dilation_growth**i for i in range(cfg.depth))
         narrow, wide = cfg.inner_width, cfg.hidden_width
         self.convs = nnx.List(
-            read_conv(source, f"{name}.model.{i}.model.1", 3, narrow, wide) for i in range(cfg.depth)
+            read_conv(reader, f"{name}.model.{i}.model.1", 3, narrow, wide) for i in range(cfg.depth)
         )
         self.mixes = nnx.List(
-            read_conv(source, f"{name}.model.{i}.model.3", 1, wide, narrow) for i in range(cfg.depth)
+            read_conv(reader, f"{name}.model.{i}.model.3", 1, wide, narrow) for i in range(cfg.depth)
         )
 
     def __call__(self, x_BFD: jax.Array, keep) -> jax.Array:
@@ -187,15 +187,15 @@ class Residual(nnx.Module):
 class Encoder(nnx.Module):
     """Features to one vector for `stride ** downs` frames."""
 
-    def __init__(self, cfg: StackConfig, channels: int, source: Source):
+    def __init__(self, cfg: StackConfig, channels: int, reader: WeightReader):
         name, taps = "encoder.level_blocks.0.model", 2 * cfg.stride
         self.stride = cfg.stride
         widths = (channels, *[cfg.inner_width] * cfg.downs)
         self.downs = nnx.List(
-            read_conv(source, f"{name}.{i}.0", taps, a, b) for i, (a, b) in enumerate(zip(widths, widths[1:]))
+            read_conv(reader, f"{name}.{i}.0", taps, a, b) for i, (a, b) in enumerate(zip(widths, widths[1:]))
         )
-        self.blocks = nnx.List(Residual(cfg, source, f"{name}.{i}.1") for i in range(cfg.downs))
-        self.out = read_conv(source, f"{name}.{cfg.downs}", 3, cfg.inner_width, cfg.width)
+        self.blocks = nnx.List(Residual(cfg, reader, f"{name}.{i}.1") for i in range(cfg.downs))
+        self.out = read_conv(reader, f"{name}.{cfg.downs}", 3, cfg.inner_width, cfg.width)
 
     def length(self, frames: int) -> int:
         """Codes of that many frames: one for each `stride ** downs`, of an odd one a code less where they
@@ -206,7 +206,7 @@ class Encoder(nnx.Module):
         return max(0, frames)
 
     def _fewer(self, frames: Any) -> Any:
-        """What one level leaves, of a number or an array of them."""
+        """Frames after one level; `frames` may be an array."""
         return (frames + 2 * (self.stride // 2) - 2 * self.stride) // self.stride + 1
 
     def __call__(self, x_BFC: jax.Array, count_B: jax.Array) -> jax.Array:
@@ -221,23 +221,23 @@ class Encoder(nnx.Module):
 class Decoder(nnx.Module):
     """Code vectors to features."""
 
-    def __init__(self, cfg: StackConfig, channels: int, source: Source):
+    def __init__(self, cfg: StackConfig, channels: int, reader: WeightReader):
         name, taps = "decoder.level_blocks.0.model", 2 * cfg.stride
-        self.pre = read_conv(source, f"{name}.0", 3, cfg.width, cfg.inner_width)
-        self.blocks = nnx.List(Residual(cfg, source, f"{name}.{i}.0") for i in range(1, cfg.downs + 1))
+        self.pre = read_conv(reader, f"{name}.0", 3, cfg.width, cfg.inner_width)
+        self.blocks = nnx.List(Residual(cfg, reader, f"{name}.{i}.0") for i in range(1, cfg.downs + 1))
         self.ups = nnx.List()
         for i in range(1, cfg.downs + 1):
             width = cfg.inner_width if i < cfg.downs else cfg.width
-            kernel_IOK = source.kernel(f"{name}.{i}.1", (cfg.inner_width, width, taps))
+            kernel_IOK = reader.kernel(f"{name}.{i}.1", (cfg.inner_width, width, taps))
             self.ups.append(
                 TransposedConv(
                     kernel_IOK.transpose(2, 0, 1),
-                    source.array(f"{name}.{i}.1.bias", (width,)),
+                    reader.array(f"{name}.{i}.1.bias", (width,)),
                     cfg.stride,
                     cfg.stride // 2,
                 )
             )
-        self.out = read_conv(source, "decoder.out", 3, cfg.width, channels)
+        self.out = read_conv(reader, "decoder.out", 3, cfg.width, channels)
 
     def length(self, codes: int) -> int:
         """Frames of that many codes: `stride ** downs` for each, and more of an odd stride."""
@@ -258,11 +258,11 @@ class Decoder(nnx.Module):
 class PitchVqVae(nnx.Module):
     """Encoder, codebook, decoder."""
 
-    def __init__(self, cfg: PitchConfig, source: Source):
+    def __init__(self, cfg: PitchConfig, reader: WeightReader):
         self.cfg = cfg
-        self.encoder = Encoder(cfg.encoder, len(cfg.features), source)
-        self.codebook_KD = param(source.array("vq.level_blocks.0.k", (cfg.codes, cfg.encoder.width)))
-        self.decoder = Decoder(cfg.decoder, len(cfg.features), source)
+        self.encoder = Encoder(cfg.encoder, len(cfg.features), reader)
+        self.codebook_KD = param(reader.array("vq.level_blocks.0.k", (cfg.codes, cfg.encoder.width)))
+        self.decoder = Decoder(cfg.decoder, len(cfg.features), reader)
 
     def nearest(self, x_BND: jax.Array) -> jax.Array:
         """The code nearest to each vector, int32 [B, N], the first of equals."""
@@ -271,8 +271,8 @@ class PitchVqVae(nnx.Module):
 
 
 def load_pitch_vqvae(folder: str | Path) -> PitchVqVae:
-    """The VQ-VAE of a published folder (config.yaml, model.pt). A missing, surplus or misshapen weight is a
-    UserError.
+    """The VQ-VAE of a published folder (config.yaml, model.pt). UserError for a missing, unknown or misshapen
+    weight.
     """
     folder = require_folder(folder, "pitch VQ-VAE folder")
     cfg = PitchConfig.from_yaml(_read_yaml(folder / CONFIG))
@@ -280,14 +280,14 @@ def load_pitch_vqvae(folder: str | Path) -> PitchVqVae:
     require_keys(content, folder / WEIGHTS, ["model"])
     require_keys(content["model"], f"{folder / WEIGHTS} model")
     tensors = Tensors(folder / WEIGHTS, content["model"])
-    model = PitchVqVae(cfg, Stored(tensors))
+    model = PitchVqVae(cfg, CheckpointReader(tensors))
     tensors.finish()
     return model
 
 
 def init_pitch_vqvae(cfg: PitchConfig, key: jax.Array) -> PitchVqVae:
     """Random weights."""
-    return PitchVqVae(cfg, Drawn(key))
+    return PitchVqVae(cfg, RandomReader(key))
 
 
 def features(

@@ -1,4 +1,4 @@
-"""Pitch codes by an F0 tracker and the VQ-VAE: the published encoder (paper section 3.3)."""
+"""Pitch codes from an F0 tracker and the VQ-VAE: the published encoder (paper, section 3.3)."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -13,12 +13,12 @@ from spirit_jax.speech.encoders.pitch.vqvae import PitchVqVae, encode_batch, enc
 from spirit_jax.speech.segments import Sounds
 from spirit_jax.tokens.streams import Stream, pitch_stream
 
-LEVEL_HZ, LEVEL_CODES = 120.0, 9  # a level pitch: the middle of so many codes; our choice
+LEVEL_HZ, LEVEL_CODES = 120.0, 9  # a constant F0, coded by the middle one of this many codes; our choice
 
 
 @dataclasses.dataclass(frozen=True)
 class VqvaePitch:
-    """A pitch encoder. Without `fcpe` F0 comes from the tracker that needs no weights."""
+    """A pitch encoder. Without `fcpe` F0 comes from cross-correlation."""
 
     pitch: PitchVqVae
     fcpe: Fcpe | None = None

@@ -1,5 +1,5 @@
-"""Style codes at 1 Hz from a wav2vec 2.0 classifier: what the published release distilled the paper's style
-units into.
+"""Style codes at 1 Hz from a wav2vec 2.0 classifier, into which Meta's release distilled the paper's style
+units.
 
 Legend: S samples, T frames, D width, P projected width, N codes of a wav, V labels.
 """
@@ -21,7 +21,7 @@ from spirit_jax.speech.encoders.wav2vec2.checkpoints import HF_EPS, canonical, c
 from spirit_jax.speech.encoders.wav2vec2.config import Wav2Vec2Config
 from spirit_jax.speech.encoders.wav2vec2.network import Linear, Wav2Vec2
 from spirit_jax.speech.segments import Sounds
-from spirit_jax.speech.weights.readers import Source, Stored
+from spirit_jax.speech.weights.readers import CheckpointReader, WeightReader
 from spirit_jax.speech.weights.torch_files import Tensors, read_folder
 from spirit_jax.tokens.streams import SAMPLE_RATE, Stream, style_stream
 
@@ -32,9 +32,9 @@ BLOCK = 32  # codes a call
 class StyleHead(nnx.Module):
     """Frames -> projector -> mean over a second -> classifier."""
 
-    def __init__(self, source: Source, width: int, projected: int, labels: int):
-        self.projector = Linear(source, ("projector",), width, projected)
-        self.classifier = Linear(source, ("classifier",), projected, labels)
+    def __init__(self, reader: WeightReader, width: int, projected: int, labels: int):
+        self.projector = Linear(reader, ("projector",), width, projected)
+        self.classifier = Linear(reader, ("classifier",), projected, labels)
 
     def __call__(self, pooled_ND: jax.Array) -> tuple[jax.Array, jax.Array]:
         """Projected means [N, P] and logits [N, V] of each second's mean frame: the projector is affine, so
@@ -52,12 +52,12 @@ class StyleEncoder(nnx.Module):
 
     @property
     def style_count(self) -> int:
-        """Codes that it can give."""
+        """Number of codes."""
         return self.head.classifier.bias_O.shape[0]
 
     @property
     def rate(self) -> float:
-        """Codes a second."""
+        """Codes per second."""
         return SAMPLE_RATE / self.encoder.cfg.hop / FRAMES_PER_CODE
 
 
@@ -79,7 +79,7 @@ class ClassifierStyle:
 
 def load_style_encoder(folder: str | Path) -> StyleEncoder:
     """Reads a Hugging Face `Wav2Vec2ForSequenceClassification` folder. UserError for another architecture,
-    and for weights that don't fit it.
+    and for weights that do not fit it.
     """
     config, arrays = read_folder(folder)
     if config.get("use_weighted_layer_sum", False):
@@ -92,7 +92,7 @@ def load_style_encoder(folder: str | Path) -> StyleEncoder:
     cfg = config_from_hf(config)
     tensors = Tensors(folder, canonical(arrays, cfg))
     encoder = load_encoder(tensors, cfg)
-    head = StyleHead(Stored(tensors), *head_widths(config, cfg))
+    head = StyleHead(CheckpointReader(tensors), *head_widths(config, cfg))
     tensors.finish()
     return StyleEncoder(encoder, head)
 
@@ -107,7 +107,7 @@ def encode_style(model: StyleEncoder, wavs: Sequence[np.ndarray]) -> list[np.nda
     """Style codes, int32 [N], of each 16 kHz wav, float [S] or [C, S] whose channels are averaged: one for
     each second, and one for the rest.
 
-    No code for a wav under 400 samples, too short for a frame. A wav gives the same alone and among others.
+    No code for a wav under 400 samples, too short for a frame. Other wavs have no influence.
     """
     seconds = [pool(states_TD) for states_TD in last_states(model, wavs)]
     return map_blocks(lambda pooled_ND: _classify(model.head, pooled_ND), seconds, BLOCK)
@@ -119,7 +119,7 @@ def last_states(model: StyleEncoder, wavs: Sequence[np.ndarray]) -> list[np.ndar
 
 
 def pool(states_TD: np.ndarray) -> np.ndarray:
-    """Means over each 50 frames, the last of them over those that are left: [N, D]."""
+    """Means over each 50 frames, the last over the remaining ones: [N, D]."""
     starts = np.arange(0, len(states_TD), FRAMES_PER_CODE)
     if not len(starts):
         return states_TD

@@ -19,7 +19,7 @@ from spirit_jax.tokens.streams import SAMPLE_RATE, Stream, style_stream
 
 FEATURES = ("loudness", "loudness spread", "tilt", "tilt spread", "pitch", "pitch spread", "voiced share")
 REFERENCE_HZ = 128.0
-CODES = 32  # our choice: the features tell no more apart, and each code costs the language model training
+CODES = 32  # our choice: the features do not separate more, and each code costs language model training
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,7 +52,7 @@ def fit_pooled_style(mels: Sequence[np.ndarray], f0s: Sequence[np.ndarray], seed
 
 
 def style_count(units: int) -> int:
-    """Seconds that `units` at 25 Hz touch."""
+    """Seconds that `units` at 25 Hz cover, the last one in part."""
     return -(-units * mfcc.UNIT_HOP // SAMPLE_RATE)
 
 
@@ -60,8 +60,8 @@ def style_features(log_mel_FM: np.ndarray, f0_F: np.ndarray) -> np.ndarray:
     """For each second: mean and spread of loudness (log power), tilt (the second cepstrum) and log2 F0, and
     the voiced share: float32 [seconds, 7].
 
-    `log_mel_FM` at 100 Hz, `f0_F` at 200 Hz with 0 for unvoiced. A second without voice takes the utterance's
-    mean pitch.
+    `log_mel_FM` at 100 Hz, `f0_F` at 200 Hz with 0 for unvoiced. A second without voice has the utterance's
+    mean F0.
     """
     cepstra_FC = log_mel_FM @ mfcc.dct_matrix()[:2].T
     seconds = style_count(len(log_mel_FM) // mfcc.FRAMES_PER_UNIT)
@@ -81,6 +81,6 @@ def style_features(log_mel_FM: np.ndarray, f0_F: np.ndarray) -> np.ndarray:
 
 
 def mean_octaves(features_KD: np.ndarray) -> float:
-    """The pitch of seconds' features, in octaves over REFERENCE_HZ, each counting as much as it has voice."""
+    """The mean log2 F0 of seconds' features, in octaves over REFERENCE_HZ, weighted by their voiced share."""
     octaves, voiced = features_KD[:, FEATURES.index("pitch")], features_KD[:, FEATURES.index("voiced share")]
     return float(np.average(octaves, weights=np.maximum(voiced, 1e-3)))

@@ -1,7 +1,7 @@
 """Runs an encoder on many wavs, padded to few lengths so that jit compiles few programs.
 
-On a CPU a wav gives the same bits alone and among others. Where a call takes several rows the results differ
-by rounding only.
+On a CPU a wav gives the same bits alone and in a batch. Where a call takes several rows, results differ by
+rounding only.
 
 Legend: B rows, S samples, T frames, D width.
 """
@@ -19,7 +19,7 @@ from spirit_jax.speech.kernels.choice import fastest
 
 # in tiles, 6 to 100.8 s; above, multiples of the last: our choice, a fifth of padding at 2 to 20 s
 PADDED_LENGTHS = (5, 9, 13, 17, 25, 34, 50, 67, 84)
-IN_FLIGHT = 2  # calls that wait while the next one is prepared
+IN_FLIGHT = 2  # calls that run while the next one is prepared
 
 
 def encode_wavs(encoder: Wav2Vec2, wavs: Sequence[np.ndarray], last: int | None = None) -> list[np.ndarray]:
@@ -53,7 +53,7 @@ def encode_wavs(encoder: Wav2Vec2, wavs: Sequence[np.ndarray], last: int | None 
 
 
 def round_up_tiles(count: int) -> int:
-    """The padded length of so many tiles."""
+    """The padded length of `count` tiles."""
     return next(
         (length for length in PADDED_LENGTHS if length >= count),
         -(-count // PADDED_LENGTHS[-1]) * PADDED_LENGTHS[-1],

@@ -1,6 +1,6 @@
 """Encoders of the wav2vec 2.0 family from fairseq's and Hugging Face's configurations and weights.
 
-Weights are known by fairseq's names inside; `canonical` translates Hugging Face's.
+Here weights have fairseq's names; `canonical` translates those of Hugging Face.
 """
 
 import ast
@@ -12,7 +12,7 @@ import numpy as np
 from spirit_jax.core.errors import UserError
 from spirit_jax.speech.encoders.wav2vec2.config import ConvNorm, ConvShape, Wav2Vec2Config
 from spirit_jax.speech.encoders.wav2vec2.network import Wav2Vec2
-from spirit_jax.speech.weights.readers import Stored
+from spirit_jax.speech.weights.readers import CheckpointReader
 from spirit_jax.speech.weights.torch_files import Tensors
 
 HF_NAMES = (  # what a Hugging Face name contains -> what fairseq calls it; in this order
@@ -38,7 +38,7 @@ PRETRAINING_ONLY = (
 )
 FAIRSEQ_CONVS = "[(512,10,5)] + [(512,3,2)] * 4 + [(512,2,2)] * 2"
 HF_EPS = 1e-7  # under the root when transformers normalises a waveform
-MOST_CONVS = 100  # that a repetition may give, so that a file can't fill the memory
+MOST_CONVS = 100  # of a repetition, so that a file cannot fill the memory
 FAIRSEQ_FIXED = {  # keys whose other values are other architectures; absent means the value here
     "activation_fn": ("gelu",),
     "layer_type": ("transformer",),
@@ -57,8 +57,8 @@ HF_FIXED = {
 
 
 def config_from_fairseq(model_cfg: Mapping) -> Wav2Vec2Config:
-    """From the `model_cfg` of a fairseq checkpoint. Absent keys have fairseq's defaults; keys that concern
-    training are ignored.
+    """From the `model_cfg` of a fairseq checkpoint. Absent keys have fairseq's defaults; keys for training
+    are ignored.
     """
     _require_fixed("model_cfg", model_cfg, FAIRSEQ_FIXED)
     convs = parse_convs(model_cfg.get("conv_feature_layers", FAIRSEQ_CONVS))
@@ -157,7 +157,7 @@ def load_encoder(tensors: Tensors, cfg: Wav2Vec2Config) -> Wav2Vec2:
     caller takes the other tensors and calls `finish`.
     """
     tensors.ignore(*PRETRAINING_ONLY)
-    return Wav2Vec2(Stored(tensors, length_axis=2), cfg)
+    return Wav2Vec2(CheckpointReader(tensors, length_axis=2), cfg)
 
 
 def _list_of(node: ast.expr) -> list[tuple[int, int, int]]:

@@ -1,4 +1,4 @@
-"""Sizes of an encoder of the wav2vec 2.0 family, and how samples and frames go together."""
+"""Sizes of an encoder of the wav2vec 2.0 family, and the relation of samples and frames."""
 
 import enum
 import itertools
@@ -94,7 +94,7 @@ class Wav2Vec2Config:
         return hop
 
     def sample_count(self, frames: int, first: int = 0) -> int:
-        """Samples that so many frames depend on; or, with `first`, the inputs of that convolution that they
+        """Samples that `frames` frames depend on; with `first`, the inputs of that convolution that they
         depend on.
         """
         for conv in reversed(self.convs[first:]):
@@ -102,11 +102,11 @@ class Wav2Vec2Config:
         return frames
 
     def most_samples(self, frames: int) -> int:
-        """The most samples that give so many frames. The norm over time sees the last of them too."""
+        """The most samples that give `frames` frames. The norm over time uses the last of them too."""
         return self.sample_count(frames + 1) - 1
 
     def frame_count(self, samples):
-        """Frames of so many samples, an int or an array; 0 if the samples are too few for one."""
+        """Frames of `samples` samples, an int or an array; 0 if there are too few for one."""
         for conv in self.convs:
             samples = (samples - conv.taps) // conv.stride + 1
         return (samples + abs(samples)) // 2

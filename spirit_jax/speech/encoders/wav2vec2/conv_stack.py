@@ -1,5 +1,5 @@
-"""The convolutions in front of a wav2vec 2.0 or HuBERT encoder: waveform -> frames. The first and largest run
-in tiles, so that memory stays flat.
+"""The convolutions before a wav2vec 2.0 or HuBERT encoder: waveform -> frames. The first and largest run in
+tiles, so that memory is bounded.
 
 Legend: B rows, S samples, T frames, I inputs, O outputs, D channels.
 """
@@ -14,16 +14,16 @@ from spirit_jax.speech.encoders.wav2vec2.config import NORM_EPS, ConvNorm, Wav2V
 from spirit_jax.speech.kernels.convolution import param
 from spirit_jax.speech.kernels.gelu import gelu
 from spirit_jax.speech.kernels.strided_convolution import StridedConv
-from spirit_jax.speech.weights.readers import Source
+from spirit_jax.speech.weights.readers import WeightReader
 
 
 class Norm(nnx.Module):
     """Layer norm over the last axis."""
 
-    def __init__(self, source: Source, name: str, width: int, eps: float):
+    def __init__(self, reader: WeightReader, name: str, width: int, eps: float):
         self.scale_D, self.bias_D = (
-            param(source.array(f"{name}.weight", (width,))),
-            param(source.array(f"{name}.bias", (width,))),
+            param(reader.array(f"{name}.weight", (width,))),
+            param(reader.array(f"{name}.bias", (width,))),
         )
         self.eps = eps
 
@@ -39,13 +39,13 @@ class ConvStack(nnx.Module):
     layer.
     """
 
-    def __init__(self, source: Source, cfg: Wav2Vec2Config):
+    def __init__(self, reader: WeightReader, cfg: Wav2Vec2Config):
         self.cfg = cfg
-        self.layers = nnx.List([_read_layer(source, cfg, i) for i in range(len(cfg.convs))])
+        self.layers = nnx.List([_read_layer(reader, cfg, i) for i in range(len(cfg.convs))])
         suffix, count = ("2", 1) if cfg.conv_norm is ConvNorm.GROUP else ("2.1", len(cfg.convs))
         names = [f"feature_extractor.conv_layers.{i}.{suffix}" for i in range(count)]
         self.norms = nnx.List(
-            [Norm(source, name, conv.channels, NORM_EPS) for name, conv in zip(names, cfg.convs)]
+            [Norm(reader, name, conv.channels, NORM_EPS) for name, conv in zip(names, cfg.convs)]
         )
 
     def __call__(self, wav_BS: jax.Array, counts_B: jax.Array) -> jax.Array:
@@ -100,7 +100,7 @@ class ConvStack(nnx.Module):
         the norm's scale divided by the deviation; [B, O] each.
 
         Computed tile by tile: squares are summed about each tile's own mean and the sums merged as by Chan,
-        Golub and LeVeque (1979), so that neither an offset nor a long sound costs digits.
+        Golub and LeVeque (1979), so that neither an offset nor a long sound costs precision.
         """
         cfg, layer, norm = self.cfg, self.layers[0], self.norms[0]
         counts_B = jnp.maximum((counts_B - cfg.convs[0].taps) // cfg.convs[0].stride + 1, 0)
@@ -122,11 +122,11 @@ class ConvStack(nnx.Module):
         return mean_BO, jax.lax.rsqrt(variance_BO + norm.eps) * norm.scale_D[...][None]
 
 
-def _read_layer(source: Source, cfg: Wav2Vec2Config, index: int) -> StridedConv:
+def _read_layer(reader: WeightReader, cfg: Wav2Vec2Config, index: int) -> StridedConv:
     shape, inputs = cfg.convs[index], cfg.convs[index - 1].channels if index else 1
     name = f"feature_extractor.conv_layers.{index}.0"
-    weight_OIK = source.array(f"{name}.weight", (shape.channels, inputs, shape.taps))
-    bias_O = source.array(f"{name}.bias", (shape.channels,)) if cfg.conv_bias else None
+    weight_OIK = reader.array(f"{name}.weight", (shape.channels, inputs, shape.taps))
+    bias_O = reader.array(f"{name}.bias", (shape.channels,)) if cfg.conv_bias else None
     return StridedConv(weight_OIK.transpose(2, 1, 0), bias_O, shape.stride)
 
 

@@ -2,7 +2,7 @@
 and alignment.
 
 Flax NNX modules that are plain pytrees; float32 throughout, weights named as in fairseq and stored inputs
-first. Padded samples and frames have no influence on the rest: a row's numbers are those that it gets alone.
+first. Padding and other rows have no influence on a row.
 
 Legend: B rows, S samples, T frames, I inputs, O outputs, K taps, D width.
 """
@@ -17,7 +17,7 @@ from spirit_jax.speech.kernels.attention import MASKED, Attention
 from spirit_jax.speech.kernels.convolution import GroupedConv, param
 from spirit_jax.speech.kernels.gelu import gelu
 from spirit_jax.speech.kernels.product import product
-from spirit_jax.speech.weights.readers import Source
+from spirit_jax.speech.weights.readers import WeightReader
 
 POSITION_CONV = "encoder.pos_conv.0"
 
@@ -25,12 +25,12 @@ POSITION_CONV = "encoder.pos_conv.0"
 class Linear(nnx.Module):
     """An affine map."""
 
-    def __init__(self, source: Source, names: tuple[str, ...], inputs: int, outputs: int):
-        """Several names are maps of the same input, made one."""
+    def __init__(self, reader: WeightReader, names: tuple[str, ...], inputs: int, outputs: int):
+        """Several names are maps of the same input, which are concatenated."""
         self.kernel_IO = param(
-            jnp.concatenate([source.array(f"{name}.weight", (outputs, inputs)).T for name in names], axis=1)
+            jnp.concatenate([reader.array(f"{name}.weight", (outputs, inputs)).T for name in names], axis=1)
         )
-        self.bias_O = param(jnp.concatenate([source.array(f"{name}.bias", (outputs,)) for name in names]))
+        self.bias_O = param(jnp.concatenate([reader.array(f"{name}.bias", (outputs,)) for name in names]))
 
     def __call__(self, x_BTI: jax.Array) -> jax.Array:
         """[B, T, I] -> [B, T, O]."""
@@ -38,10 +38,10 @@ class Linear(nnx.Module):
 
 
 class QueryKeyValue(Linear):
-    """The maps to queries, keys and values of all heads, made one."""
+    """The maps to queries, keys and values of all heads, concatenated."""
 
-    def __init__(self, source: Source, name: str, width: int, heads: int):
-        super().__init__(source, tuple(f"{name}.{x}_proj" for x in "qkv"), width, width)
+    def __init__(self, reader: WeightReader, name: str, width: int, heads: int):
+        super().__init__(reader, tuple(f"{name}.{x}_proj" for x in "qkv"), width, width)
         self.scale = (width // heads) ** -0.5
 
     def __call__(self, x_BTD: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
@@ -53,15 +53,15 @@ class QueryKeyValue(Linear):
 class Block(nnx.Module):
     """A transformer layer, its norms after the sums or (`pre_norm`) before the branches."""
 
-    def __init__(self, source: Source, cfg: Wav2Vec2Config, index: int):
+    def __init__(self, reader: WeightReader, cfg: Wav2Vec2Config, index: int):
         name, width = f"encoder.layers.{index}", cfg.width
-        self.qkv = QueryKeyValue(source, f"{name}.self_attn", width, cfg.heads)
+        self.qkv = QueryKeyValue(reader, f"{name}.self_attn", width, cfg.heads)
         self.attention = Attention(cfg.heads)
-        self.out = Linear(source, (f"{name}.self_attn.out_proj",), width, width)
-        self.attention_norm = Norm(source, f"{name}.self_attn_layer_norm", width, cfg.norm_eps)
-        self.up = Linear(source, (f"{name}.fc1",), width, cfg.mlp_width)
-        self.down = Linear(source, (f"{name}.fc2",), cfg.mlp_width, width)
-        self.mlp_norm = Norm(source, f"{name}.final_layer_norm", width, cfg.norm_eps)
+        self.out = Linear(reader, (f"{name}.self_attn.out_proj",), width, width)
+        self.attention_norm = Norm(reader, f"{name}.self_attn_layer_norm", width, cfg.norm_eps)
+        self.up = Linear(reader, (f"{name}.fc1",), width, cfg.mlp_width)
+        self.down = Linear(reader, (f"{name}.fc2",), cfg.mlp_width, width)
+        self.mlp_norm = Norm(reader, f"{name}.final_layer_norm", width, cfg.norm_eps)
         self.pre_norm = cfg.pre_norm
 
     def __call__(self, x_BTD: jax.Array, bias_BT: jax.Array) -> jax.Array:
@@ -80,22 +80,22 @@ class Block(nnx.Module):
 
 
 class Wav2Vec2(nnx.Module):
-    """The whole encoder. Call it through `encode_wavs`, or its parts one by one."""
+    """The whole encoder. Call it through `encode_wavs`, or call its parts."""
 
-    def __init__(self, source: Source, cfg: Wav2Vec2Config):
+    def __init__(self, reader: WeightReader, cfg: Wav2Vec2Config):
         self.cfg = cfg
-        self.convs = ConvStack(source, cfg)
-        self.conv_norm = Norm(source, "layer_norm", cfg.convs[-1].channels, cfg.norm_eps)
+        self.convs = ConvStack(reader, cfg)
+        self.conv_norm = Norm(reader, "layer_norm", cfg.convs[-1].channels, cfg.norm_eps)
         self.project = (
-            Linear(source, ("post_extract_proj",), cfg.convs[-1].channels, cfg.width) if cfg.project else None
+            Linear(reader, ("post_extract_proj",), cfg.convs[-1].channels, cfg.width) if cfg.project else None
         )
-        self.positions = _read_positions(source, cfg)
-        self.norm = Norm(source, "encoder.layer_norm", cfg.width, cfg.norm_eps)
-        self.layers = nnx.List([Block(source, cfg, i) for i in range(cfg.layers)])
+        self.positions = _read_positions(reader, cfg)
+        self.norm = Norm(reader, "encoder.layer_norm", cfg.width, cfg.norm_eps)
+        self.layers = nnx.List([Block(reader, cfg, i) for i in range(cfg.layers)])
 
     def embed(self, features_BTD: jax.Array, inside_BT: jax.Array) -> jax.Array:
-        """Convolutional features -> the first layer's input; padding is zero before frames see their
-        surroundings.
+        """Convolutional features -> the first layer's input; padding is zero before the positional
+        convolution.
         """
         x_BTD = self.conv_norm(features_BTD)
         x_BTD = x_BTD if self.project is None else self.project(x_BTD)
@@ -122,8 +122,8 @@ class Wav2Vec2(nnx.Module):
         return outputs
 
 
-def _read_positions(source: Source, cfg: Wav2Vec2Config) -> GroupedConv:
-    """The convolution over a frame's surroundings that says where it stands."""
+def _read_positions(reader: WeightReader, cfg: Wav2Vec2Config) -> GroupedConv:
+    """The convolution that encodes positions."""
     shape = (cfg.width, cfg.width // cfg.position_groups, cfg.position_taps)
-    kernel_KIO = source.kernel(POSITION_CONV, shape).transpose(2, 1, 0)
-    return GroupedConv(kernel_KIO, source.array(f"{POSITION_CONV}.bias", (cfg.width,)), cfg.position_groups)
+    kernel_KIO = reader.kernel(POSITION_CONV, shape).transpose(2, 1, 0)
+    return GroupedConv(kernel_KIO, reader.array(f"{POSITION_CONV}.bias", (cfg.width,)), cfg.position_groups)

@@ -1,4 +1,4 @@
-"""FCPE's mechanics, on small random weights."""
+"""FCPE on small random weights."""
 
 import zipfile
 

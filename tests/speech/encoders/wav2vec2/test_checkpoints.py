@@ -16,7 +16,7 @@ from tests.speech.tiny_encoders import TINY, Varied
 
 
 def stored_weights() -> dict[str, np.ndarray]:
-    """What a fairseq checkpoint of TINY holds."""
+    """The content of a fairseq checkpoint of TINY."""
     given = Varied(0)
     Wav2Vec2(given, TINY)
     arrays = {"mask_emb": np.zeros(16), "final_proj.weight": np.zeros((4, 16))} | given.arrays

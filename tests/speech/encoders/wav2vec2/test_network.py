@@ -5,7 +5,7 @@ import pytest
 
 from spirit_jax.speech.encoders.wav2vec2.batches import layer_output
 from spirit_jax.speech.encoders.wav2vec2.network import Wav2Vec2
-from spirit_jax.speech.weights.readers import Drawn
+from spirit_jax.speech.weights.readers import RandomReader
 from tests.speech.tiny_encoders import PRE_NORM, TINY, noisy_rows, own_frames, random_encoder
 
 KINDS = {"group": TINY, "pre_norm": PRE_NORM}
@@ -57,7 +57,7 @@ def test_layers_are_counted_from_one(encoder):
 
 def test_a_checkpoint_can_be_restored_from_the_configuration_alone(encoder):
     shapes, concrete = (
-        jax.tree.flatten(jax.eval_shape(lambda: Wav2Vec2(Drawn(jax.random.key(0)), encoder.cfg))),
+        jax.tree.flatten(jax.eval_shape(lambda: Wav2Vec2(RandomReader(jax.random.key(0)), encoder.cfg))),
         jax.tree.flatten(encoder),
     )
     assert shapes[1] == concrete[1]
