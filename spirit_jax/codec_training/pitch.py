@@ -57,8 +57,7 @@ class PitchTraining:
         for group in track(groups, "F0", unit=f"× {GROUP} recordings"):
             for f0_F, vuv_F in tracker.f0_tracks([recording.load() for recording in group]):
                 whole = len(f0_F) // network.cfg.frames_per_code * network.cfg.frames_per_code
-                # without voice there is no mean to subtract; with less than a code there is nothing to train
-                # on
+                # skips tracks without a voiced frame, which have no mean, and those shorter than a code
                 if np.any(vuv_F) and whole:
                     found.append(pitch_vqvae.features(network.cfg, f0_F, vuv_F)[:whole])
         if not found:
