@@ -108,7 +108,7 @@ def test_without_a_held_out_split_some_are_set_apart(world, tmp_path):
     assert len(split.train) + len(split.held_out) == 300
     assert len(split.held_out) == 6
     write_jsonl(tmp_path / "units-0.jsonl", [{**row, "id": "1", "split": "heldout"}])
-    with pytest.raises(UserError, match="0 recordings: to train on"):
+    with pytest.raises(UserError, match="0 recordings: for training"):
         read_corpus(CorpusConfig(str(tmp_path)), summary["encoder_fingerprint"])
 
 
