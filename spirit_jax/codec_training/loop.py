@@ -38,7 +38,9 @@ from spirit_jax.runs.run_folder import (
 from spirit_jax.runs.state import TrainState
 from spirit_jax.runs.stopping import Stop, stop_on_sigterm
 from spirit_jax.sharding import make_mesh, place_batch, shardings_of
+from spirit_jax.speech.codec import Codec
 from spirit_jax.speech.stored_parts import arrays_by_name
+from spirit_jax.tokens.streams import Stream
 
 # settings that a resumed run may change
 FREE = ("mesh.", "train.steps", "train.log_every", "train.evaluate_every", "checkpoint.")
@@ -107,6 +109,15 @@ class Training(Protocol):
     def finish(self, model: Any, out: Path) -> None:
         """Writes the results into the run folder, from weights on one device."""
         ...
+
+
+def decoder_note(codec: Codec, stream: Stream) -> str:
+    """A line for a `describe`: the codec's decoder is left out if training this stream changes its table."""
+    if codec.decoder is None or codec.keeps_decoder(stream):
+        return ""
+    return (
+        f"\ndecoder: left out of the new codec, since {stream.name} changes its streams; train a vocoder last"
+    )
 
 
 def add_shardings(tree: Any, mesh: Mesh) -> Any:

@@ -16,6 +16,7 @@ import numpy as np
 
 from spirit_jax.codec_training.config import PitchRun
 from spirit_jax.codec_training.corpus import Recording, draw_batches, read_corpus
+from spirit_jax.codec_training.loop import decoder_note
 from spirit_jax.codec_training.optimizer import adam, update
 from spirit_jax.core.errors import UserError
 from spirit_jax.core.progress import track
@@ -26,6 +27,7 @@ from spirit_jax.speech.encoders.pitch import vqvae as pitch_vqvae
 from spirit_jax.speech.encoders.pitch.fcpe import Fcpe, load_fcpe
 from spirit_jax.speech.encoders.pitch.vqvae import PitchVqVae, init_pitch_vqvae
 from spirit_jax.speech.encoders.pitch.vqvae_pitch import VqvaePitch
+from spirit_jax.tokens.streams import pitch_stream
 
 GROUP = 64  # recordings whose F0 is tracked together
 
@@ -125,12 +127,13 @@ class PitchTraining:
     def describe(self) -> str:
         """Sizes and data."""
         hours = sum(map(len, self.tracks)) / 200 / 3600
+        stream = pitch_stream(self.config.network.codes, self.config.network.rate)
         return (
             f"pitch VQ-VAE: {self.config.network.codes} codes of "
             f"{self.config.network.frames_per_code} frames\n"
             f"data: {len(self.tracks):,} voiced recordings, {hours:.2f} h, {len(self.held_out)} held out\n"
             f"step: {self.config.train.batch_rows} rows × {self.config.segment_frames} frames, "
-            f"{self.config.train.steps:,} steps"
+            f"{self.config.train.steps:,} steps{decoder_note(self.codec, stream)}"
         )
 
     def finish(self, model: Any, out: Path) -> None:

@@ -16,6 +16,7 @@ import optax
 
 from spirit_jax.codec_training.config import StyleRun
 from spirit_jax.codec_training.corpus import Recording, draw_batches, read_corpus
+from spirit_jax.codec_training.loop import decoder_note
 from spirit_jax.codec_training.optimizer import adam, update
 from spirit_jax.core.errors import UserError
 from spirit_jax.core.progress import track
@@ -37,7 +38,7 @@ from spirit_jax.speech.encoders.wav2vec2.network import Wav2Vec2
 from spirit_jax.speech.quantizers.kmeans import assign, nearest, train_kmeans
 from spirit_jax.speech.stored_parts import part_fingerprint
 from spirit_jax.speech.weights.readers import RandomReader
-from spirit_jax.tokens.streams import SAMPLE_RATE
+from spirit_jax.tokens.streams import SAMPLE_RATE, style_stream
 
 FRAME_RATE = 50.0
 GROUP = 16  # recordings that the teacher encodes together
@@ -156,11 +157,12 @@ class StyleTraining:
     def describe(self) -> str:
         """Sizes and data."""
         seconds = sum(len(codes_N) for _, codes_N in self.train)
+        stream = style_stream(self.config.codes, FRAME_RATE / FRAMES_PER_CODE)
         return (
             f"style: {self.config.codes} codes of {seconds:,} seconds, {len(self.train):,} recordings, "
             f"{len(self.held_out)} held out\n"
             f"step: {self.config.train.batch_rows} rows × {self.config.seconds} s, "
-            f"{self.config.train.steps:,} steps"
+            f"{self.config.train.steps:,} steps{decoder_note(self.codec, stream)}"
         )
 
     def finish(self, model: StyleEncoder, out: Path) -> None:

@@ -154,10 +154,12 @@ class VocoderTraining:
             name: sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(network))
             for name, network in shapes.items()
         }
+        ignored = [stream.name for stream in self.codec.streams if stream.name not in self.cfg.streams]
         rows, seconds = self.config.train.batch_rows, self.config.segment_units * self.cfg.hop / SAMPLE_RATE
         return (
             f"vocoder: generator of {count['generator']:,} parameters, discriminators of "
             f"{count['discriminators']:,}\n"
+            f"streams: {', '.join(self.cfg.streams)}; not heard: {', '.join(ignored) or 'none'}\n"
             f"data: {len(self.corpus.train):,} recordings of {len(self.corpus.voices)} voices, "
             f"{len(self.corpus.held_out)} held out\n"
             f"step: {rows} rows × {seconds:.2f} s, {self.config.train.steps:,} steps"

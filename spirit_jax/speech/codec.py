@@ -7,6 +7,7 @@ codecs.
 
 import dataclasses
 import functools
+import json
 from collections.abc import Sequence
 from typing import Protocol, cast
 
@@ -17,7 +18,7 @@ from spirit_jax.core.files import fingerprint
 from spirit_jax.speech import segments
 from spirit_jax.speech.audio import check_numbers, mix_down
 from spirit_jax.speech.segments import Sounds
-from spirit_jax.speech.stored_parts import part_fingerprint, parts_of
+from spirit_jax.speech.stored_parts import part_fingerprint, part_names, parts_of, settings_of
 from spirit_jax.tokens.streams import (
     PUBLISHED_EXPRESSIVE,
     UNITS,
@@ -34,7 +35,8 @@ Speech = SpeechTokens | SpokenUnits | str  # what a codec can speak; a string ho
 
 class StreamEncoder(Protocol):
     """Gives the codes of one stream. A frozen dataclass: its networks are stored, its other
-    fields are JSON.
+    fields are JSON. Both are in the codec's fingerprint, under the fields' names: two kinds of encoders have
+    different ones.
     """
 
     @property
@@ -120,13 +122,19 @@ class Codec:
 
     @functools.cached_property
     def fingerprint(self) -> str:
-        """Names what makes the codes: equal fingerprints give equal codes, whatever the decoder."""
-        prints = {
-            name: part_fingerprint(part)
-            for encoder in self.encoders
-            for name, part in parts_of(encoder).items()
-        }
-        return fingerprint(*(f"{name} {value}".encode() for name, value in sorted(prints.items())))
+        """Names what makes the codes, the encoders' networks and settings, whatever the decoder."""
+        lines = []
+        for encoder, names in zip(self.encoders, self.part_names):
+            lines += [f"{names[field]} {part_fingerprint(part)}" for field, part in parts_of(encoder).items()]
+            settings = {field: value for field, value in settings_of(encoder).items() if value is not None}
+            lines += [f"{encoder.stream.name} {field} {json.dumps(settings[field])}" for field in settings]
+        return fingerprint(*(line.encode() for line in sorted(lines)))
+
+    @property
+    def part_names(self) -> list[dict[str, str]]:
+        """The name of each encoder's networks within the codec, by field."""
+        names = [stream.name for stream in self.streams]
+        return part_names(names, [list(parts_of(encoder)) for encoder in self.encoders])
 
     def count_units(self, samples: int) -> int:
         """Units of a wav of `samples` samples, 100 s at most."""
@@ -189,9 +197,12 @@ class Codec:
         order = [stream.name for stream in PUBLISHED_EXPRESSIVE]
         encoders = {known.stream.name: known for known in (*self.encoders, encoder)}
         names = sorted(encoders, key=lambda name: order.index(name) if name in order else len(order))
-        replaced = tuple(encoders[name] for name in names)
-        same = tuple(known.stream for known in replaced) == self.streams
-        return Codec(replaced, self.decoder if same else None)
+        kept = self.decoder if self.keeps_decoder(encoder.stream) else None
+        return Codec(tuple(encoders[name] for name in names), kept)
+
+    def keeps_decoder(self, stream: Stream) -> bool:
+        """Whether `replace_encoder` keeps the decoder for an encoder of this stream: the table has it."""
+        return stream in self.streams
 
     def _require_decoder(self) -> Decoder:
         if self.decoder is None:

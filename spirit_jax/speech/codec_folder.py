@@ -2,10 +2,12 @@
 
 codec.json: {"format", "streams", "fingerprint", "encoders": [component, ..], "decoder": component or null},
 where a component is {"kind", "parts": {field: {"kind", "sizes"}}, "settings": {field: value}}. The weights of
-a part are weights/FIELD.safetensors, those of the decoder weights/decoder_FIELD.safetensors.
+a part are weights/FIELD.safetensors, or weights/STREAM_FIELD.safetensors where two encoders have such a
+field; those of the decoder are weights/decoder_FIELD.safetensors.
 """
 
 import dataclasses
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,7 @@ from spirit_jax.speech.encoders.pitch.contour import ContourPitch
 from spirit_jax.speech.encoders.pitch.vqvae_pitch import VqvaePitch
 from spirit_jax.speech.encoders.style.classifier import ClassifierStyle
 from spirit_jax.speech.encoders.style.pooled import PooledStyle
-from spirit_jax.speech.stored_parts import load_part, parts_of, save_part
+from spirit_jax.speech.stored_parts import load_part, part_names, parts_of, save_part, settings_of
 from spirit_jax.tokens.streams import Streams, streams_from_dicts
 
 FORMAT = 2
@@ -58,8 +60,12 @@ def save_codec(codec: Codec, folder: str | Path) -> None:
             "format": FORMAT,
             "streams": [stream.to_dict() for stream in codec.streams],
             "fingerprint": codec.fingerprint,
-            "encoders": [_save(encoder, ENCODERS, partial, "") for encoder in codec.encoders],
-            "decoder": codec.decoder and _save(codec.decoder, DECODERS, partial, "decoder_"),
+            "encoders": [
+                _save(encoder, ENCODERS, partial, names)
+                for encoder, names in zip(codec.encoders, codec.part_names)
+            ],
+            "decoder": codec.decoder
+            and _save(codec.decoder, DECODERS, partial, _decoder_names(parts_of(codec.decoder))),
         }
         write_json(partial / CONFIG, about)
 
@@ -70,9 +76,13 @@ def load_codec(folder: str | Path) -> Codec:
     UserError for a missing folder, one of an earlier format, and weights that are not those of codec.json.
     """
     about = _read(folder)
-    encoders = tuple(_load(part, ENCODERS, Path(folder), "") for part in about["encoders"])
-    decoder = about["decoder"] and _load(about["decoder"], DECODERS, Path(folder), "decoder_")
-    codec = Codec(encoders, decoder)
+    streams = [stream.name for stream in streams_from_dicts(about["streams"])]
+    names = part_names(streams, [component.get("parts", ()) for component in about["encoders"]])
+    encoders = [_load(component, ENCODERS, folder, own) for component, own in zip(about["encoders"], names)]
+    decoder = about["decoder"]
+    if decoder is not None:
+        decoder = _load(decoder, DECODERS, folder, _decoder_names(decoder.get("parts", ())))
+    codec = Codec(tuple(encoders), decoder)
     if codec.fingerprint != about["fingerprint"]:
         rule = f"must be that of its weights, {codec.fingerprint}"
         raise UserError(f"{folder} fingerprint", about["fingerprint"], rule, "make the codec again")
@@ -99,25 +109,27 @@ def _read(folder: str | Path) -> dict[str, Any]:
     return about
 
 
-def _save(component: Any, kinds: dict[str, type], folder: Path, prefix: str) -> dict[str, Any]:
+def _decoder_names(fields: Iterable[str]) -> dict[str, str]:
+    return {field: f"decoder_{field}" for field in fields}
+
+
+def _save(component: Any, kinds: dict[str, type], folder: Path, names: Mapping[str, str]) -> dict[str, Any]:
     kind = next(name for name, made in kinds.items() if type(component) is made)
-    networks = parts_of(component)
     parts = {
-        name: save_part(folder / WEIGHTS / f"{prefix}{name}.safetensors", network)
-        for name, network in networks.items()
+        field: save_part(_weights(folder, names[field]), network)
+        for field, network in parts_of(component).items()
     }
-    names = [field.name for field in dataclasses.fields(component) if field.name not in networks]
-    return {"kind": kind, "parts": parts, "settings": {name: getattr(component, name) for name in names}}
+    return {"kind": kind, "parts": parts, "settings": settings_of(component)}
 
 
-def _load(about: dict[str, Any], kinds: dict[str, type], folder: Path, prefix: str) -> Any:
+def _load(about: dict[str, Any], kinds: dict[str, type], folder: str | Path, names: Mapping[str, str]) -> Any:
     if about.get("kind") not in kinds or about.keys() != {"kind", "parts", "settings"}:
         rule = f"must be one of {', '.join(kinds)}, with parts and settings"
-        raise UserError(
-            f"{folder}/{CONFIG} component", about.get("kind"), rule, "use a codec of this version"
-        )
-    parts = {
-        name: load_part(folder / WEIGHTS / f"{prefix}{name}.safetensors", part)
-        for name, part in about["parts"].items()
-    }
+        fix = "use a codec of this version"
+        raise UserError(f"{folder}/{CONFIG} component", about.get("kind"), rule, fix)
+    parts = {field: load_part(_weights(folder, names[field]), part) for field, part in about["parts"].items()}
     return kinds[about["kind"]](**parts, **about["settings"])
+
+
+def _weights(folder: str | Path, name: str) -> Path:
+    return Path(folder) / WEIGHTS / f"{name}.safetensors"

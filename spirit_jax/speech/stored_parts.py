@@ -5,9 +5,11 @@ Arrays are stored in the layout in which they are used, so that they are convert
 arrays is a network too.
 """
 
+import collections
 import dataclasses
+import itertools
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -153,6 +155,24 @@ def parts_of(component: Any) -> dict[str, Any]:
     """The networks of a stream encoder or a decoder, by field. An optional one that is absent is left out."""
     values = ((field.name, getattr(component, field.name)) for field in dataclasses.fields(component))
     return {name: value for name, value in values if type(value) in NAMES}
+
+
+def settings_of(component: Any) -> dict[str, Any]:
+    """The fields of a stream encoder or a decoder that are not networks."""
+    networks = parts_of(component)
+    names = [field.name for field in dataclasses.fields(component) if field.name not in networks]
+    return {name: getattr(component, name) for name in names}
+
+
+def part_names(streams: Sequence[str], fields: Sequence[Iterable[str]]) -> list[dict[str, str]]:
+    """The name of each encoder's networks within their codec, by field: the field's own, with the stream's
+    before it where two encoders have such a field. fields: those of each stream's encoder.
+    """
+    counts = collections.Counter(itertools.chain.from_iterable(fields))
+    return [
+        {name: name if counts[name] == 1 else f"{stream}_{name}" for name in names}
+        for stream, names in zip(streams, fields)
+    ]
 
 
 def save_part(path: Path, network: Any) -> dict[str, Any]:

@@ -39,7 +39,7 @@ def parse(string: str, streams: Streams) -> SpokenUnits:
 def parse_stream(string: str, streams: Streams) -> tuple[np.ndarray, np.ndarray]:
     """The speech tokens in a string, tags and text skipped: (stream_N int8, code_N int32).
 
-    UserError for a token whose value is no number below 10^9, such as `[Hu1a]`.
+    UserError for a token whose value is no number below 10^9, such as `[Hu1a]`, and for one without its `]`.
     """
     index_of = {stream.mark: index for index, stream in enumerate(streams)}
     mark = re.compile(
@@ -51,9 +51,9 @@ def parse_stream(string: str, streams: Streams) -> tuple[np.ndarray, np.ndarray]
         if match is None or not part[match.end() : match.end() + 1].isdigit():
             continue
         value = part[match.end() : -1]
-        if not (value.isascii() and value.isdecimal() and len(value) < 10):
-            rule = "must hold a number, and text behind it begin with [Text]"
-            raise UserError("speech token", f"[{match[0]}{value[:20]}]", rule, "correct the string")
+        if not (part.endswith("]") and value.isascii() and value.isdecimal() and len(value) < 10):
+            rule = "must be a number and end in ], and text after it must begin with [Text]"
+            raise UserError("speech token", f"[{part[:20]}", rule, "correct the string")
         indices.append(index_of[match[0]])
         codes.append(int(value))
     return np.array(indices, np.int8), np.array(codes, np.int32)

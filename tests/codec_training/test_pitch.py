@@ -90,6 +90,7 @@ def test_any_codec_gets_pitch_codes_of_any_rate(embedded_corpus, tmp_path):
     cfg = recipe(*embedded_corpus, 1)
     network = dataclasses.replace(cfg.network, encoder=stack, decoder=stack)
     part = PitchTraining(dataclasses.replace(cfg, network=network))
+    assert "decoder: left out of the new codec" in part.describe()
     part.finish(part.start().model, tmp_path)
     made, given = load_codec(tmp_path / "codec"), load_codec(embedded_corpus[1])
     assert [stream.name for stream in made.streams] == ["units", "pitch", "style"]

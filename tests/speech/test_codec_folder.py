@@ -1,5 +1,6 @@
 """A codec on disk: it loads as it was saved, and damaged folders are refused."""
 
+import dataclasses
 import json
 import shutil
 
@@ -7,7 +8,10 @@ import numpy as np
 import pytest
 
 from spirit_jax.core.errors import UserError
-from spirit_jax.speech.codec_folder import Identity, load_codec, read_identity, save_codec
+from spirit_jax.speech.codec import Codec
+from spirit_jax.speech.codec_folder import ENCODERS, Identity, load_codec, read_identity, save_codec
+from spirit_jax.speech.quantizers.linear import LinearQuantizer
+from spirit_jax.tokens.streams import Stream
 from tests.speech.synthetic import babble
 from tests.speech.tiny_codec import tiny_codec, with_parts
 
@@ -17,6 +21,18 @@ def stored(tmp_path_factory):
     folder = tmp_path_factory.mktemp("codec") / "codec"
     save_codec(tiny_codec(), folder)
     return folder
+
+
+@dataclasses.dataclass(frozen=True)
+class Emphasis:
+    """A second encoder with a field of the unit encoder's name, and a setting."""
+
+    quantizer: LinearQuantizer
+    threshold: float = 0.1
+    stream = Stream("emphasis", "Em", 21, 25.0)
+
+    def encode(self, sounds):
+        raise NotImplementedError
 
 
 def change(folder, tmp_path, **values):
@@ -49,6 +65,19 @@ def test_a_codec_without_a_decoder_is_stored_too(tmp_path):
     save_codec(codec, tmp_path / "codec")
     assert load_codec(tmp_path / "codec").decoder is None
     assert read_identity(tmp_path / "codec") == Identity(codec.streams, codec.fingerprint)
+
+
+def test_encoders_with_like_named_networks_keep_their_own_weights(tmp_path, monkeypatch):
+    monkeypatch.setitem(ENCODERS, "emphasis", Emphasis)
+    units, other = tiny_codec("base").encoders[0], LinearQuantizer([(np.eye(3, 21), np.arange(21.0))])
+    codec = Codec((units, Emphasis(other)))
+    save_codec(codec, tmp_path / "codec")
+    loaded = load_codec(tmp_path / "codec")
+    np.testing.assert_array_equal(loaded.encoders[1].quantizer.biases[0], other.biases[0])
+    np.testing.assert_array_equal(loaded.encoders[0].quantizer.biases[0], units.quantizer.biases[0])
+    assert loaded.fingerprint == codec.fingerprint
+    for changed in (Emphasis(units.quantizer), Emphasis(other, threshold=0.2)):
+        assert Codec((units, changed)).fingerprint != codec.fingerprint
 
 
 def test_a_folder_of_other_things_is_left_alone(tmp_path):

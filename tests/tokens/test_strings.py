@@ -69,9 +69,11 @@ def test_only_what_begins_with_a_mark_and_a_digit_counts():
     assert parse("", PUBLISHED_BASE).units.tolist() == []
 
 
-@pytest.mark.parametrize("token", ["[Hu1a]", "[Hu12]hello", "[Hu²]", "[Hu1", "[Hu" + "9" * 12 + "]"])
+@pytest.mark.parametrize(
+    "token", ["[Hu1a]", "[Hu12]hello", "[Hu²]", "[Hu1", "[Hu450", "[Hu37)", "[Hu" + "9" * 12 + "]"]
+)
 def test_a_token_without_a_number_is_refused(token):
-    with pytest.raises(UserError, match="must hold a number"):
+    with pytest.raises(UserError, match="must be a number"):
         parse_stream(token + "[Hu3]" if token != "[Hu1" else token, PUBLISHED_BASE)
 
 

@@ -58,7 +58,7 @@ class HifiganDecoder:
                     f"must be the encoder's, {table[name].size}; a linear quantizer's blank may be left out"
                 )
                 raise UserError(f"vocoder {name}", size, rule, fix)
-            if hop * table[name].rate != SAMPLE_RATE:
+            if not math.isclose(hop * table[name].rate, SAMPLE_RATE, rel_tol=1e-9):
                 rule = f"must be {SAMPLE_RATE / table[name].rate:g}, what a code of {name} stands for"
                 raise UserError(f"vocoder samples a code of {name}", hop, rule, fix)
         if math.prod(cfg.rates) != cfg.hop:

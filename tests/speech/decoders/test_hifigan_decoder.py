@@ -11,6 +11,7 @@ from spirit_jax.speech.decoders.hifigan import Generator
 from spirit_jax.speech.decoders.hifigan_decoder import HifiganDecoder
 from spirit_jax.speech.encoders.hubert_units import HubertUnits
 from spirit_jax.speech.quantizers.linear import KmeansQuantizer
+from spirit_jax.tokens.streams import SAMPLE_RATE, Stream
 from tests.speech.tiny_codec import PITCHES, STYLES, UNITS, VOCODER, tiny_codec, tiny_networks, with_parts
 from tests.speech.tiny_encoders import Varied
 from tests.speech_codes import make_speech, make_spoken
@@ -88,6 +89,16 @@ def test_its_reach_is_the_generators():
 def test_a_generator_of_other_codes_or_times_is_refused(changes, says):
     with pytest.raises(UserError, match=says):
         codec(**changes)
+
+
+@pytest.mark.parametrize("hop", [480, 640, 960, 1920])
+def test_a_rate_of_whole_samples_fits(hop):
+    """Also one such as 100/3 per second, which no float is."""
+    units = Stream("units", "Hu", UNITS, SAMPLE_RATE / hop)
+    made = decoder(hop=hop, rates=(20, hop // 20), pitches=0, styles=0)
+    made.check_streams((units,), UNITS)
+    with pytest.raises(UserError, match=f"samples a code of units = {hop}"):
+        made.check_streams((dataclasses.replace(units, rate=units.rate * 1.001),), UNITS)
 
 
 def test_streams_that_the_codec_does_not_have_are_refused():
