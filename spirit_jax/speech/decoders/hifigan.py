@@ -8,6 +8,7 @@ Past the end of a row every layer's input is zero, so that padding does not chan
 
 import dataclasses
 import functools
+import itertools
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -61,63 +62,25 @@ class GeneratorConfig:
     duration_taps: int = 3
 
     def __post_init__(self):
-        times = (
-            *self.rates,
-            *self.rate_kernels,
-            *self.block_kernels,
-            *(step for steps in self.block_dilations for step in steps),
-        )
-        if not self.rates or not self.block_kernels:
-            raise UserError(
-                "generator rates; block kernels",
-                f"{self.rates}; {self.block_kernels}",
-                "must be one at least",
-                "correct its config.json",
-            )
-        if not all(isinstance(size, int) and size > 0 for size in times):
-            raise UserError(
-                "generator rates, kernels and dilations",
-                times,
-                "must be whole numbers from 1 on",
-                "correct its config.json",
-            )
-        if self.block_kind not in (1, 2):
-            raise UserError(
-                "generator resblock", self.block_kind, "must be 1 or 2", "use a HiFi-GAN configuration"
-            )
-        if len(self.rates) != len(self.rate_kernels) or len(self.block_kernels) != len(self.block_dilations):
-            sizes = (
-                f"{len(self.rates)}, {len(self.rate_kernels)}; "
-                f"{len(self.block_kernels)}, {len(self.block_dilations)}"
-            )
-            raise UserError(
-                "generator rates, their kernels; blocks, their dilations",
-                sizes,
-                "must pair up",
-                "correct its config.json",
-            )
-        if any(taps < rate for rate, taps in zip(self.rates, self.rate_kernels)):
-            rule = f"must be no shorter than their rates, {self.rates}"
-            raise UserError("generator rate kernels", self.rate_kernels, rule, "correct its config.json")
-        if not all(taps % 2 for taps in self.block_kernels):
-            raise UserError(
-                "generator block kernels",
-                self.block_kernels,
-                "must be odd, to keep a block's length",
-                "correct its config.json",
-            )
-        if self.duration_width and self.duration_taps % 2 == 0:
-            rule = "must be odd, for a duration of each code"
-            raise UserError(
-                "generator var_pred_kernel_size", self.duration_taps, rule, "correct its config.json"
-            )
-        if self.channels % 2 ** len(self.rates):
-            raise UserError(
-                "generator channels",
-                self.channels,
-                f"must halve {len(self.rates)} times",
-                "correct its config.json",
-            )
+        dilations = tuple(itertools.chain.from_iterable(self.block_dilations))
+        times = (*self.rates, *self.rate_kernels, *self.block_kernels, *dilations)
+        whole = all(isinstance(size, int) and size > 0 for size in times)
+        _require(whole, "rates, kernels and dilations", times, "must be whole numbers from 1 on")
+        counts = len(self.rates), len(self.block_kernels)
+        _require(min(counts) > 0, "counts of rates and block kernels", counts, "must be one at least")
+        paired = len(self.rate_kernels), len(self.block_dilations)
+        _require(paired == counts, "counts of rate kernels and block dilations", paired, f"must be {counts}")
+        _require(self.block_kind in (1, 2), "resblock", self.block_kind, "must be 1 or 2")
+        long = all(taps >= rate for rate, taps in zip(self.rates, self.rate_kernels))
+        rule = f"must be no shorter than their rates, {self.rates}"
+        _require(long, "rate kernels", self.rate_kernels, rule)
+        odd = all(taps % 2 for taps in self.block_kernels)
+        _require(odd, "block kernels", self.block_kernels, "must be odd, to keep a block's length")
+        odd = self.duration_width == 0 or self.duration_taps % 2 == 1
+        rule = "must be odd, for a duration of each code"
+        _require(odd, "var_pred_kernel_size", self.duration_taps, rule)
+        halves = self.channels % 2 ** len(self.rates) == 0
+        _require(halves, "channels", self.channels, f"must halve {len(self.rates)} times")
 
     @property
     def tables(self) -> dict[str, int]:
@@ -355,6 +318,11 @@ def read_generator(folder: str | Path) -> Generator:
     generator = Generator(cfg, CheckpointReader(tensors))
     tensors.finish()
     return generator
+
+
+def _require(holds: bool, what: str, value: Any, rule: str) -> None:
+    if not holds:
+        raise UserError(f"generator {what}", value, rule, "correct its config.json")
 
 
 def _keeper(length: int, stop_B: jax.Array):

@@ -95,7 +95,7 @@ def test_a_generator_of_other_codes_or_times_is_refused(changes, says):
 def test_a_rate_of_whole_samples_fits(hop):
     """Also one such as 100/3 per second, which no float is."""
     units = Stream("units", "Hu", UNITS, SAMPLE_RATE / hop)
-    made = decoder(hop=hop, rates=(20, hop // 20), pitches=0, styles=0)
+    made = decoder(hop=hop, rates=(20, hop // 20), rate_kernels=(40, hop // 10), pitches=0, styles=0)
     made.check_streams((units,), UNITS)
     with pytest.raises(UserError, match=f"samples a code of units = {hop}"):
         made.check_streams((dataclasses.replace(units, rate=units.rate * 1.001),), UNITS)
