@@ -31,7 +31,7 @@ $(VENV)/parity: requirements-parity.txt $(VENV)/test
 	$(VENV)/bin/pip download --quiet --disable-pip-version-check --no-deps -d $(VENV)/wheels torchfcpe==0.0.4
 	touch $@
 
-# ---- the demo: stages as files, so that an interrupted one goes on where it stopped ---------------------------------
+# ---- the demo: stages as files, so that an interrupted demo resumes where it stopped --------------------------------
 VARIANT ?= base
 DEMO ?= runs/demo
 UTTERANCES ?= 8000
@@ -108,7 +108,7 @@ STRICT ?=
 CONFIG ?=
 SET ?=
 need = $(if $(value $(1)),,$(error $(1) is not set: $(2)))
-# A variable's value for the shell, to the letter; a path too, unless a ~ is left for it to expand.
+# A variable's value, quoted for the shell; a path that begins with ~ is not quoted, so that the shell expands it.
 quote = '$(subst ','\'',$(value $(1)))'
 path = $(if $(filter ~%,$(value $(1))),$($(1)),$(call quote,$(1)))
 
@@ -119,6 +119,7 @@ codec: $(VENV)/runtime  ## fit the weight-free codec: AUDIO=dir OUT=dir [UNITS=1
 
 units: $(VENV)/runtime  ## recordings to units: AUDIO=dir OUT=dir [CODEC=dir] [STRICT=1]; without CODEC one is fitted in OUT/codec
 	$(call need,AUDIO,a folder of recordings or a manifest)$(call need,OUT,a folder for the units)
+	$(if $(CODEC),,@test ! -f $(call path,OUT)/codec/codec.json || echo "note: the codec in" $(call path,OUT)/codec "is used as it is, whatever AUDIO, UNITS and EXPRESSIVE are; to fit another, delete that folder or choose another OUT" >&2)
 	$(if $(CODEC),,test -f $(call path,OUT)/codec/codec.json || $(PY) -m data_prep fit-codec --audio $(call path,AUDIO) --out $(call path,OUT)/codec --units $(UNITS) $(if $(EXPRESSIVE),--expressive))
 	$(PY) -m data_prep units --audio $(call path,AUDIO) --codec $(if $(CODEC),$(call path,CODEC),$(call path,OUT)/codec) --out $(call path,OUT) $(if $(STRICT),--strict)
 
@@ -164,7 +165,7 @@ export-hf: $(VENV)/runtime  ## weights out to Hugging Face: CKPT=run OUT=dir [AR
 
 # ---- pods: recipes for them are checked without them ----------------------------------------------------------------
 POD_RECIPES = $(wildcard tpu_configs/spirit_*_7b_*.py tpu_configs/llama3_*.py)
-# A row a recipe; it is found anew when anything changes that a step is made of.
+# One row for each recipe, computed again when the code of a training step changes.
 POD_ROWS = $(POD_RECIPES:tpu_configs/%.py=runs/pods/%.jsonl)
 POD_CODE = tpu_configs/spirit.py requirements.txt requirements-pod.txt $(wildcard spirit_jax/model/*.py spirit_jax/pod_check/*.py) \
   $(addprefix spirit_jax/,config.py sharding.py core/chips.py) $(addprefix spirit_jax/training/,guard.py optimizer.py step.py)
@@ -180,7 +181,7 @@ check-pod: $(VENV)/pod  ## does a recipe's step fit its pod, and what bounds it 
 	$(call need,CONFIG,a recipe of tpu_configs that names its topology)
 	$(PY) -m spirit_jax check-pod $(CONFIG) --set $(SET)
 
-check-pods: $(VENV)/pod  ## the same for all recipes for pods (a quarter of an hour; goes on where it stopped); fails if one doesn't fit
+check-pods: $(VENV)/pod  ## the same for all recipes for pods (a quarter of an hour; resumes where it stopped); fails if one doesn't fit
 	$(MAKE) --keep-going $(POD_ROWS)
 	cat $(POD_ROWS) > runs/pods.jsonl
 
@@ -196,7 +197,8 @@ train-pod: $(VENV)/pod  ## print what it asks Cloud TPU for, check the recipe, a
 	$(PY) -m spirit_jax check-pod $(CONFIG)
 	tpu_configs/launch.sh $(CONFIG) $(BUCKET) $(RUN)
 
-# ---- your own codec: each writes the codec it was given, with one more part, to OUT or OUT/codec; the same command again goes on -------------------
+# ---- your own codec: each training writes the codec it was given with one more part to OUT/codec, and resumes with the same command.
+# train-units makes a codec in OUT; it starts over each time. -------------------------------------------------------
 TRAIN_CODEC = $(PY) -m spirit_jax train-codec
 
 .PHONY: train-units train-vocoder train-pitch train-style
@@ -218,7 +220,7 @@ train-style: $(VENV)/runtime  ## style codes, distilled: UNITS_DIR=dir CODEC=dir
 	$(TRAIN_CODEC) style --config $(or $(CONFIG),tpu_configs/style.py) --out $(call path,OUT) \
 	  --set corpus.units=$(call path,UNITS_DIR) corpus.codec=$(call path,CODEC) teacher=$(call path,TEACHER) student=$(call path,STUDENT) $(SET)
 
-# ---- the house ------------------------------------------------------------------------------------------------------
+# ---- development ----------------------------------------------------------------------------------------------------
 TWO = -n 2 --dist loadfile  # two processes; the tests of a file share what they set up
 .PHONY: test test-slow parity lint bench bench-train bench-speech help
 test: $(VENV)/test  ## the quick tests, under 8 minutes on 2 cores
@@ -235,15 +237,15 @@ lint: $(VENV)/test  ## ruff (lint and format) and pyright
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/pyright --pythonpath $(PY) spirit_jax
 
-bench: $(VENV)/parity  ## benchmarks side by side with the obvious alternative, to runs/bench.jsonl
+bench: $(VENV)/parity  ## benchmarks against the obvious alternative, to runs/bench.jsonl
 	mkdir -p runs
 	for name in loader tokens kmeans train; do $(PY) -m benchmarks.bench_$$name | tee -a /dev/stderr | tail -1; done > runs/bench.jsonl
 
-bench-train: $(VENV)/parity  ## training steps beside PyTorch on a CPU, alone on a GPU; a line more in runs/bench_train.jsonl
+bench-train: $(VENV)/parity  ## training steps, compared with PyTorch on a CPU, alone on a GPU; adds a line to runs/bench_train.jsonl
 	mkdir -p runs
 	$(PY) -m benchmarks.bench_train | tee -a /dev/stderr | tail -1 >> runs/bench_train.jsonl
 
-bench-speech: $(VENV)/parity  ## HuBERT, vocoder and F0 beside PyTorch, a line more in runs/bench_speech.jsonl
+bench-speech: $(VENV)/parity  ## HuBERT, vocoder and F0, compared with PyTorch; adds a line to runs/bench_speech.jsonl
 	mkdir -p runs
 	$(PY) -m benchmarks.bench_speech | tee -a /dev/stderr | tail -1 >> runs/bench_speech.jsonl
 

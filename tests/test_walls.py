@@ -1,4 +1,4 @@
-"""Newcomers walk through the whole house by its own commands: a HuBERT of 50 Hz, and a codec of two streams.
+"""Two new codecs go through all commands, from recordings to a wav: a HuBERT of 50 Hz, and two streams.
 
 The same commands are in docs/codecs.md. Nothing outside encoders, decoders and their tests knows of either.
 """

@@ -1,6 +1,4 @@
-"""The demo's Spirit LM Expressive: pitch and style units beside the phonetic ones (`make demo
-VARIANT=expressive`).
-"""
+"""The demo's Spirit LM Expressive: units, pitch and style codes (`make demo VARIANT=expressive`)."""
 
 import dataclasses
 

@@ -1,16 +1,16 @@
 #!/usr/bin/env bash
-# Asks Cloud TPU for a recipe's slice by a queued resource, whose machines train as soon as they are there; doesn't wait for them.
+# Requests a recipe's slice from Cloud TPU as a queued resource. Its machines start training when they boot; this script does not wait.
 #
 #   tpu_configs/launch.sh tpu_configs/spirit_base_7b_v5e_256.py BUCKET RUN
 #
 # Settings from the environment: PROJECT, ZONE, NAME (of the queued resource), RUNTIME (a TPU VM image), REPO (git address), REV (commit),
 # SPOT=1 for preemptible capacity, FOLDER (in the bucket, with shards, tokenizer, codec and base weights; default: the bucket itself),
-# DRY=1 prints the commands and runs none, WATCH=1 stays and asks anew whenever the slice is taken away, until the run is finished.
+# DRY=1 prints the commands and runs none, WATCH=1 waits, and requests the slice again when it is taken away, until the run is finished.
 #
-# The machines start training at each boot, so a restart of theirs needs nothing; the run goes on from its newest checkpoint.
+# The machines start training at each boot, so a restarted machine resumes the run from its newest checkpoint by itself.
 set -euo pipefail
 
-tell() { printf 'error: %s\n' "$(tr -s '[:space:]' ' ' <<< "$1" | sed 's/ $//')" >&2; }  # what was said, in one line
+tell() { printf 'error: %s\n' "$(tr -s '[:space:]' ' ' <<< "$1" | sed 's/ $//')" >&2; }  # prints a message in one line
 fail() { tell "$1"; exit "${2:-1}"; }
 need() { if [ -z "${!1:-}" ]; then fail "$1 is not set: $2" 2; fi; }
 
@@ -74,13 +74,13 @@ done
 touch /mnt/data/runs/$RUN/finished
 END
 
-# Runs a gcloud command, printed first; prompts are answered by their defaults. An error is told in one line.
+# Prints and runs a gcloud command; prompts are answered by their defaults. An error is printed in one line.
 act() {
   printf '+ %s\n' "$*" >&2
   if [ -n "${DRY:-}" ]; then return; fi
   "$@" > "$TEMPORARY/said" 2>&1 || { tell "$(cat "$TEMPORARY/said")"; return 1; }
 }
-# The queued resource's, ABSENT if there is none. Fails where that can't be known.
+# The state of the queued resource, ABSENT if there is none. Fails if it cannot be determined.
 state() {
   if ! "${GCLOUD[@]}" describe "$NAME" --quiet "${WHERE[@]}" --format 'value(state.state)' 2> "$TEMPORARY/said"; then
     grep -q NOT_FOUND "$TEMPORARY/said" || fail "$(cat "$TEMPORARY/said")"

@@ -62,7 +62,7 @@ def recipe(
 ) -> RunConfig:
     """A run of the paper's length on this mesh, from the weights in `base` (`make import-llama`).
 
-    A stream of records a row: any mesh, on any number of hosts, can read them and go on with the run.
+    One record stream for each row, so that any mesh, on any number of hosts, can continue the run.
     """
     return RunConfig(
         model=dataclasses.replace(model, remat=remat),
@@ -75,6 +75,6 @@ def recipe(
 
 
 def expressive(base: RunConfig) -> RunConfig:
-    """The same with pitch and style units."""
+    """The same with pitch and style codes."""
     rows = Vocabulary.expressive(LLAMA2_PIECES).rows()
     return dataclasses.replace(base, model=dataclasses.replace(base.model, rows=rows))

@@ -174,9 +174,9 @@ class _Stream:
 class _Cutter:
     """Cuts a record's text and merged stream at word boundaries.
 
-    A token belongs to the word in whose [start, next word's start) its time falls; what lies before the first
-    word belongs to it (a choice). cut_W1[w] is the first token of word w; allowed_W1[w] whether a span may
-    begin or end there.
+    A token belongs to the word in whose [start, next word's start) its time falls; tokens before the first
+    word belong to that word (our choice). cut_W1[w] is the first token of word w; allowed_W1[w] whether a
+    span may begin or end there.
     """
 
     def __init__(self, record: Record, vocabulary: Vocabulary):

@@ -19,7 +19,7 @@ MIN_SPEECH_UNITS = 25  # shorter runs are dropped from arbitrary output, as the 
 
 
 class Task(enum.Enum):
-    """What is asked: go on in any modality, write down speech, or read a text aloud."""
+    """What a prompt asks for: continue in any modality, transcribe speech, or read a text aloud."""
 
     CONTINUE = "continue"
     TRANSCRIBE = "transcribe"

@@ -2,7 +2,8 @@
 codec and the token grammar (paper section 3.1).
 
 A codec states its streams as a tuple of `Stream`s, the phonetic units first. Vocabulary, strings, unit files,
-shards, training and generation loop over that tuple; none of them knows how many streams there are.
+shards, training and generation of tokens loop over that tuple; none of them knows how many streams there are.
+HiFi-GAN does: its generator has embeddings of units, pitch and style.
 """
 
 import dataclasses

@@ -1,5 +1,5 @@
 """Text and ids: a SentencePiece model or a Hugging Face `tokenizer.json`, left as they are; speech ids are
-added in `vocab`.
+added in `vocabulary`.
 
 Text is only text here: `[Hu3]`, `[Text]` or `</s>` typed by a user are encoded letter by letter, never as a
 token of that name.
@@ -223,7 +223,7 @@ class _HuggingFace:
         self.size = 1 + max(self.tokenizer.get_vocab(with_added_tokens=True).values(), default=-1)
         self.bos, self.eos = self._special("bos", config), self._special("eos", config)
         self.unk = self._special("unk", config, self.eos)
-        # Not the files' bytes: what goes out and comes back is written anew.
+        # not the files' bytes: export and import write the files differently
         self.identity = (
             json.dumps(values, sort_keys=True).encode(),
             *(str(id).encode() for id in (self.bos, self.eos, self.unk)),

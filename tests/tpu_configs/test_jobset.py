@@ -93,7 +93,7 @@ def test_it_starts_again_after_a_preemption_and_not_after_a_mistake(manifest, jo
         "values": [DIVERGED, MISTAKE],
     }
     assert job["template"]["spec"]["restartPolicy"] == "Never", "what a podFailurePolicy needs"
-    assert job["backoffLimit"] == 0, "one lost machine ends the job: the others can't go on without it"
+    assert job["backoffLimit"] == 0, "one lost machine ends the job: the others cannot continue without it"
     (final,) = manifest["spec"]["failurePolicy"]["rules"]
     assert (final["action"], final["onJobFailureReasons"]) == ("FailJobSet", ["PodFailurePolicy"])
     assert manifest["spec"]["failurePolicy"]["maxRestarts"] > 0

@@ -1,4 +1,4 @@
-"""launch.sh with a gcloud that only writes down what it is asked, and says the states it is told to."""
+"""launch.sh with a fake gcloud that records its calls and answers with given states."""
 
 import os
 import subprocess
@@ -177,7 +177,7 @@ def test_make_names_what_is_missing(tmp_path):
     assert "ZONE is not set: a zone that has the slice" in ended.stderr
 
 
-def test_watching_asks_anew_for_a_slice_that_was_taken_away_until_the_run_is_finished(tmp_path):
+def test_watching_requests_again_a_slice_that_was_taken_away_until_the_run_is_finished(tmp_path):
     states = "ABSENT WAITING_FOR_RESOURCES PROVISIONING ACTIVE SUSPENDED ABSENT ACTIVE FAILED ABSENT"
     asked, ended = launch(tmp_path, "spirit_base_7b_v5e_256", states=states, NAME="one", WATCH="1")
     acts = [line.split()[3] for line in asked if " create " in line or " delete " in line]

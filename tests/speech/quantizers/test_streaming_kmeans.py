@@ -44,7 +44,7 @@ def test_the_cut_of_the_stream_changes_nothing():
     np.testing.assert_array_equal(whole.finish(), parts.finish())
 
 
-def test_codes_whose_points_stay_away_begin_anew():
+def test_codes_whose_points_stay_away_are_restarted():
     """The stream moves to distant clouds: unused codes follow."""
     kmeans = StreamingKmeans(8, 0)
     kmeans.add(draw(640))
@@ -56,7 +56,7 @@ def test_codes_whose_points_stay_away_begin_anew():
     )
 
 
-def test_points_that_lie_on_their_codes_begin_none_anew():
+def test_points_on_their_codes_restart_none():
     """Recordings that repeat: rounding made the distance to a code's own point negative, which no chance can
     be.
     """

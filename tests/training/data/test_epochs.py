@@ -11,7 +11,7 @@ def test_every_record_once_an_epoch_in_another_order():
     assert orders[0] != orders[1] != orders[2]
 
 
-def test_spans_are_drawn_anew_each_epoch_and_depend_on_seed_epoch_and_record_only():
+def test_spans_are_drawn_again_each_epoch_and_depend_on_seed_epoch_and_record_only():
     source = make_source("interleaved", [make_record(0, 40), make_record(1, 40)])
 
     def drawn(epoch: int, seed: int = 0) -> set[tuple]:
