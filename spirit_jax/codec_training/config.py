@@ -17,7 +17,7 @@ from spirit_jax.core.errors import (
     require_seed,
 )
 from spirit_jax.core.settings import part
-from spirit_jax.speech.encoders.pitch.vqvae import F0_FEATURES, PitchConfig, StackConfig
+from spirit_jax.speech.encoders.pitch.vqvae_config import F0_FEATURES, PitchConfig, StackConfig
 
 
 def _require_counts(prefix: str, **fields: Sequence[int]) -> None:

@@ -26,7 +26,8 @@ from spirit_jax.core.settings import from_dict, part, to_dict
 from spirit_jax.speech.decoders.hifigan import Generator, GeneratorConfig
 from spirit_jax.speech.encoders.hubert import Hubert
 from spirit_jax.speech.encoders.pitch.fcpe import Fcpe, FcpeConfig
-from spirit_jax.speech.encoders.pitch.vqvae import PitchConfig, PitchVqVae
+from spirit_jax.speech.encoders.pitch.vqvae import PitchVqVae
+from spirit_jax.speech.encoders.pitch.vqvae_config import PitchConfig
 from spirit_jax.speech.encoders.style.classifier import StyleEncoder, StyleHead
 from spirit_jax.speech.encoders.wav2vec2.config import Wav2Vec2Config
 from spirit_jax.speech.encoders.wav2vec2.network import Wav2Vec2

@@ -13,7 +13,7 @@ from spirit_jax.core.errors import UserError
 from spirit_jax.core.files import write_json
 from spirit_jax.core.settings import to_dict
 from spirit_jax.speech.codec_folder import load_codec
-from spirit_jax.speech.encoders.pitch.vqvae import PitchConfig, StackConfig
+from spirit_jax.speech.encoders.pitch.vqvae_config import PitchConfig, StackConfig
 from tests.codec_training.world import ONE, rows_of, write_corpus
 from tests.speech.tiny_codec import with_parts
 from tests.speech_codes import make_streams

@@ -10,7 +10,8 @@ from spirit_jax.speech.codec import Codec
 from spirit_jax.speech.commands.convert import assemble
 from spirit_jax.speech.decoders.hifigan import Generator, GeneratorConfig
 from spirit_jax.speech.encoders.hubert import Hubert
-from spirit_jax.speech.encoders.pitch.vqvae import PitchConfig, PitchVqVae, StackConfig
+from spirit_jax.speech.encoders.pitch.vqvae import PitchVqVae
+from spirit_jax.speech.encoders.pitch.vqvae_config import PitchConfig, StackConfig
 from spirit_jax.speech.encoders.style.classifier import StyleEncoder, StyleHead
 from spirit_jax.speech.encoders.wav2vec2.config import ConvShape
 from spirit_jax.speech.encoders.wav2vec2.network import Wav2Vec2

@@ -4,7 +4,6 @@ Oord et al. 2017; Dhariwal et al. 2020).
 Legend: B rows, F frames, N codes, C feature channels, D width of a code, K codes of the codebook.
 """
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,152 +15,18 @@ import yaml
 from flax import nnx
 
 from spirit_jax.core.batching import buckets, lengths_of, stack
-from spirit_jax.core.errors import UserError, require_positive
+from spirit_jax.core.errors import UserError
 from spirit_jax.core.files import require_file, require_folder
 from spirit_jax.speech.encoders.pitch.contour import subtract_mean
-from spirit_jax.speech.encoders.pitch.cross_correlation import HOP
+from spirit_jax.speech.encoders.pitch.vqvae_config import PitchConfig, StackConfig
 from spirit_jax.speech.kernels.convolution import TransposedConv, param
 from spirit_jax.speech.weights.readers import CheckpointReader, RandomReader, WeightReader, read_conv
 from spirit_jax.speech.weights.torch_files import Tensors, read_pickle, require_keys
-from spirit_jax.tokens.streams import SAMPLE_RATE
 
 CONFIG, WEIGHTS = "config.yaml", "model.pt"
-F0_FEATURES = ("f0", "f0_interp", "norm_f0", "norm_f0_interp")
 SHORTEST = 256  # codes of a compiled call
 # of a compiled call, above it multiples of the last: padding costs this network less than compiling
 FRAMES = (1024, 4096)
-STACK_KEYS = {
-    "input_emb_width",
-    "output_emb_width",
-    "levels",
-    "downs_t",
-    "strides_t",
-    "width",
-    "depth",
-    "m_conv",
-    "dilation_growth_rate",
-}
-
-
-@dataclasses.dataclass(frozen=True)
-class StackConfig:
-    """Sizes of the encoder or the decoder: `downs` levels of a convolution by `stride` and `depth` residual
-    blocks.
-    """
-
-    inner_width: int
-    width: int  # of a code
-    downs: int
-    stride: int
-    depth: int
-    hidden_width: int  # inside a residual block
-    dilation_growth: int
-
-    def __post_init__(self):
-        require_positive(self, "pitch stack", *(field.name for field in dataclasses.fields(self)))
-
-    @classmethod
-    def from_yaml(cls, values: Mapping[str, Any], where: str) -> "StackConfig":
-        """Reads `encoder_params` or `decoder_params`."""
-        unknown = [key for key, value in values.items() if key not in STACK_KEYS and value]
-        if unknown:
-            raise UserError(
-                f"{where}.{unknown[0]}",
-                values[unknown[0]],
-                f"is not known; known are {', '.join(sorted(STACK_KEYS))}",
-                "leave it out",
-            )
-        if values["levels"] != 1 or len(values["downs_t"]) != 1:
-            raise UserError(
-                f"{where}.levels", values["levels"], "must be 1", "use a VQ-VAE with one codebook"
-            )
-        return cls(
-            inner_width=values["width"],
-            width=values["output_emb_width"],
-            downs=values["downs_t"][0],
-            stride=values["strides_t"][0],
-            depth=values["depth"],
-            hidden_width=int(values["width"] * values.get("m_conv", 1.0)),
-            dilation_growth=values.get("dilation_growth_rate", 1),
-        )
-
-
-@dataclasses.dataclass(frozen=True)
-class PitchConfig:
-    """`features` are the channels in and out: an F0 feature, of which `norm_` names subtract the mean, and
-    `vuv`.
-    """
-
-    features: tuple[str, ...]
-    encoder: StackConfig
-    decoder: StackConfig
-    codes: int
-
-    def __post_init__(self):
-        unknown = [name for name in self.features if name not in (*F0_FEATURES, "vuv")]
-        if unknown:
-            raise UserError(
-                "pitch features",
-                unknown[0],
-                f"must be of {', '.join(F0_FEATURES)} or vuv",
-                "correct config.yaml",
-            )
-        require_positive(self, "pitch", "codes")
-        if self.encoder.width != self.decoder.width:
-            raise UserError(
-                "pitch code widths",
-                (self.encoder.width, self.decoder.width),
-                "must agree",
-                "correct config.yaml",
-            )
-
-    @property
-    def interpolated(self) -> bool:
-        """Whether the F0 feature needs its unvoiced frames filled."""
-        return any(name.endswith("interp") for name in self.features)
-
-    @property
-    def frames_per_code(self) -> int:
-        """F0 frames that one code stands for."""
-        return self.encoder.stride**self.encoder.downs
-
-    @property
-    def rate(self) -> float:
-        """Codes per second."""
-        return SAMPLE_RATE / HOP / self.frames_per_code
-
-    @classmethod
-    def from_yaml(cls, values: Mapping[str, Any]) -> "PitchConfig":
-        """Reads the content of a published config.yaml."""
-        try:
-            features = tuple(name.strip() for name in values["features"].split(","))
-            encoder, decoder, codebook = (
-                values["encoder_params"],
-                values["decoder_params"],
-                values["vq_params"],
-            )
-            cfg = cls(
-                features,
-                StackConfig.from_yaml(encoder, "encoder_params"),
-                StackConfig.from_yaml(decoder, "decoder_params"),
-                codebook["l_bins"],
-            )
-            widths = encoder["input_emb_width"], decoder["input_emb_width"], codebook["emb_width"]
-        except (KeyError, TypeError, AttributeError) as error:
-            raise UserError(
-                "pitch config.yaml",
-                str(error),
-                "lacks this, or has another kind of value for it",
-                "use the published file",
-            ) from error
-        if widths != (len(features), len(features), cfg.encoder.width):
-            raise UserError(
-                "pitch config.yaml widths",
-                widths,
-                f"must fit {len(features)} features and width {cfg.encoder.width}",
-                "correct config.yaml",
-            )
-        return cfg
 
 
 class Residual(nnx.Module):

@@ -7,7 +7,6 @@ import yaml
 
 from spirit_jax.core.errors import UserError
 from spirit_jax.speech.encoders.pitch.vqvae import (
-    PitchConfig,
     PitchVqVae,
     decode_f0,
     encode_batch,
@@ -16,6 +15,7 @@ from spirit_jax.speech.encoders.pitch.vqvae import (
     init_pitch_vqvae,
     load_pitch_vqvae,
 )
+from spirit_jax.speech.encoders.pitch.vqvae_config import PitchConfig
 from tests.speech.tiny_encoders import Varied
 
 STACK = {
