@@ -126,7 +126,7 @@ def _bytes(shape: str, operation: str) -> int:
         for kind, sides in ARRAY.findall(shape)
     ]
     if operation == "send":
-        return sizes[0]  # beside it an integer and a token
+        return sizes[0]  # the other entries: an integer and a token
     if not operation.endswith("-start"):
         return sum(sizes)
     return max(sum(sizes[: len(sizes) // 2]), sum(sizes[len(sizes) // 2 :])) if len(sizes) > 1 else sum(sizes)

@@ -288,7 +288,7 @@ def _unsealed(name: str, value: Any) -> Any:
 
 
 class _JsonFiles:
-    """JSON values by name as a part of a checkpoint; each process writes the files of its own. Loading
+    """JSON values by name as a part of a checkpoint; each process writes its own files. Loading
     replaces the values.
     """
 

@@ -83,10 +83,10 @@ class PromptFormat:
         """Generated ids as runs of text and speech; a speech run with fewer than `least_units` units, or with
         none at all, is dropped.
         """
-        classes = self.vocabulary.modality_of(ids)
+        classes = self.vocabulary.classes_of(ids)
         parts: list[Said] = []
         for run in np.split(ids, np.flatnonzero(np.diff(classes)) + 1):
-            kind = self.vocabulary.modality_of(run[0]) if len(run) else None
+            kind = self.vocabulary.classes_of(run[0]) if len(run) else None
             if kind == TokenClass.TEXT and (text := self.tokenizer.decode(run)):
                 parts.append(text)
             elif (

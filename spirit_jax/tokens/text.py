@@ -70,11 +70,11 @@ class TextTokenizer:
                 "name the file or its folder",
             )
         if path.suffix == ".json":
-            beside = path.with_name(CONFIG_NAME)
-            config = {CONFIG_NAME: beside.read_bytes()} if beside.is_file() else {}
+            settings = path.with_name(CONFIG_NAME)
+            config = {CONFIG_NAME: settings.read_bytes()} if settings.is_file() else {}
             return cls(
                 {HUGGING_FACE_NAME: path.read_bytes(), **config},
-                _HuggingFace(path, read_json(beside) if config else {}),
+                _HuggingFace(path, read_json(settings) if config else {}),
             )
         return _from_model(path.read_bytes(), path)
 
@@ -192,8 +192,8 @@ class _SentencePiece:
 
 
 class _HuggingFace:
-    """`tokenizer.json` through the `tokenizers` package; BOS and EOS by `tokenizer_config.json` beside it, or
-    by their usual names.
+    """`tokenizer.json` through the `tokenizers` package; BOS and EOS by the `tokenizer_config.json` of its
+    folder, or by their usual names.
     """
 
     NAMES = {
@@ -239,7 +239,7 @@ class _HuggingFace:
                 "tokenizer",
                 f"{role} token",
                 "was not found",
-                "put tokenizer_config.json beside tokenizer.json",
+                "put tokenizer_config.json into the folder of tokenizer.json",
             )
         return ids[0] if ids else fallback  # pyright: ignore[reportReturnType]
 

@@ -38,7 +38,7 @@ class Modality(enum.Enum):
 
 
 class TokenClass(enum.IntEnum):
-    """What an id counts as when losses are told apart. BOS, EOS and padding rows count as text."""
+    """What an id counts as when losses are reported separately. BOS, EOS and padding rows count as text."""
 
     TEXT = 0
     SPEECH = 1
@@ -166,7 +166,7 @@ class Vocabulary:
         banned_V[self.size :] = True
         return banned_V
 
-    def modality_of(self, ids: np.ndarray) -> np.ndarray:
+    def classes_of(self, ids: np.ndarray) -> np.ndarray:
         """The `TokenClass` of each id: int8 of the same shape."""
         ids = np.asarray(ids)
         speech = (ids >= self.speech_start) & (ids < self.size)

@@ -104,7 +104,7 @@ def test_what_is_in_the_way_is_told_before_the_first_step(tmp_path, monkeypatch,
         train(Counting(PitchRun(StepsConfig(2, batch_rows=2), mesh=ONE)), tmp_path)
 
 
-def test_a_run_that_begins_anew_has_one_row_of_step_0(tmp_path, monkeypatch):
+def test_a_run_that_starts_over_has_one_row_of_step_0(tmp_path, monkeypatch):
     for taught in (lambda self, number: 1 / 0, lambda self, number: add):
         monkeypatch.setattr(Counting, "step", taught)
         with contextlib.suppress(ZeroDivisionError):

@@ -99,7 +99,7 @@ def test_any_codec_gets_pitch_codes_of_any_rate(embedded_corpus, tmp_path):
     assert made.decoder is None
 
 
-def test_the_codebook_is_the_moving_mean_and_dead_codes_begin_anew():
+def test_the_codebook_is_the_moving_mean_and_dead_codes_restart():
     cfg = recipe("units", "codec", 1)
     vectors = jnp.array([[1.0, 0.0], [3.0, 0.0], [0.0, 8.0], [0.0, 8.0]])
     count, total = jnp.array([2.0, 2.0, 0.5]), jnp.array([[2.0, 0.0], [0.0, 16.0], [50.0, 50.0]])

@@ -110,7 +110,7 @@ def test_interleaved_documents_are_seeded_draws_of_the_aligned_records(stages, f
         (speech,) = arrange(records[id], Arrangement.SPEECH, vocabulary, Spans(), np.random.default_rng(0))
         (text,) = arrange(records[id], Arrangement.TEXT, vocabulary, Spans(), np.random.default_rng(0))
         for document in found:
-            is_text = vocabulary.modality_of(document) == TokenClass.TEXT
+            is_text = vocabulary.classes_of(document) == TokenClass.TEXT
             assert is_subsequence(document[is_text], text)
             assert is_subsequence(
                 document[(document >= vocabulary.speech_start) & (document < vocabulary.starts[1])], speech

@@ -75,7 +75,7 @@ def test_a_forced_modality_holds_and_padding_rows_never_appear(modality, samplin
         llama(), random_prompts(8), VOCABULARY.forbidden(modality), Limits(30, VOCABULARY.eos), sampling
     )
     ids = np.concatenate(outputs)
-    assert set(VOCABULARY.modality_of(ids)) == {
+    assert set(VOCABULARY.classes_of(ids)) == {
         TokenClass.TEXT if modality is Modality.TEXT else TokenClass.SPEECH
     }
     assert ids.max() < VOCABULARY.size

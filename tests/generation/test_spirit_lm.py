@@ -63,7 +63,7 @@ def test_forced_speech_may_end_only_where_eos_was_learned(asked, learned_eos):
 def test_output_is_of_the_forced_modality(modality):
     outputs = tiny_lm().generate([["the fox"], [SPEECH]], modality, max_new_tokens=20, seed=1)
     for output in outputs:
-        assert set(vocabulary().modality_of(output.ids)) == {
+        assert set(vocabulary().classes_of(output.ids)) == {
             TokenClass.TEXT if modality is Modality.TEXT else TokenClass.SPEECH
         }
         assert bool(output.text) == (modality is Modality.TEXT)
@@ -74,7 +74,7 @@ def test_arbitrary_output_drops_short_speech():
     outputs = tiny_lm().generate(
         [["the fox"]] * 4, Modality.ARBITRARY, max_new_tokens=60, sampling=Sampling(1.0, 1.0)
     )
-    assert any((vocabulary().modality_of(output.ids) == TokenClass.SPEECH).any() for output in outputs)
+    assert any((vocabulary().classes_of(output.ids) == TokenClass.SPEECH).any() for output in outputs)
     assert all(len(speech.units) >= 25 for output in outputs for speech in output.speech)
 
 

@@ -1,4 +1,4 @@
-"""Where the golden data lies: $SPIRIT_GOLDEN, by default ../shared/golden/dev, with the folder `real` beside
+"""Where the golden data is: $SPIRIT_GOLDEN, by default ../shared/golden/dev, with the folder `real` beside
 it.
 
 Tests take every size from the data, so that another set passes unchanged. Where it isn't there they are

@@ -59,7 +59,7 @@ def spans_of(document, vocabulary):
     assert document[0] == vocabulary.bos
     assert document[-1] == vocabulary.eos
     body = document[1:-1]
-    at = np.flatnonzero(vocabulary.modality_of(body) == TokenClass.TAG)
+    at = np.flatnonzero(vocabulary.classes_of(body) == TokenClass.TAG)
     assert at[0] == 0
     assert (np.diff(body[at]) != 0).all(), "a tag without a change"
     found = []
@@ -68,7 +68,7 @@ def spans_of(document, vocabulary):
         ids = body[begin + 1 : end]
         wanted = TokenClass.TEXT if modality is Modality.TEXT else TokenClass.SPEECH
         assert len(ids)
-        assert (vocabulary.modality_of(ids) == wanted).all()
+        assert (vocabulary.classes_of(ids) == wanted).all()
         found.append((modality, ids))
     return found
 
@@ -154,7 +154,7 @@ def test_speech_is_deduplicated_before_it_is_cut(seed, vocabulary):
     units = sum(int((vocabulary.decode_stream(ids)[0] == 0).sum()) for ids in (document, swapped))
     assert units == int((merge(record.speech, vocabulary.streams)[0] == 0).sum())
     text = sum(
-        int((vocabulary.modality_of(ids[1:-1]) == TokenClass.TEXT).sum()) for ids in (document, swapped)
+        int((vocabulary.classes_of(ids[1:-1]) == TokenClass.TEXT).sum()) for ids in (document, swapped)
     )
     assert text == len(record.text_ids)
 

@@ -83,7 +83,7 @@ def test_banned_ids(vocabulary, modality):
         return
     for rows in (vocabulary.rows(), vocabulary.size + 1000):
         banned = vocabulary.forbidden(modality, rows)
-        classes = vocabulary.modality_of(np.arange(vocabulary.size))
+        classes = vocabulary.classes_of(np.arange(vocabulary.size))
         assert banned.shape == (rows,)
         assert banned[vocabulary.size :].all()
         allowed = {
@@ -96,10 +96,8 @@ def test_banned_ids(vocabulary, modality):
 def test_token_classes():
     ids = np.array([[0, 1, 31999, 32000, 32001], [32002, 32502, 32503, 32666, 32667]])
     text, speech, tag = TokenClass
-    np.testing.assert_array_equal(
-        EXPRESSIVE.modality_of(ids), [[text] * 3 + [tag] * 2, [speech] * 4 + [text]]
-    )
-    assert EXPRESSIVE.modality_of(ids).dtype == np.int8
+    np.testing.assert_array_equal(EXPRESSIVE.classes_of(ids), [[text] * 3 + [tag] * 2, [speech] * 4 + [text]])
+    assert EXPRESSIVE.classes_of(ids).dtype == np.int8
 
 
 @given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 63))))

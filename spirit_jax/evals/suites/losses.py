@@ -81,7 +81,7 @@ def _documents(evaluation: Evaluation, arrangement: Arrangement) -> list[Documen
 def _by_class(documents: Sequence[Document], scored: list[np.ndarray], vocabulary: Vocabulary) -> dict:
     nll = -np.concatenate([np.zeros(0, np.float32), *scored])
     classes = np.concatenate(
-        [np.zeros(0, np.int8), *(vocabulary.modality_of(item.ids[1:]) for item in documents)]
+        [np.zeros(0, np.int8), *(vocabulary.classes_of(item.ids[1:]) for item in documents)]
     )
     means = {
         one.name.lower(): float(nll[classes == one].mean(dtype=np.float64))
