@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
+
 from spirit_jax.datasets.shards import Layout, check_compatible, open_shards
 from spirit_jax.generation.spirit_lm import SpiritLM
 from spirit_jax.tokens.interleave import Record, Spans
@@ -49,11 +51,17 @@ class Evaluation:
 
 
 def read_records(lm: SpiritLM, folder: str | Path, split: str, count: int) -> list[Record]:
-    """The first `count` records of a split of aligned shards.
+    """The first `count` records of a split of aligned shards; for a text-only model, their text alone.
 
     UserError if the shards were made with another vocabulary, tokenizer or encoder than the model's.
     """
     shards = open_shards(folder, Layout.ALIGNED, split)
     encoder = lm.codec.fingerprint if lm.codec_path else None
     check_compatible(shards.metadata, lm.vocabulary, lm.tokenizer.fingerprint, encoder)
-    return [record for record in itertools.islice(shards, count) if isinstance(record, Record)]
+    records = [record for record in itertools.islice(shards, count) if isinstance(record, Record)]
+    return records if lm.vocabulary.has_speech else [_drop_speech(record) for record in records]
+
+
+def _drop_speech(record: Record) -> Record:
+    no_times = np.zeros(0, np.float32)
+    return dataclasses.replace(record, speech=None, word_start_s=no_times, word_end_s=no_times)

@@ -39,6 +39,8 @@ def summarize(result: Result) -> str:
     """A result in a line."""
     if result.losses:
         return _summarize_losses(result.losses)
+    if "not_measured" in result.details:
+        return result.extent
     if result.value is None or result.interval is None:
         return f"nothing to measure, of {result.extent}"
     low, high = result.interval

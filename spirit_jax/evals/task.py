@@ -44,7 +44,8 @@ class Result:
     """What a task measured; value and interval are None if there was nothing to measure.
 
     interval: the ends of the bootstrap 95 % interval. n: see `ResultKind.counted`. details: JSON values that
-    only some tasks have, such as `pairs` (comparisons), `examples` (of transcripts), or losses by modality.
+    only some tasks have, such as `pairs` (comparisons), `examples` (of transcripts), losses by modality, or
+    `not_measured` (why the model cannot do the task).
     """
 
     value: float | None
@@ -55,7 +56,9 @@ class Result:
 
     @property
     def extent(self) -> str:
-        """How much was measured: `20 pairs, 5 items` or `12 utterances`."""
+        """How much was measured: `20 pairs, 5 items` or `12 utterances`; or why nothing was."""
+        if "not_measured" in self.details:
+            return f"not measured: {self.details['not_measured']}"
         counted = f"{self.n} {self.kind.counted}"
         return f"{self.details['pairs']} pairs, {counted}" if "pairs" in self.details else counted
 
@@ -95,6 +98,11 @@ class Task(Protocol[Item]):
         """The kind of its results."""
         ...
 
+    @property
+    def needs_speech(self) -> bool:
+        """Whether a text-only model cannot do it."""
+        ...
+
     def items(self, evaluation: Evaluation) -> list[Item]:
         """Chooses the items from the records; runs no model."""
         ...
@@ -105,5 +113,7 @@ class Task(Protocol[Item]):
 
 
 def measure(task: Task[Any], evaluation: Evaluation) -> Result:
-    """The task's result on its own items."""
+    """The task's result on its own items; no value where the model lacks the speech that the task needs."""
+    if task.needs_speech and not evaluation.lm.vocabulary.has_speech:
+        return Result(None, None, 0, task.kind, {"not_measured": "the model is text-only"})
     return task.score(evaluation, task.items(evaluation))

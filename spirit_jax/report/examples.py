@@ -178,6 +178,8 @@ def _generate_ids(lm: SpiritLM, requests: Sequence[Request], seed: int) -> dict[
                 for i, request in enumerate(requests)
                 if (request.target, request.sampling) == (modality, sampling)
             ]
+            if not batch:  # a text-only model has no speech to forbid
+                continue
             prompts = [requests[i].prompt_ids for i in batch]
             new_ids |= zip(batch, lm.generate_ids(prompts, modality, most, sampling, seed))
     return new_ids

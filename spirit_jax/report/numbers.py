@@ -64,7 +64,8 @@ def report_numbers(rows: Sequence[dict], before: Results, after: Results) -> dic
         numbers[key] = result and result.value
         numbers[f"{key}_interval"] = list(result.interval) if result and result.interval else None
         numbers[f"{key}_before"] = earlier and earlier.value
-    pairs = [after[name].details["pairs"] for name in ("choice_s2t", "choice_t2s") if name in after]
+    choices = [after[name].details for name in ("choice_s2t", "choice_t2s") if name in after]
+    pairs = [details["pairs"] for details in choices if "pairs" in details]
     return {
         **numbers,
         "n_pairs": min(pairs, default=0),

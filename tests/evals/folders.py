@@ -9,7 +9,7 @@ from spirit_jax.codec_training.fit_codec import fit_codec
 from spirit_jax.core import commands
 from spirit_jax.datasets.shards import Layout, Metadata
 from spirit_jax.speech.codec_folder import save_codec
-from tests.generation.world import UNITS, record, sentence, tiny_lm, tokenizer, vocabulary
+from tests.generation.world import UNITS, record, sentence, text_lm, tiny_lm, tokenizer, vocabulary
 from tests.weights_folder import save_weights
 from tests.written_units import write_rows
 
@@ -19,12 +19,13 @@ def spirit(*words) -> int:
 
 
 def write_folders(root: Path) -> None:
-    """`run`, `shards` that fit it, and `foreign`: shards of another encoder."""
+    """`run`, `shards` that fit it, `foreign`: shards of another encoder, and `text`: a text-only model."""
     wavs = [np.sin(np.arange(16_000) * pitch / 2500).astype(np.float32) for pitch in (110.0, 220.0, 440.0)]
     codec = fit_codec(wavs, UNITS, expressive=False, seed=0)
     save_codec(codec, root / "codec")
     tokenizer().save(root / "tokenizer")
     save_weights(root / "run", tiny_lm().llama, tiny_lm().vocabulary, root / "tokenizer", root / "codec")
+    save_weights(root / "text", text_lm().llama, text_lm().vocabulary, root / "tokenizer")
     write_held_out(root / "shards", 8, codec.fingerprint)
     write_held_out(root / "foreign", 2, "0123456789abcdef")
 

@@ -5,10 +5,11 @@ import json
 import numpy as np
 import pytest
 
+from spirit_jax.evals.registry import TASKS
 from spirit_jax.generation.spirit_lm import SpiritLM
 from tests.evals.folders import spirit, write_folders
 from tests.generation.tiny import random_llama
-from tests.generation.world import UNITS, tiny_lm, tokenizer
+from tests.generation.world import UNITS, record, tiny_lm, tokenizer
 from tests.weights_folder import save_weights
 
 
@@ -41,6 +42,19 @@ def test_results_are_written_and_printed(at, capsys):
     assert results["tasks"]["choice_t2s"]["pairs"] == 8 * 3
     assert results["tasks"]["choice_t2s"]["kind"] == "accuracy"
     assert results["tasks"]["loss"]["interleaved"]["nll"].keys() == {"text", "speech", "tag"}
+
+
+def test_a_model_of_text_alone_is_measured_on_the_text_of_spoken_shards(at, capsys):
+    words = ["--checkpoint", at / "text", "--shards", at / "shards", "--out", at / "text.json"]
+    assert spirit("eval", *words) == 0
+    lines = dict(line.split(": ", 1) for line in capsys.readouterr().out.splitlines())
+    assert lines.keys() == TASKS.keys()
+    measured = {name for name, line in lines.items() if line != "not measured: the model is text-only"}
+    assert measured == {"loss", "choice_t2t"}
+    assert lines["choice_t2t"].endswith(" of 24 pairs, 8 items")
+    loss = json.loads((at / "text.json").read_text())["tasks"]["loss"]
+    assert loss["text"]["tokens"]["text"] == sum(len(record(number * 37).text_ids) for number in range(8))
+    assert "speech" not in loss
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """A little world for tests: a tokenizer, sentences and how they would be spoken."""
 
+import dataclasses
 import functools
 import tempfile
 import zlib
@@ -113,3 +114,12 @@ def tiny_lm(expressive: bool = False, learned_eos: bool = True) -> SpiritLM:
     lm = SpiritLM(random_llama(cfg, 0.1), prompt_format(expressive), None, learned_eos, 64)
     lm.__dict__["codec"] = Tones()
     return lm
+
+
+@functools.cache
+def text_lm() -> SpiritLM:
+    """Random weights over this world's texts alone."""
+    known = Vocabulary(tokenizer().size, ())
+    cfg = dataclasses.replace(tiny_lm().llama.cfg, rows=known.rows())
+    texts = dataclasses.replace(prompt_format(), vocabulary=known)
+    return SpiritLM(random_llama(cfg, 0.1), texts, None, True, 64)

@@ -45,6 +45,19 @@ def test_a_run_has_a_page_and_its_numbers(at):
     assert any(sentence(number * 37) in page for number in range(8))
 
 
+def test_a_run_of_text_alone_has_a_report_too(at):
+    words = ["--checkpoint", at / "text", "--shards", at / "shards", "--out", at / "text.json"]
+    assert spirit("eval", *words) == 0
+    write_jsonl(at / "text" / "metrics.jsonl", ROWS)
+    words = ["--run", at / "text", "--eval-before", at / "text.json", "--eval-after", at / "text.json"]
+    assert spirit("report", *words, "--shards", at / "shards", "--out", at / "text_out") == 0
+    numbers = json.loads((at / "text_out" / "report.json").read_text())
+    assert numbers["choice_s2t_accuracy"] is None
+    assert numbers["choice_t2t_accuracy"] is not None
+    assert numbers["loss_by_modality"].keys() == {"text"}
+    assert "not measured: the model is text-only" in (at / "text_out" / "report.html").read_text()
+
+
 def test_an_evaluation_written_before_results_had_a_kind_gives_the_same_report(at):
     old = json.loads((at / "eval.json").read_text())
     for values in old["tasks"].values():

@@ -80,6 +80,11 @@ class ContinuationChoice:
         """The direction's."""
         return self.direction.title
 
+    @property
+    def needs_speech(self) -> bool:
+        """Unless it is from text to text."""
+        return Modality.SPEECH in (self.direction.prompt, self.direction.target)
+
     def items(self, evaluation: Evaluation) -> list[ChoiceItem]:
         """Items of all fitting records that can be cut; see `make_items`."""
         lm = evaluation.lm
@@ -124,7 +129,7 @@ def make_items(
     distractors: int = DISTRACTORS,
     seed: int = 0,
 ) -> list[ChoiceItem]:
-    """Items of all aligned records that can be cut.
+    """Items of all aligned records that can be cut; a text-only vocabulary cuts any record, at any word.
 
     Distractors are targets of other records of the same voice with other words, those nearest in length (in
     tokens). Among equally near ones `seed` draws. A record without any distractor gives no item.
@@ -170,7 +175,8 @@ def _continuation(
     record: Record, direction: Direction, vocabulary: Vocabulary, tokenizer: TextTokenizer
 ) -> Continuation | None:
     words = words_of(record, tokenizer)
-    cut = cut_word(words, boundaries(record, vocabulary))
+    allowed = boundaries(record, vocabulary) if vocabulary.has_speech else np.arange(1, record.words)
+    cut = cut_word(words, allowed)
     if cut is None:
         return None
     prompt, target = continuation(record, cut, direction.prompt, direction.target, vocabulary)

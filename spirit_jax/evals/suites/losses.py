@@ -35,6 +35,7 @@ class HeldOutLoss:
     title: str = "Loss"
     description: str = "Nats a token of held-out records as text, as speech and interleaved."
     kind: ResultKind = ResultKind.LOSS
+    needs_speech: bool = False
 
     def items(self, evaluation: Evaluation) -> list[Document]:
         """Every record in every arrangement that the vocabulary has."""

@@ -32,6 +32,7 @@ class Transcription:
     speech: Callable[[Evaluation, Sequence[Record]], Sequence[Part]]
     max_items: int | None = None
     kind: ResultKind = ResultKind.WORD_ERROR_RATE
+    needs_speech: bool = True
 
     def items(self, evaluation: Evaluation) -> list[Record]:
         """The first records with speech and text."""
