@@ -123,23 +123,22 @@ class SpiritLM:
         """Continues prompts, each a sequence of texts, SpeechTokens and arrays of speech ids.
 
         `output` is for CONTINUE: a transcript is text, and reading aloud is speech. Defaults:
-        `default_sampling`, and the paper's numbers of new tokens, for a transcript at least the prompt's
-        length. Warns of prompts longer than `row_length`.
+        `default_sampling`, and for each prompt the paper's number of new tokens, for a transcript at least
+        the prompt's length. Warns of prompts longer than `row_length`.
         """
         output = {Task.TRANSCRIBE: Modality.TEXT, Task.SPEAK: Modality.SPEECH}.get(task, output)
         ids = [self.format.encode(prompt, task, output) for prompt in prompts]
         self._warn_of_long_prompts(ids)
-        if max_new_tokens is None:
-            max_new_tokens = max(
-                (_default_new_tokens(prompt, part, task, output) for prompt, part in zip(prompts, ids)),
-                default=1,
-            )
+        limits = [
+            _default_new_tokens(prompt, one, task, output) if max_new_tokens is None else max_new_tokens
+            for prompt, one in zip(prompts, ids)
+        ]
         sampling = sampling or default_sampling(task)
         min_units = MIN_SPEECH_UNITS if output is Modality.ARBITRARY else 0
-        return [
-            Output(new, self.format.decode(new, min_units))
-            for new in self.generate_ids(ids, output, max_new_tokens, sampling, seed)
-        ]
+        # rows do not depend on each other, so a row with a lower limit is the start of a longer one
+        longest = self.generate_ids(ids, output, max(limits, default=1), sampling, seed)
+        kept = [new[:limit] for new, limit in zip(longest, limits)]
+        return [Output(new, self.format.decode(new, min_units)) for new in kept]
 
     def generate_ids(
         self,

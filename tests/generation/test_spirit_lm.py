@@ -50,6 +50,17 @@ def test_a_long_recording_gets_room_for_its_transcript(asked):
     assert asked[0][2].max_new_tokens >= 400
 
 
+@pytest.mark.parametrize("task", [Task.CONTINUE, Task.TRANSCRIBE])
+def test_default_lengths_do_not_depend_on_other_prompts(task):
+    lm, long = tiny_lm(learned_eos=False), [make_speech(np.arange(150) % 40)]
+    short = ["the fox"] if task is Task.CONTINUE else [SPEECH]
+    output = Modality.SPEECH if task is Task.CONTINUE else Modality.TEXT
+    (alone,) = lm.generate([short], output, task)
+    together = lm.generate([short, long], output, task)
+    np.testing.assert_array_equal(together[0].ids, alone.ids)
+    assert len(alone.ids) < len(together[1].ids)
+
+
 @pytest.mark.parametrize("learned_eos", [True, False])
 def test_forced_speech_may_end_only_where_eos_was_learned(asked, learned_eos):
     tiny_lm(learned_eos=learned_eos).generate([["the fox"]], Modality.SPEECH)
