@@ -3,13 +3,14 @@
 import base64
 import dataclasses
 import io
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import soundfile
 
-from spirit_jax.core.files import read_jsonl
+from spirit_jax.datasets.manifest import read_manifest
 from spirit_jax.evals.suites.continuations import DIRECTIONS, Direction, cut_word, words_of
 from spirit_jax.generation.sampling import GREEDY, Sampling
 from spirit_jax.generation.spirit_lm import NEW_SPEECH_AFTER_TEXT, NEW_TEXT, SpiritLM
@@ -84,16 +85,17 @@ def make_examples(lm: SpiritLM, records: Sequence[Record], count: int, seed: int
 def show_utterance(lm: SpiritLM, records: Sequence[Record], manifest: Path | None) -> dict | None:
     """The first aligned record as a figure, a player and a caption; None if there is none.
 
-    The sound is the recording if `manifest` has the record's id, else it is resynthesised from the units.
+    The sound is the recording if `manifest` has the record's id and the file can be read (if not, a warning
+    says why), else it is resynthesised from the units.
     """
     record = next((record for record in records if record.aligned and record.speech), None)
     if record is None or record.speech is None:
         return None
-    recording = find_recording(manifest, record.id) if manifest else None
-    wav = audio.load(recording) if recording else lm.codec.decode(record.speech)
+    recorded = _load_recording(manifest, record.id) if manifest else None
+    wav = lm.codec.decode(record.speech) if recorded is None else recorded
     words = words_of(record, lm.tokenizer)
     tokens = len(merge(record.speech, lm.vocabulary.streams)[0])
-    source = "As recorded" if recording else "Resynthesised from its units"
+    source = "Resynthesised from its units" if recorded is None else "As recorded"
     caption = (
         f"{source}: {duration_s(record.speech, lm.vocabulary.streams):.1f} s, {len(words)} words, "
         f"{len(record.text_ids)} text tokens, {tokens} speech tokens."
@@ -109,9 +111,9 @@ def show_utterance(lm: SpiritLM, records: Sequence[Record], manifest: Path | Non
 
 
 def find_recording(manifest: Path, id: str) -> Path | None:
-    """The sound file of a manifest's row, relative to the manifest's folder."""
-    row = next((row for row in read_jsonl(manifest) if row["id"] == id and row["audio"]), None)
-    return None if row is None else manifest.parent / row["audio"]
+    """The sound file that a manifest names for an id, absolute; None if it names none."""
+    row = next((row for row in read_manifest(manifest) if row["id"] == id and row["audio"]), None)
+    return None if row is None else Path(row["audio"])
 
 
 def player(wav: np.ndarray) -> str:
@@ -119,6 +121,17 @@ def player(wav: np.ndarray) -> str:
     file = io.BytesIO()
     soundfile.write(file, np.clip(wav, -1, 1), SAMPLE_RATE, format="WAV", subtype="PCM_16")
     return "data:audio/wav;base64," + base64.b64encode(file.getvalue()).decode("ascii")
+
+
+def _load_recording(manifest: Path, id: str) -> np.ndarray | None:
+    """Its samples; None if the manifest names none, and with a warning if they cannot be read."""
+    if (path := find_recording(manifest, id)) is None:
+        return None
+    try:
+        return audio.load(path)
+    except audio.BadAudio as error:
+        print(f"warning: {path}: {error.detail}; the utterance is resynthesised", file=sys.stderr)
+        return None
 
 
 def _continue(lm: SpiritLM, record: Record, cut: int, direction: Direction) -> Request:

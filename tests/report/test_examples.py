@@ -59,7 +59,7 @@ def test_the_utterance_is_shown_as_recorded_where_the_recording_is_known(tmp_pat
         tmp_path / "wav" / "r0.wav", np.concatenate([Tones().decode(one.speech), Tones().decode(one.speech)])
     )
     manifest = tmp_path / "manifest.jsonl"
-    manifest.write_text('{"id": "other", "audio": null}\n{"id": "r0", "audio": "wav/r0.wav"}\n')
+    manifest.write_text('{"id": "other", "audio": null, "text": "a"}\n{"id": "r0", "audio": "wav/r0.wav"}\n')
     assert find_recording(manifest, "r0") == tmp_path / "wav/r0.wav"
     assert find_recording(manifest, "nobody") is None
     shown = show_utterance(tiny_lm(), [record(1, aligned=False), one], manifest)
@@ -68,3 +68,19 @@ def test_the_utterance_is_shown_as_recorded_where_the_recording_is_known(tmp_pat
     assert seconds(shown["audio"]) == pytest.approx(2 * duration_s(one.speech, vocabulary().streams))
     assert show_utterance(tiny_lm(), [one], None)["caption"].startswith("Resynthesised")
     assert show_utterance(tiny_lm(), [record(1, aligned=False)], None) is None
+
+
+def test_a_manifest_may_leave_out_what_is_optional(tmp_path):
+    manifest = tmp_path / "manifest.jsonl"
+    manifest.write_text('{"text": "a"}\n{"id": "other", "text": "b"}\n{"audio": "wav/r0.wav"}\n')
+    assert find_recording(manifest, "wav/r0") == tmp_path / "wav/r0.wav"
+    assert find_recording(manifest, "other") is None
+
+
+def test_a_recording_that_has_moved_is_named_and_resynthesised(tmp_path, capsys):
+    manifest = tmp_path / "manifest.jsonl"
+    manifest.write_text('{"id": "r0", "audio": "wav/r0.wav"}\n')
+    assert show_utterance(tiny_lm(), [record(0)], manifest)["caption"].startswith("Resynthesised")
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("warning: ")
+    assert "wav/r0.wav" in line
