@@ -17,12 +17,23 @@ from spirit_jax.speech import audio
 from spirit_jax.speech.codec import Codec
 from spirit_jax.speech.codec_folder import load_codec
 from spirit_jax.tokens.prompt_format import MIN_SPEECH_UNITS, Part, PromptFormat, Said, Task
-from spirit_jax.tokens.streams import SpeechTokens, SpokenUnits
+from spirit_jax.tokens.streams import SAMPLE_RATE, SpeechTokens, SpokenUnits
 from spirit_jax.tokens.text import TextTokenizer
 from spirit_jax.tokens.vocabulary import Modality, Vocabulary
 
 # new tokens by default: paper, section 4
 NEW_TEXT, NEW_SPEECH_AFTER_TEXT, NEW_SPEECH_AFTER_SPEECH = 50, 200, 300
+# by the reasons of `audio.BadAudio` for a prompt
+AUDIO_FIXES = {
+    "missing": "check the path",
+    "unreadable": "give a readable wav, flac, mp3 or ogg file",
+    "empty": "give a file with sound in it",
+    "truncated": "copy or record the file again",
+    "not_finite": "give finite samples",
+    "too_loud": "scale the samples to -1 to 1",
+    "too_short": f"give at least {audio.MIN_SAMPLES / SAMPLE_RATE} s of sound",
+    "silent": "give a recording that can be heard",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,14 +112,14 @@ class SpiritLM:
     def listen(self, paths: Sequence[str | Path], max_seconds: float | None = None) -> list[SpeechTokens]:
         """Encodes the first `max_seconds` (default: all) of each sound file.
 
-        Raises a UserError for a file that holds no usable audio.
+        Raises a UserError for a file that holds no usable audio, with the reason.
         """
         wavs = []
         for path in paths:
             try:
                 wavs.append(audio.load(path, max_seconds))
             except audio.BadAudio as error:
-                raise UserError("audio", path, str(error), "give a sound of at least 0.08 s") from error
+                raise UserError("audio", path, str(error), AUDIO_FIXES[error.reason]) from error
         return self.codec.encode_batch(wavs)
 
     def generate(

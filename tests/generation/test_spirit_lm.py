@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import soundfile
 
 from spirit_jax.core.errors import UserError
 from spirit_jax.generation import engine
@@ -110,6 +111,31 @@ def test_sound_is_heard_and_what_is_none_is_refused(tmp_path):
     (tmp_path / "bad.wav").write_bytes(b"not sound")
     with pytest.raises(UserError, match=r"bad\.wav"):
         lm.listen([tmp_path / "bad.wav"])
+
+
+SAMPLES = {
+    "silent": np.zeros(16_000),
+    "not_finite": np.full(16_000, np.nan),
+    "too_loud": np.full(16_000, 1e12),
+    "too_short": np.ones(100),
+    "truncated": np.ones(16_000),
+}
+
+
+def test_each_reason_that_sound_is_refused_for_has_its_own_fix(tmp_path):
+    for reason, wav in SAMPLES.items():
+        soundfile.write(tmp_path / f"{reason}.wav", wav, 16_000, subtype="FLOAT")
+    whole = (tmp_path / "truncated.wav").read_bytes()
+    (tmp_path / "truncated.wav").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "empty.wav").write_bytes(b"")
+    (tmp_path / "unreadable.wav").write_bytes(b"not sound")
+    fixes = set()
+    for reason in [*SAMPLES, "empty", "unreadable", "missing"]:
+        with pytest.raises(UserError, match=rf"{reason}\.wav: {reason}: ") as refused:
+            tiny_lm().listen([tmp_path / f"{reason}.wav"])
+        assert ("0.08 s" in refused.value.fix) == (reason == "too_short")
+        fixes.add(refused.value.fix)
+    assert len(fixes) == len(SAMPLES) + 3
 
 
 def test_without_a_codec_speech_is_refused():
