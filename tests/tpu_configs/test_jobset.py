@@ -1,4 +1,4 @@
-"""jobset.yaml against what JobSet v1alpha2 knows (kubernetes-sigs/jobset, jobset_types.go), the recipe and the
+"""jobset.yaml against JobSet v1alpha2 (kubernetes-sigs/jobset, jobset_types.go), the recipe and the
 trainer's exit codes.
 """
 

@@ -14,7 +14,7 @@ from spirit_jax.core.errors import UserError
 from spirit_jax.core.files import read_jsonl, require_output_folder
 from spirit_jax.speech.codec import Speech
 from spirit_jax.speech.codec_folder import load_codec
-from spirit_jax.speech.commands.sound_files import print_line, speak, wav_names
+from spirit_jax.speech.commands.sound_files import print_line, require_units, speak, wav_names
 from spirit_jax.tokens.streams import SpeechTokens
 
 ABOUT = {"audio", "seconds", "tokens"}  # keys of a line of `encode` that are not streams
@@ -55,10 +55,8 @@ def run(args: argparse.Namespace) -> int:
     require_output_folder(args.out, "--out")
     codec = load_codec(args.codec)
     codec.check_voice(args.speaker, args.style)
-    for _, speech in named:
-        if not len(codec.read(speech).units):
-            rule = "has nothing to be spoken"
-            raise UserError("utterance", "no units", rule, "give at least one [Hu..]")
+    for _, speech in named[: len(args.tokens)]:
+        require_units(codec, speech)
     for name, (stem, speech) in zip(wav_names([stem for stem, _ in named]), named):
         line = speak(codec, speech, args, name)
         print_line({"audio": stem, **line} if "error" in line else line)

@@ -83,11 +83,19 @@ def speak(codec: Codec, speech: Speech, args: argparse.Namespace, name: str) -> 
     "seconds"}, or {"error", "detail"} where its codes cannot be decoded.
     """
     try:
+        require_units(codec, speech)
         wav = codec.decode(speech, args.speaker, args.style)
     except UserError as error:
         return {"error": "codes", "detail": str(error)}
     audio.save(args.out / name, wav)
     return {"wav": str(args.out / name), "seconds": round(len(wav) / SAMPLE_RATE, 4)}
+
+
+def require_units(codec: Codec, speech: Speech) -> None:
+    """Raises a UserError for an utterance without units, or with codes that the codec does not have."""
+    if not len(codec.read(speech).units):
+        rule = "has nothing to be spoken"
+        raise UserError("utterance", "no units", rule, "give at least one [Hu..]")
 
 
 def _load(path: str) -> np.ndarray | audio.BadAudio:

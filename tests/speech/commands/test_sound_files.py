@@ -178,3 +178,15 @@ def test_an_utterance_whose_streams_do_not_fit_is_set_aside(room, tmp_path, monk
 
 def test_names_do_not_collide():
     assert wav_names(["a", "b", "a", "a-1", "a"]) == ["a.wav", "b.wav", "a-1.wav", "a-1-1.wav", "a-2.wav"]
+
+
+def test_a_row_that_cannot_be_spoken_is_a_line_and_the_others_continue(room, tmp_path, monkeypatch, capsys):
+    rows = [
+        {"audio": f"{name}.wav", "units": units} for name, units in (("a", []), ("b", [900]), ("c", [1, 2]))
+    ]
+    (tmp_path / "codes.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    words = ["decode", tmp_path / "codes.jsonl", "--codec", room / "codec", "--out", tmp_path / "out"]
+    code, lines, _ = command(monkeypatch, capsys, *words, "--speaker", 1)
+    assert code == 0
+    assert [line.get("error") for line in lines] == ["codes", "codes", None]
+    assert lines[2]["wav"] == str(tmp_path / "out/c.wav")
