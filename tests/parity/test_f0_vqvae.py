@@ -14,7 +14,7 @@ from spirit_jax.speech.encoders.pitch.vqvae import (
     load_pitch_vqvae,
 )
 from tests.parity import golden
-from tests.parity.close import assert_close
+from tests.parity.golden import assert_close
 
 pytestmark = pytest.mark.parity
 pytest.importorskip("torch", reason="reading the published files needs requirements-parity.txt")

@@ -12,7 +12,7 @@ from spirit_jax.speech.decoders.hifigan import read_generator
 from spirit_jax.speech.decoders.hifigan_synthesis import Utterance, predict, synthesize
 from spirit_jax.speech.kernels.choice import fast_form
 from tests.parity import golden
-from tests.parity.close import assert_close
+from tests.parity.golden import assert_close
 
 pytestmark = pytest.mark.parity
 pytest.importorskip("torch", reason="reading the published files needs requirements-parity.txt")

@@ -23,8 +23,7 @@ from spirit_jax.model_io.exporting import export_llama
 from spirit_jax.model_io.importing import import_llama
 from spirit_jax.model_io.names import model_tensors, to_theirs
 from spirit_jax.tokens.vocabulary import Modality, Vocabulary
-from tests.parity.close import assert_close
-from tests.parity.golden import require
+from tests.parity.golden import assert_close, require
 
 pytestmark = pytest.mark.parity
 SETS = ("llama", "llama_gqa")

@@ -6,7 +6,7 @@ import pytest
 
 from spirit_jax.speech.quantizers.linear import fill_blanks, load_quantizer
 from tests.parity import golden
-from tests.parity.close import assert_close, assert_row
+from tests.parity.golden import assert_close, assert_row
 
 pytestmark = pytest.mark.parity
 pytest.importorskip("torch", reason="reading the published files needs requirements-parity.txt")

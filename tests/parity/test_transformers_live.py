@@ -11,7 +11,7 @@ from spirit_jax.speech.audio import normalize
 from spirit_jax.speech.encoders.hubert import extract_features, load_hubert
 from spirit_jax.speech.encoders.style.classifier import encode_style, last_states, load_style_encoder, pool
 from spirit_jax.speech.encoders.wav2vec2.checkpoints import HF_EPS
-from tests.parity.close import assert_close
+from tests.parity.golden import assert_close
 
 torch = pytest.importorskip("torch", reason="needs requirements-parity.txt")
 transformers = pytest.importorskip("transformers", reason="needs requirements-parity.txt")
