@@ -43,6 +43,20 @@ class Schedule(enum.Enum):
     COSINE = "cosine"
 
 
+# fields of ModelConfig, besides `rows`, that the shapes or the numbers of weights depend on
+ARCHITECTURE = (
+    "width",
+    "layers",
+    "heads",
+    "kv_heads",
+    "head_width",
+    "mlp_width",
+    "tied",
+    "norm_eps",
+    "rope_scaling",
+)
+
+
 @part
 class RopeScaling:
     """Llama 3's frequency scaling (config.json `rope_scaling` of type llama3)."""

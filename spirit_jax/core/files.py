@@ -10,6 +10,7 @@ import sys
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 from spirit_jax.core.errors import UserError
 
@@ -155,6 +156,16 @@ def require_file(path: str | Path, what: str) -> Path:
     if not Path(path).is_file():
         raise UserError(what, path, "no such file", "check the path")
     return Path(path)
+
+
+def require_torch(path: str | Path) -> Any:
+    """The torch module, to read a torch file. UserError that names the file where PyTorch isn't installed."""
+    try:
+        import torch  # pyright: ignore[reportMissingImports]
+    except ImportError as error:
+        rule, fix = "a torch file needs PyTorch to be read", "pip install -r requirements-parity.txt"
+        raise UserError("weight file", path, rule, fix) from error
+    return torch
 
 
 def require_folder(path: str | Path, what: str) -> Path:

@@ -15,6 +15,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 
 from spirit_jax.core.errors import UserError
+from spirit_jax.core.files import require_torch
 
 SAFETENSORS_DTYPES = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 DTYPES = {**SAFETENSORS_DTYPES, **{name: name for name in SAFETENSORS_DTYPES.values()}}
@@ -87,15 +88,7 @@ def _open_torch(path: Path) -> dict[str, Tensor]:
 
 
 def _load_torch(path: Path) -> Any:
-    try:
-        import torch  # pyright: ignore[reportMissingImports]
-    except ImportError as error:
-        raise UserError(
-            "weight file",
-            path,
-            "a torch file needs PyTorch to be read",
-            "pip install -r requirements-parity.txt",
-        ) from error
+    torch = require_torch(path)
     try:
         return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except PICKLE_ERRORS as error:

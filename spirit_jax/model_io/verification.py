@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from spirit_jax.config import Dtype, ModelConfig
+from spirit_jax.config import ARCHITECTURE, Dtype, ModelConfig
 from spirit_jax.core.errors import UserError
 from spirit_jax.core.files import require_file, require_folder, require_output_file, write_atomically
 from spirit_jax.core.progress import track
@@ -24,17 +24,6 @@ from spirit_jax.model_io.tensor_files import row_slices
 from spirit_jax.model_io.vocabulary_plan import VocabularyRequest, plan_vocabulary
 
 TOLERANCE = 2e-4  # largest difference of float32 logits by the largest logit: our choice
-ARCHITECTURE = (
-    "width",
-    "layers",
-    "heads",
-    "kv_heads",
-    "head_width",
-    "mlp_width",
-    "tied",
-    "norm_eps",
-    "rope_scaling",
-)
 PROBE = (2, 64)  # rows and tokens of the random ids that both models get
 
 

@@ -5,7 +5,7 @@ import json
 import jax
 from jax.sharding import Mesh
 
-from spirit_jax.config import RunConfig
+from spirit_jax.config import ARCHITECTURE, RunConfig
 from spirit_jax.core.errors import UserError
 from spirit_jax.core.settings import to_dict
 from spirit_jax.model.checkpoint import find_stored_model, load_model
@@ -14,19 +14,7 @@ from spirit_jax.tokens.text import TextTokenizer
 from spirit_jax.tokens.vocabulary import Vocabulary
 
 FIX = "import them with the codec and tokenizer of the shards"
-# settings that the shapes or the numbers of the weights depend on; the others may change
-FIXED = (
-    "rows",
-    "width",
-    "layers",
-    "heads",
-    "kv_heads",
-    "head_width",
-    "mlp_width",
-    "tied",
-    "norm_eps",
-    "rope_scaling",
-)
+FIXED = ("rows", *ARCHITECTURE)  # the other settings may change
 
 
 def check_start(config: RunConfig, vocabulary: Vocabulary, tokenizer_fingerprint: str) -> None:

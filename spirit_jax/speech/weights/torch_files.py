@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from spirit_jax.core.errors import UserError
-from spirit_jax.core.files import read_json, require_file, require_folder
+from spirit_jax.core.files import read_json, require_file, require_folder, require_torch
 
 SAFETENSORS, PICKLE = "model.safetensors", "pytorch_model.bin"
 # what torch.load raises for damaged files
@@ -103,15 +103,7 @@ def read_pickle(path: str | Path, numpy_arrays: bool = False) -> Any:
     (and, with `numpy_arrays`, arrays).
     """
     require_file(path, "weight file")
-    try:
-        import torch  # pyright: ignore[reportMissingImports]
-    except ImportError as error:
-        raise UserError(
-            "weight file",
-            path,
-            "a torch file needs PyTorch to be read",
-            "pip install -r requirements-parity.txt",
-        ) from error
+    torch = require_torch(path)
     try:
         with warnings.catch_warnings(), _numpy_allowed(torch) if numpy_arrays else contextlib.nullcontext():
             warnings.simplefilter(
