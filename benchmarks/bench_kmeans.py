@@ -15,7 +15,7 @@ import numpy as np
 
 from benchmarks.sides import best_of
 from spirit_jax.codec_training.fit_codec import fit_codec
-from spirit_jax.speech.encoders.pitch import cross_correlation as pitch
+from spirit_jax.speech.encoders.pitch.cross_correlation import HOP, track_f0
 from spirit_jax.speech.quantizers import kmeans as quantizer
 from spirit_jax.tokens.streams import SAMPLE_RATE
 
@@ -36,7 +36,7 @@ def make_features(points: int, seed: int) -> np.ndarray:
 
 def make_glides(seconds: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """A pulse train like a voice between 80 and 300 Hz in light noise, float32 [samples], and its F0 at every
-    `pitch.HOP`.
+    `HOP`.
     """
     rng = np.random.default_rng(seed)
     knots = rng.uniform(np.log(80), np.log(300), int(seconds / 0.3) + 2)
@@ -45,7 +45,7 @@ def make_glides(seconds: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
     )
     phase = 2 * np.pi * np.cumsum(hz) / SAMPLE_RATE
     wav = sum(np.sin(n * phase) / n for n in range(1, 13)) + 0.05 * rng.normal(size=len(hz))
-    return (0.1 * wav).astype(np.float32), hz[:: pitch.HOP]
+    return (0.1 * wav).astype(np.float32), hz[::HOP]
 
 
 def bench_kmeans(points: int, codes: int, rounds: int) -> dict[str, float]:
@@ -81,12 +81,12 @@ def bench_f0(seconds: float, rounds: int) -> dict[str, float]:
 
     wav, truth = make_glides(seconds, seed=0)
     short = wav[: 10 * SAMPLE_RATE]
-    pitch.track_f0([short])
-    librosa.pyin(short[:SAMPLE_RATE], fmin=60, fmax=500, sr=SAMPLE_RATE, hop_length=pitch.HOP)
+    track_f0([short])
+    librosa.pyin(short[:SAMPLE_RATE], fmin=60, fmax=500, sr=SAMPLE_RATE, hop_length=HOP)
     (ours_s, theirs_s), ((ours,), (theirs, *_)) = best_of(
         rounds,
-        lambda: pitch.track_f0([wav]),
-        lambda: librosa.pyin(short, fmin=60, fmax=500, sr=SAMPLE_RATE, hop_length=pitch.HOP),
+        lambda: track_f0([wav]),
+        lambda: librosa.pyin(short, fmin=60, fmax=500, sr=SAMPLE_RATE, hop_length=HOP),
     )
     speed, peer = seconds / ours_s, len(short) / SAMPLE_RATE / theirs_s
     errors = {"f0_median_error": np.where(ours > 0, ours, np.nan), "pyin_median_error": theirs}

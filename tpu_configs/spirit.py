@@ -75,6 +75,6 @@ def recipe(
 
 
 def expressive(base: RunConfig) -> RunConfig:
-    """The same with pitch and style codes."""
+    """The same with the streams of Expressive."""
     rows = Vocabulary.expressive(LLAMA2_PIECES).rows()
     return dataclasses.replace(base, model=dataclasses.replace(base.model, rows=rows))

@@ -6,5 +6,5 @@ from tpu_configs.spirit import expressive
 
 
 def config() -> RunConfig:
-    """As Base, with the rows of the pitch and style codes."""
+    """As Base, with the rows of the streams of Expressive."""
     return expressive(spirit_base_7b_v5p_128.config())

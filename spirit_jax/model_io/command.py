@@ -10,8 +10,7 @@ from spirit_jax.model_io.new_rows import Init, NewRowOptions
 from spirit_jax.model_io.verification import Difference, verify, write_logits
 from spirit_jax.model_io.vocabulary_plan import VocabularyRequest
 from spirit_jax.speech.codec_folder import read_identity
-from spirit_jax.tokens.streams import PUBLISHED_BASE, resized_streams
-from spirit_jax.tokens.vocabulary import COUNT_NAMES
+from spirit_jax.tokens.streams import COUNT_NAMES, PUBLISHED_BASE, resized_streams
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -79,6 +79,8 @@ def style_stream(size: int, rate: float) -> Stream:
 
 PUBLISHED_EXPRESSIVE: Streams = (unit_stream(501, 25.0), pitch_stream(64, 12.5), style_stream(100, 1.0))
 PUBLISHED_BASE: Streams = PUBLISHED_EXPRESSIVE[:1]
+# published streams by the name of their counts: options of `convert import`, keys of files before format 2
+COUNT_NAMES = {"units": "units", "pitches": "pitch", "styles": "style"}
 
 
 def check_streams(streams: Sequence[Stream]) -> Streams:

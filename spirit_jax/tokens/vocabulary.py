@@ -15,6 +15,7 @@ import numpy as np
 
 from spirit_jax.core.errors import UserError
 from spirit_jax.tokens.streams import (
+    COUNT_NAMES,
     PUBLISHED_BASE,
     PUBLISHED_EXPRESSIVE,
     SpeechTokens,
@@ -24,9 +25,6 @@ from spirit_jax.tokens.streams import (
     resized_streams,
     streams_from_dicts,
 )
-
-# published streams by the name of their counts: options of `convert import`, keys of files before format 2
-COUNT_NAMES = {"units": "units", "pitches": "pitch", "styles": "style"}
 
 
 class Modality(enum.Enum):
@@ -196,9 +194,9 @@ class Vocabulary:
 def merge(speech: SpeechTokens, streams: Streams) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """An utterance's streams as one, as the models read it: (stream_N int8, code_N int32, time_N float64 s).
 
-    Runs become their first token where the stream says so. Tokens are sorted by time; equal times keep the
-    reverse order of the table, so that style and pitch come before the unit that they colour (observed in
-    Meta's release). UserError for codes of a stream that is not in the table.
+    Runs become their first token where the stream says so. Tokens are sorted by time. Equal times keep the
+    reverse order of the table, so that a unit comes after the other codes of its time (observed in Meta's
+    release). UserError for codes of a stream that is not in the table.
     """
     if unknown := speech.codes.keys() - {stream.name for stream in streams}:
         named = [stream.name for stream in streams]
