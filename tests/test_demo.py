@@ -58,7 +58,7 @@ def test_an_unknown_variant_is_one_line():
     [("my recordings", "my recordings"), ("~/recordings", str(Path.home() / "recordings"))],
 )
 def test_verbs_take_paths_with_spaces_and_of_home(given, heard):
-    told = subprocess.run(
+    printed = subprocess.run(
         ["make", "-n", "units", f"AUDIO={given}", "OUT=an out"],
         cwd=ROOT,
         capture_output=True,
@@ -66,7 +66,7 @@ def test_verbs_take_paths_with_spaces_and_of_home(given, heard):
         check=True,
     ).stdout
     script = (
-        told[told.index("test -f") :]
+        printed[printed.index("test -f") :]
         .replace("test -f", "")
         .replace(".venv/bin/python -m data_prep", "printf '%s\\n'")
         .replace("||", ";")

@@ -15,9 +15,9 @@ TABLES = {"spirit_jax": cli.COMMANDS, "data_prep": data_prep.COMMANDS}
 def run_verb(verb: str, **variables: object) -> int:
     """What `make VERB NAME=value ..` would run, once the environment is there; its exit code."""
     words = [f"{name}={value}" for name, value in variables.items()]
-    told = subprocess.run(
+    printed = subprocess.run(
         ["make", "-n", verb, *words], cwd=ROOT, check=True, capture_output=True, text=True
     ).stdout
-    lines = told.replace("\\\n", " ").splitlines()
+    lines = printed.replace("\\\n", " ").splitlines()
     (argv,) = [shlex.split(line) for line in lines if " -m spirit_jax " in line or " -m data_prep " in line]
     return commands.run(f"python -m {argv[2]}", "", TABLES[argv[2]], argv[3:])

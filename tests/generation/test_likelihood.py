@@ -55,8 +55,8 @@ def test_many_pairs_of_all_lengths_compile_once():
 def test_a_pair_longer_than_a_row_widens_the_rows():
     pair = random_pairs(1)[0]
     long = (np.tile(pair[0], 10)[:300], pair[1])
-    alone, beside = log_probs(llama(), [long])[0], log_probs(llama(), [pair, long, pair])[1]
-    np.testing.assert_allclose(alone, beside, rtol=1e-5, atol=1e-5)
+    alone, among_others = log_probs(llama(), [long])[0], log_probs(llama(), [pair, long, pair])[1]
+    np.testing.assert_allclose(alone, among_others, rtol=1e-5, atol=1e-5)
 
 
 def test_empty_sides_are_refused_and_nothing_scores_nothing():

@@ -176,9 +176,9 @@ def test_a_broken_checkpoint_is_set_aside_and_the_one_before_is_used(tmp_path, s
     with Checkpoints(tmp_path / "run", CheckpointConfig()) as checkpoints:
         restored, data = checkpoints.restore(shapes_on(1, 1, 1)[0], ["place"])
         assert (restored.step, data, checkpoints.latest) == (3, {"place": {"at": 3}}, 3)
-        told = capsys.readouterr().err
-        assert "step 6 can't be read" in told
-        assert "resuming from step 3" in told
+        printed = capsys.readouterr().err
+        assert "step 6 can't be read" in printed
+        assert "resuming from step 3" in printed
         checkpoints.save(6, restored, data, {})
     assert sorted(path.name for path in (tmp_path / "run").iterdir() if path.name.isdigit()) == ["3", "6"]
     assert len(list((tmp_path / "broken_checkpoints").iterdir())) == 1

@@ -69,10 +69,10 @@ def test_tensorboard_has_the_rows_and_hides_those_that_are_written_again(tmp_pat
     version, begin, *scalars = events_of(tmp_path / "tensorboard")
     assert version.file_version == "brain.Event:2"
     assert (begin.step, begin.session_log.status) == (4, SessionLog.START)
-    told = [
+    printed = [
         (event.step, event.summary.value[0].tag, event.summary.value[0].simple_value) for event in scalars
     ]
-    assert told == [(4, "loss", 0.5), (4, "loss/0-text", 2.0)]
+    assert printed == [(4, "loss", 0.5), (4, "loss/0-text", 2.0)]
 
 
 def test_a_full_disk_stops_no_training_and_leaves_no_gap(tmp_path, capsys):

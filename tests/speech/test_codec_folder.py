@@ -32,7 +32,7 @@ class Emphasis:
     stream = Stream("emphasis", "Em", 21, 25.0)
 
     def encode(self, sounds):
-        raise NotImplementedError
+        return [np.zeros(0, np.int32) for _ in sounds.wavs]
 
 
 def change(folder, tmp_path, **values):

@@ -126,7 +126,7 @@ def test_the_other_modality_covers_exactly_the_words_between(seed, words, vocabu
 
 
 def check_length(record, vocabulary, word, last, low, high, tail):
-    """Within bounds, but for the tail, and for words that can't be told apart in time, which stay
+    """Within bounds, but for the tail, and for words that share a time, which stay
     together.
     """
     allowed = [*boundaries(record, vocabulary), record.words]

@@ -41,14 +41,14 @@ def train(at, out, *settings) -> int:
 
 def test_it_tells_trains_and_knows_when_it_is_done(at, tmp_path, capsys):
     assert train(at, tmp_path / "run") == 0
-    told = capsys.readouterr()
+    printed = capsys.readouterr()
     for part in (
         "parameters",
         "0-interleaved 50% of tokens (4 records)",
         "8 rows × 64 = 512 tokens, 2 steps",
     ):
-        assert part in told.out
-    assert "done at step 2 of 2" in told.err
+        assert part in printed.out
+    assert "done at step 2 of 2" in printed.err
     loaded = load_model(tmp_path / "run")
     assert loaded.vocabulary.streams[0].size == 32
     assert loaded.codec_path == tmp_path / "run/codec"

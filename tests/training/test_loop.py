@@ -224,9 +224,9 @@ def test_a_finished_run_whose_last_checkpoint_is_broken_trains_on_from_the_one_b
     shutil.rmtree(out / "checkpoints/6/optimizer")
     run = prepare_run(out, validation=True)
     assert train(run) == 6
-    told = capsys.readouterr().err
-    assert "resuming from step 4" in told
-    assert "is finished" not in told
+    printed = capsys.readouterr().err
+    assert "resuming from step 4" in printed
+    assert "is finished" not in printed
     assert_same_end(run, whole)
     assert train(run) == 6
     assert "is finished" in capsys.readouterr().err

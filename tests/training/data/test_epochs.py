@@ -23,7 +23,7 @@ def test_spans_are_drawn_again_each_epoch_and_depend_on_seed_epoch_and_record_on
     assert not drawn(0) & drawn(0, seed=1)
     alone = EpochReader(make_source("other rows", [make_record(0, 40), make_record(9, 40)]), (0, 0))
     assert {tuple(alone(index)[0].tolist()) for index in range(2)} & drawn(0), (
-        "record 0 is drawn alike beside another record"
+        "record 0 is drawn alike with another record"
     )
 
 
