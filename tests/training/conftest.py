@@ -13,6 +13,7 @@ from spirit_jax.datasets.shards import Layout, Metadata
 from spirit_jax.speech.codec_folder import save_codec
 from spirit_jax.tokens.text import train_tokenizer
 from spirit_jax.tokens.vocabulary import Vocabulary
+from spirit_jax.training import preparation
 from tests.written_units import write_rows
 
 SENTENCES = [
@@ -88,3 +89,15 @@ def compile_once(tmp_path_factory):
     yield
     for name, value in before.items():
         jax.config.update(name, value)
+
+
+@pytest.fixture
+def devices_of_the_mesh(monkeypatch):
+    """Runs see as many devices as their mesh has."""
+    every = jax.devices()
+    make = preparation.make_mesh
+    monkeypatch.setattr(
+        preparation,
+        "make_mesh",
+        lambda config: make(config, every[: config.data * config.fsdp * config.context * config.tensor]),
+    )

@@ -19,18 +19,7 @@ from spirit_jax.training.state import abstract_state
 from tests.training.tiny import make_config, make_data, make_records
 
 ONE = {"data": 1, "fsdp": 1, "tensor": 1}
-
-
-@pytest.fixture(autouse=True)
-def one_device(monkeypatch):
-    """Runs see as many devices as their mesh has."""
-    every = jax.devices()
-    make = preparation.make_mesh
-    monkeypatch.setattr(
-        preparation,
-        "make_mesh",
-        lambda config: make(config, every[: config.data * config.fsdp * config.context * config.tensor]),
-    )
+pytestmark = pytest.mark.usefixtures("devices_of_the_mesh")
 
 
 def prepare_run(out, steps=6, validation=False, **changes):

@@ -1,24 +1,11 @@
-import jax
 import pytest
 
 from spirit_jax.core.errors import UserError
-from spirit_jax.training import preparation
 from spirit_jax.training.preparation import describe, prepare
 from tests.training.tiny import make_config, make_data
 
 ONE = {"data": 1, "fsdp": 1, "tensor": 1}
-
-
-@pytest.fixture(autouse=True)
-def one_device(monkeypatch):
-    """Runs see as many devices as their mesh has."""
-    every = jax.devices()
-    make = preparation.make_mesh
-    monkeypatch.setattr(
-        preparation,
-        "make_mesh",
-        lambda config: make(config, every[: config.data * config.fsdp * config.context * config.tensor]),
-    )
+pytestmark = pytest.mark.usefixtures("devices_of_the_mesh")
 
 
 def prepare_run(out, **changes):
