@@ -72,7 +72,7 @@ $(WORK)/shards/$(SHARDS_META): $(WORK)/units/summary.json $(WORK)/tokenizer/toke
 	$(PY) -m data_prep shards --units $(WORK)/units --texts $(CORPUS)/manifest.jsonl --tokenizer $(WORK)/tokenizer --codec $(WORK)/codec --out $(WORK)/shards
 
 $(WORK)/base/config.json: $(WORK)/shards/$(SHARDS_META)
-	$(PY) -m spirit_jax train --config tpu_configs/demo_text_cpu.py --root $(WORK) --out $(WORK)/text_run --stopped-exit-code 75 --set $(TEXT_SET)
+	$(PY) -m spirit_jax train --config tpu_configs/local/demo_text_cpu.py --root $(WORK) --out $(WORK)/text_run --stopped-exit-code 75 --set $(TEXT_SET)
 	$(PY) -m spirit_jax convert export $(WORK)/text_run $(WORK)/llama_hf
 	$(PY) -m spirit_jax convert import $(WORK)/llama_hf $(WORK)/base --codec $(WORK)/codec
 
@@ -80,7 +80,7 @@ $(WORK)/eval_before.json: $(WORK)/base/config.json
 	$(PY) -m spirit_jax eval --checkpoint $(WORK)/base --shards $(WORK)/shards --tasks loss,choice --max-records $(RECORDS) --out $@
 
 $(WORK)/run/finished: $(WORK)/eval_before.json
-	$(PY) -m spirit_jax train --config tpu_configs/demo_$(VARIANT)_cpu.py --root $(WORK) --out $(WORK)/run --stopped-exit-code 75 --set $(TRAIN_SET)
+	$(PY) -m spirit_jax train --config tpu_configs/local/demo_$(VARIANT)_cpu.py --root $(WORK) --out $(WORK)/run --stopped-exit-code 75 --set $(TRAIN_SET)
 	touch $@
 
 $(WORK)/eval_after.json: $(WORK)/run/finished
@@ -164,9 +164,10 @@ export-hf: $(VENV)/runtime  ## weights out to Hugging Face: CKPT=run OUT=dir [AR
 	$(PY) -m spirit_jax convert export $(call path,CKPT) $(call path,OUT) $(ARGS)
 
 # ---- pods: recipes for them are checked without them ----------------------------------------------------------------
-POD_RECIPES = $(wildcard tpu_configs/spirit_*_7b_*.py tpu_configs/llama3_*.py)
+POD_RECIPES = $(filter-out %/__init__.py,$(wildcard tpu_configs/pods/*.py tpu_configs/gpus/*.py))
 # One row for each recipe, computed again when the code of a training step changes.
-POD_ROWS = $(POD_RECIPES:tpu_configs/%.py=runs/pods/%.jsonl)
+POD_ROWS = $(sort $(patsubst %.py,runs/pods/%.jsonl,$(notdir $(POD_RECIPES))))
+vpath %.py tpu_configs/pods tpu_configs/gpus
 POD_CODE = tpu_configs/spirit.py requirements.txt requirements-pod.txt $(wildcard spirit_jax/model/*.py spirit_jax/pod_check/*.py) \
   $(addprefix spirit_jax/,config.py sharding.py core/chips.py) $(addprefix spirit_jax/training/,guard.py optimizer.py step.py)
 BUCKET ?=
@@ -185,7 +186,7 @@ check-pods: $(VENV)/pod  ## the same for all recipes for pods (a quarter of an h
 	$(MAKE) --keep-going $(POD_ROWS)
 	cat $(POD_ROWS) > runs/pods.jsonl
 
-runs/pods/%.jsonl: tpu_configs/%.py $(POD_CODE) | $(VENV)/pod
+runs/pods/%.jsonl: %.py $(POD_CODE) | $(VENV)/pod
 	mkdir -p runs/pods
 	rm -f $@
 	$(PY) -m spirit_jax check-pod $< --record $@
@@ -206,18 +207,18 @@ train-units: $(VENV)/runtime  ## phonetic units by k-means over HuBERT: AUDIO=di
 	$(call need,AUDIO,a folder of recordings or a manifest)$(call need,HUBERT,a Hugging Face HuBERT folder)$(call need,OUT,a folder for the codec)
 	$(PY) -m data_prep fit-units --audio $(call path,AUDIO) --hubert $(call path,HUBERT) --units $(UNITS) $(if $(LAYER),--layer $(LAYER)) --out $(call path,OUT)
 
-train-vocoder: $(VENV)/runtime  ## a HiFi-GAN for a codec's units: UNITS_DIR=dir CODEC=dir OUT=run [CONFIG=tpu_configs/vocoder_cpu.py] [SET=...]
+train-vocoder: $(VENV)/runtime  ## a HiFi-GAN for a codec's units: UNITS_DIR=dir CODEC=dir OUT=run [CONFIG=tpu_configs/codecs/vocoder_cpu.py] [SET=...]
 	$(call need,UNITS_DIR,what make units wrote)$(call need,CODEC,the codec folder)$(call need,OUT,a run folder)
-	$(TRAIN_CODEC) vocoder --config $(or $(CONFIG),tpu_configs/vocoder_cpu.py) --out $(call path,OUT) --set corpus.units=$(call path,UNITS_DIR) corpus.codec=$(call path,CODEC) $(SET)
+	$(TRAIN_CODEC) vocoder --config $(or $(CONFIG),tpu_configs/codecs/vocoder_cpu.py) --out $(call path,OUT) --set corpus.units=$(call path,UNITS_DIR) corpus.codec=$(call path,CODEC) $(SET)
 
-train-pitch: $(VENV)/runtime  ## pitch codes by a VQ-VAE: UNITS_DIR=dir CODEC=dir OUT=run [CONFIG=tpu_configs/pitch_vqvae.py] [SET=...]
+train-pitch: $(VENV)/runtime  ## pitch codes by a VQ-VAE: UNITS_DIR=dir CODEC=dir OUT=run [CONFIG=tpu_configs/codecs/pitch_vqvae.py] [SET=...]
 	$(call need,UNITS_DIR,what make units wrote)$(call need,CODEC,the codec folder)$(call need,OUT,a run folder)
-	$(TRAIN_CODEC) pitch --config $(or $(CONFIG),tpu_configs/pitch_vqvae.py) --out $(call path,OUT) --set corpus.units=$(call path,UNITS_DIR) corpus.codec=$(call path,CODEC) $(SET)
+	$(TRAIN_CODEC) pitch --config $(or $(CONFIG),tpu_configs/codecs/pitch_vqvae.py) --out $(call path,OUT) --set corpus.units=$(call path,UNITS_DIR) corpus.codec=$(call path,CODEC) $(SET)
 
-train-style: $(VENV)/runtime  ## style codes, distilled: UNITS_DIR=dir CODEC=dir TEACHER=dir STUDENT=dir OUT=run [CONFIG=tpu_configs/style.py] [SET=...]
+train-style: $(VENV)/runtime  ## style codes, distilled: UNITS_DIR=dir CODEC=dir TEACHER=dir STUDENT=dir OUT=run [CONFIG=tpu_configs/codecs/style.py] [SET=...]
 	$(call need,UNITS_DIR,what make units wrote)$(call need,CODEC,the codec folder)$(call need,OUT,a run folder)
 	$(call need,TEACHER,a Hugging Face wav2vec 2.0 or HuBERT folder)$(call need,STUDENT,a Hugging Face wav2vec 2.0 folder)
-	$(TRAIN_CODEC) style --config $(or $(CONFIG),tpu_configs/style.py) --out $(call path,OUT) \
+	$(TRAIN_CODEC) style --config $(or $(CONFIG),tpu_configs/codecs/style.py) --out $(call path,OUT) \
 	  --set corpus.units=$(call path,UNITS_DIR) corpus.codec=$(call path,CODEC) teacher=$(call path,TEACHER) student=$(call path,STUDENT) $(SET)
 
 # ---- development ----------------------------------------------------------------------------------------------------

@@ -41,7 +41,7 @@ from spirit_jax.sharding import MESH_AXES, make_mesh, shardings_of
 from spirit_jax.training.optimizer import make_optimizer
 from spirit_jax.training.state import abstract_state, make_state
 from spirit_jax.training.step import make_train_step
-from tpu_configs import llama3_1b_h200_1
+from tpu_configs.gpus import llama3_1b_h200_1
 from tpu_configs.spirit import LLAMA2_7B, recipe
 
 MODEL = ModelConfig(

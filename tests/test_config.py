@@ -18,7 +18,7 @@ RUN = c.RunConfig(
 )
 SHARED = {"__init__", "spirit"}  # what recipes are made of
 RECIPES = sorted(
-    path for path in (Path(__file__).parent.parent / "tpu_configs").glob("*.py") if path.stem not in SHARED
+    path for path in (Path(__file__).parent.parent / "tpu_configs").glob("**/*.py") if path.stem not in SHARED
 )
 
 CODEC_RECIPES = {"vocoder": VocoderRun, "vocoder_cpu": VocoderRun, "pitch_vqvae": PitchRun, "style": StyleRun}

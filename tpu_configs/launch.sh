@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Requests a recipe's slice from Cloud TPU as a queued resource. Its machines start training when they boot; this script does not wait.
 #
-#   tpu_configs/launch.sh tpu_configs/spirit_base_7b_v5e_256.py BUCKET RUN
+#   tpu_configs/launch.sh tpu_configs/pods/spirit_base_7b_v5e_256.py BUCKET RUN
 #
 # Settings from the environment: PROJECT, ZONE, NAME (of the queued resource), RUNTIME (a TPU VM image), REPO (git address), REV (commit),
 # SPOT=1 for preemptible capacity, FOLDER (in the bucket, with shards, tokenizer, codec and base weights; default: the bucket itself),
@@ -33,9 +33,9 @@ case $(basename "$CONFIG" .py) in
   *_v5p_64) ACCELERATOR=v5p-64 IMAGE=v2-alpha-tpuv5 SLICES=1 ;;
   *_v5p_128) ACCELERATOR=v5p-128 IMAGE=v2-alpha-tpuv5 SLICES=1 ;;
   *_v6e_64) ACCELERATOR=v6e-64 IMAGE=v2-alpha-tpuv6e SLICES=1 ;;
-  *) fail "$CONFIG is no recipe for a TPU pod; choose one of tpu_configs/*_v*.py" 2 ;;
+  *) fail "$CONFIG is no recipe for a TPU pod; choose one of tpu_configs/pods/" 2 ;;
 esac
-if [ ! -f "$CONFIG" ]; then fail "$CONFIG is no file; choose one of tpu_configs/*_v*.py" 2; fi
+if [ ! -f "$CONFIG" ]; then fail "$CONFIG is no file; use tpu_configs/pods/$(basename "$CONFIG")" 2; fi
 if [ -z "${DRY:-}" ] && ! command -v gcloud > /dev/null; then fail "gcloud is not on the PATH; install the Google Cloud CLI" 2; fi
 RUNTIME=${RUNTIME:-$IMAGE}
 

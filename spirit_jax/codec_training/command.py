@@ -1,7 +1,7 @@
 """`python -m spirit_jax train-codec`: trains a part of a codec and writes the codec that contains it. The
 same command resumes a stopped run.
 
-python -m spirit_jax train-codec vocoder --config tpu_configs/vocoder_cpu.py \
+python -m spirit_jax train-codec vocoder --config tpu_configs/codecs/vocoder_cpu.py \
     --out runs/vocoder --set corpus.units=units corpus.codec=codec
 """
 

@@ -1,7 +1,7 @@
 """The configuration of the training of each part of a codec.
 
-A recipe is a Python file with `config()`, such as `tpu_configs/vocoder.py`. Sizes and rates default to those
-of the open recipes nearest to the published models; values that we chose say "our choice".
+A recipe is a Python file with `config()`, such as `tpu_configs/codecs/vocoder.py`. Sizes and rates default to
+those of the open recipes nearest to the published models; values that we chose say "our choice".
 """
 
 import dataclasses

@@ -57,7 +57,7 @@ def load(path: str | Path, kind: type[T]) -> T:
 
     Raises a UserError if the file is missing, the recipe fails, or it makes settings of another type.
     """
-    require_file(path, "config")
+    _require_config(path)
     if Path(path).suffix == ".json":
         return from_dict(read_json(path), kind)
     made = _run_recipe(path)
@@ -98,8 +98,7 @@ def _run_recipe(path: str | Path) -> Any:
     if spec is None or spec.loader is None:
         raise UserError("config", path, "must be a .py recipe or a .json file", "see tpu_configs/")
     module = importlib.util.module_from_spec(spec)
-    # a recipe may import its neighbours: `from tpu_configs import ...`
-    sys.path.insert(0, str(Path(path).resolve().parent.parent))
+    sys.path.insert(0, str(_import_root(path)))
     try:
         spec.loader.exec_module(module)
         if not callable(getattr(module, "config", None)):
@@ -111,6 +110,24 @@ def _run_recipe(path: str | Path) -> Any:
         raise _broken_recipe(path, error) from error
     finally:
         sys.path.pop(0)
+
+
+def _require_config(path: str | Path) -> None:
+    """UserError if the file is missing; names the new path of a recipe that moved to a folder below."""
+    moved = sorted(Path(path).parent.glob(f"*/{Path(path).name}"))
+    if moved and not Path(path).exists():
+        raise UserError("config", path, "moved to a folder below", f"use {moved[0]}")
+    require_file(path, "config")
+
+
+def _import_root(path: str | Path) -> Path:
+    """Where the recipe's imports of its neighbours start, `from tpu_configs.local import ...`: above the
+    outermost package that holds it.
+    """
+    folder = Path(path).resolve().parent
+    while (folder.parent / "__init__.py").is_file():
+        folder = folder.parent
+    return folder.parent
 
 
 def _broken_recipe(path: str | Path, error: Exception) -> UserError:

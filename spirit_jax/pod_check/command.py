@@ -2,9 +2,9 @@
 
 It needs no pod, but the compiler of requirements-pod.txt.
 
-python -m spirit_jax check-pod tpu_configs/spirit_base_7b_v5e_256.py --set model.remat=full
-python -m spirit_jax check-pod tpu_configs/spirit_base_7b_v5e_256.py --estimate
-python -m spirit_jax check-pod tpu_configs/*_7b_*.py --given docs/pods.jsonl --record new.jsonl
+python -m spirit_jax check-pod tpu_configs/pods/spirit_base_7b_v5e_256.py --set model.remat=full
+python -m spirit_jax check-pod tpu_configs/pods/spirit_base_7b_v5e_256.py --estimate
+python -m spirit_jax check-pod tpu_configs/pods/*_7b_*.py --given docs/pods.jsonl --record new.jsonl
 python -m spirit_jax check-pod --tabulate docs/pods.jsonl
 """
 

@@ -1,6 +1,6 @@
 """`python -m spirit_jax train`: prints what it will do, then trains. The same command resumes a stopped run.
 
-python -m spirit_jax train --config tpu_configs/tiny_cpu.py --out runs/tiny --set train.steps=200
+python -m spirit_jax train --config tpu_configs/local/tiny_cpu.py --out runs/tiny --set train.steps=200
 
 Exit codes:
 - 0: the last step is done.

@@ -1,6 +1,7 @@
 """Settings survive JSON, overrides are typed, mistakes are one useful line, and recipes load by path."""
 
 import enum
+import sys
 
 import pytest
 
@@ -83,6 +84,25 @@ def test_a_broken_recipe_is_one_line(tmp_path, monkeypatch, code, says):
     with pytest.raises(UserError, match=says) as caught:
         load("recipe.py", Recipe)
     assert "\n" not in str(caught.value)
+
+
+def test_a_recipe_that_moved_to_a_folder_below_names_its_new_path(tmp_path):
+    (tmp_path / "configs/local").mkdir(parents=True)
+    (tmp_path / "configs/local/recipe.py").write_text("")
+    with pytest.raises(UserError, match="use .*/configs/local/recipe.py"):
+        load(tmp_path / "configs/recipe.py", Recipe)
+
+
+def test_a_recipe_imports_its_neighbours_by_the_outermost_package(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    (tmp_path / "outer_package/inner").mkdir(parents=True)
+    (tmp_path / "outer_package/__init__.py").touch()
+    (tmp_path / "outer_package/size.py").write_text("SIZE = 3\n")
+    (tmp_path / "outer_package/inner/recipe.py").write_text(
+        "from outer_package.size import SIZE\nfrom tests.core.test_settings import Size\n"
+        "def config():\n    return Size(SIZE)\n"
+    )
+    assert load(tmp_path / "outer_package/inner/recipe.py", Size) == Size(3)
 
 
 def test_a_missing_recipe_is_a_user_error(tmp_path):

@@ -16,7 +16,7 @@ from spirit_jax.pod_check.pod import pod_of
 from spirit_jax.sharding import MESH_AXES, make_mesh
 from tests.training.tiny import make_config
 
-RECIPES = ["tpu_configs/spirit_base_7b_v5e_256.py", "tpu_configs/spirit_base_7b_h100_8.py"]
+RECIPES = ["tpu_configs/pods/spirit_base_7b_v5e_256.py", "tpu_configs/gpus/spirit_base_7b_h100_8.py"]
 
 
 def mesh_of(**sizes: int) -> AbstractMesh:

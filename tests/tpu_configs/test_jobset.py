@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "tpu_configs/jobset.yaml").read_text()
 NAMES = {
     "NAME": "a",
-    "CONFIG": "tpu_configs/spirit_base_7b_v5e_256.py",
+    "CONFIG": "tpu_configs/pods/spirit_base_7b_v5e_256.py",
     "IMAGE": "i",
     "BUCKET": "b",
     "RUN": "r",

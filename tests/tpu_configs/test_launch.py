@@ -52,9 +52,8 @@ def launch(
     folder: Path, recipe: str, states: str = "ABSENT", **settings: str
 ) -> tuple[list[str], subprocess.CompletedProcess]:
     """The same of launch.sh."""
-    return run(
-        folder, ["tpu_configs/launch.sh", f"tpu_configs/{recipe}.py", "shelf", "first"], states, **settings
-    )
+    command = ["tpu_configs/launch.sh", f"tpu_configs/pods/{recipe}.py", "shelf", "first"]
+    return run(folder, command, states, **settings)
 
 
 def test_a_dry_run_prints_and_asks_nothing(tmp_path):
@@ -85,7 +84,7 @@ def test_the_slice_is_asked_for_once_with_what_the_machines_do(tmp_path, recipe,
     assert " --spot --metadata-from-file startup-script=" in creates[0]
     assert creates[0].endswith("--project ours --zone us-x1-a")
     boot = (tmp_path / "boot").read_text()
-    assert f"--config tpu_configs/{recipe}.py --root /mnt/data/ --out /mnt/data/runs/first" in boot
+    assert f"--config tpu_configs/pods/{recipe}.py --root /mnt/data/ --out /mnt/data/runs/first" in boot
     subprocess.run(["bash", "-n", tmp_path / "boot"], check=True)
 
 
@@ -139,7 +138,7 @@ def test_make_prints_checks_and_asks_in_this_order(tmp_path, settings, code, act
     (tmp_path / "venv/bin/python").chmod(0o755)
     for stage in ("runtime", "pod"):
         (tmp_path / "venv" / stage).touch()
-    recipe = "tpu_configs/spirit_base_7b_v4_128.py"
+    recipe = "tpu_configs/pods/spirit_base_7b_v4_128.py"
     command = [
         "make",
         "train-pod",
@@ -190,3 +189,11 @@ def test_what_is_no_pod_is_refused(tmp_path):
     asked, ended = launch(tmp_path, "tiny_cpu")
     assert (asked, ended.returncode) == ([], 2)
     assert "is no recipe for a TPU pod" in ended.stderr
+
+
+def test_an_earlier_path_of_a_recipe_names_its_new_one(tmp_path):
+    asked, ended = run(
+        tmp_path, ["tpu_configs/launch.sh", "tpu_configs/spirit_base_7b_v4_128.py", "shelf", "first"]
+    )
+    assert (asked, ended.returncode) == ([], 2)
+    assert "use tpu_configs/pods/spirit_base_7b_v4_128.py" in ended.stderr

@@ -17,7 +17,8 @@ from spirit_jax.tokens.interleave import Arrangement
 from spirit_jax.training.data.placement import check_batch
 
 ROOT = Path(__file__).parent.parent.parent / "tpu_configs"
-PODS = sorted(path.stem for pattern in ("spirit_*_7b_*.py", "llama3_*.py") for path in ROOT.glob(pattern))
+PATHS = {path.stem: path for room in ("pods", "gpus") for path in ROOT.glob(f"{room}/[!_]*.py")}
+PODS = sorted(PATHS)
 
 
 DOCS = ROOT.parent / "docs"
@@ -26,7 +27,7 @@ ROWS = {row["recipe"]: row for row in read_jsonl(DOCS / "pods.jsonl")}
 
 @pytest.mark.parametrize("name", PODS)
 def test_mesh_batch_and_model_divide(name):
-    recipe = load(ROOT / f"{name}.py", RunConfig)
+    recipe = load(PATHS[name], RunConfig)
     pod = pod_of(recipe.mesh)
     mesh = AbstractMesh(fill_sizes(recipe.mesh, pod.devices), MESH_AXES)
     check_batch(recipe, mesh)
@@ -37,7 +38,7 @@ def test_mesh_batch_and_model_divide(name):
 @pytest.mark.parametrize("name", PODS)
 def test_the_documented_row_is_this_recipes_and_fits(name):
     """By compiler for every TPU recipe; what follows by arithmetic is as the code has it now."""
-    row, recipe = ROWS[name], load(ROOT / f"{name}.py", RunConfig)
+    row, recipe = ROWS[name], load(PATHS[name], RunConfig)
     assert row["memory_by"] == ("compiler" if pod_of(recipe.mesh).chip.platform == "tpu" else "analysis")
     again = check(recipe, name, given=row)
     assert again | {"date": row["date"]} == row
@@ -51,7 +52,7 @@ def test_the_documented_table_is_of_the_documented_rows():
 
 @pytest.mark.parametrize("name", [name for name in PODS if name.startswith("spirit")])
 def test_spirit_recipes_are_the_papers(name):
-    recipe = load(ROOT / f"{name}.py", RunConfig)
+    recipe = load(PATHS[name], RunConfig)
     assert recipe.train.batch_rows * recipe.data.sequence_length == 2**20
     assert (recipe.optim.peak_lr, recipe.model.rope_theta) == (3e-5, 100_000)
     assert recipe.model.rows == (32_768 if "expressive" in name else 32_512)

@@ -5,7 +5,7 @@ runs/demo/base`).
 import dataclasses
 
 from spirit_jax.config import CheckpointConfig, RunConfig, TrainConfig
-from tpu_configs import demo_base_cpu
+from tpu_configs.local import demo_base_cpu
 
 
 def config() -> RunConfig:

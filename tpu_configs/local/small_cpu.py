@@ -1,7 +1,7 @@
 """A small Spirit LM Base for one's own recordings, on CPU: the folders that `make units`, `tokenizer` and
 `shards` write, below `--root`.
 
-    make train CONFIG=tpu_configs/small_cpu.py ROOT=work OUT=runs/mine
+    make train CONFIG=tpu_configs/local/small_cpu.py ROOT=work OUT=runs/mine
 
 2,000 text pieces and 100 units; with others, set model.rows to the number that the error names.
 """
@@ -12,7 +12,7 @@ from spirit_jax.config import CheckpointConfig, RunConfig, Source, TrainConfig
 from spirit_jax.tokens.interleave import Arrangement
 from spirit_jax.tokens.streams import resized_streams
 from spirit_jax.tokens.vocabulary import Vocabulary
-from tpu_configs import demo_base_cpu
+from tpu_configs.local import demo_base_cpu
 
 PIECES = 2000
 

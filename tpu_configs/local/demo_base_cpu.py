@@ -11,7 +11,7 @@ from spirit_jax.config import CheckpointConfig, OptimConfig, RunConfig, Schedule
 from spirit_jax.tokens.interleave import Arrangement
 from spirit_jax.tokens.streams import resized_streams
 from spirit_jax.tokens.vocabulary import Vocabulary
-from tpu_configs import demo_text_cpu
+from tpu_configs.local import demo_text_cpu
 
 UNITS = 100
 

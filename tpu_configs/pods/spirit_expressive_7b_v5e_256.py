@@ -1,7 +1,7 @@
 """Spirit LM Expressive, 7B, on a v5e-256 slice (256 chips)."""
 
 from spirit_jax.config import RunConfig
-from tpu_configs import spirit_base_7b_v5e_256
+from tpu_configs.pods import spirit_base_7b_v5e_256
 from tpu_configs.spirit import expressive
 
 

@@ -5,7 +5,7 @@ import dataclasses
 from spirit_jax.config import RunConfig
 from spirit_jax.tokens.streams import resized_streams
 from spirit_jax.tokens.vocabulary import Vocabulary
-from tpu_configs import demo_base_cpu, demo_text_cpu
+from tpu_configs.local import demo_base_cpu, demo_text_cpu
 
 PITCHES, STYLES = 64, 32
 

@@ -1,0 +1,1 @@
+"""Recipes for a codec's own networks."""

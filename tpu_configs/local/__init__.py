@@ -1,0 +1,1 @@
+"""Recipes for a CPU: the demo, and small runs."""
