@@ -16,16 +16,12 @@ from spirit_jax.evals.evaluation import Evaluation, read_records
 from spirit_jax.evals.registry import GROUPS, TASKS, expand
 from spirit_jax.evals.results import summarize, to_json
 from spirit_jax.evals.task import Result, measure
-from spirit_jax.generation.spirit_lm import SpiritLM
+from spirit_jax.generation.model_options import add_model_arguments, load_lm
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the command's options."""
-    parser.add_argument(
-        "--checkpoint",
-        required=True,
-        help="run folder, one of its step folders, or a folder of converted weights",
-    )
+    add_model_arguments(parser)
     parser.add_argument("--shards", required=True, help="folder of aligned shards")
     parser.add_argument("--split", default="heldout")
     parser.add_argument(
@@ -52,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
         )
     require_output_file(args.out, "--out")
     started = time.monotonic()
-    lm = SpiritLM.load(args.checkpoint)
+    lm = load_lm(args)
     records = read_records(lm, args.shards, args.split, args.max_records)
     evaluation = Evaluation(lm, records, seed=args.seed)
     if too_long := len(records) - len(evaluation.fitting_records):

@@ -22,7 +22,7 @@ from spirit_jax.core.files import (
 )
 from spirit_jax.evals.evaluation import read_records
 from spirit_jax.evals.results import read_results
-from spirit_jax.generation.spirit_lm import SpiritLM
+from spirit_jax.generation.model_options import add_model_arguments, load_lm
 from spirit_jax.report import figures, page
 from spirit_jax.report.examples import make_examples, show_utterance
 from spirit_jax.report.numbers import facts, loss_rows, report_numbers, result_tables, tiles, transcripts
@@ -32,7 +32,7 @@ RECORDS = 300
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the command's options."""
-    parser.add_argument("--run", required=True, help="run folder")
+    add_model_arguments(parser, "--run")
     parser.add_argument(
         "--eval-before", type=Path, help="what eval wrote for the checkpoint that training began with"
     )
@@ -60,7 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Writes the two files and prints where they are."""
     require_output_folder(args.out, "--out")
-    run_folder = require_folder(args.run, "--run")
+    run_folder = require_folder(args.checkpoint, "--run")
     rows = list(read_jsonl(run_folder / "metrics.jsonl"))
     config = read_json(run_folder / "config.json")
     before, after = (read_results(path) if path else {} for path in (args.eval_before, args.eval_after))
@@ -68,7 +68,7 @@ def run(args: argparse.Namespace) -> int:
         require_file(args.manifest, "--manifest")
     if args.examples < 0:
         raise UserError("--examples", args.examples, "must be at least 0", "3 make a readable page")
-    lm = SpiritLM.load(args.run)
+    lm = load_lm(args)
     records = read_records(lm, args.shards, args.split, RECORDS)
     parameters = sum(weight.size for weight in jax.tree.leaves(lm.llama))
     numbers = report_numbers(rows, before, after)

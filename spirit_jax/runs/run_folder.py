@@ -30,6 +30,7 @@ DATA = "data.json"  # fingerprints of the rows that are trained on, by their sou
 # settings that a resumed run may change
 FREE = (
     "mesh.",
+    "optim.reduce_dtype",
     "train.log_every",
     "train.evaluate_every",
     "checkpoint.every_steps",
@@ -57,7 +58,8 @@ def check_owner(out: Path, config: RunConfig) -> None:
     run, but another codec.
 
     Mesh, checkpoint and logging intervals may differ, and the number of steps unless a cosine schedule
-    depends on it: none of them changes the data's order or the numbers (a mesh only their rounding).
+    depends on it: none of them changes the data's order or the numbers (a mesh, and the type in which its
+    devices sum, only their rounding).
     """
     refuse_other(out, config, FREE if config.optim.schedule is Schedule.COSINE else (*FREE, "train.steps"))
     if config.data.codec is not None and (out / CODEC).exists() and not (out / CONFIG).is_file():
