@@ -180,7 +180,7 @@ def test_a_model_is_loaded_onto_the_devices_and_in_the_type_that_are_asked_for(s
     split = SpiritLM.load(stored / "model", mesh={"tensor": 2})
     narrow = SpiritLM.load(stored / "model", dtype="bfloat16")
     assert len(split.llama.embed_VD[...].devices()) == 2
-    assert {leaf.dtype for leaf in jax.tree.leaves(narrow.llama)} == {jnp.bfloat16}
+    assert {leaf.dtype for leaf in jax.tree.leaves(narrow.llama)} == {jnp.dtype(jnp.bfloat16)}
     for task in (Task.CONTINUE, Task.SPEAK):
         (ours,), (theirs,) = (
             lm.generate([["the fox"]], task=task, max_new_tokens=9) for lm in (split, whole)
