@@ -21,6 +21,7 @@ MIN_PROMPT = 32  # slots of the shortest rows
 SHARED = 1 / 4
 ROWS = (1, 8, 64)  # of a device
 MAX_CACHE_BYTES = 2**31  # of a device
+MAX_SCORES_BYTES = 2**32  # of a device: the float32 scores of a layer, all queries of the prompts at once
 
 
 class PromptBatch(NamedTuple):
@@ -45,21 +46,24 @@ def batch_prompts(prompts: Sequence[np.ndarray], cfg: ModelConfig, new_slots: in
     while order:
         slots = round_up_doubling(len(prompts[order[0]]), MIN_PROMPT)
         slots = longest if slots >= SHARED * longest else slots
-        rows = choose_rows(len(prompts), cfg, slots + new_slots, mesh_sizes())
+        rows = choose_rows(len(prompts), cfg, slots, new_slots, mesh_sizes())
         yield _fill(prompts, order[:rows], rows, slots)
         order = order[rows:]
 
 
-def choose_rows(wanted: int, cfg: ModelConfig, slots: int, mesh: Mapping[str, int]) -> int:
+def choose_rows(wanted: int, cfg: ModelConfig, slots: int, new_slots: int, mesh: Mapping[str, int]) -> int:
     """Rows of a batch: 1, 8 or 64 on each device that has rows; no more than needed, and no more than
-    MAX_CACHE_BYTES hold on a device.
+    MAX_CACHE_BYTES and MAX_SCORES_BYTES hold on a device.
 
-    slots: of the cache, a row. mesh: sizes by axis.
+    slots: of a row's prompt. mesh: sizes by axis.
     """
-    parts, row_bytes = mesh["data"] * mesh["fsdp"], cache_bytes(cfg, slots) / mesh["tensor"]
+    parts, tensor, all_slots = mesh["data"] * mesh["fsdp"], mesh["tensor"], slots + new_slots
     enough = next((rows for rows in ROWS if rows * parts >= wanted), ROWS[-1])
-    fits = [rows for rows in ROWS if rows == 1 or (rows <= enough and rows * row_bytes <= MAX_CACHE_BYTES)]
-    return max(fits) * parts
+    most = min(
+        MAX_CACHE_BYTES / (cache_bytes(cfg, all_slots) / tensor),
+        MAX_SCORES_BYTES / (4 * cfg.heads * slots * all_slots / tensor),
+    )
+    return parts * max(rows for rows in ROWS if rows == 1 or rows <= min(enough, most))
 
 
 def cache_bytes(cfg: ModelConfig, slots: int) -> int:

@@ -31,7 +31,7 @@ def _on(model: ModelConfig, machine: str) -> dict[str, Any]:
     tensor = math.gcd(pod.devices, model.kv_heads, model.heads, model.mlp_width, model.rows)
     mesh = AbstractMesh((1, 1, 1, tensor), MESH_AXES)
     slots = PROMPT + NEW_SLOTS
-    rows = choose_rows(ROWS[-1], model, slots, mesh.shape)
+    rows = choose_rows(ROWS[-1], model, PROMPT, NEW_SLOTS, mesh.shape)
     parts = {
         "weight_bytes": sum(
             math.prod(x.sharding.shard_shape(x.shape)) * x.dtype.itemsize

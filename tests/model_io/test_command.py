@@ -67,7 +67,7 @@ def test_the_four_verbs(folders, capsys):
     assert (folders / "spoken/codec/codec.json").is_file()
     words = ("logits", folders / "ours", "--ids", folders / "ids.npy", "--out", folders / "split.npy")
     assert convert(*words, "--mesh", "fsdp=4", "tensor=2") == 0
-    np.testing.assert_allclose(np.load(folders / "split.npy"), logits, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(np.load(folders / "split.npy"), logits, rtol=1e-4, atol=1e-4)
     for name in ("theirs", "logits.npy", "split.npy", "spoken"):
         shutil.rmtree(folders / name) if (folders / name).is_dir() else (folders / name).unlink()
 
