@@ -228,7 +228,7 @@ def _to_heads(x_BTD: jax.Array, weight_DHK: nnx.Param) -> jax.Array:
     return y_BTE.reshape(*x_BTD.shape[:2], *weight_DHK.shape[1:])
 
 
-def _as_matrix(weight: nnx.Param, inputs: int) -> jax.Array:
+def _as_matrix(weight: nnx.Param[jax.Array], inputs: int) -> jax.Array:
     """A weight as a matrix, its first `inputs` axes merged and the others merged, to be gathered over fsdp.
 
     TPUs lay out a weight of three axes with D innermost and cannot gather along it. They would sum arrays
