@@ -5,6 +5,7 @@ An outcome is the words with their times, or the reason why there are none.
 
 import collections
 import concurrent.futures
+import functools
 import multiprocessing
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
@@ -14,7 +15,7 @@ import numpy as np
 from data_prep.alignment.ctc import align_with_ctc
 from data_prep.alignment.given import Given, match_given
 from data_prep.alignment.spelling import Spelled, spell
-from data_prep.alignment.sphinx import Sphinx, require_pocketsphinx
+from data_prep.alignment.sphinx import LONG_SECONDS, Sphinx, require_pocketsphinx
 from data_prep.alignment.times import Aligned, NotAligned, assemble
 from spirit_jax.core.errors import Halted
 from spirit_jax.core.files import fingerprint
@@ -22,6 +23,7 @@ from spirit_jax.datasets.manifest import Defect
 from spirit_jax.speech import audio
 from spirit_jax.speech.encoders.wav2vec2.ctc import Wav2Vec2CTC
 from spirit_jax.speech.segments import groups
+from spirit_jax.tokens.streams import SAMPLE_RATE
 
 Outcome = Aligned | NotAligned
 Readable = tuple[np.ndarray, list[Spelled]]  # samples at 16 kHz, and the text
@@ -55,9 +57,7 @@ class SphinxAligner:
     def __init__(self, processes: int):
         require_pocketsphinx()
         self.identity = fingerprint(self.name.encode(), VERSION.encode())
-        self._pool = concurrent.futures.ProcessPoolExecutor(
-            processes, multiprocessing.get_context("spawn"), _start_worker
-        )
+        self._pool = concurrent.futures.ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"))
 
     def align(self, rows: Sequence[dict]) -> Iterator[Outcome]:
         """As in `Aligner`. Halted if a process dies, for example for lack of memory."""
@@ -127,19 +127,16 @@ class GivenAligner:
         """Nothing to end."""
 
 
-_sphinx: Sphinx | None = None
-
-
-def _start_worker() -> None:
-    global _sphinx
-    _sphinx = Sphinx()
+@functools.cache
+def _sphinx(wide: bool) -> Sphinx:
+    """This process's decoder."""
+    return Sphinx(wide)
 
 
 def _align_in_worker(row: dict) -> Outcome:
-    assert _sphinx is not None
     try:
         wav, spelled = _read(row, "en")
-        return _sphinx.align(wav, spelled)
+        return _sphinx(len(wav) >= LONG_SECONDS * SAMPLE_RATE).align(wav, spelled)
     except NotAligned as error:
         return error
 

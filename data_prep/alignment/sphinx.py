@@ -18,12 +18,16 @@ from spirit_jax.tokens.streams import SAMPLE_RATE
 
 FRAME = 0.01  # seconds
 PADDING = 0.3  # seconds of silence before and after the sound: without it first and last words get lost
-# standard deviations of the noise that is added: digital silence has no likelihood. The least gives the most
-# exact times; where it gives no path, the next is tried.
-NOISES = (0.0002, 0.005)
+# Standard deviations of the noise that is added: digital silence has no likelihood. The first gives more
+# exact times; where it gives no path, the second is tried.
+NOISES = (0.0003, 0.005)
 # nats a frame, by which a word may be less likely than the best density of any phone, for a score of 1 / e:
 # words of a right text have 2, of a wrong one 5
 TOLERANCE = 4.0
+# Recordings from this length on are searched with wider beams than pocketsphinx's own, which lose the path of
+# a minute of sound. In shorter ones a lost path shows that the text is another one.
+LONG_SECONDS = 20.0
+WIDE_BEAMS = {"beam": 1e-100, "wbeam": 1e-80, "pbeam": 1e-100}
 SHIFT = 1 << 10  # pocketsphinx stores acoustic scores divided by this
 LEAST = 1e-300
 
@@ -31,10 +35,10 @@ Transition = tuple[int, int, float, str]
 
 
 class Sphinx:
-    """A decoder with its dictionary; one in each process."""
+    """A decoder with its dictionary. wide: for recordings from LONG_SECONDS on."""
 
-    def __init__(self):
-        self._decoder, self._known = make_decoder(), {}
+    def __init__(self, wide: bool = False):
+        self._decoder, self._known = make_decoder(wide), {}
 
     def align(self, wav: np.ndarray, spelled: Sequence[Spelled]) -> Aligned:
         """Word times of mono 16 kHz samples. NotAligned, with the reason, if the decoder finds no path."""
@@ -86,11 +90,10 @@ def require_pocketsphinx() -> Any:
     return pocketsphinx
 
 
-def make_decoder() -> Any:
+def make_decoder(wide: bool) -> Any:
     """A decoder of the wheel's English model."""
-    return require_pocketsphinx().Decoder(
-        lm=None, samprate=float(SAMPLE_RATE), loglevel="FATAL", bestpath=False
-    )
+    options = {"lm": None, "samprate": float(SAMPLE_RATE), "bestpath": False, "loglevel": "FATAL"}
+    return require_pocketsphinx().Decoder(**options, **(WIDE_BEAMS if wide else {}))
 
 
 def prepare(wav: np.ndarray, noise: float) -> bytes:
@@ -112,20 +115,26 @@ def _noise(samples: int) -> np.ndarray:
 
 
 def grammar(decoder: Any, spelled: Sequence[Spelled], readings: Sequence[Sequence[Reading]]) -> Any:
-    """A finite-state grammar with one path for each choice of readings."""
-    transitions, here, states = [], 0, 1
+    """A finite-state grammar with one path for each choice of readings.
+
+    Neighbours that are optional are spoken together or not at all.
+    """
+    transitions, here, states, aside = [], 0, 1, None
     for word, ways in zip(spelled, readings):
         if not ways:
             continue
+        if aside is not None and not word.optional:
+            transitions.append((aside, here, 0.5))
+        aside = None if not word.optional else here if aside is None else aside
         end, states = states, states + 1
         for reading in ways:
             inner = list(range(states, states + len(reading) - 1))
             states += len(inner)
             steps = zip([here, *inner], [*inner, end], reading)
             transitions += [(a, b, 1.0 / len(ways) if a == here else 1.0, said) for a, b, said in steps]
-        if word.optional:
-            transitions.append((here, end, 0.5))
         here = end
+    if aside is not None:
+        transitions.append((aside, here, 0.5))
     return decoder.create_fsg("text", 0, here, transitions)
 
 
