@@ -96,7 +96,7 @@ def _read_textgrid(text: str, name: str) -> list[tuple[str, list[Given]]]:
     )
     if [next(values), next(values)] != ['"ooTextFile', '"TextGrid']:
         raise ValueError("no TextGrid")
-    next(values), next(values)
+    _skip_bounds(values)
     words = []
     for _ in range(int(next(values))):
         kind, tier = next(values)[1:], next(values)[1:]
@@ -110,6 +110,12 @@ def _read_textgrid(text: str, name: str) -> list[tuple[str, list[Given]]]:
     if not words:
         raise ValueError("no tier named words")
     return [(name, words)]
+
+
+def _skip_bounds(values: Iterator[str]) -> None:
+    """The first and last second."""
+    for _ in range(2):
+        next(values)
 
 
 def _read_ctm(text: str, _: str) -> Iterator[tuple[str, list[Given]]]:

@@ -74,6 +74,7 @@ def best_paths(
     frames = jax.tree.map(lambda x: x.reshape(-1, BLOCK, *x.shape[1:]), (jnp.arange(T), emissions_TBV))
 
     def forward(best_BS, block):
+        best_BS = best_BS - best_BS.max(axis=1, keepdims=True)  # so that sums over hours stay exact
         return jax.lax.scan(lambda best, frame: (step(best, frame)[0], None), best_BS, block)[0], best_BS
 
     def backward(state_B, inputs):
@@ -96,12 +97,12 @@ def _step(
     t, emission_BV = frame
     one_BS = jnp.pad(best_BS, ((0, 0), (1, 0)), constant_values=IMPOSSIBLE)[:, :-1]
     two_BS = jnp.pad(best_BS, ((0, 0), (2, 0)), constant_values=IMPOSSIBLE)[:, :-2]
-    before_3BS = jnp.stack([best_BS, one_BS, jnp.where(skips_BS, two_BS, IMPOSSIBLE)])
-    new_BS = before_3BS.max(axis=0) + jnp.take_along_axis(emission_BV, states_BS, axis=1)
-    new_BS = new_BS - new_BS.max(axis=1, keepdims=True)  # sums over hours stay exact
+    two_BS = jnp.where(skips_BS, two_BS, IMPOSSIBLE)
+    near_BS = jnp.maximum(best_BS, one_BS)
+    new_BS = jnp.maximum(near_BS, two_BS) + jnp.take_along_axis(emission_BV, states_BS, axis=1)
+    moves_BS = jnp.where(two_BS > near_BS, 2, jnp.where(one_BS > best_BS, 1, 0)).astype(jnp.uint8)
     inside_B1 = (t < frames_B)[:, None]
-    moves_BS = jnp.where(inside_B1, before_3BS.argmax(axis=0), 0).astype(jnp.uint8)
-    return jnp.where(inside_B1, new_BS, best_BS), moves_BS
+    return jnp.where(inside_B1, new_BS, best_BS), jnp.where(inside_B1, moves_BS, 0).astype(jnp.uint8)
 
 
 def _trace(state_B: jax.Array, moves_BS: jax.Array) -> tuple[jax.Array, jax.Array]:
