@@ -51,7 +51,7 @@ def test_units_improve_on_held_out_sound(batch_norm, manifest, tmp_path, monkeyp
         ],
     )
     assert last < 0.95 * first
-    assert last < 0.5 * mean
+    assert last < 0.6 * mean
     codec = load_codec(tmp_path / "codec")
     assert codec.streams == make_streams(8)
     assert codec.unit_encoder.hubert.encoder.cfg == sizes
