@@ -18,6 +18,7 @@ from spirit_jax.tokens.streams import SAMPLE_RATE
 
 FRAME = 0.01  # seconds
 PADDING = 0.3  # seconds of silence before and after the sound: without it first and last words get lost
+SHORTEST_WORD = 0.03  # seconds: three states of one phone
 # Standard deviations of the noise that is added: digital silence has no likelihood. The first gives more
 # exact times; where it gives no path, the second is tried.
 NOISES = (0.0003, 0.005)
@@ -45,6 +46,7 @@ class Sphinx:
         readings = [tuple(filter(self._sayable, word.readings)) for word in spelled]
         if not any(readings):
             raise NotAligned("no_spoken_words", "no word of its text is spoken, or none can be pronounced")
+        _require_length(wav, spelled, readings)
         self._decoder.add_fsg("text", grammar(self._decoder, spelled, readings))
         self._decoder.activate_search("text")
         for noise in NOISES:
@@ -112,6 +114,16 @@ def _seed_noise(samples: int) -> np.ndarray:
 def _noise(samples: int) -> np.ndarray:
     """The same noise for every recording, repeated every minute."""
     return np.resize(_seed_noise(60 * SAMPLE_RATE), samples)
+
+
+def _require_length(
+    wav: np.ndarray, spelled: Sequence[Spelled], readings: Sequence[Sequence[Reading]]
+) -> None:
+    """NotAligned if the sound is too short for the text, whatever its words are."""
+    words = sum(min(map(len, ways)) for word, ways in zip(spelled, readings) if ways and not word.optional)
+    seconds = len(wav) / SAMPLE_RATE
+    if words * SHORTEST_WORD > seconds:
+        raise NotAligned("too_little_sound", f"{words} spoken words in {seconds:.2f} s")
 
 
 def grammar(decoder: Any, spelled: Sequence[Spelled], readings: Sequence[Sequence[Reading]]) -> Any:

@@ -1,14 +1,16 @@
 """`data_prep align` as a command: what it writes, what it sets aside, and what a second call does."""
 
+import concurrent.futures.process
 import json
 
 import numpy as np
 import pytest
 import soundfile
 
-from data_prep.alignment.aligners import GivenAligner
+from data_prep.alignment.aligners import GivenAligner, SphinxAligner
 from data_prep.alignment.given import Given
 from data_prep.alignment.stage import Work, align_corpus
+from spirit_jax.core.errors import Halted
 from spirit_jax.core.files import read_json, read_jsonl, write_jsonl
 from spirit_jax.datasets.manifest import read_corpus
 from tests.data_prep.conftest import prepare
@@ -159,6 +161,17 @@ def test_a_ctc_network_aligns(corpus, tmp_path):
     rows = {row["id"]: row for row in read_corpus(tmp_path / "out")}
     assert all(rows[id]["words"] for id in SAID)
     assert read_json(tmp_path / "out" / "summary.json")["n_quarantined"] == 3
+
+
+def test_a_process_that_dies_ends_the_command_with_one_line(monkeypatch):
+    def die(*_, **__):
+        raise concurrent.futures.process.BrokenProcessPool("terminated abruptly")
+
+    aligner = SphinxAligner(1)
+    monkeypatch.setattr(aligner._pool, "map", die)
+    with pytest.raises(Halted, match="run the same command again"):
+        next(aligner.align([{"audio": "a.wav", "text": "a"}]))
+    aligner.close()
 
 
 @pytest.mark.parametrize(

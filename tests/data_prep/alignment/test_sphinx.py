@@ -60,6 +60,12 @@ def test_notes_in_parentheses_may_be_unspoken(sphinx):
     assert len(spoken.words) == 8
 
 
+def test_a_long_note_at_the_end_may_be_unspoken(sphinx):
+    text = "Leave your message now (a very long simple tone plays here)"
+    found, spoken = align(sphinx, text, "leave your message now")
+    assert abs(found.words[-1][1] - spoken[-1][1]) < 0.05
+
+
 def test_a_word_of_another_script_is_joined_and_counted(sphinx):
     found, _ = align(sphinx, "the sailor 北京 reached the harbor", "the sailor bay jing reached the harbor")
     assert found.joined == 1
@@ -85,9 +91,10 @@ def test_the_right_text_scores_above_another(sphinx):
     assert right.score > wrong.score + 0.1
 
 
-def test_sound_that_is_too_short_is_not_aligned(sphinx):
-    with pytest.raises(NotAligned, match="no_match"):
-        sphinx.align(0.1 * np.sin(np.arange(1600, dtype=np.float32)), spell(["hello"] * 40))
+@pytest.mark.parametrize(("words", "reason"), [(3, "no_match"), (10_000, "too_little_sound")])
+def test_sound_that_is_too_short_is_not_aligned(words, reason, sphinx):
+    with pytest.raises(NotAligned, match=reason):
+        sphinx.align(0.1 * np.sin(np.arange(1600, dtype=np.float32)), spell(["hello"] * words))
 
 
 def path_of(said, *words):

@@ -16,8 +16,9 @@ from spirit_jax.core.errors import UserError
 from spirit_jax.core.files import fingerprint, read_json
 from spirit_jax.speech.audio import normalize
 from spirit_jax.speech.encoders.wav2vec2.batches import encode_wavs
-from spirit_jax.speech.encoders.wav2vec2.checkpoints import HF_EPS, canonical, config_from_hf, load_encoder
+from spirit_jax.speech.encoders.wav2vec2.checkpoints import canonical, config_from_hf, load_encoder
 from spirit_jax.speech.encoders.wav2vec2.network import Linear, Wav2Vec2
+from spirit_jax.speech.encoders.wav2vec2.preprocessor import read_normalize_eps
 from spirit_jax.speech.weights.readers import CheckpointReader
 from spirit_jax.speech.weights.torch_files import Tensors, read_folder
 from spirit_jax.tokens.streams import SAMPLE_RATE
@@ -80,10 +81,8 @@ def load_ctc(folder: str | Path) -> Wav2Vec2CTC:
     encoder = load_encoder(tensors, cfg)
     tensors.finish()
     blank = next((vocabulary[name] for name in BLANKS if name in vocabulary), config.get("pad_token_id", 0))
-    preprocessor = Path(folder) / "preprocessor_config.json"
-    normalized = read_json(preprocessor).get("do_normalize", True) if preprocessor.is_file() else True
     identity = fingerprint(*(name.encode() + np.asarray(arrays[name]).tobytes() for name in sorted(arrays)))
-    return Wav2Vec2CTC(encoder, head, vocabulary, blank, HF_EPS if normalized else None, identity)
+    return Wav2Vec2CTC(encoder, head, vocabulary, blank, read_normalize_eps(folder), identity)
 
 
 @jax.jit
