@@ -7,6 +7,8 @@ import collections
 import concurrent.futures
 import functools
 import multiprocessing
+import os
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
 
@@ -57,7 +59,9 @@ class SphinxAligner:
     def __init__(self, processes: int):
         require_pocketsphinx()
         self.identity = fingerprint(self.name.encode(), VERSION.encode())
-        self._pool = concurrent.futures.ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"))
+        self._pool = concurrent.futures.ProcessPoolExecutor(
+            processes, multiprocessing.get_context("spawn"), _end_with_parent
+        )
 
     def align(self, rows: Sequence[dict]) -> Iterator[Outcome]:
         """As in `Aligner`. Halted if a process dies, for example for lack of memory."""
@@ -125,6 +129,18 @@ class GivenAligner:
 
     def close(self) -> None:
         """Nothing to end."""
+
+
+def _end_with_parent() -> None:
+    """Ends this process when the command that started it is killed."""
+    parent = multiprocessing.parent_process()
+
+    def wait() -> None:
+        if parent is not None:
+            parent.join()
+            os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
 
 
 @functools.cache

@@ -2,6 +2,10 @@
 
 import concurrent.futures.process
 import json
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -172,6 +176,28 @@ def test_a_process_that_dies_ends_the_command_with_one_line(monkeypatch):
     with pytest.raises(Halted, match="run the same command again"):
         next(aligner.align([{"audio": "a.wav", "text": "a"}]))
     aligner.close()
+
+
+def test_processes_end_with_a_command_that_is_killed():
+    script = """if True:
+        import multiprocessing, sys
+        from data_prep.alignment.aligners import SphinxAligner
+        aligner = SphinxAligner(1)
+        next(aligner.align([{"audio": "a.wav", "text": "[note]"}]))
+        print(multiprocessing.active_children()[0].pid, flush=True)
+        sys.stdin.read()
+    """
+    command = subprocess.Popen(
+        [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    worker = Path(f"/proc/{int(command.stdout.readline())}")
+    assert worker.exists()
+    command.kill()
+    command.wait()
+    deadline = time.monotonic() + 30
+    while worker.exists() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not worker.exists()
 
 
 @pytest.mark.parametrize(
