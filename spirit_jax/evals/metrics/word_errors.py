@@ -51,13 +51,19 @@ def count_character_errors(reference: str, hypothesis: str) -> tuple[int, int]:
 def word_error_rate(references: list[str], hypotheses: list[str], seed: int = 0) -> Estimate:
     """Errors of the whole corpus for each word of the references, with an interval over utterances."""
     counts = [count_errors(*pair) for pair in zip(references, hypotheses, strict=True)]
-    return estimate_ratio(*np.array(counts).reshape(-1, 2).T, seed)
+    return _estimate(counts, seed)
 
 
 def character_error_rate(references: list[str], hypotheses: list[str], seed: int = 0) -> Estimate:
     """Errors of the whole corpus for each character of the references, with an interval over utterances."""
     counts = [count_character_errors(*pair) for pair in zip(references, hypotheses, strict=True)]
-    return estimate_ratio(*np.array(counts).reshape(-1, 2).T, seed)
+    return _estimate(counts, seed)
+
+
+def _estimate(counts: list[tuple[int, int]], seed: int) -> Estimate:
+    """Of errors and lengths by utterance."""
+    errors, lengths = np.array(counts).reshape(-1, 2).T
+    return estimate_ratio(errors, lengths, seed)
 
 
 @functools.cache
