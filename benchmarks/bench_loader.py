@@ -23,7 +23,7 @@ from types import SimpleNamespace
 import numpy as np
 
 from benchmarks.plain_tokens import interleave_plainly
-from data_prep.token_shards import Draws, build_record, write_shards
+from data_prep.token_shards import Contents, Draws, write_shards
 from spirit_jax.datasets.shards import Layout, Metadata, ShardSplit, open_shards
 from spirit_jax.tokens.interleave import Arrangement, Record, Spans, arrange
 from spirit_jax.tokens.streams import SpeechTokens
@@ -81,6 +81,10 @@ class Letters:
 
     size, bos, eos, unk, fingerprint = VOCABULARY.text_size, 1, 2, 0, "0" * 16
 
+    def encode_texts(self, texts: list[str]) -> list[np.ndarray]:
+        """As `TextTokenizer.encode_texts`."""
+        return [self.encode_words(text.split())[0] for text in texts]
+
     def encode_words(self, words: list[str]) -> tuple[np.ndarray, np.ndarray]:
         """As `TextTokenizer.encode_words`."""
         offsets = np.cumsum([0, *map(len, words)], dtype=np.int32)
@@ -91,12 +95,10 @@ def write(folder: Path, layout: Layout, rows: list[dict]) -> dict[str, ShardSpli
     """Writes a data set of `rows`; its splits."""
     metadata = Metadata(layout, VOCABULARY, Letters.fingerprint, "0" * 16)
 
-    def record(row: dict) -> Record:
-        speech = SpeechTokens({"units": row["units"]}) if row["units"] else None
-        return build_record(row, Letters().encode_words, speech)
-
-    contents = SimpleNamespace(metadata=metadata, draws=Draws(), rows=lambda: iter(rows), record=record)
-    write_shards(contents, folder)
+    units = SimpleNamespace(
+        rows=lambda: iter(rows), speech_of=lambda row: SpeechTokens({"units": row["units"]})
+    )
+    write_shards(Contents(metadata, Letters(), units, None, Draws()), folder)  # pyright: ignore[reportArgumentType]
     return {name: open_shards(folder, layout, name) for name in ("speech", "text")}
 
 

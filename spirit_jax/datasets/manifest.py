@@ -32,6 +32,7 @@ SPHINX_LINE = re.compile(r"^\s*(?:<s>)?\s*(.*?)\s*(?:</s>)?\s*\(([^()\s]+)\)\s*$
 SPLIT_NAME = re.compile(r"(?!all$)\w[\w-]*")
 TEXT_KEYS = ("id", "text", "voice", "source", "split")
 LONGEST_S = 1e6  # no recording is as long
+LONGEST_TEXT = 2**26  # bytes of a .txt that is one document; a tokenizer takes some 100 times as much memory
 
 
 class Defect(NamedTuple):
@@ -43,12 +44,12 @@ class Defect(NamedTuple):
     detail: str
 
 
-def read_corpus(path: Path) -> list[dict]:
+def read_corpus(path: Path, lines: bool = False) -> list[dict]:
     """Rows of a manifest file or of a folder, with unique ids and absolute audio paths.
 
-    UserError if the path does not exist or has no rows.
+    lines: each line of a `.txt` file is a text. UserError if the path does not exist or has no rows.
     """
-    rows = read_folder(path) if path.is_dir() else read_manifest(path)
+    rows = read_folder(path) if path.is_dir() else read_manifest(path, lines)
     if not rows:
         raise UserError(
             "corpus", path, "holds no rows", "give recordings (wav, flac, mp3, ogg) or a manifest with lines"
@@ -56,40 +57,69 @@ def read_corpus(path: Path) -> list[dict]:
     return rows
 
 
-def read_manifest(path: Path) -> list[dict]:
-    """Checked rows of a JSON-lines manifest, or of a `.txt` file with a text a line.
+def read_manifest(path: Path, lines: bool = False) -> list[dict]:
+    """Checked rows of a JSON-lines manifest, or of a `.txt` file: one text, or with `lines` one a line.
 
     UserError for a row that breaks the rules, naming its line.
     """
+    rows = list(stream_manifest(path, lines))
+    _refuse_duplicates((row["id"], f"row {number}") for number, row in enumerate(rows, 1))
+    return rows
+
+
+def stream_texts(path: Path, lines: bool = False) -> Iterator[dict]:
+    """The rows without audio of `read_corpus(path, lines)`, read as they are needed. Two may have one id."""
+    manifest = _find_manifest(path) if path.is_dir() else path
+    rows = read_folder(path) if manifest is None else stream_manifest(manifest, lines)
+    return (row for row in rows if row["audio"] is None)
+
+
+def stream_manifest(path: Path, lines: bool = False) -> Iterator[dict]:
+    """The rows of `read_manifest`, read as they are needed. Two may have one id."""
     require_file(path, "manifest")
     if path.suffix.lower() in AUDIO_SUFFIXES:
         raise UserError("manifest", path, "is a recording", "give its folder, or a manifest that names it")
-    if path.suffix == ".txt":
-        lines = path.read_text(encoding="utf-8-sig", errors="replace").splitlines()
-        given = (
-            {"id": f"{path.stem}-{number:06d}", "text": line}
-            for number, line in enumerate(lines)
-            if line.strip()
-        )
-    else:
+    if path.suffix != ".txt":
         given = read_jsonl(path)
-    rows = [_complete_row(row, path, number) for number, row in enumerate(given, 1)]
-    _refuse_duplicates((row["id"], f"row {number}") for number, row in enumerate(rows, 1))
-    return rows
+    else:
+        given = _read_lines(path) if lines else _read_document(path)
+    return (_complete_row(row, path, number) for number, row in enumerate(given, 1))
+
+
+def _read_document(path: Path) -> Iterator[dict]:
+    """The row of a `.txt` file, its text byte for byte."""
+    if (size := path.stat().st_size) > LONGEST_TEXT:
+        rule = f"is one text of {size:,} bytes; the limit is {LONGEST_TEXT:,}"
+        raise UserError("text", path, rule, "give --lines if each line is a text, or a manifest")
+    text = _decode(path.read_bytes(), path)
+    if text.strip():
+        yield {"id": path.stem, "text": text}
+
+
+def _read_lines(path: Path) -> Iterator[dict]:
+    """The rows of a `.txt` file with a text a line."""
+    with open(path, "rb") as file:
+        for number, line in enumerate(file):
+            text = _decode(line, f"{path} line {number + 1}").removesuffix("\n").removesuffix("\r")
+            if text.strip():
+                yield {"id": f"{path.stem}-{number:06d}", "text": text}
+
+
+def _decode(content: bytes, where: object) -> str:
+    """UTF-8, with or without a byte-order mark. UserError for other bytes."""
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UserError("text", where, f"must be UTF-8 ({error})", "convert it to UTF-8") from error
 
 
 def read_folder(folder: Path) -> list[dict]:
     """Rows of the manifest in a folder (`manifest.jsonl`, or the only .jsonl file), else of its recordings,
     sorted by path.
     """
-    manifests = (
-        [folder / "manifest.jsonl"]
-        if (folder / "manifest.jsonl").is_file()
-        else sorted(folder.glob("*.jsonl"))
-    )
-    if len(manifests) == 1:
-        return read_manifest(manifests[0])
-    files = _files_below(folder)
+    if manifest := _find_manifest(folder):
+        return read_manifest(manifest)
+    files, manifests = _files_below(folder), sorted(folder.glob("*.jsonl"))
     recordings = [path for path in files if path.suffix.lower() in AUDIO_SUFFIXES]
     if not recordings and manifests:
         raise UserError(
@@ -113,16 +143,28 @@ def read_folder(folder: Path) -> list[dict]:
     return rows
 
 
-def split_words(row: dict) -> list[str]:
-    """The words of a row's text; the words with times where it has them."""
-    return [str(word) for word, _, _ in row["words"]] if row["words"] else str(row["text"] or "").split()
+def timed_words(row: dict) -> list[str] | None:
+    """The words between which a row can be cut: those with times of a recording. None for a row that stays
+    whole.
+    """
+    return [str(word) for word, _, _ in row["words"]] if row["audio"] and row["words"] else None
+
+
+def text_of(row: dict) -> str:
+    """A row's text: its timed words with single spaces between them, or else the text as it was given."""
+    words = timed_words(row)
+    return str(row["text"] or "") if words is None else " ".join(words)
 
 
 def training_texts(rows: Iterable[dict]) -> Iterator[str]:
     """Texts of the training splits."""
-    for row in rows:
-        if row["split"] in TRAINING_SPLITS and (words := split_words(row)):
-            yield " ".join(words)
+    return (text for row in rows if row["split"] in TRAINING_SPLITS and (text := text_of(row)))
+
+
+def _find_manifest(folder: Path) -> Path | None:
+    """The manifest in a folder: `manifest.jsonl`, or the only .jsonl file."""
+    named, found = folder / "manifest.jsonl", sorted(folder.glob("*.jsonl"))
+    return named if named.is_file() else found[0] if len(found) == 1 else None
 
 
 def _complete_row(row: dict, path: Path, number: int) -> dict:

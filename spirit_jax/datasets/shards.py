@@ -35,12 +35,17 @@ class Layout(enum.Enum):
 
 @dataclasses.dataclass(frozen=True)
 class Metadata:
-    """What the shards were made with. encoder_fingerprint: None for shards of text alone."""
+    """What the shards were made with. encoder_fingerprint: None for shards of text alone.
+
+    whole_text: text that is not cut at words was tokenised whole, with its line breaks and runs of spaces;
+    earlier versions tokenised all text word by word.
+    """
 
     layout: Layout
     vocabulary: Vocabulary
     tokenizer_fingerprint: str
     encoder_fingerprint: str | None
+    whole_text: bool = True
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values, as TFDS stores them."""
@@ -50,6 +55,7 @@ class Metadata:
             "vocabulary": self.vocabulary.to_dict(),
             "tokenizer_fingerprint": self.tokenizer_fingerprint,
             "encoder_fingerprint": self.encoder_fingerprint,
+            "whole_text": self.whole_text,
         }
 
     @classmethod
@@ -63,6 +69,7 @@ class Metadata:
             Vocabulary.from_dict(values["vocabulary"]),
             values["tokenizer_fingerprint"],
             values["encoder_fingerprint"],
+            values.get("whole_text", False),
         )
 
 
@@ -243,7 +250,7 @@ def _refuse(what: str, readers: object, stored: object, fix: str) -> None:
 def row_from_record(record: Record, text: str, streams: Streams) -> dict[str, Any]:
     """The aligned row of a record, with a column for each stream. `record_from_row` is its inverse.
 
-    text: what `record.text_ids` were made from.
+    text: what `record.text_ids` were made from. Text that is not cut at words has no word_offsets.
     """
     codes = record.speech.codes if record.speech else {}
     return {

@@ -30,7 +30,8 @@ class Record:
     """One utterance, or one text.
 
     text_ids: int32 [n], the words' tokens one after another; word w is
-    text_ids[word_offsets[w]:word_offsets[w+1]]. word_offsets: int32 [W+1]. word_start_s, word_end_s: float32
+    text_ids[word_offsets[w]:word_offsets[w+1]]. word_offsets: int32 [W+1], empty for a text that was
+    tokenised whole and cannot be cut: then W is 0. word_start_s, word_end_s: float32
     [W] in seconds, empty when unaligned.
     """
 

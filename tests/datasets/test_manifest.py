@@ -7,7 +7,15 @@ import pytest
 import soundfile
 
 from spirit_jax.core.errors import UserError
-from spirit_jax.datasets.manifest import Defect, read_corpus, read_manifest, split_words, training_texts
+from spirit_jax.datasets.manifest import (
+    Defect,
+    read_corpus,
+    read_manifest,
+    stream_texts,
+    text_of,
+    timed_words,
+    training_texts,
+)
 
 
 def put_audio(path, seconds=0.5):
@@ -73,21 +81,69 @@ def test_words_with_times_are_the_text(tmp_path):
     (row,) = read_manifest(
         put_manifest(tmp_path / "m.jsonl", {"id": "1", "audio": "x.wav", "text": "A b c", "words": words})
     )
-    assert split_words(row) == ["a", "b,", "c"]
+    assert timed_words(row) == ["a", "b,", "c"]
+    assert text_of(row) == "a b, c"
 
 
-def test_a_file_of_texts(tmp_path):
-    (tmp_path / "t.txt").write_text("one two\n\nthree\n")
-    rows = read_corpus(tmp_path / "t.txt")
-    assert [(row["text"], row["audio"], row["split"]) for row in rows] == [
-        ("one two", None, "text"),
-        ("three", None, "text"),
+LAYOUT = "def f(x):\r\n\tif x:\n\n        return  x\u2028- é\n"
+
+
+def test_a_text_that_cannot_be_cut_keeps_its_layout(tmp_path):
+    words = [["def", 0.0, 0.1]]
+    rows = read_manifest(
+        put_manifest(
+            tmp_path / "m.jsonl",
+            {"id": "1", "text": LAYOUT},
+            {"id": "2", "text": LAYOUT, "words": words},
+            {"id": "3", "text": LAYOUT, "audio": "x.wav"},
+        )
+    )
+    assert [text_of(row) for row in rows] == [LAYOUT] * 3
+    assert [timed_words(row) for row in rows] == [None] * 3
+    assert list(training_texts(rows)) == [LAYOUT] * 3
+
+
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+def test_a_file_of_text_is_one_text_byte_for_byte(tmp_path, mark):
+    (tmp_path / "t.txt").write_bytes(mark + LAYOUT.encode())
+    (row,) = read_corpus(tmp_path / "t.txt")
+    assert (row["id"], row["text"], row["audio"], row["split"]) == ("t", LAYOUT, None, "text")
+
+
+def test_a_file_of_lines(tmp_path):
+    (tmp_path / "t.txt").write_bytes(b"\xef\xbb\xbf one  two\r\n\n\tthree \xe2\x80\xa8\n four")
+    rows = read_corpus(tmp_path / "t.txt", lines=True)
+    assert [(row["id"], row["text"], row["audio"], row["split"]) for row in rows] == [
+        ("t-000000", " one  two", None, "text"),
+        ("t-000002", "\tthree \u2028", None, "text"),
+        ("t-000003", " four", None, "text"),
     ]
+
+
+def test_a_file_of_text_that_cannot_be_one_is_refused(tmp_path, monkeypatch):
+    (tmp_path / "t.txt").write_bytes(b"caf\xe9\n")
+    for lines in (False, True):
+        with pytest.raises(UserError, match="UTF-8"):
+            read_corpus(tmp_path / "t.txt", lines)
+    (tmp_path / "t.txt").write_text("a line\n" * 10)
+    monkeypatch.setattr("spirit_jax.datasets.manifest.LONGEST_TEXT", 50)
+    with pytest.raises(UserError, match=r"70 bytes.*--lines"):
+        read_corpus(tmp_path / "t.txt")
+    assert len(read_corpus(tmp_path / "t.txt", lines=True)) == 10
+
+
+def test_texts_can_be_read_one_by_one(tmp_path):
+    rows = [{"text": "a"}, {"audio": "x.wav"}, {"text": "b"}, 3]
+    for path in (put_manifest(tmp_path / "m.jsonl", *rows), tmp_path):
+        texts = stream_texts(path)
+        assert [next(texts)["text"], next(texts)["text"]] == ["a", "b"]
+        with pytest.raises(UserError, match="line 4"):
+            next(texts)
 
 
 def test_training_texts_hold_nothing_held_out():
     rows = [
-        {"split": split, "text": split, "words": None}
+        {"split": split, "text": split, "words": None, "audio": None}
         for split in ("train", "text", "heldout", "heldout_voice", "speech", "dev")
     ]
     assert list(training_texts(rows)) == ["train", "text", "speech"]

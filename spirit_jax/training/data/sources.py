@@ -1,6 +1,7 @@
 """Open: what a run reads, checked before step 0: tokenizer, vocabulary, shards that agree with them."""
 
 import dataclasses
+import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -59,6 +60,7 @@ def open_data(config: DataConfig) -> OpenData:
     vocabulary, encoder = _grammar(config, tokenizer, splits)
     for split in splits:
         check_compatible(split.metadata, vocabulary, tokenizer.fingerprint, encoder)
+    _warn_of_cut_texts(splits)
     as_configured = partial(
         arrange,
         vocabulary=vocabulary,
@@ -76,6 +78,13 @@ def open_data(config: DataConfig) -> OpenData:
         check_source(source, config.streams if index < count else 1)
     fingerprints = {source.name: split.fingerprint for source, split in zip(opened[:count], splits)}
     return OpenData(vocabulary, tokenizer, tuple(opened[:count]), tuple(opened[count:]), fingerprints)
+
+
+def _warn_of_cut_texts(splits: Sequence[ShardSplit]) -> None:
+    """Says which shards of an earlier version lack the layout of their texts."""
+    for folder in sorted({split.folder for split in splits if not split.metadata.whole_text}):
+        says = "its texts were tokenised word by word, without line breaks or indentation"
+        print(f"warning: {folder}: {says}; write the shards again to train on them", file=sys.stderr)
 
 
 def documents(source: OpenSource, index: int, draw: Sequence[int]) -> list[np.ndarray]:

@@ -1,4 +1,6 @@
 import dataclasses
+import json
+import shutil
 
 import numpy as np
 import pytest
@@ -44,6 +46,20 @@ def test_finished_documents_are_read_too(at):
     (source,) = open_data(config(at, (at.frozen, Arrangement.INTERLEAVED))).train
     assert source.rows[0].dtype == np.int32
     assert source.rows[0][0] == 1
+
+
+def test_shards_without_the_layout_of_their_texts_are_named(at, tmp_path, capsys):
+    open_data(config(at, (at.texts, Arrangement.TEXT)))
+    assert "warning" not in capsys.readouterr().err
+    shutil.copytree(at.texts, tmp_path / "earlier")
+    (metadata,) = (tmp_path / "earlier").rglob("metadata.json")
+    values = json.loads(metadata.read_text())
+    del values["whole_text"]
+    metadata.write_text(json.dumps(values))
+    open_data(config(at, (tmp_path / "earlier", Arrangement.TEXT), (at.spoken, Arrangement.TEXT)))
+    warned = capsys.readouterr().err
+    assert warned.count("warning") == 1
+    assert str(tmp_path / "earlier") in warned
 
 
 def test_another_tokenizer_is_refused_naming_both(at):
