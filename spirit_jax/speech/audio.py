@@ -142,10 +142,7 @@ def _read(
                 raise BadAudio("too_many_channels", f"{file.channels} channels, at most {MAX_CHANNELS}")
             if corpus and file.samplerate < MIN_RATE:
                 raise BadAudio("low_rate", f"{file.samplerate} Hz, at least {MIN_RATE}")
-            if whole:
-                wav = _read_whole(file, admit)
-            else:
-                wav = _read_part(file, part, max_seconds, admit)
+            wav = _read_whole(file, admit) if whole else _read_part(file, part, max_seconds, admit)
     # damaged; no permission; or a broken header that claims terabytes
     except (soundfile.SoundFileError, OSError, MemoryError) as error:
         raise BadAudio("unreadable", str(error)) from error
