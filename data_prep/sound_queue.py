@@ -27,7 +27,8 @@ def read_ahead(
     `read` calls `admit(s)` before it decodes s seconds of sound; it waits while more than `seconds` would be
     in memory that the caller has not taken. Close the iterator if it is not read to its end.
     """
-    budget, pending = _Budget(seconds), collections.deque()
+    budget = _Budget(seconds)
+    pending: collections.deque[tuple[Item, int, concurrent.futures.Future[Sound]]] = collections.deque()
 
     def work(item: Item, turn: int) -> Sound:
         admitted = []
@@ -57,7 +58,7 @@ def read_ahead(
 
 
 def _take(
-    item: Item, turn: int, future: "concurrent.futures.Future[Sound]", budget: "_Budget"
+    item: Item, turn: int, future: concurrent.futures.Future[Sound], budget: "_Budget"
 ) -> tuple[Item, Sound]:
     sound = future.result()
     budget.leave(turn)

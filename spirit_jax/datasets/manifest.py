@@ -138,7 +138,7 @@ def _read_manifest(path: Path) -> Corpus:
     for number, (line, given) in enumerate(lines, 1):
         try:
             row = rows[line] = _complete_row(given, path, line, number, parts)
-            untimed += row["words"] is None and bool(given.get("words"))
+            untimed += row["words"] is None and isinstance(given, dict) and bool(given.get("words"))
         except BadRow as error:
             first = first or error
             set_aside.append(_describe_bad(given, path, line, error))
@@ -241,12 +241,11 @@ def _read_part(row: dict, where: str) -> dict[str, float]:
         if not _is_time(value):
             raise BadRow("bad_part", f"{where} {key}", value, "must be seconds", "correct or drop the key")
     begin, length = given.get("offset", given.get("start")), given.get("duration")
+    agree = begin == given.get("start", begin)
     if "end" in given:
         begin = begin or 0.0
         length = given["end"] - begin if length is None else length
-    agree = begin == given.get("start", begin) and (
-        "end" not in given or abs(begin + length - given["end"]) < 0.01
-    )
+        agree = agree and abs(begin + length - given["end"]) < 0.01
     if not agree or (length is not None and not length > 0):
         rule = "must be one part of the recording, longer than 0 s"
         raise BadRow("bad_part", f"{where} times", given, rule, "correct the times")
