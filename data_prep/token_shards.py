@@ -24,7 +24,7 @@ from spirit_jax.core.errors import UserError
 from spirit_jax.core.files import drop_partials, require_output_folder, write_atomically
 from spirit_jax.core.progress import track
 from spirit_jax.datasets.manifest import read_corpus, split_words
-from spirit_jax.datasets.shards import DATASET, Layout, Metadata, row_from_record, split_sizes
+from spirit_jax.datasets.shards import DATASET, Finished, Layout, Metadata, row_from_record, split_sizes
 from spirit_jax.datasets.units_folder import UnitsFolder, open_units
 from spirit_jax.speech.codec_folder import read_identity
 from spirit_jax.tokens.interleave import Arrangement, Record, Spans, arrange
@@ -51,11 +51,14 @@ def features_of(metadata: Metadata) -> dict[str, Any]:
 
 @dataclasses.dataclass(frozen=True)
 class Draws:
-    """Documents of a record in the interleaved config: `count` draws of its spans, by a seed."""
+    """Documents of a record in the interleaved config: its arrangement, and for spans `count` draws by a
+    seed.
+    """
 
     count: int = 1
     seed: int = 0
     spans: Spans = Spans()
+    arrangement: Arrangement = Arrangement.INTERLEAVED
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,6 +100,17 @@ class Contents:
                     "rename one",
                 )
 
+    def check_aligned(self) -> None:
+        """Raises a UserError if there are utterances and none of them has word times."""
+        aligned = [bool(row["words"]) for row in self.spoken()]
+        if aligned and not any(aligned):
+            raise UserError(
+                "--units",
+                f"0 of {len(aligned):,} utterances are aligned",
+                f"the arrangement {self.draws.arrangement.value} needs word times",
+                "add them with make align, or write aligned shards",
+            )
+
 
 class SpiritTokens(tfds.core.GeneratorBasedBuilder):
     """The TFDS builder; its rows come from `Contents`, not from a download."""
@@ -110,7 +124,10 @@ class SpiritTokens(tfds.core.GeneratorBasedBuilder):
         super().__init__(config=contents.metadata.layout.value, data_dir=data_dir, file_format="array_record")
 
     def _info(self) -> tfds.core.DatasetInfo:
-        metadata = self.contents.metadata
+        metadata, draws = self.contents.metadata, self.contents.draws
+        if metadata.layout is Layout.INTERLEAVED:
+            finished = Finished(draws.arrangement, draws.spans).to_dict()
+            metadata = dataclasses.replace(metadata, finished=finished)
         features = tfds.features.FeaturesDict(features_of(metadata))
         return tfds.core.DatasetInfo(
             builder=self,
@@ -150,6 +167,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--config", choices=[layout.value for layout in Layout], default=Layout.ALIGNED.value)
     parser.add_argument(
+        "--arrangement",
+        choices=[way.value for way in Arrangement if way.needs_word_times],
+        default=draws.arrangement.value,
+        help="interleaved: how words become documents",
+    )
+    parser.add_argument(
         "--draws", type=int, default=draws.count, help="interleaved: documents an aligned utterance"
     )
     parser.add_argument("--seed", type=int, default=draws.seed, help="interleaved: seed of the draws")
@@ -184,9 +207,12 @@ def run(args: argparse.Namespace) -> int:
     tokenizer = TextTokenizer.load(args.tokenizer)
     units = open_units(args.units) if args.units else None
     metadata = _metadata(Layout(args.config), tokenizer, args.codec, units)
-    spans = Spans(tuple(args.text_span), tuple(args.speech_span))
-    contents = Contents(metadata, tokenizer, units, args.texts, Draws(args.draws, args.seed, spans))
+    spans, arrangement = Spans(tuple(args.text_span), tuple(args.speech_span)), Arrangement(args.arrangement)
+    draws = Draws(args.draws, args.seed, spans, arrangement)
+    contents = Contents(metadata, tokenizer, units, args.texts, draws)
     contents.check_ids()
+    if metadata.layout is Layout.INTERLEAVED:
+        contents.check_aligned()
     version = write_shards(contents, args.out)
     print(f"{version}: " + ", ".join(f"{count} {name}" for name, count in split_sizes(version).items()))
     return 0
@@ -246,13 +272,14 @@ def aligned_examples(row: dict, contents: Contents) -> Iterator[tuple[str, dict]
 
 def interleaved_examples(row: dict, contents: Contents) -> Iterator[tuple[str, dict]]:
     """Key and example of each document: of an aligned record `draws.count` draws, seeded by (seed, draw, id);
-    of any other record one.
+    of any other record, or without spans to draw, one.
     """
     record = contents.record(row)
     draws = contents.draws
-    for draw in range(draws.count if record.aligned else 1):
+    drawn = record.aligned and draws.arrangement is Arrangement.INTERLEAVED
+    for draw in range(draws.count if drawn else 1):
         rng = np.random.default_rng([draws.seed, draw, zlib.crc32(record.id.encode())])
-        documents = arrange(record, Arrangement.INTERLEAVED, contents.metadata.vocabulary, draws.spans, rng)
+        documents = arrange(record, draws.arrangement, contents.metadata.vocabulary, draws.spans, rng)
         for index, tokens in enumerate(documents):
             yield (
                 f"{record.id}/{draw}/{index}",
