@@ -14,7 +14,8 @@ import grain
 THREADS = 16
 AHEAD = 2 * THREADS  # records that wait, which bounds the memory
 ENDLESS = 2**62
-Key, Value = TypeVar("Key"), TypeVar("Value")
+Key = TypeVar("Key")
+Value = TypeVar("Value")
 
 
 class ReadAhead(Generic[Value]):
