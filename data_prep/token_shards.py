@@ -26,7 +26,7 @@ from spirit_jax.core.errors import UserError
 from spirit_jax.core.files import drop_partials, require_output_folder, write_atomically
 from spirit_jax.core.progress import track
 from spirit_jax.datasets.manifest import stream_texts, text_of, timed_words
-from spirit_jax.datasets.shards import DATASET, Layout, Metadata, row_from_record, split_sizes
+from spirit_jax.datasets.shards import DATASET, Finished, Layout, Metadata, row_from_record, split_sizes
 from spirit_jax.datasets.units_folder import UnitsFolder, open_units
 from spirit_jax.speech.codec_folder import read_identity
 from spirit_jax.tokens.interleave import Arrangement, Record, Spans, arrange
@@ -55,11 +55,14 @@ def features_of(metadata: Metadata) -> dict[str, Any]:
 
 @dataclasses.dataclass(frozen=True)
 class Draws:
-    """Documents of a record in the interleaved config: `count` draws of its spans, by a seed."""
+    """Documents of a record in the interleaved config: its arrangement, and for spans `count` draws by a
+    seed.
+    """
 
     count: int = 1
     seed: int = 0
     spans: Spans = Spans()
+    arrangement: Arrangement = Arrangement.INTERLEAVED
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,6 +78,14 @@ class Contents:
     texts: Path | None
     draws: Draws
     lines: bool = False
+
+    @property
+    def stored_metadata(self) -> Metadata:
+        """The metadata, and how finished documents are made."""
+        if self.metadata.layout is Layout.ALIGNED:
+            return self.metadata
+        finished = Finished(self.draws.arrangement, self.draws.spans).to_dict()
+        return dataclasses.replace(self.metadata, finished=finished)
 
     def rows(self) -> Iterator[dict]:
         """All rows: utterances with their codes, then texts without speech."""
@@ -92,6 +103,17 @@ class Contents:
             ids = (next(whole), NO_OFFSETS) if words is None else self.tokenizer.encode_words(words)
             records.append(build_record(row, speech, *ids))
         return records
+
+    def check_aligned(self) -> None:
+        """Raises a UserError if there are utterances and none of them has word times."""
+        aligned = [bool(row["words"]) for row in self.units.rows()] if self.units else []
+        if aligned and not any(aligned):
+            raise UserError(
+                "--units",
+                f"0 of {len(aligned):,} utterances are aligned",
+                f"the arrangement {self.draws.arrangement.value} needs word times",
+                "add them with make align, or write aligned shards",
+            )
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -112,6 +134,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--config", choices=[layout.value for layout in Layout], default=Layout.ALIGNED.value)
+    parser.add_argument(
+        "--arrangement",
+        choices=[way.value for way in Arrangement if way.needs_word_times],
+        default=draws.arrangement.value,
+        help="interleaved: how words become documents",
+    )
     parser.add_argument(
         "--draws", type=int, default=draws.count, help="interleaved: documents an aligned utterance"
     )
@@ -149,9 +177,11 @@ def run(args: argparse.Namespace) -> int:
     tokenizer = TextTokenizer.load(args.tokenizer)
     units = open_units(args.units) if args.units else None
     metadata = _metadata(Layout(args.config), tokenizer, args.codec, units)
-    spans = Spans(tuple(args.text_span), tuple(args.speech_span))
-    draws = Draws(args.draws, args.seed, spans)
+    spans, arrangement = Spans(tuple(args.text_span), tuple(args.speech_span)), Arrangement(args.arrangement)
+    draws = Draws(args.draws, args.seed, spans, arrangement)
     contents = Contents(metadata, tokenizer, units, args.texts, draws, args.lines)
+    if metadata.layout is Layout.INTERLEAVED:
+        contents.check_aligned()
     if args.texts and (lost := tokenizer.lost_layout()):
         print(f"warning: {args.tokenizer} drops {', '.join(lost)} of texts", file=sys.stderr)
     version = write_shards(contents, args.out)
@@ -166,7 +196,7 @@ def write_shards(contents: Contents, out: Path) -> Path:
     if repeated := find_repeated(lambda: (f"{row['split']}/{row['id']}" for row in contents.rows())):
         split, _, id = repeated.partition("/")
         raise UserError("id", id, f"names two rows of split {split}", "rename one")
-    metadata = contents.metadata
+    metadata = contents.stored_metadata
     config = out / DATASET / metadata.layout.value
     drop_partials(config.parent, config.name)
     with write_atomically(config) as partial:
@@ -264,12 +294,13 @@ def aligned_examples(row: dict, record: Record, contents: Contents) -> Iterator[
 
 def interleaved_examples(row: dict, record: Record, contents: Contents) -> Iterator[tuple[str, dict]]:
     """Key and example of each document: of an aligned record `draws.count` draws, seeded by (seed, draw, id);
-    of any other record one.
+    of any other record, or without spans to draw, one.
     """
     draws = contents.draws
-    for draw in range(draws.count if record.aligned else 1):
+    drawn = record.aligned and draws.arrangement is Arrangement.INTERLEAVED
+    for draw in range(draws.count if drawn else 1):
         rng = np.random.default_rng([draws.seed, draw, zlib.crc32(record.id.encode())])
-        documents = arrange(record, Arrangement.INTERLEAVED, contents.metadata.vocabulary, draws.spans, rng)
+        documents = arrange(record, draws.arrangement, contents.metadata.vocabulary, draws.spans, rng)
         for index, tokens in enumerate(documents):
             yield (
                 f"{record.id}/{draw}/{index}",

@@ -9,7 +9,14 @@ import sentencepiece
 import tensorflow_datasets as tfds
 
 from data_prep import token_shards
-from spirit_jax.datasets.shards import Layout, check_compatible, open_shards, read_metadata, split_sizes
+from spirit_jax.datasets.shards import (
+    Finished,
+    Layout,
+    check_compatible,
+    open_shards,
+    read_metadata,
+    split_sizes,
+)
 from spirit_jax.datasets.units_folder import open_units
 from spirit_jax.speech.codec_folder import load_codec
 from spirit_jax.tokens.interleave import Arrangement, Spans, arrange
@@ -157,6 +164,40 @@ def test_unaligned_utterances_become_a_document_of_speech_and_one_of_text(stages
     speech, text = (example["tokens"] for example in examples.values())
     assert speech[1] == metadata.vocabulary.speech_tag
     assert text[1] == metadata.vocabulary.text_tag
+
+
+def test_finished_documents_say_how_they_were_made(frozen, stages):
+    made = open_shards(frozen, "interleaved").metadata.finished
+    assert made == Finished(Arrangement.INTERLEAVED, Spans((2, 4), (1, 3))).to_dict()
+    assert open_shards(stages.shards).metadata.finished is None
+
+
+def test_word_transcriptions_can_be_finished_too(stages, tmp_path):
+    options = ("--config", "interleaved", "--arrangement", "word_transcription", "--draws", 3)
+    assert prepare("shards", *stages.shard_options, *options, "--out", tmp_path / "out") == 0
+    documents, aligned = open_shards(tmp_path / "out", "interleaved"), open_shards(stages.shards)
+    made = Finished(Arrangement.WORD_TRANSCRIPTION, Spans())
+    assert documents.metadata.finished == made.to_dict()
+    assert len(documents) == len(aligned), "there are no spans to draw again"
+    records = {record.id: record for record in aligned}
+    for index, document in enumerate(documents):
+        record = records[documents.stored_row(index)["id"].decode()]
+        vocabulary, rng = aligned.metadata.vocabulary, np.random.default_rng(0)
+        (wanted,) = arrange(record, made.arrangement, vocabulary, Spans(), rng)
+        np.testing.assert_array_equal(document, wanted)
+
+
+def test_finishing_documents_without_word_times_is_refused_naming_the_count(stages, tmp_path, capsys):
+    units = shutil.copytree(stages.units, tmp_path / "units")
+    for path in units.glob("units-*.jsonl"):
+        rows = [{**json.loads(line), "words": None} for line in path.read_text().splitlines()]
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    options = ("--units", units, "--tokenizer", stages.tokenizer, "--codec", stages.codec)
+    assert prepare("shards", *options, "--config", "interleaved", "--out", tmp_path / "out") == 2
+    assert "0 of 29 utterances are aligned" in (error := capsys.readouterr().err)
+    assert "make align" in error
+    assert not (tmp_path / "out").exists()
+    assert prepare("shards", *options, "--out", tmp_path / "out") == 0
 
 
 def test_units_of_another_codec_are_refused_naming_both(stages, tmp_path, capsys):
