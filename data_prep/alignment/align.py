@@ -19,7 +19,8 @@ from data_prep.alignment.given import read_times
 from data_prep.alignment.stage import QUARANTINE, Work, align_corpus
 from spirit_jax.core.errors import UserError
 from spirit_jax.core.files import require_output_folder
-from spirit_jax.datasets.manifest import read_corpus
+from spirit_jax.datasets.corpus import Corpus
+from spirit_jax.datasets.manifest import open_corpus
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -42,16 +43,16 @@ def run(args: argparse.Namespace) -> int:
         if value < 1:
             raise UserError(name, value, "must be at least 1", f"for example {name} 2")
     require_output_folder(args.out, "--out")
-    rows = read_corpus(args.audio)
-    if not any(row["audio"] for row in rows):
+    corpus = open_corpus(args.audio)
+    if not corpus.recordings:
         raise UserError("corpus", args.audio, "has no recordings", "give rows with audio")
     aligner, started = _make_aligner(args), time.monotonic()
     try:
         work = Work(aligner, Casing(args.casing), args.replace)
-        summary = align_corpus(rows, work, args.out, args.part_size)
+        summary = align_corpus(corpus, work, args.out, args.part_size)
     finally:
         aligner.close()
-    _report(summary, args.out, time.monotonic() - started)
+    _report(summary, corpus, args.out, time.monotonic() - started)
     return int(args.strict and summary["n_quarantined"] > 0)
 
 
@@ -70,7 +71,7 @@ def _make_aligner(args: argparse.Namespace) -> Aligner:
     return SphinxAligner(args.processes)
 
 
-def _report(summary: dict, out: Path, seconds: float) -> None:
+def _report(summary: dict, corpus: Corpus, out: Path, seconds: float) -> None:
     reasons = ", ".join(f"{count} {reason}" for reason, count in summary["reasons"].items())
     print(
         f"{out}: {summary['n_aligned']} utterances aligned in {seconds:.0f} s, {summary['words']} words, "
@@ -84,6 +85,8 @@ def _report(summary: dict, out: Path, seconds: float) -> None:
     }
     if any(summary[key] for key in kept):
         print("kept as they are: " + ", ".join(f"{summary[key]} {what}" for key, what in kept.items()))
+    if unread := corpus.describe_unread():
+        print(f"left unread: {unread}")
     if summary["n_quarantined"]:
         where = out / QUARANTINE
         print(f"warning: {summary['n_quarantined']} utterances were set aside, see {where}", file=sys.stderr)

@@ -5,6 +5,7 @@ An outcome is the words with their times, or the reason why there are none.
 
 import collections
 import concurrent.futures
+import contextlib
 import functools
 import multiprocessing
 import os
@@ -15,13 +16,14 @@ from typing import Protocol
 import numpy as np
 
 from data_prep.alignment.ctc import align_with_ctc
-from data_prep.alignment.given import Given, match_given
+from data_prep.alignment.given import Given, cut_times, match_given
 from data_prep.alignment.spelling import Spelled, spell
 from data_prep.alignment.sphinx import LONG_SECONDS, Sphinx, require_pocketsphinx
 from data_prep.alignment.times import Aligned, NotAligned, assemble
+from data_prep.sound_queue import Admit, read_ahead
 from spirit_jax.core.errors import Halted
 from spirit_jax.core.files import fingerprint
-from spirit_jax.datasets.manifest import Defect
+from spirit_jax.datasets.manifest import part_of
 from spirit_jax.speech import audio
 from spirit_jax.speech.encoders.wav2vec2.ctc import Wav2Vec2CTC
 from spirit_jax.speech.segments import groups
@@ -30,8 +32,6 @@ from spirit_jax.tokens.streams import SAMPLE_RATE
 Outcome = Aligned | NotAligned
 Readable = tuple[np.ndarray, list[Spelled]]  # samples at 16 kHz, and the text
 VERSION = "1"  # of the rules; another one makes the parts of an earlier version again
-READERS = 4  # threads that read ahead
-AHEAD = 32  # recordings that may be in memory before they are aligned
 BATCH_SECONDS = 300.0
 CHUNK = 4  # rows that a process is given at a time
 
@@ -89,11 +89,19 @@ class CtcAligner:
 
     def align(self, rows: Sequence[dict]) -> Iterator[Outcome]:
         """As in `Aligner`, about 300 s of sound at a time."""
-        for batch in groups(_read_ahead(rows, self.language), BATCH_SECONDS, _samples):
-            good = [item for item in batch if not isinstance(item, NotAligned)]
-            found = iter(align_with_ctc(self.model, [wav for wav, _ in good], [text for _, text in good]))
-            for item in batch:
-                yield item if isinstance(item, NotAligned) else next(found)
+
+        def read(row: dict, admit: Admit) -> Readable | NotAligned:
+            try:
+                return _read(row, self.language, admit)
+            except NotAligned as error:
+                return error
+
+        with contextlib.closing(read_ahead(rows, read)) as sounds:
+            for batch in groups((item for _, item in sounds), BATCH_SECONDS, _samples):
+                good = [item for item in batch if not isinstance(item, NotAligned)]
+                found = iter(align_with_ctc(self.model, [wav for wav, _ in good], [text for _, text in good]))
+                for item in batch:
+                    yield item if isinstance(item, NotAligned) else next(found)
 
     def close(self) -> None:
         """Nothing to end."""
@@ -120,7 +128,7 @@ class GivenAligner:
         try:
             spelled = _spell(row, self.language)
             stem = row["audio"].rpartition("/")[2].rpartition(".")[0]
-            given = self.times.get(row["id"]) or self._by_stem.get(stem)
+            given = self.times.get(row["id"]) or cut_times(self._by_stem.get(stem, ()), part_of(row))
             if not given:
                 raise NotAligned("no_times", f"the files of word times have none for {row['id']}")
             return assemble(spelled, match_given(spelled, given), max(word.end for word in given))
@@ -157,41 +165,20 @@ def _align_in_worker(row: dict) -> Outcome:
         return error
 
 
-def _read(row: dict, language: str) -> Readable:
+def _read(row: dict, language: str, admit: Admit | None = None) -> Readable:
     """The sound of a row and its text. NotAligned if the sound cannot be read or the text is not spoken."""
     spelled = _spell(row, language)
     try:
-        return audio.load(row["audio"], corpus=True), spelled
+        return audio.load(row["audio"], corpus=True, part=part_of(row), admit=admit), spelled
     except audio.BadAudio as error:
         raise NotAligned(error.reason, error.detail) from error
 
 
 def _spell(row: dict, language: str) -> list[Spelled]:
-    if isinstance(row.get("defect"), Defect):
-        raise NotAligned(*row["defect"])
     spelled = spell(row["text"].split(), language)
     if all(word.silent for word in spelled):
         raise NotAligned("no_spoken_words", "all of its text is punctuation or notes in brackets")
     return spelled
-
-
-def _read_ahead(rows: Sequence[dict], language: str) -> Iterator[Readable | NotAligned]:
-    """What `_read` gives for each row, in order; threads read ahead."""
-
-    def read(row: dict) -> Readable | NotAligned:
-        try:
-            return _read(row, language)
-        except NotAligned as error:
-            return error
-
-    pending: collections.deque = collections.deque()
-    with concurrent.futures.ThreadPoolExecutor(READERS) as pool:
-        for row in rows:
-            pending.append(pool.submit(read, row))
-            if len(pending) >= AHEAD:
-                yield pending.popleft().result()
-        for future in pending:
-            yield future.result()
 
 
 def _samples(item: Readable | NotAligned) -> int:

@@ -53,6 +53,17 @@ def read_times(path: Path) -> dict[str, list[Given]]:
     return {name: sorted(words, key=lambda word: word.start) for name, words in times.items()}
 
 
+def cut_times(words: Sequence[Given], part: tuple[float, float | None] | None) -> list[Given]:
+    """The words of a part of a recording, (where it begins, its length or None), in seconds from there."""
+    if part is None:
+        return list(words)
+    first, last = part[0], float("inf") if part[1] is None else sum(filter(None, part))
+    inside = (word for word in words if first <= (word.start + word.end) / 2 < last)
+    return [
+        dataclasses.replace(word, start=max(0.0, word.start - first), end=word.end - first) for word in inside
+    ]
+
+
 def match_given(spelled: Sequence[Spelled], given: Sequence[Given]) -> list[Timed | None]:
     """The time of each written word, None where the given words lack it.
 
@@ -100,7 +111,7 @@ def _read_textgrid(text: str, name: str) -> list[tuple[str, list[Given]]]:
     words = []
     for _ in range(int(next(values))):
         kind, tier = next(values)[1:], next(values)[1:]
-        next(values), next(values)
+        _skip_bounds(values)
         rows = [
             [next(values) for _ in range(3 if kind == "IntervalTier" else 2)]
             for _ in range(int(next(values)))

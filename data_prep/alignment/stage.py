@@ -15,7 +15,8 @@ from data_prep.alignment.casing import Casing, recase
 from data_prep.alignment.times import Aligned, NotAligned
 from spirit_jax.core.files import drop_partials, fingerprint, read_json, write_json, write_jsonl
 from spirit_jax.core.progress import Progress
-from spirit_jax.datasets.manifest import Defect, split_words
+from spirit_jax.datasets.corpus import Corpus, count_reasons, put_aside
+from spirit_jax.datasets.manifest import text_of
 
 MANIFEST, QUARANTINE, SUMMARY = "manifest.jsonl", "quarantine.jsonl", "summary.json"
 PARTS = "parts"
@@ -35,23 +36,20 @@ class Work:
         return f"{self.aligner.identity} {self.casing.value} {self.replace}".encode()
 
     def concerns(self, row: dict) -> bool:
-        """Whether a row is aligned: it has sound and a text, and no word times yet, or a defect."""
-        if row["audio"] is None:
-            return False
-        return isinstance(row.get("defect"), Defect) or bool(
-            row["text"] and not row["words"] or row["words"] and self.replace
-        )
+        """Whether a row is aligned: it has sound and a text, and no word times yet."""
+        return bool(row["audio"] and (self.replace if row["words"] else row["text"]))
 
     def results(self, rows: Sequence[dict]) -> Iterator[tuple[dict, Outcome | None]]:
         """Each row with its outcome, None if it does not concern."""
-        concerned = [{**row, "text": " ".join(split_words(row))} for row in rows if self.concerns(row)]
+        concerned = [{**row, "text": text_of(row)} for row in rows if self.concerns(row)]
         outcomes = self.aligner.align(concerned)
         for row in rows:
             yield row, next(outcomes) if self.concerns(row) else None
 
 
-def align_corpus(rows: Sequence[dict], work: Work, out: Path, part_size: int) -> dict:
+def align_corpus(corpus: Corpus, work: Work, out: Path, part_size: int) -> dict:
     """Writes the parts, the manifest, the quarantine and the summary, which it returns."""
+    rows = corpus.rows
     slices = [rows[i : i + part_size] for i in range(0, len(rows), part_size)]
     parts = [Part(out / PARTS, number, len(slices)) for number in range(len(slices))]
     (out / SUMMARY).unlink(missing_ok=True)
@@ -67,8 +65,9 @@ def align_corpus(rows: Sequence[dict], work: Work, out: Path, part_size: int) ->
             ledgers.append(ledger)
     _drop_stale(out / PARTS, parts)
     write_jsonl(out / MANIFEST, (row for part in parts for row in part.rows()))
-    write_jsonl(out / QUARANTINE, (bad for ledger in ledgers for bad in ledger["quarantine"]))
-    summary = _summarize(ledgers, work)
+    quarantine = [*corpus.set_aside, *(bad for ledger in ledgers for bad in ledger["quarantine"])]
+    write_jsonl(out / QUARANTINE, quarantine)
+    summary = _summarize(corpus, quarantine, ledgers, work)
     write_json(out / SUMMARY, summary)
     return summary
 
@@ -124,12 +123,12 @@ def _finish(
     for row, outcome in results:
         progress.advance()
         if isinstance(outcome, NotAligned):
-            bad = {key: row[key] for key in ("id", "audio", "text")}
-            quarantine.append({**bad, "reason": outcome.reason, "detail": outcome.detail})
+            bad = put_aside(row["id"], row["audio"], outcome.reason, outcome.detail)
+            quarantine.append({**bad, "text": row["text"]})
             continue
         counts[_kind(row, outcome)] += 1
         if outcome is not None:
-            counts["words"] += len(row["text"].split() if row["text"] else row["words"])
+            counts["words"] += len(text_of(row).split())
             counts["words_joined"] += outcome.joined
         yield _recase({**row, **_times(outcome)}, casing)
 
@@ -175,16 +174,16 @@ def _drop_stale(folder: Path, parts: Sequence[Part]) -> None:
             path.unlink()
 
 
-def _summarize(ledgers: Sequence[dict], work: Work) -> dict:
-    reasons = collections.Counter(bad["reason"] for ledger in ledgers for bad in ledger["quarantine"])
+def _summarize(corpus: Corpus, quarantine: Sequence[dict], ledgers: Sequence[dict], work: Work) -> dict:
     counts = sum((collections.Counter(ledger["counts"]) for ledger in ledgers), collections.Counter())
     kinds = ("aligned", "had_word_times", "speech_only", "text_only")
     return {
         "aligner": work.aligner.name,
         "casing": work.casing.value,
         **{f"n_{kind}": counts[kind] for kind in kinds},
-        "n_quarantined": sum(reasons.values()),
-        "reasons": dict(reasons.most_common()),
+        "n_quarantined": len(quarantine),
+        "reasons": count_reasons(quarantine),
+        "unread": corpus.unread,
         "words": counts["words"],
         "words_joined": counts["words_joined"],
     }

@@ -37,9 +37,11 @@ def manifest(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("batch_norm", [False, True])
-def test_units_improve_on_held_out_sound(batch_norm, manifest, tmp_path, monkeypatch, capsys):
-    """Also of a HuBERT with a batch norm before its positional convolution."""
+@pytest.mark.parametrize(("batch_norm", "share"), [(False, 0.5), (True, 0.6)])
+def test_units_improve_on_held_out_sound(batch_norm, share, manifest, tmp_path, monkeypatch, capsys):
+    """Also of a HuBERT with a batch norm before its positional convolution. share: of the distance to the
+    mean that is left; the features of two random networks cluster unequally well.
+    """
     monkeypatch.setattr(fit_units, "GROUP_SECONDS", 16)
     sizes = dataclasses.replace(AT_25_HZ, position_batch_norm=batch_norm)
     hubert = store_encoder(tmp_path / "hubert", sizes)
@@ -51,7 +53,7 @@ def test_units_improve_on_held_out_sound(batch_norm, manifest, tmp_path, monkeyp
         ],
     )
     assert last < 0.95 * first
-    assert last < 0.6 * mean
+    assert last < share * mean
     codec = load_codec(tmp_path / "codec")
     assert codec.streams == make_streams(8)
     assert codec.unit_encoder.hubert.encoder.cfg == sizes

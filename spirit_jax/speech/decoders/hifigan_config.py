@@ -195,6 +195,8 @@ def _require(holds: bool, what: str, value: Any, rule: str) -> None:
 def _count(values: ForeignConfig, switch: str, key: str) -> int:
     """The rows of an embedding; 0 where its switch is off, whatever the key says."""
     used, rows = values.get(switch), values.get(key)
-    if used and rows is None:
+    if not used:
+        return 0
+    if rows is None:
         raise KeyError(key)
-    return rows if used else 0
+    return rows

@@ -16,11 +16,18 @@ from data_prep.alignment.given import Given
 from data_prep.alignment.stage import Work, align_corpus
 from spirit_jax.core.errors import Halted
 from spirit_jax.core.files import read_json, read_jsonl, write_jsonl
+from spirit_jax.datasets.corpus import Corpus
 from spirit_jax.datasets.manifest import read_corpus
 from tests.data_prep.conftest import prepare
 from tests.speech.encoders.wav2vec2.test_ctc import store_ctc
 
 SAID = {"heldout-000000", "heldout-000001"}
+
+
+def part_row(row, first=4):
+    """The words of a row's recording from the `first` on, without their times."""
+    text = " ".join(word for word, _, _ in row["words"][first:])
+    return {"id": "part", "audio": row["audio"], "offset": row["words"][first][1], "text": text}
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +47,8 @@ def corpus(stages, tmp_path_factory):
         {"id": "tone", "audio": "tone.wav", "text": "[a tone]"},
         {"id": "broken", "audio": "broken.wav", "text": "hello"},
         {"id": "missing", "audio": "missing.wav", "text": "hello"},
+        {"id": "mistake", "audio": "tone.wav", "text": 5},
+        part_row(kept[0]),
     ]
     write_jsonl(folder / "manifest.jsonl", rows)
     return folder
@@ -71,21 +80,31 @@ def test_transcribed_recordings_get_word_times_and_scores(aligned, stages):
 def test_other_rows_are_kept_as_they_are(aligned, corpus):
     before = {row["id"]: row for row in read_corpus(corpus)}
     rows = {row["id"]: row for row in read_corpus(aligned)}
-    assert set(rows) == SAID | {"timed", "text", "speech"}
+    assert set(rows) == SAID | {"timed", "text", "speech", "part"}
     assert rows["speech"] == before["speech"]
     assert [word[1:] for word in rows["timed"]["words"]] == [word[1:] for word in before["timed"]["words"]]
 
 
+def test_words_of_a_part_have_times_from_where_it_begins(aligned, stages):
+    truth = {row["id"]: row for row in read_corpus(stages.manifest)}["heldout-000000"]["words"][4:]
+    (part,) = (row for row in read_corpus(aligned) if row["id"] == "part")
+    errors = [
+        abs(ours[1] - (theirs[1] - part["offset"])) for ours, theirs in zip(part["words"], truth, strict=True)
+    ]
+    assert np.mean(errors) < 0.05
+
+
 def test_what_is_set_aside_has_a_reason(aligned):
     reasons = {bad["id"]: bad["reason"] for bad in read_jsonl(aligned / "quarantine.jsonl")}
-    assert reasons == {"tone": "no_spoken_words", "broken": "unreadable", "missing": "missing"}
+    wrong = {"tone": "no_spoken_words", "broken": "unreadable", "missing": "missing", "mistake": "bad_row"}
+    assert reasons == wrong
 
 
 def test_the_summary_counts_every_row(aligned):
     summary = read_json(aligned / "summary.json")
     kinds = ("n_aligned", "n_had_word_times", "n_speech_only", "n_text_only", "n_quarantined")
-    assert [summary[kind] for kind in kinds] == [2, 1, 1, 1, 3]
-    assert summary["reasons"] == {"no_spoken_words": 1, "unreadable": 1, "missing": 1}
+    assert [summary[kind] for kind in kinds] == [3, 1, 1, 1, 4]
+    assert summary["reasons"] == {"no_spoken_words": 1, "unreadable": 1, "missing": 1, "bad_row": 1}
     assert summary["aligner"] == "pocketsphinx"
 
 
@@ -95,7 +114,7 @@ def test_strict_fails_where_something_was_set_aside(corpus, tmp_path):
 
 def test_units_read_what_was_written(aligned, stages, tmp_path):
     assert prepare("units", "--audio", aligned, "--codec", stages.codec, "--out", tmp_path) == 0
-    assert read_json(tmp_path / "summary.json")["n_ok"] == 4
+    assert read_json(tmp_path / "summary.json")["n_ok"] == 5
 
 
 class Counting(GivenAligner):
@@ -121,7 +140,7 @@ def contents(folder):
 
 def run_stage(rows, out, fails_at=None):
     aligner = Counting(rows, fails_at)
-    align_corpus(rows, Work(aligner, replace=True), out, 4)
+    align_corpus(Corpus(rows), Work(aligner, replace=True), out, 4)
     return aligner.seen
 
 
@@ -164,7 +183,7 @@ def test_a_ctc_network_aligns(corpus, tmp_path):
     assert prepare("align", "--audio", corpus, "--out", tmp_path / "out", "--ctc", folder) == 0
     rows = {row["id"]: row for row in read_corpus(tmp_path / "out")}
     assert all(rows[id]["words"] for id in SAID)
-    assert read_json(tmp_path / "out" / "summary.json")["n_quarantined"] == 3
+    assert read_json(tmp_path / "out" / "summary.json")["n_quarantined"] == 4
 
 
 def test_a_process_that_dies_ends_the_command_with_one_line(monkeypatch):

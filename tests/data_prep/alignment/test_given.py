@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from data_prep.alignment.given import Given, match_given, read_times
+from data_prep.alignment.given import Given, cut_times, match_given, read_times
 from data_prep.alignment.spelling import spell
 from data_prep.alignment.times import NotAligned, Timed
 from spirit_jax.core.errors import UserError
@@ -166,3 +166,10 @@ def test_missing_words_have_no_times():
 def test_times_of_another_text_are_refused():
     with pytest.raises(NotAligned, match="other_words"):
         match_given(spell(["one", "two", "three"]), given("the cat sat one"))
+
+
+def test_a_part_has_its_own_words_and_begins_at_zero():
+    words = given("a b c d")
+    assert cut_times(words, None) == words
+    assert cut_times(words, (1.0, 2.0)) == [Given("b", 0.0, 0.5), Given("c", 1.0, 1.5)]
+    assert [word.word for word in cut_times(words, (2.0, None))] == ["c", "d"]

@@ -127,10 +127,15 @@ class PitchConfig:
         config = ForeignConfig("pitch config.yaml", values)
         try:
             features = tuple(name.strip() for name in config["features"].split(","))
-            stacks = encoder, decoder = config.part("encoder_params"), config.part("decoder_params")
+            encoder, decoder = config.part("encoder_params"), config.part("decoder_params")
             codebook = config.part("vq_params")
-            sizes = [StackConfig.from_yaml(stack) for stack in stacks]
-            cfg = cls(features, *sizes, codebook["l_bins"], bool(config.get("speaker_norm")))
+            cfg = cls(
+                features,
+                StackConfig.from_yaml(encoder),
+                StackConfig.from_yaml(decoder),
+                codebook["l_bins"],
+                bool(config.get("speaker_norm")),
+            )
             widths = encoder["input_emb_width"], decoder["input_emb_width"], codebook["emb_width"]
         except (KeyError, TypeError, AttributeError) as error:
             raise UserError(
@@ -148,8 +153,8 @@ class PitchConfig:
             )
         config.require(CONFIG_FIXED)
         codebook.require(CODEBOOK_FIXED)
-        for part, keys in ((config, CONFIG_KEYS), (codebook, CODEBOOK_KEYS)):
-            part.finish(keys)
-        for stack in stacks:
-            stack.finish(STACK_KEYS)
+        config.finish(CONFIG_KEYS)
+        codebook.finish(CODEBOOK_KEYS)
+        encoder.finish(STACK_KEYS)
+        decoder.finish(STACK_KEYS)
         return cfg
