@@ -3,11 +3,11 @@ added at their ids.
 """
 
 import json
-from pathlib import Path
 from typing import Any
 
 from spirit_jax.core.errors import UserError
 from spirit_jax.core.files import read_json, read_optional_json
+from spirit_jax.core.paths import AnyPath
 from spirit_jax.model_io.sentencepiece_file import PieceType, SentencePieceFile, read
 from spirit_jax.tokens.text import CONFIG_NAME, HUGGING_FACE_NAME, SENTENCEPIECE_NAME
 from spirit_jax.tokens.vocabulary import Vocabulary
@@ -15,7 +15,7 @@ from spirit_jax.tokens.vocabulary import Vocabulary
 SPACE = "▁"
 
 
-def tokenizer_files(source: Path, vocabulary: Vocabulary, longest: int) -> dict[str, bytes]:
+def tokenizer_files(source: AnyPath, vocabulary: Vocabulary, longest: int) -> dict[str, bytes]:
     """The contents of tokenizer.json and tokenizer_config.json, and of the SentencePiece model if the folder
     `source` has one.
 

@@ -1,24 +1,27 @@
 """A run's folder: config.json, vocabulary.json, data.json, tokenizer, codec/, metrics.jsonl, tensorboard/,
 checkpoints/STEP.
 
-A folder belongs to one configuration and its data.
+A folder belongs to one configuration and its data. It is on a disk or in a bucket. Nothing in it is renamed
+but files: what consists of several files is complete when the last of them is there.
 """
 
 import json
-import shutil
-from pathlib import Path
 from typing import Any, NoReturn
 
 from spirit_jax.config import RunConfig, Schedule
 from spirit_jax.core.errors import UserError
 from spirit_jax.core.files import (
+    copy_files,
     read_json,
     require_output_file,
     require_output_folder,
-    write_atomically,
     write_json,
 )
+from spirit_jax.core.paths import AnyPath, in_bucket, resolved, to_path
 from spirit_jax.core.settings import from_dict, to_dict
+from spirit_jax.core.storage import check_storage, remove_folder
+from spirit_jax.model.checkpoint import finished_steps
+from spirit_jax.speech.codec_folder import CONFIG as CODEC_CONFIG
 from spirit_jax.speech.codec_folder import read_identity
 from spirit_jax.tokens.text import TextTokenizer
 from spirit_jax.tokens.vocabulary import Vocabulary
@@ -38,21 +41,24 @@ FREE = (
 )
 
 
-def has_steps(out: Path) -> bool:
+def has_steps(out: AnyPath) -> bool:
     """Whether there is a checkpoint, so that the run is resumed and its start weights are not needed."""
-    return any(step.name.isdigit() for step in (out / CHECKPOINTS).glob("*"))
+    return bool(finished_steps(out / CHECKPOINTS))
 
 
-def check_places(out: str | Path) -> Path:
+def check_places(out: str | AnyPath) -> AnyPath:
     """The folder. Raises a UserError if a run can't create its folders or files there."""
-    for name in ("", CHECKPOINTS, "tensorboard"):
-        require_output_folder(Path(out) / name, "run folder")
-    for name in (CONFIG, "metrics.jsonl", DATA):
-        require_output_file(Path(out) / name, f"run folder's {name}")
-    return Path(out)
+    out = to_path(out)
+    if not in_bucket(out):
+        for name in ("", CHECKPOINTS, "tensorboard"):
+            require_output_folder(out / name, "run folder")
+        for name in (CONFIG, "metrics.jsonl", DATA):
+            require_output_file(out / name, f"run folder's {name}")
+    check_storage(out, "run folder")
+    return out
 
 
-def check_owner(out: Path, config: RunConfig) -> None:
+def check_owner(out: AnyPath, config: RunConfig) -> None:
     """Raises a UserError, showing the difference, if the folder holds a run of another configuration; or no
     run, but another codec.
 
@@ -60,7 +66,8 @@ def check_owner(out: Path, config: RunConfig) -> None:
     depends on it: none of them changes the data's order or the numbers (a mesh only their rounding).
     """
     refuse_other(out, config, FREE if config.optim.schedule is Schedule.COSINE else (*FREE, "train.steps"))
-    if config.data.codec is not None and (out / CODEC).exists() and not (out / CONFIG).is_file():
+    has_codec = (out / CODEC / CODEC_CONFIG).is_file()
+    if config.data.codec is not None and has_codec and not (out / CONFIG).is_file():
         there, ours = (read_identity(folder).fingerprint for folder in (out / CODEC, config.data.codec))
         if there != ours:
             raise UserError(
@@ -71,7 +78,7 @@ def check_owner(out: Path, config: RunConfig) -> None:
             )
 
 
-def check_identity(out: Path, codec: str | None, tokenizer: str, rows: dict[str, str]) -> None:
+def check_identity(out: AnyPath, codec: str | None, tokenizer: str, rows: dict[str, str]) -> None:
     """Raises a UserError, naming both, if the run to resume was trained with another tokenizer or speech
     encoder, or on other rows.
 
@@ -87,7 +94,7 @@ def check_identity(out: Path, codec: str | None, tokenizer: str, rows: dict[str,
     check_data(out, rows)
 
 
-def check_data(out: Path, rows: dict[str, str]) -> None:
+def check_data(out: AnyPath, rows: dict[str, str]) -> None:
     """Raises a UserError, naming both fingerprints, if the run in the folder was trained on other rows."""
     if not has_steps(out) or not (out / DATA).is_file():  # runs of earlier versions have no data.json
         return
@@ -97,7 +104,7 @@ def check_data(out: Path, rows: dict[str, str]) -> None:
             _refuse_learned(out, f"data {name}", begun.get(name), ours)
 
 
-def refuse_other(out: Path, config: Any, free: tuple[str, ...]) -> None:
+def refuse_other(out: AnyPath, config: Any, free: tuple[str, ...]) -> None:
     """Raises a UserError if the folder's config.json differs from `config`, of the same type, in keys that
     don't begin with one of `free`.
     """
@@ -127,29 +134,27 @@ def refuse_other(out: Path, config: Any, free: tuple[str, ...]) -> None:
 
 
 def write_identity(
-    out: Path, config: RunConfig, vocabulary: Vocabulary, tokenizer: TextTokenizer, rows: dict[str, str]
+    out: AnyPath, config: RunConfig, vocabulary: Vocabulary, tokenizer: TextTokenizer, rows: dict[str, str]
 ) -> None:
     """Writes what makes the folder usable alone: tokenizer, codec, vocabulary, the rows' fingerprints by
     source, and last the configuration.
     """
-    out.mkdir(parents=True, exist_ok=True)
     tokenizer.save(out)
-    codec = config.data.codec
-    if codec is not None and Path(codec).resolve() != (out / CODEC).resolve():
-        with write_atomically(out / CODEC) as partial:
-            shutil.copytree(codec, partial)
+    codec = None if config.data.codec is None else resolved(config.data.codec)
+    if codec is not None and codec != resolved(out / CODEC):
+        remove_folder(out / CODEC)
+        copy_files(codec, out / CODEC, last=CODEC_CONFIG)
     write_json(out / "vocabulary.json", vocabulary.to_dict())
     write_json(out / DATA, rows)
     write_config(out, config)
 
 
-def write_config(out: Path, config: Any) -> None:
+def write_config(out: AnyPath, config: Any) -> None:
     """Writes the configuration: a resumed run may have changed its free settings."""
-    out.mkdir(parents=True, exist_ok=True)
     write_json(out / CONFIG, to_dict(config))
 
 
-def _refuse_learned(out: Path, what: str, there: str, ours: str) -> NoReturn:
+def _refuse_learned(out: AnyPath, what: str, there: str, ours: str) -> NoReturn:
     raise UserError(
         what, ours, f"the run in {out} learned {there}", "bring back what it began with, or use another --out"
     )

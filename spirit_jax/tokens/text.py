@@ -17,7 +17,8 @@ import numpy as np
 import sentencepiece
 
 from spirit_jax.core.errors import UserError
-from spirit_jax.core.files import fingerprint, read_json, write_atomically
+from spirit_jax.core.files import fingerprint, read_json, write_bytes
+from spirit_jax.core.paths import AnyPath, to_path
 
 SENTENCEPIECE_NAME = "tokenizer.model"
 HUGGING_FACE_NAME = "tokenizer.json"
@@ -52,11 +53,11 @@ class TextTokenizer:
         self._before_word = "" if self.encode("a a") == self.encode("a") * 2 else " "
 
     @classmethod
-    def load(cls, path: str | Path) -> "TextTokenizer":
+    def load(cls, path: str | AnyPath) -> "TextTokenizer":
         """Reads a `tokenizer.model` or `tokenizer.json`, or a folder with either; a UserError if there is
         none or it doesn't parse.
         """
-        path = Path(path)
+        path = to_path(path)
         if path.is_dir():
             found = [
                 path / name for name in (SENTENCEPIECE_NAME, HUGGING_FACE_NAME) if (path / name).is_file()
@@ -105,11 +106,10 @@ class TextTokenizer:
             )
         return self._backend.decode(plain)
 
-    def save(self, folder: str | Path) -> None:
+    def save(self, folder: str | AnyPath) -> None:
         """Writes its files into a folder, byte for byte, under their usual names."""
         for name, content in self.files.items():
-            with write_atomically(Path(folder) / name) as partial:
-                partial.write_bytes(content)
+            write_bytes(to_path(folder) / name, content)
 
 
 def train_tokenizer(sentences: Iterable[str], size: int, path: str | Path) -> TextTokenizer:
@@ -142,8 +142,7 @@ def train_tokenizer(sentences: Iterable[str], size: int, path: str | Path) -> Te
         raise UserError(
             "tokenizer size", size, f"SentencePiece says: {reason}", "choose another size or give more text"
         ) from error
-    with write_atomically(path) as partial:
-        partial.write_bytes(model.getvalue())
+    write_bytes(path, model.getvalue())
     return _from_model(model.getvalue(), Path(path))
 
 
@@ -163,7 +162,7 @@ def _cut(sentence: str) -> Iterator[str]:
         )
 
 
-def _from_model(content: bytes, path: Path) -> TextTokenizer:
+def _from_model(content: bytes, path: AnyPath) -> TextTokenizer:
     try:
         return TextTokenizer({SENTENCEPIECE_NAME: content}, _SentencePiece(content))
     except RuntimeError as error:
@@ -202,7 +201,7 @@ class _HuggingFace:
         "unk": ("<unk>",),
     }
 
-    def __init__(self, path: Path, config: dict):
+    def __init__(self, path: AnyPath, config: dict):
         values = read_json(path)
         if "model" not in values:
             raise UserError(
@@ -217,7 +216,7 @@ class _HuggingFace:
             raise UserError(
                 "tokenizer", path, "needs the package tokenizers", "pip install tokenizers"
             ) from error
-        self.tokenizer = tokenizers.Tokenizer.from_file(str(path))
+        self.tokenizer = tokenizers.Tokenizer.from_buffer(path.read_bytes())
         self.tokenizer.encode_special_tokens = True  # "</s>" in a text is text
         # ids may have gaps
         self.size = 1 + max(self.tokenizer.get_vocab(with_added_tokens=True).values(), default=-1)
