@@ -17,6 +17,7 @@ from spirit_jax.model.llama import Llama
 from spirit_jax.speech import audio
 from spirit_jax.speech.codec import Codec
 from spirit_jax.speech.codec_folder import load_codec
+from spirit_jax.tokens.interleave import Arrangement
 from spirit_jax.tokens.prompt_format import MIN_SPEECH_UNITS, Part, PromptFormat, Said, Task
 from spirit_jax.tokens.streams import SAMPLE_RATE, SpeechTokens, SpokenUnits
 from spirit_jax.tokens.text import TextTokenizer
@@ -60,7 +61,8 @@ class SpiritLM:
     """A loaded model with its prompt format and its codec.
 
     learned_eos: the model was trained with EOS and may end speech with it; the published models were not.
-    row_length: tokens in the rows that it was trained on.
+    row_length: tokens in the rows that it was trained on. arrangements: of its training sources; those
+    of converted weights are unknown, and INTERLEAVED stands for them.
     """
 
     llama: Llama
@@ -68,6 +70,7 @@ class SpiritLM:
     codec_path: AnyPath | None
     learned_eos: bool
     row_length: int
+    arrangements: frozenset[Arrangement]
 
     @classmethod
     def load(cls, checkpoint: str | AnyPath) -> "SpiritLM":
@@ -86,7 +89,15 @@ class SpiritLM:
         tokenizer = TextTokenizer.load(loaded.tokenizer_path)
         data = loaded.data
         prompt_format = PromptFormat(loaded.vocabulary, tokenizer, data.asr_marker, data.tts_marker)
-        return cls(loaded.llama, prompt_format, loaded.codec_path, data.append_eos, data.sequence_length)
+        arrangements = frozenset(source.arrangement for source in data.sources)
+        return cls(
+            loaded.llama,
+            prompt_format,
+            loaded.codec_path,
+            data.append_eos,
+            data.sequence_length,
+            arrangements,
+        )
 
     @property
     def vocabulary(self) -> Vocabulary:

@@ -20,8 +20,7 @@ from spirit_jax.model_io import hf_config
 from spirit_jax.model_io.hf_tokenizer import tokenizer_files
 from spirit_jax.model_io.names import EMBED, HEAD, Name, model_tensors, our_shape, their_shape, to_theirs
 from spirit_jax.model_io.resumable_folder import check_apart, file_stamps, resumable
-from spirit_jax.model_io.safetensors_writer import Entry, write
-from spirit_jax.model_io.tensor_files import row_slices
+from spirit_jax.model_io.tensor_files import Entry, row_slices, write_safetensors
 from spirit_jax.model_io.vocabulary_plan import OWN_KEY
 
 SHARD_BYTES = 2**30  # of a file: the most that an interrupted export writes again
@@ -55,7 +54,7 @@ def export_llama(checkpoint: str | AnyPath, out: str | Path, dtype: str | None =
                     _entry(stored.model, arrays[name.ours], name, layer, dtypes[name.ours])
                     for name, layer in shard
                 ]
-                write(path, entries)
+                write_safetensors(path, entries)
                 journal.add(path.name)
             progress.advance(len(shard), path.name)
         if len(shards) > 1:

@@ -23,7 +23,8 @@ from spirit_jax.core.errors import UserError
 from spirit_jax.core.files import existing_file, fingerprint
 from spirit_jax.core.paths import AnyPath
 from spirit_jax.core.settings import from_dict, part, to_dict
-from spirit_jax.speech.decoders.hifigan import Generator, GeneratorConfig
+from spirit_jax.speech.decoders.hifigan import Generator
+from spirit_jax.speech.decoders.hifigan_config import GeneratorConfig
 from spirit_jax.speech.encoders.hubert import Hubert
 from spirit_jax.speech.encoders.pitch.fcpe import Fcpe, FcpeConfig
 from spirit_jax.speech.encoders.pitch.vqvae import PitchVqVae
@@ -36,6 +37,9 @@ from spirit_jax.speech.weights.readers import RandomReader, WeightReader
 from spirit_jax.speech.weights.table import Table
 
 FIX = "make the codec again"
+# sizes that earlier versions lacked, and the values for which they stood. A fingerprint leaves those out, so
+# that the codecs, units and shards of earlier versions stay valid.
+LATER = {"position_batch_norm": False, "speaker_norm": False}
 
 
 @part
@@ -209,9 +213,16 @@ def load_part(path: AnyPath, about: dict[str, Any]) -> Any:
 def part_fingerprint(network: Any) -> str:
     """Names a network's sizes and weights."""
     kind = KINDS[NAMES[type(network)]]
-    parts = [json.dumps(to_dict(kind.size(network)), sort_keys=True).encode()]
+    parts = [json.dumps(_without_later(to_dict(kind.size(network))), sort_keys=True).encode()]
     parts += [np.ascontiguousarray(leaf).tobytes() for leaf in arrays_by_name(kind.tree(network)).values()]
     return fingerprint(*parts)
+
+
+def _without_later(sizes: Any) -> Any:
+    if not isinstance(sizes, dict):
+        return sizes
+    kept = {name: value for name, value in sizes.items() if name not in LATER or value != LATER[name]}
+    return {name: _without_later(value) for name, value in kept.items()}
 
 
 def arrays_by_name(tree: Any) -> dict[str, Any]:

@@ -163,8 +163,11 @@ def _cut(sentence: str) -> Iterator[str]:
 
 
 def _from_model(content: bytes, path: AnyPath) -> TextTokenizer:
+    # an export needs the tokenizer.json of some models, so it stays with the model
+    twin = path.with_name(HUGGING_FACE_NAME)
+    files = {SENTENCEPIECE_NAME: content} | ({twin.name: twin.read_bytes()} if twin.is_file() else {})
     try:
-        return TextTokenizer({SENTENCEPIECE_NAME: content}, _SentencePiece(content))
+        return TextTokenizer(files, _SentencePiece(content))
     except RuntimeError as error:
         raise UserError(
             "tokenizer", path, "must be a SentencePiece model", "download or train it again"
@@ -188,6 +191,13 @@ class _SentencePiece:
 
     def decode(self, ids: list[int]) -> str:
         return self.processor.Decode(ids)
+
+
+def without_lengths(values: dict) -> dict:
+    """The contents of a tokenizer.json without truncation and padding, which are a caller's, not the
+    tokenizer's.
+    """
+    return {key: None if key in ("truncation", "padding") else value for key, value in values.items()}
 
 
 class _HuggingFace:
@@ -216,15 +226,22 @@ class _HuggingFace:
             raise UserError(
                 "tokenizer", path, "needs the package tokenizers", "pip install tokenizers"
             ) from error
-        self.tokenizer = tokenizers.Tokenizer.from_buffer(path.read_bytes())
+        try:
+            self.tokenizer = tokenizers.Tokenizer.from_buffer(path.read_bytes())
+        except Exception as error:  # the package raises no narrower type
+            reason = str(error).splitlines()[0]
+            raise UserError("tokenizer", path, f"does not load: {reason}", "download it again") from error
         self.tokenizer.encode_special_tokens = True  # "</s>" in a text is text
+        # a file may hold what its last caller asked for, which would cut texts
+        self.tokenizer.no_truncation()
+        self.tokenizer.no_padding()
         # ids may have gaps
         self.size = 1 + max(self.tokenizer.get_vocab(with_added_tokens=True).values(), default=-1)
         self.bos, self.eos = self._special("bos", config), self._special("eos", config)
         self.unk = self._special("unk", config, self.eos)
         # not the files' bytes: export and import write the files differently
         self.identity = (
-            json.dumps(values, sort_keys=True).encode(),
+            json.dumps(without_lengths(values), sort_keys=True).encode(),
             *(str(id).encode() for id in (self.bos, self.eos, self.unk)),
         )
 

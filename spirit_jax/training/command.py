@@ -20,6 +20,7 @@ import jax
 from spirit_jax.config import RunConfig, resolve_paths
 from spirit_jax.core.process_setup import check_profiler
 from spirit_jax.core.settings import load, override
+from spirit_jax.model_io.hf_tokenizer import warn_of_export
 from spirit_jax.runs.processes import join_processes
 from spirit_jax.runs.profiling import parse_steps
 from spirit_jax.training.loop import train
@@ -70,6 +71,7 @@ def run(args: argparse.Namespace) -> int:
     run = prepare(chosen, args.out)
     if jax.process_index() == 0:
         print(describe(run), flush=True)
+        warn_of_export(run.data.tokenizer, run.out)
     try:
         reached = train(run, profile)
     except jax.errors.JaxRuntimeError as error:

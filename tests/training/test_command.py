@@ -14,8 +14,11 @@ from spirit_jax.core.settings import to_dict
 from spirit_jax.model.checkpoint import load_model
 from spirit_jax.tokens.interleave import Arrangement
 from spirit_jax.tokens.text import TextTokenizer
+from spirit_jax.tokens.vocabulary import Vocabulary
 from spirit_jax.training import command
+from tests.model_io.tokenizer_folders import write_open_llama, write_twin
 from tests.speech_codes import make_vocabulary
+from tests.training.conftest import write
 from tests.training.tiny import make_config
 
 
@@ -95,7 +98,10 @@ def train_pretending(tmp_path, monkeypatch, reached: int | Exception, more: list
             raise reached
         return reached
 
-    monkeypatch.setattr(command, "prepare", lambda config, out: SimpleNamespace(config=config))
+    data = SimpleNamespace(tokenizer=SimpleNamespace(files={}))
+    monkeypatch.setattr(
+        command, "prepare", lambda config, out: SimpleNamespace(config=config, out=out, data=data)
+    )
     monkeypatch.setattr(command, "describe", lambda run: "")
     monkeypatch.setattr(command, "train", train)
     return commands.run("python -m spirit_jax", "", COMMANDS, settings_of(tmp_path, *more))
@@ -136,6 +142,31 @@ def test_a_failure_that_would_come_again_or_that_no_launcher_awaits_is_not_hidde
 ):
     with pytest.raises(JaxRuntimeError, match=status):
         train_pretending(tmp_path, monkeypatch, JaxRuntimeError(f"{status}: it failed"), more)
+
+
+@pytest.mark.usefixtures("devices_of_the_mesh")
+def test_an_export_that_will_need_a_file_is_announced_at_the_start(tmp_path, monkeypatch, capsys):
+    tokenizer = write_open_llama(tmp_path / "tokenizer")
+    write(tmp_path / "texts", tokenizer, spoken=False)
+    data = DataConfig("tokenizer", (Source("texts", Arrangement.TEXT),), sequence_length=64)
+    model = {"rows": Vocabulary.text_only(tokenizer.size).rows()}
+    config = make_config(model=model, mesh={"fsdp": 1})
+    (tmp_path / "config.json").write_text(json.dumps(to_dict(dataclasses.replace(config, data=data))))
+    monkeypatch.setattr(command, "train", lambda run, profile: 6)
+    words = [
+        "train",
+        "--config",
+        f"{tmp_path}/config.json",
+        "--root",
+        str(tmp_path),
+        "--out",
+        f"{tmp_path}/run",
+    ]
+    for asked in (True, False):
+        assert commands.run("python -m spirit_jax", "", COMMANDS, words) == 0
+        said = f"an export will need the tokenizer.json of the same model; put it into {tmp_path}/run"
+        assert (said in capsys.readouterr().err) == asked
+        write_twin(tmp_path / "tokenizer", tmp_path / "tokenizer")
 
 
 def test_a_resumed_run_with_another_tokenizer_encoder_or_other_rows_is_refused(at, tmp_path, capsys):

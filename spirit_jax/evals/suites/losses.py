@@ -36,6 +36,7 @@ class HeldOutLoss:
     description: str = "Nats a token of held-out records as text, as speech and interleaved."
     kind: ResultKind = ResultKind.LOSS
     needs_speech: bool = False
+    learned_from: tuple[Arrangement, ...] = ()
 
     def items(self, evaluation: Evaluation) -> list[Document]:
         """Every record in every arrangement that the vocabulary has."""
