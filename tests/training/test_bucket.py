@@ -30,6 +30,7 @@ def steps_of(out) -> list[int]:
     return [row["step"] for row in rows if "loss" in row]
 
 
+@pytest.mark.slow
 def test_a_run_in_a_bucket_has_all_that_a_run_on_a_disk_has(at, bucket, tmp_path):
     """Trained by the command, resumed, loaded and exported."""
     out = bucket / "runs/first"
