@@ -120,29 +120,33 @@ def write_jsonl(path: str | Path, rows: Iterable[dict]) -> int:
 
 def read_jsonl(path: str | AnyPath) -> Iterator[dict]:
     """Yields the objects of a JSON-lines file. UserError with the number of a line that is no JSON object."""
+    for _, value in parse_lines(path):
+        if isinstance(value, UserError):
+            raise value
+        yield value
+
+
+def parse_lines(path: str | AnyPath) -> Iterator[tuple[int, dict | UserError]]:
+    """Yields the number of each line of a JSON-lines file that is not blank, with its object, or with the
+    error of a line that is no JSON object.
+    """
     with existing_file(path, "JSON-lines file").open("rb") as file:
         for number, line in enumerate(file, 1):
-            if not line.strip():
-                continue
-            try:
-                value = json.loads(line.decode("utf-8-sig"))
-                if b"\\u" in line:  # an escape may be half of a character
-                    json.dumps(value, ensure_ascii=False).encode()
-            except (json.JSONDecodeError, UnicodeError) as error:
-                raise UserError(
-                    f"{path} line {number}",
-                    repr(line[:40]),
-                    f"must be JSON in UTF-8 ({error})",
-                    "correct the line",
-                ) from error
-            if not isinstance(value, dict):
-                raise UserError(
-                    f"{path} line {number}",
-                    repr(line[:40]),
-                    f"must be a JSON object, not a {type(value).__name__}",
-                    "correct the line",
-                )
-            yield value
+            if line.strip():
+                yield number, _parse_line(line, f"{path} line {number}")
+
+
+def _parse_line(line: bytes, where: str) -> dict | UserError:
+    try:
+        value = json.loads(line.decode("utf-8-sig"))
+        if b"\\u" in line:  # an escape may be half of a character
+            json.dumps(value, ensure_ascii=False).encode()
+    except (json.JSONDecodeError, UnicodeError, RecursionError) as error:
+        return UserError(where, repr(line[:40]), f"must be JSON in UTF-8 ({error})", "correct the line")
+    if isinstance(value, dict):
+        return value
+    rule = f"must be a JSON object, not a {type(value).__name__}"
+    return UserError(where, repr(line[:40]), rule, "correct the line")
 
 
 def existing_file(path: str | AnyPath, what: str) -> AnyPath:

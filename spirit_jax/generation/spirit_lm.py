@@ -28,9 +28,10 @@ NEW_TEXT, NEW_SPEECH_AFTER_TEXT, NEW_SPEECH_AFTER_SPEECH = 50, 200, 300
 # by the reasons of `audio.BadAudio` for a prompt
 AUDIO_FIXES = {
     "missing": "check the path",
-    "unreadable": "give a readable wav, flac, mp3 or ogg file",
+    "unreadable": "give a readable wav, flac, mp3, ogg or opus file",
     "empty": "give a file with sound in it",
     "truncated": "copy or record the file again",
+    "joined": "give one recording a file",
     "not_finite": "give finite samples",
     "too_loud": "scale the samples to -1 to 1",
     "too_short": f"give at least {audio.MIN_SAMPLES / SAMPLE_RATE} s of sound",

@@ -6,9 +6,11 @@ but files: what consists of several files is complete when the last of them is t
 """
 
 import json
+from collections.abc import Callable, Mapping
+from pathlib import PurePosixPath
 from typing import Any, NoReturn
 
-from spirit_jax.config import RunConfig, Schedule
+from spirit_jax.config import RunConfig, Schedule, replace_paths
 from spirit_jax.core.errors import UserError
 from spirit_jax.core.files import (
     copy_files,
@@ -29,7 +31,8 @@ from spirit_jax.tokens.vocabulary import Vocabulary
 CHECKPOINTS = "checkpoints"
 CODEC = "codec"
 CONFIG = "config.json"
-DATA = "data.json"  # fingerprints of the rows that are trained on, by their source's name
+DATA = "data.json"  # fingerprints of the rows by their source's name, and shares of aligned records
+SHARES = "alignment"  # key of data.json
 # settings that a resumed run may change
 FREE = (
     "mesh.",
@@ -63,9 +66,12 @@ def check_owner(out: AnyPath, config: RunConfig) -> None:
     run, but another codec.
 
     Mesh, checkpoint and logging intervals may differ, and the number of steps unless a cosine schedule
-    depends on it: none of them changes the data's order or the numbers (a mesh only their rounding).
+    depends on it: none of them changes the data's order or the numbers (a mesh only their rounding). Data may
+    move, since `check_identity` compares its fingerprints; the first weights may move with their folder's
+    name.
     """
-    refuse_other(out, config, FREE if config.optim.schedule is Schedule.COSINE else (*FREE, "train.steps"))
+    free = FREE if config.optim.schedule is Schedule.COSINE else (*FREE, "train.steps")
+    refuse_other(out, config, free, _without_places if (out / DATA).is_file() else _unchanged)
     has_codec = (out / CODEC / CODEC_CONFIG).is_file()
     if config.data.codec is not None and has_codec and not (out / CONFIG).is_file():
         there, ours = (read_identity(folder).fingerprint for folder in (out / CODEC, config.data.codec))
@@ -80,7 +86,7 @@ def check_owner(out: AnyPath, config: RunConfig) -> None:
 
 def check_identity(out: AnyPath, codec: str | None, tokenizer: str, rows: dict[str, str]) -> None:
     """Raises a UserError, naming both, if the run to resume was trained with another tokenizer or speech
-    encoder, or on other rows.
+    encoder, or on other rows, wherever they are stored.
 
     codec: the codec's folder, None without speech. tokenizer, rows: fingerprints, those of the rows by
     source.
@@ -95,30 +101,46 @@ def check_identity(out: AnyPath, codec: str | None, tokenizer: str, rows: dict[s
 
 
 def check_data(out: AnyPath, rows: dict[str, str]) -> None:
-    """Raises a UserError, naming both fingerprints, if the run in the folder was trained on other rows."""
+    """Raises a UserError, naming both fingerprints, if the run in the folder was trained on other rows.
+
+    Rows that an earlier version did not write down are not compared.
+    """
     if not has_steps(out) or not (out / DATA).is_file():  # runs of earlier versions have no data.json
         return
     begun = read_json(out / DATA)
     for name, ours in rows.items():
-        if begun.get(name) != ours:
-            _refuse_learned(out, f"data {name}", begun.get(name), ours)
+        if (there := begun.get(name, ours)) != ours:
+            _refuse_learned(out, f"data {name}", there, ours)
 
 
-def refuse_other(out: AnyPath, config: Any, free: tuple[str, ...]) -> None:
+def _unchanged(config: Any) -> Any:
+    return config
+
+
+def _without_places(config: RunConfig) -> RunConfig:
+    """What is left of the paths is compared."""
+    return replace_paths(config, lambda path: "", lambda path: PurePosixPath(path).name)
+
+
+def refuse_other(
+    out: AnyPath, config: Any, free: tuple[str, ...], compared: Callable[[Any], Any] = _unchanged
+) -> None:
     """Raises a UserError if the folder's config.json differs from `config`, of the same type, in keys that
     don't begin with one of `free`.
+
+    compared: what of both is compared.
     """
     if not (out / CONFIG).is_file():
         if has_steps(out):
             raise UserError("run folder", out, "has checkpoints but no config.json", "use another --out")
         return
     try:
-        there = _flat(to_dict(from_dict(read_json(out / CONFIG), type(config))))
+        there = _flat(to_dict(compared(from_dict(read_json(out / CONFIG), type(config)))))
     except UserError as error:
         raise UserError(
             "run folder", out, f"holds something else than such a run ({error})", "use another --out"
         ) from error
-    here = _flat(to_dict(config))
+    here = _flat(to_dict(compared(config)))
     differing = [
         f"{key} {json.dumps(there.get(key))} there, {json.dumps(here.get(key))} here"
         for key in sorted(there.keys() | here.keys())
@@ -134,10 +156,15 @@ def refuse_other(out: AnyPath, config: Any, free: tuple[str, ...]) -> None:
 
 
 def write_identity(
-    out: AnyPath, config: RunConfig, vocabulary: Vocabulary, tokenizer: TextTokenizer, rows: dict[str, str]
+    out: AnyPath,
+    config: RunConfig,
+    vocabulary: Vocabulary,
+    tokenizer: TextTokenizer,
+    rows: dict[str, str],
+    shares: Mapping[str, Mapping[str, float]],
 ) -> None:
-    """Writes what makes the folder usable alone: tokenizer, codec, vocabulary, the rows' fingerprints by
-    source, and last the configuration.
+    """Writes what makes the folder usable alone: tokenizer, codec, vocabulary, the rows' fingerprints and
+    shares of aligned records by source, and last the configuration.
     """
     tokenizer.save(out)
     codec = None if config.data.codec is None else resolved(config.data.codec)
@@ -145,7 +172,7 @@ def write_identity(
         remove_folder(out / CODEC)
         copy_files(codec, out / CODEC, last=CODEC_CONFIG)
     write_json(out / "vocabulary.json", vocabulary.to_dict())
-    write_json(out / DATA, rows)
+    write_json(out / DATA, {**rows, SHARES: shares} if shares else rows)
     write_config(out, config)
 
 

@@ -95,7 +95,10 @@ def read_identity(folder: str | AnyPath) -> Identity:
     `load_codec`.
     """
     about = _read(folder)
-    return Identity(streams_from_dicts(about["streams"]), about["fingerprint"])
+    streams = streams_from_dicts(about["streams"])
+    if about["encoders"][0].get("kind") == "mfcc_units":  # earlier folders state HuBERT's merge rate for them
+        streams = (dataclasses.replace(streams[0], merge_rate=None), *streams[1:])
+    return Identity(streams, about["fingerprint"])
 
 
 def _read(folder: str | AnyPath) -> dict[str, Any]:

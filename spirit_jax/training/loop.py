@@ -86,7 +86,7 @@ def _write_identity(run: Run, saved: int) -> None:
     """Writes what the folder needs, for a run whose newest checkpoint is of step `saved`; 0: none."""
     if not saved:
         data = run.data
-        write_identity(run.out, run.config, data.vocabulary, data.tokenizer, data.fingerprints)
+        write_identity(run.out, run.config, data.vocabulary, data.tokenizer, data.fingerprints, data.shares)
     elif saved < run.config.train.steps:
         write_config(run.out, run.config)
 

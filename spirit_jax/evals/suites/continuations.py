@@ -175,6 +175,8 @@ def _distinct(order: np.ndarray, words: list[str], count: int) -> list[int]:
 def _continuation(
     record: Record, direction: Direction, vocabulary: Vocabulary, tokenizer: TextTokenizer
 ) -> Continuation | None:
+    if not vocabulary.has_speech and not record.words:
+        record = dataclasses.replace(record, word_offsets=tokenizer.find_words(record.text_ids))
     words = words_of(record, tokenizer)
     allowed = boundaries(record, vocabulary) if vocabulary.has_speech else np.arange(1, record.words)
     cut = cut_word(words, allowed)
