@@ -96,7 +96,8 @@ def read_identity(folder: str | AnyPath) -> Identity:
     """
     about = _read(folder)
     streams = streams_from_dicts(about["streams"])
-    if about["encoders"][0].get("kind") == "mfcc_units":  # earlier folders state HuBERT's merge rate for them
+    kinds = [encoder.get("kind") for encoder in about["encoders"]]
+    if kinds[:1] == ["mfcc_units"]:  # earlier folders state HuBERT's merge rate for them
         streams = (dataclasses.replace(streams[0], merge_rate=None), *streams[1:])
     return Identity(streams, about["fingerprint"])
 
