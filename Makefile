@@ -26,8 +26,8 @@ $(VENV)/align: requirements-align.txt $(VENV)/runtime
 	$(PIP) -r requirements-align.txt
 	touch $@
 
-$(VENV)/test: requirements-test.txt $(VENV)/demo $(VENV)/align
-	$(PIP) -r requirements-test.txt
+$(VENV)/test: requirements-test.txt requirements-gcs.txt $(VENV)/demo $(VENV)/align
+	$(PIP) -r requirements-test.txt -r requirements-gcs.txt
 	touch $@
 
 $(VENV)/parity: requirements-parity.txt $(VENV)/test
