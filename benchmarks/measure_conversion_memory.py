@@ -29,7 +29,7 @@ from spirit_jax.config import ModelConfig
 from spirit_jax.core.progress import track
 from spirit_jax.model_io import hf_config
 from spirit_jax.model_io.names import model_tensors, their_shape
-from spirit_jax.model_io.safetensors_writer import Entry, write
+from spirit_jax.model_io.tensor_files import Entry, write_safetensors
 
 GIB, SHARD_LAYERS, LOOK_EVERY_S = 2**30, 8, 0.02
 ROWS = 32_000
@@ -51,7 +51,8 @@ def write_source(folder: Path, cfg: ModelConfig) -> None:
         shards.setdefault(file, []).append((name.hugging_face.format(layer), their_shape(name, cfg)))
     folder.mkdir()
     for file, tensors in track(shards.items(), "make the source", unit="files"):
-        write(folder / file, [Entry(name, "float16", shape, draw(block, shape)) for name, shape in tensors])
+        entries = [Entry(name, "float16", shape, draw(block, shape)) for name, shape in tensors]
+        write_safetensors(folder / file, entries)
     (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": weight_map}))
     (folder / "config.json").write_text(json.dumps(hf_config.write(cfg, {}, "float16", 2, 1)))
     words = {word: id for id, word in enumerate(["<unk>", "<s>", "</s>", *(f"w{i}" for i in range(3, ROWS))])}

@@ -8,7 +8,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from spirit_jax.speech.decoders.hifigan import LAST_SLOPE, SLOPE, Generator, GeneratorConfig
+from spirit_jax.speech.decoders.hifigan import LAST_SLOPE, SLOPE, Generator
+from spirit_jax.speech.decoders.hifigan_config import GeneratorConfig
 from spirit_jax.speech.kernels.convolution import Conv, TransposedConv
 
 PUBLISHED = GeneratorConfig(

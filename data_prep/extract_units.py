@@ -2,14 +2,14 @@
 
     python -m data_prep units --audio corpus/manifest.jsonl --codec codec --out units
 
-Recordings that cannot be used go to `quarantine.jsonl`, with a reason. Each shard,
+Recordings and rows that cannot be used go to `quarantine.jsonl`, with a reason. Each shard,
 `units-SSSSS-of-NNNNN.jsonl`, is written atomically and has a ledger in `done/`. A later call makes only the
 shards whose rows, recordings or codec have changed. `summary.json` is written last.
 """
 
 import argparse
 import collections
-import concurrent.futures
+import contextlib
 import dataclasses
 import json
 import os
@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
+from data_prep.sound_queue import Admit, read_ahead
 from spirit_jax.core.errors import UserError
 from spirit_jax.core.files import (
     drop_partials,
@@ -29,7 +30,8 @@ from spirit_jax.core.files import (
     write_jsonl,
 )
 from spirit_jax.core.progress import Progress
-from spirit_jax.datasets.manifest import Defect, read_corpus
+from spirit_jax.datasets.corpus import Corpus, count_reasons, put_aside
+from spirit_jax.datasets.manifest import open_corpus, part_of
 from spirit_jax.datasets.units_folder import SUMMARY
 from spirit_jax.speech import audio
 from spirit_jax.speech.codec import Codec
@@ -38,12 +40,10 @@ from spirit_jax.speech.segments import groups
 from spirit_jax.tokens.streams import SAMPLE_RATE, SpeechTokens
 
 QUARANTINE = "quarantine.jsonl"
-READERS = 4  # threads that read ahead
-AHEAD = 32  # recordings that may be in memory before they are encoded
 BATCH_SECONDS = 300.0
-# how far beyond the end of the sound a word may end (our choice); more means times of another recording, or
-# not in seconds
-WORDS_LATE_S = 0.25
+# how much longer or shorter the sound may be than a row says (our choice); more means times of another
+# recording, or not in seconds
+TOLERANCE_S = 0.25
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -62,25 +62,23 @@ def run(args: argparse.Namespace) -> int:
     if args.shard_size < 1:
         raise UserError("--shard-size", args.shard_size, "counts rows", "give 1 or more")
     require_output_folder(args.out, "--out")
-    rows = [row for row in read_corpus(args.audio) if row["audio"]]
-    if not rows:
+    corpus = open_corpus(args.audio)
+    if not corpus.recordings:
         raise UserError("corpus", args.audio, "has no recordings", "give rows with audio")
-    summary = extract(rows, load_codec(args.codec), args.out, args.shard_size)
-    reasons = ", ".join(f"{count} {reason}" for reason, count in summary["reasons"].items())
-    print(
-        f"{args.out}: {summary['n_ok']} utterances, {summary['hours']:.3f} h, "
-        f"{summary['n_quarantined']} set aside" + (f": {reasons}" if reasons else "")
-    )
+    summary = extract(corpus, load_codec(args.codec), args.out, args.shard_size)
+    print(f"{args.out}: {_describe(summary, corpus)}")
     if summary["n_quarantined"]:
+        count = summary["n_quarantined"]
         print(
-            f"warning: {summary['n_quarantined']} recordings were set aside, see {args.out / QUARANTINE}",
+            f"warning: {count} recordings or rows were set aside, see {args.out / QUARANTINE}",
             file=sys.stderr,
         )
     return int(args.strict and summary["n_quarantined"] > 0)
 
 
-def extract(rows: list[dict], codec: Codec, out: Path, shard_size: int) -> dict:
+def extract(corpus: Corpus, codec: Codec, out: Path, shard_size: int) -> dict:
     """Writes shards of `shard_size` rows, the quarantine and the summary; returns the summary."""
+    rows = corpus.recordings
     slices = [rows[i : i + shard_size] for i in range(0, len(rows), shard_size)]
     shards = [Shard(out, number, len(slices)) for number in range(len(slices))]
     (out / SUMMARY).unlink(missing_ok=True)
@@ -95,8 +93,9 @@ def extract(rows: list[dict], codec: Codec, out: Path, shard_size: int) -> dict:
                 progress.advance(len(part), "(unchanged)")
             ledgers.append(ledger)
     _drop_stale(out, shards)
-    write_jsonl(out / QUARANTINE, (bad for ledger in ledgers for bad in ledger["quarantine"]))
-    summary = _summarize(ledgers, codec, [shard.path.name for shard in shards])
+    quarantine = [*corpus.set_aside, *(bad for ledger in ledgers for bad in ledger["quarantine"])]
+    write_jsonl(out / QUARANTINE, quarantine)
+    summary = _summarize(corpus, quarantine, ledgers, codec) | {"shards": [s.path.name for s in shards]}
     write_json(out / SUMMARY, summary)
     return summary
 
@@ -130,28 +129,28 @@ class Shard:
         """Encodes `rows` into the file, then writes the ledger."""
         self.ledger_path.unlink(missing_ok=True)
         ledger = {"inputs": inputs, "n_ok": 0, "seconds": 0.0, "splits": {}, "quarantine": []}
-        write_jsonl(self.path, _encode(rows, codec, ledger, progress))
+        with contextlib.closing(_encode(rows, codec, ledger, progress)) as encoded:
+            write_jsonl(self.path, encoded)
         write_json(self.ledger_path, ledger)
         return ledger
 
 
 def _encode(rows: list[dict], codec: Codec, ledger: dict, progress: Progress) -> Iterator[dict]:
     """Finished rows in order; counts them, and adds unusable recordings, in the ledger."""
-    for batch in groups(_read_ahead(rows), BATCH_SECONDS, lambda item: _samples(item[1])):
-        good = [(row, wav) for row, wav in batch if isinstance(wav, np.ndarray)]
-        encoded = codec.encode_batch([wav for _, wav in good]) if good else []
-        for row, bad in batch:
-            if isinstance(bad, audio.BadAudio):
-                ledger["quarantine"].append(
-                    {"id": row["id"], "audio": row["audio"], "reason": bad.reason, "detail": bad.detail}
-                )
-        for (row, wav), speech in zip(good, encoded):
-            seconds = len(wav) / SAMPLE_RATE
-            ledger["n_ok"] += 1
-            ledger["seconds"] += seconds
-            ledger["splits"][row["split"]] = ledger["splits"].get(row["split"], 0) + 1
-            yield _finish_row(row, speech, seconds)
-        progress.advance(len(batch))
+    with contextlib.closing(read_ahead(rows, _read)) as sounds:
+        for batch in groups(sounds, BATCH_SECONDS, lambda item: _samples(item[1])):
+            good = [(row, wav) for row, wav in batch if isinstance(wav, np.ndarray)]
+            encoded = codec.encode_batch([wav for _, wav in good]) if good else []
+            for row, bad in batch:
+                if isinstance(bad, audio.BadAudio):
+                    ledger["quarantine"].append(put_aside(row["id"], row["audio"], bad.reason, bad.detail))
+            for (row, wav), speech in zip(good, encoded):
+                seconds = len(wav) / SAMPLE_RATE
+                ledger["n_ok"] += 1
+                ledger["seconds"] += seconds
+                ledger["splits"][row["split"]] = ledger["splits"].get(row["split"], 0) + 1
+                yield _finish_row(row, speech, seconds)
+            progress.advance(len(batch))
 
 
 def _finish_row(row: dict, speech: SpeechTokens, seconds: float) -> dict:
@@ -159,33 +158,25 @@ def _finish_row(row: dict, speech: SpeechTokens, seconds: float) -> dict:
     return {**row, **codes, "duration_s": round(seconds, 4)}
 
 
-def _read_ahead(rows: list[dict]) -> Iterator[tuple[dict, np.ndarray | audio.BadAudio]]:
-    """Each row with its sound, or with the reason why it has none, in order; threads read ahead."""
-    pending: collections.deque = collections.deque()
-    with concurrent.futures.ThreadPoolExecutor(READERS) as pool:
-        for row in rows:
-            pending.append((row, pool.submit(_read, row)))
-            if len(pending) >= AHEAD:
-                first, future = pending.popleft()
-                yield first, future.result()
-        for first, future in pending:
-            yield first, future.result()
-
-
-def _read(row: dict) -> np.ndarray | audio.BadAudio:
-    if isinstance(row.get("defect"), Defect):
-        return audio.BadAudio(*row["defect"])
+def _read(row: dict, admit: Admit) -> np.ndarray | audio.BadAudio:
     try:
-        wav = audio.load(row["audio"], corpus=True)
+        wav = audio.load(row["audio"], corpus=True, part=part_of(row), admit=admit)
+        _check_length(row, len(wav) / SAMPLE_RATE)
     except audio.BadAudio as error:
         return error
-    seconds, last = len(wav) / SAMPLE_RATE, max((end for _, _, end in row["words"] or ()), default=0.0)
-    if last > seconds + WORDS_LATE_S:
-        return audio.BadAudio(
-            "words_beyond_sound",
-            f"a word ends at {last:.2f} s, the sound at {seconds:.2f} s; times are in seconds",
-        )
     return wav
+
+
+def _check_length(row: dict, seconds: float) -> None:
+    """BadAudio for a sound that is not as long as its row says."""
+    stated = row.get("duration")
+    if part_of(row) is None and stated is not None and abs(stated - seconds) > TOLERANCE_S:
+        detail = f"the row says {stated:.2f} s, the sound has {seconds:.2f} s; a part needs an offset as well"
+        raise audio.BadAudio("duration_differs", detail)
+    last = max((end for _, _, end in row["words"] or ()), default=0.0)
+    if last > seconds + TOLERANCE_S:
+        detail = f"a word ends at {last:.2f} s, the sound at {seconds:.2f} s; times are in seconds"
+        raise audio.BadAudio("words_beyond_sound", detail)
 
 
 def _samples(wav: np.ndarray | audio.BadAudio) -> int:
@@ -207,16 +198,33 @@ def _drop_stale(out: Path, shards: list[Shard]) -> None:
             path.unlink()
 
 
-def _summarize(ledgers: list[dict], codec: Codec, names: list[str]) -> dict:
-    reasons = collections.Counter(bad["reason"] for ledger in ledgers for bad in ledger["quarantine"])
+def _summarize(corpus: Corpus, quarantine: list[dict], ledgers: list[dict], codec: Codec) -> dict:
     splits = sum((collections.Counter(ledger["splits"]) for ledger in ledgers), collections.Counter())
     return {
         "n_ok": sum(ledger["n_ok"] for ledger in ledgers),
-        "n_quarantined": sum(reasons.values()),
+        "n_quarantined": len(quarantine),
         "hours": round(sum(ledger["seconds"] for ledger in ledgers) / 3600, 6),
-        "reasons": dict(reasons.most_common()),
+        "reasons": count_reasons(quarantine),
         "splits": dict(splits),
+        "n_recordings": len(corpus.recordings),
+        "n_with_transcript": corpus.transcribed,
+        "n_untimed": corpus.untimed,
+        "unread": corpus.unread,
         "encoder_fingerprint": codec.fingerprint,
         "streams": [stream.to_dict() for stream in codec.streams],
-        "shards": names,
     }
+
+
+def _describe(summary: dict, corpus: Corpus) -> str:
+    """The counts of a summary in one line."""
+    reasons = ", ".join(f"{count} {reason}" for reason, count in summary["reasons"].items())
+    parts = [
+        f"{summary['n_ok']} utterances",
+        f"{summary['hours']:.3f} h",
+        f"{corpus.transcribed} of {len(corpus.recordings)} with a transcript",
+        f"{summary['n_quarantined']} set aside" + (f": {reasons}" if reasons else ""),
+    ]
+    if corpus.untimed:
+        parts.append(f"{corpus.untimed} with words without times kept as unaligned")
+    line = ", ".join(parts)
+    return f"{line}; left unread: {unread}" if (unread := corpus.describe_unread()) else line

@@ -34,7 +34,8 @@ def run(args: argparse.Namespace) -> int:
         rule = "must have the aligned config: the other has no utterances"
         raise UserError("--shards", version, rule, "write it with --config aligned")
     encoder = metadata.encoder_fingerprint or "none"
-    print(f"{version}: tokenizer {metadata.tokenizer_fingerprint}, encoder {encoder}")
+    texts = "texts whole" if metadata.whole_text else "texts word by word, without their layout"
+    print(f"{version}: tokenizer {metadata.tokenizer_fingerprint}, encoder {encoder}, {texts}")
     columns = ["text", *(stream.name for stream in metadata.vocabulary.streams)]
     counts = "".join(f"{name:>9}" for name in ("rows", "spoken", "aligned", "hours"))
     print(f"{'split':<16}{counts}" + "".join(f"{name:>12}" for name in columns) + f"{'speech/s':>10}")

@@ -3,28 +3,30 @@
     python -m data_prep shards --units units --texts corpus/manifest.jsonl \
         --tokenizer tokenizer --codec codec --out shards
 
-ArrayRecord files by TFDS, without TensorFlow. Text is tokenised word by word, so that a reader can cut it at
-any word.
+The text of an utterance with word times is tokenised word by word, so that a reader can cut it at any word;
+all other text whole, byte for byte. Rows are read and written as a stream, and tokenised in groups.
 """
 
 import argparse
-import contextlib
+import collections
 import dataclasses
-import io
 import itertools
+import sys
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tensorflow_datasets as tfds
 
+from data_prep.shard_files import VERSION, SplitFiles, write_info
 from spirit_jax.core.errors import UserError
-from spirit_jax.core.files import drop_partials, require_output_folder, write_atomically
+from spirit_jax.core.files import drop_partials, require_output_folder, require_renames, write_atomically
 from spirit_jax.core.progress import track
-from spirit_jax.datasets.manifest import read_corpus, split_words
-from spirit_jax.datasets.shards import DATASET, Layout, Metadata, row_from_record, split_sizes
+from spirit_jax.datasets.manifest import stream_texts, text_of, timed_words
+from spirit_jax.datasets.shards import DATASET, Finished, Layout, Metadata, row_from_record, split_sizes
 from spirit_jax.datasets.units_folder import UnitsFolder, open_units
 from spirit_jax.speech.codec_folder import read_identity
 from spirit_jax.tokens.interleave import Arrangement, Record, Spans, arrange
@@ -35,6 +37,8 @@ from spirit_jax.tokens.vocabulary import Vocabulary
 INTS = tfds.features.Tensor(shape=(None,), dtype=np.int32)
 FLOATS = tfds.features.Tensor(shape=(None,), dtype=np.float32)
 TEXT = tfds.features.Text()
+NO_OFFSETS = np.zeros(0, np.int32)
+GROUP_ROWS, GROUP_LETTERS = 1024, 2**22  # rows that are tokenised together: as many, or with so many letters
 
 
 def features_of(metadata: Metadata) -> dict[str, Any]:
@@ -51,85 +55,65 @@ def features_of(metadata: Metadata) -> dict[str, Any]:
 
 @dataclasses.dataclass(frozen=True)
 class Draws:
-    """Documents of a record in the interleaved config: `count` draws of its spans, by a seed."""
+    """Documents of a record in the interleaved config: its arrangement, and for spans `count` draws by a
+    seed.
+    """
 
     count: int = 1
     seed: int = 0
     spans: Spans = Spans()
+    arrangement: Arrangement = Arrangement.INTERLEAVED
 
 
 @dataclasses.dataclass(frozen=True)
 class Contents:
-    """What the shards are made of. The rows can be read several times."""
+    """What the shards are made of. The rows can be read several times.
+
+    lines: a `.txt` of `texts` has a text a line.
+    """
 
     metadata: Metadata
     tokenizer: TextTokenizer
     units: UnitsFolder | None
     texts: Path | None
     draws: Draws
+    lines: bool = False
+
+    @property
+    def stored_metadata(self) -> Metadata:
+        """The metadata, and how finished documents are made."""
+        if self.metadata.layout is Layout.ALIGNED:
+            return self.metadata
+        finished = Finished(self.draws.arrangement, self.draws.spans).to_dict()
+        return dataclasses.replace(self.metadata, finished=finished)
 
     def rows(self) -> Iterator[dict]:
-        """All rows: utterances, then texts without speech."""
-        return itertools.chain(self.spoken(), self.written())
+        """All rows: utterances with their codes, then texts without speech."""
+        spoken = self.units.rows() if self.units else ()
+        return itertools.chain(spoken, stream_texts(self.texts, self.lines) if self.texts else ())
 
-    def spoken(self) -> Iterator[dict]:
-        """Rows of utterances, with their codes."""
-        return self.units.rows() if self.units else iter(())
+    def records(self, rows: Sequence[dict]) -> list[Record]:
+        """The records of some of the rows, tokenised together. One has word times only if it has speech."""
+        cut = [timed_words(row) for row in rows]
+        texts = [text_of(row) for row, words in zip(rows, cut) if words is None]
+        whole = iter(self.tokenizer.encode_texts(texts))
+        records = []
+        for row, words in zip(rows, cut):
+            speech = self.units.speech_of(row) if self.units and row["audio"] else None
+            ids = (next(whole), NO_OFFSETS) if words is None else self.tokenizer.encode_words(words)
+            records.append(build_record(row, speech, *ids))
+        return records
 
-    def written(self) -> Iterator[dict]:
-        """Rows of texts without speech."""
-        return (row for row in read_corpus(self.texts) if row["audio"] is None) if self.texts else iter(())
-
-    def record(self, row: dict) -> Record:
-        """The record of one of the rows."""
-        speech = self.units.speech_of(row) if self.units and row["audio"] else None
-        return build_record(row, self.tokenizer.encode_words, speech)
-
-    def check_ids(self) -> None:
-        """Raises a UserError if an utterance and a text of one split have the same id."""
-        written = {(row["split"], row["id"]) for row in self.written()}
-        for row in self.spoken() if written else ():
-            if (row["split"], row["id"]) in written:
-                raise UserError(
-                    "id",
-                    row["id"],
-                    f"names a row of units and one of {self.texts}, both of split {row['split']}",
-                    "rename one",
-                )
-
-
-class SpiritTokens(tfds.core.GeneratorBasedBuilder):
-    """The TFDS builder; its rows come from `Contents`, not from a download."""
-
-    name = DATASET
-    VERSION = tfds.core.Version("1.0.0")
-    BUILDER_CONFIGS = [tfds.core.BuilderConfig(name=layout.value) for layout in Layout]
-
-    def __init__(self, contents: Contents, data_dir: Path):
-        self.contents = contents
-        super().__init__(config=contents.metadata.layout.value, data_dir=data_dir, file_format="array_record")
-
-    def _info(self) -> tfds.core.DatasetInfo:
-        metadata = self.contents.metadata
-        features = tfds.features.FeaturesDict(features_of(metadata))
-        return tfds.core.DatasetInfo(
-            builder=self,
-            features=features,
-            metadata=tfds.core.MetadataDict(metadata.to_dict()),
-            description=__doc__,
-        )
-
-    def _split_generators(self, dl_manager: Any) -> dict[str, Iterator]:
-        names = sorted({row["split"] for row in self.contents.rows()})
-        return {name: self._generate_examples(name) for name in names}
-
-    def _generate_examples(self, split: str) -> Iterator[tuple[str, dict]]:
-        examples = (
-            aligned_examples if self.contents.metadata.layout is Layout.ALIGNED else interleaved_examples
-        )
-        rows = (row for row in self.contents.rows() if row["split"] == split)
-        for row in track(rows, f"shards: {split}", unit="rows"):
-            yield from examples(row, self.contents)
+    def check_aligned(self) -> None:
+        """Raises a UserError if there are utterances and none of them has word times."""
+        aligned = [bool(row["words"]) for row in self.units.rows()] if self.units else []
+        if aligned and not any(aligned):
+            raise UserError(
+                "--units",
+                f"0 of {len(aligned):,} utterances are aligned",
+                f"the arrangement {self.draws.arrangement.value} needs word times",
+                "add them with make align, or write aligned shards",
+            )
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -137,8 +121,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     draws = Draws()
     parser.add_argument("--units", type=Path, help="folder that data_prep units wrote")
     parser.add_argument(
-        "--texts", type=Path, help="manifest whose rows without audio are texts, or .txt with a text a line"
+        "--texts", type=Path, help="manifest whose rows without audio are texts, or a .txt that is one text"
     )
+    parser.add_argument("--lines", action="store_true", help="each line of the .txt is a text")
     parser.add_argument(
         "--tokenizer", type=Path, required=True, help="tokenizer.model, tokenizer.json or their folder"
     )
@@ -149,6 +134,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--config", choices=[layout.value for layout in Layout], default=Layout.ALIGNED.value)
+    parser.add_argument(
+        "--arrangement",
+        choices=[way.value for way in Arrangement if way.needs_word_times],
+        default=draws.arrangement.value,
+        help="interleaved: how words become documents",
+    )
     parser.add_argument(
         "--draws", type=int, default=draws.count, help="interleaved: documents an aligned utterance"
     )
@@ -175,18 +166,25 @@ def run(args: argparse.Namespace) -> int:
     """Checks that the inputs fit each other, writes the data set atomically, and prints rows by split."""
     if args.units is None and args.texts is None:
         raise UserError("--units, --texts", None, "at least one is needed", "name what data_prep units wrote")
+    if args.lines and (args.texts is None or args.texts.suffix != ".txt"):
+        raise UserError("--lines", args.texts, "needs --texts with a .txt file", "leave it out")
     for name, (low, high) in (("--text-span", args.text_span), ("--speech-span", args.speech_span)):
         if not 1 <= low <= high:
             raise UserError(name, (low, high), "needs 1 <= LOW <= HIGH", f"for example {name} 5 15")
     if args.draws < 1:
         raise UserError("--draws", args.draws, "counts documents", "give 1 or more")
     require_output_folder(args.out, "--out")
+    require_renames(args.out, "--out")
     tokenizer = TextTokenizer.load(args.tokenizer)
     units = open_units(args.units) if args.units else None
     metadata = _metadata(Layout(args.config), tokenizer, args.codec, units)
-    spans = Spans(tuple(args.text_span), tuple(args.speech_span))
-    contents = Contents(metadata, tokenizer, units, args.texts, Draws(args.draws, args.seed, spans))
-    contents.check_ids()
+    spans, arrangement = Spans(tuple(args.text_span), tuple(args.speech_span)), Arrangement(args.arrangement)
+    draws = Draws(args.draws, args.seed, spans, arrangement)
+    contents = Contents(metadata, tokenizer, units, args.texts, draws, args.lines)
+    if metadata.layout is Layout.INTERLEAVED:
+        contents.check_aligned()
+    if args.texts and (lost := tokenizer.lost_layout()):
+        print(f"warning: {args.tokenizer} drops {', '.join(lost)} of texts", file=sys.stderr)
     version = write_shards(contents, args.out)
     print(f"{version}: " + ", ".join(f"{count} {name}" for name, count in split_sizes(version).items()))
     return 0
@@ -194,16 +192,72 @@ def run(args: argparse.Namespace) -> int:
 
 def write_shards(contents: Contents, out: Path) -> Path:
     """Writes OUT/spirit_tokens/CONFIG/VERSION atomically, replacing an older one; returns that folder."""
-    if next(contents.rows(), None) is None:
+    if next(iter(contents.rows()), None) is None:
         raise UserError("shards", out, "would have no rows", "give units or texts with rows")
-    config = out / DATASET / contents.metadata.layout.value
+    if repeated := find_repeated(lambda: (f"{row['split']}/{row['id']}" for row in contents.rows())):
+        split, _, id = repeated.partition("/")
+        raise UserError("id", id, f"names two rows of split {split}", "rename one")
+    metadata = contents.stored_metadata
+    config = out / DATASET / metadata.layout.value
     drop_partials(config.parent, config.name)
     with write_atomically(config) as partial:
-        tfds.disable_progress_bar()
-        with contextlib.redirect_stdout(io.StringIO()):  # TFDS prints about downloads and folders
-            SpiritTokens(contents, partial.parent).download_and_prepare()
-        (partial.parent / DATASET / config.name).rename(partial)
-    return config / str(SpiritTokens.VERSION)
+        version = partial / VERSION
+        version.mkdir(parents=True)
+        splits = write_splits(version, contents)
+        write_info(version, DATASET, config.name, features_of(metadata), metadata.to_dict(), splits)
+    return config / VERSION
+
+
+def write_splits(folder: Path, contents: Contents) -> list[tfds.core.SplitInfo]:
+    """Writes the files of all splits at once, in one pass over the rows."""
+    examples = aligned_examples if contents.metadata.layout is Layout.ALIGNED else interleaved_examples
+    splits: dict[str, SplitFiles] = {}
+    for group, records in tokenised(contents):
+        for row, record in zip(group, records):
+            name = row["split"]
+            if name not in splits:
+                splits[name] = SplitFiles(folder, DATASET, name)
+            for key, example in examples(row, record, contents):
+                splits[name].add(key, example)
+    return [splits[name].finish() for name in sorted(splits)]
+
+
+def tokenised(contents: Contents) -> Iterator[tuple[list[dict], list[Record]]]:
+    """All rows in groups, with their records: a thread makes those of the next group while one is used."""
+    waiting: collections.deque[tuple[list[dict], Future]] = collections.deque()
+    with ThreadPoolExecutor(1) as thread:
+        for group in grouped(track(contents.rows(), "shards", unit="rows")):
+            waiting.append((group, thread.submit(contents.records, group)))
+            if len(waiting) > 1:
+                rows, future = waiting.popleft()
+                yield rows, future.result()
+        for rows, future in waiting:
+            yield rows, future.result()
+
+
+def grouped(rows: Iterable[dict]) -> Iterator[list[dict]]:
+    """The rows in groups of `GROUP_ROWS`, or fewer with `GROUP_LETTERS` letters of text."""
+    group, letters = [], 0
+    for row in rows:
+        group.append(row)
+        letters += len(row["text"] or "")
+        if len(group) == GROUP_ROWS or letters >= GROUP_LETTERS:
+            yield group
+            group, letters = [], 0
+    if group:
+        yield group
+
+
+def find_repeated(keys: Callable[[], Iterable[str]]) -> str | None:
+    """A key that comes twice; None if all differ. Takes 8 bytes a key; reads them again only if one does."""
+    hashes = np.sort(np.fromiter(map(hash, keys()), np.int64))
+    twice = set(hashes[1:][hashes[1:] == hashes[:-1]].tolist())
+    seen: set[str] = set()
+    for key in keys() if twice else ():
+        if hash(key) in twice and key in seen:
+            return key
+        seen |= {key} if hash(key) in twice else set()
+    return None
 
 
 def _metadata(
@@ -224,35 +278,30 @@ def _metadata(
 
 
 def build_record(
-    row: dict,
-    encode_words: Callable[[list[str]], tuple[np.ndarray, np.ndarray]],
-    speech: SpeechTokens | None,
+    row: dict, speech: SpeechTokens | None, text_ids: np.ndarray, word_offsets: np.ndarray
 ) -> Record:
-    """The record of a row, its text tokenised. It has word times only if it has speech."""
-    text_ids, word_offsets = encode_words(split_words(row))
-    times_W2 = np.array([word[1:] for word in row["words"] or ()], np.float32).reshape(-1, 2)
-    times_W2 = times_W2 if speech is not None else times_W2[:0]
-    return Record(
-        row["id"], row["source"], row["voice"], speech, text_ids, word_offsets, times_W2[:, 0], times_W2[:, 1]
-    )
-
-
-def aligned_examples(row: dict, contents: Contents) -> Iterator[tuple[str, dict]]:
-    """Key and example of a row."""
-    record = contents.record(row)
-    text = " ".join(split_words(row))
-    yield record.id, row_from_record(record, text, contents.metadata.vocabulary.streams)
-
-
-def interleaved_examples(row: dict, contents: Contents) -> Iterator[tuple[str, dict]]:
-    """Key and example of each document: of an aligned record `draws.count` draws, seeded by (seed, draw, id);
-    of any other record one.
+    """The record of a row with its speech and its text's ids. It has the row's word times if there are word
+    offsets, so if there is speech.
     """
-    record = contents.record(row)
+    times_W2 = np.array([word[1:] for word in row["words"]] if len(word_offsets) else [], np.float32)
+    starts_W, ends_W = times_W2.reshape(-1, 2).T
+    return Record(row["id"], row["source"], row["voice"], speech, text_ids, word_offsets, starts_W, ends_W)
+
+
+def aligned_examples(row: dict, record: Record, contents: Contents) -> Iterator[tuple[str, dict]]:
+    """Key and example of a row."""
+    yield record.id, row_from_record(record, text_of(row), contents.metadata.vocabulary.streams)
+
+
+def interleaved_examples(row: dict, record: Record, contents: Contents) -> Iterator[tuple[str, dict]]:
+    """Key and example of each document: of an aligned record `draws.count` draws, seeded by (seed, draw, id);
+    of any other record, or without spans to draw, one.
+    """
     draws = contents.draws
-    for draw in range(draws.count if record.aligned else 1):
+    drawn = record.aligned and draws.arrangement is Arrangement.INTERLEAVED
+    for draw in range(draws.count if drawn else 1):
         rng = np.random.default_rng([draws.seed, draw, zlib.crc32(record.id.encode())])
-        documents = arrange(record, Arrangement.INTERLEAVED, contents.metadata.vocabulary, draws.spans, rng)
+        documents = arrange(record, draws.arrangement, contents.metadata.vocabulary, draws.spans, rng)
         for index, tokens in enumerate(documents):
             yield (
                 f"{record.id}/{draw}/{index}",

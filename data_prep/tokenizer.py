@@ -18,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--texts",
         type=Path,
         required=True,
-        help="manifest, folder of transcribed recordings, or .txt with a text a line",
+        help="manifest, folder of transcribed recordings, or .txt",
     )
     parser.add_argument(
         "--size", type=int, default=500, help="pieces; 259 are the bytes, BOS, EOS and unknown"
@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Trains and writes the tokenizer; prints its size and fingerprint."""
     require_output_folder(args.out, "--out")
-    texts = list(training_texts(read_corpus(args.texts)))
+    texts = list(training_texts(read_corpus(args.texts, lines=args.texts.suffix == ".txt")))
     if not texts:
         raise UserError(
             "texts", args.texts, "have no row with text outside held-out splits", "give transcripts or texts"

@@ -6,7 +6,7 @@ leaves open, and that we chose, say "our choice".
 
 import dataclasses
 import enum
-from pathlib import Path
+from collections.abc import Callable
 
 from spirit_jax.core.errors import (
     UserError,
@@ -15,6 +15,7 @@ from spirit_jax.core.errors import (
     require_positive,
     require_seed,
 )
+from spirit_jax.core.paths import AnyPath, in_bucket, to_path
 from spirit_jax.core.settings import part
 from spirit_jax.tokens.interleave import Arrangement
 
@@ -287,23 +288,32 @@ class RunConfig:
             )
 
 
-def resolve_paths(config: RunConfig, root: str | Path) -> RunConfig:
-    """The configuration with its relative paths (shards, tokenizer, codec, weights) taken from `root`."""
+def resolve_paths(config: RunConfig, root: str | AnyPath) -> RunConfig:
+    """The configuration with its relative paths (shards, tokenizer, codec, weights) taken from `root`, which
+    may be in a bucket.
+    """
 
     def at(path: str) -> str:
-        return str(Path(root) / path)
+        return path if in_bucket(path) else str(to_path(root) / path)
+
+    return replace_paths(config, at, at)
+
+
+def replace_paths(
+    config: RunConfig, of_data: Callable[[str], str], of_weights: Callable[[str], str]
+) -> RunConfig:
+    """The configuration with other paths of data (shards, tokenizer, codec) and of the first weights."""
 
     def sources(parts: tuple[Source, ...]) -> tuple[Source, ...]:
-        return tuple(dataclasses.replace(source, shards=at(source.shards)) for source in parts)
+        return tuple(dataclasses.replace(source, shards=of_data(source.shards)) for source in parts)
 
     data, start = config.data, config.checkpoint.init_from
     data = dataclasses.replace(
         data,
-        tokenizer=at(data.tokenizer),
-        codec=data.codec and at(data.codec),
+        tokenizer=of_data(data.tokenizer),
+        codec=data.codec and of_data(data.codec),
         sources=sources(data.sources),
         validation=sources(data.validation),
     )
-    return dataclasses.replace(
-        config, data=data, checkpoint=dataclasses.replace(config.checkpoint, init_from=start and at(start))
-    )
+    checkpoint = dataclasses.replace(config.checkpoint, init_from=start and of_weights(start))
+    return dataclasses.replace(config, data=data, checkpoint=checkpoint)

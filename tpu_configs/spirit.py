@@ -35,10 +35,14 @@ LLAMA2_PIECES, LLAMA3_PIECES = 32_000, 128_256
 ROWS = 256  # of 4,096 tokens: 1,048,576 tokens a step
 
 LLAMA2_7B = ModelConfig(rows=Vocabulary.base(LLAMA2_PIECES).rows())
-LLAMA3_8B = ModelConfig(
-    rows=Vocabulary.base(LLAMA3_PIECES).rows(), kv_heads=8, mlp_width=14_336, rope_theta=500_000.0
+LLAMA3_8B = ModelConfig(  # of Llama 3.1; Llama 3 has no scaling
+    rows=Vocabulary.base(LLAMA3_PIECES).rows(),
+    kv_heads=8,
+    mlp_width=14_336,
+    rope_theta=500_000.0,
+    rope_scaling=RopeScaling(factor=8.0),
 )
-LLAMA3_1B = ModelConfig(
+LLAMA3_1B = ModelConfig(  # of Llama 3.2
     rows=Vocabulary.base(LLAMA3_PIECES).rows(),
     width=2048,
     layers=16,

@@ -15,6 +15,7 @@ import numpy as np
 from spirit_jax.codec_training.config import CorpusConfig
 from spirit_jax.core.errors import UserError
 from spirit_jax.core.files import fingerprint
+from spirit_jax.datasets.manifest import part_of
 from spirit_jax.datasets.splits import split_rows
 from spirit_jax.datasets.units_folder import UnitsFolder, open_units
 from spirit_jax.speech import audio
@@ -27,17 +28,18 @@ LEVEL, PEAK = 0.08, 0.95
 
 @dataclasses.dataclass(frozen=True)
 class Recording:
-    """A file and its codes."""
+    """A file, or a part of one, and its codes. part: where it begins and how long it is, in seconds."""
 
     id: str
     path: str
     voice: str
     speech: SpeechTokens
+    part: tuple[float, float | None] | None = None
 
     def load(self) -> np.ndarray:
         """The wave at the common level, float32 [S]. UserError if it cannot be read any more."""
         try:
-            wav_S = audio.load(self.path)
+            wav_S = audio.load(self.path, part=self.part)
         except audio.BadAudio as error:
             raise UserError(
                 "recording",
@@ -123,7 +125,7 @@ def read_corpus(cfg: CorpusConfig, made_with: str, known_voices: bool = False) -
 
 
 def _recording(row: dict, folder: UnitsFolder) -> Recording:
-    return Recording(row["id"], row["audio"], row["voice"], folder.speech_of(row))
+    return Recording(row["id"], row["audio"], row["voice"], folder.speech_of(row), part_of(row))
 
 
 def _spread(rows: list[dict], count: int) -> list[dict]:

@@ -15,7 +15,7 @@ import numpy as np
 from spirit_jax.core.errors import UserError
 from spirit_jax.core.files import require_output_folder
 from spirit_jax.core.progress import Progress
-from spirit_jax.datasets.manifest import read_corpus
+from spirit_jax.datasets.manifest import part_of, read_corpus
 from spirit_jax.datasets.splits import TRAINING_SPLITS
 from spirit_jax.speech import audio
 from spirit_jax.speech.codec import Codec
@@ -102,7 +102,7 @@ def draw_audio(rows: list[dict], seconds: float, what: str = "fit-codec") -> Ite
             if heard >= seconds:
                 return
             try:
-                wav = audio.load(row["audio"], max_seconds=SEGMENT_SECONDS, corpus=True)
+                wav = audio.load(row["audio"], SEGMENT_SECONDS, corpus=True, part=part_of(row))
             except audio.BadAudio as error:
                 print(f"warning: {row['audio']} is left out: {error}", file=sys.stderr)
                 continue

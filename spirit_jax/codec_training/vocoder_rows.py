@@ -11,7 +11,7 @@ import grain
 import numpy as np
 
 from spirit_jax.codec_training.corpus import Recording, draw_batches
-from spirit_jax.speech.decoders.hifigan import TABLES, GeneratorConfig
+from spirit_jax.speech.decoders.hifigan_config import TABLES, GeneratorConfig
 from spirit_jax.speech.decoders.hifigan_synthesis import align
 from spirit_jax.speech.segments import unit_starts
 

@@ -23,7 +23,7 @@ OPEN = 32  # open rows: 98 % full at 4096 with documents of 500, 96 % at 256 wit
 FULL = 4  # ROWS rows up to this many times the shortest length, then fewer (16 of 100 s would take 40 GB)
 
 Name = TypeVar("Name")
-# a document, or a part of one: the caller's name and n + 1 ids, which are n pairs (token, target) of a row
+# a document, or a stretch of one: the caller's name and n + 1 ids, which are n pairs (token, target) of a row
 Chunk = tuple[Name, np.ndarray]
 
 
@@ -122,14 +122,6 @@ def stack(values: Sequence[np.ndarray], size: int, rows: int) -> np.ndarray:
 def lengths_of(values: Sequence[np.ndarray], rows: int) -> np.ndarray:
     """int32 [rows]; 0 for rows of padding."""
     return stack([np.array(len(value), np.int32) for value in values], 0, rows)
-
-
-def cut_document(ids: np.ndarray, length: int) -> list[np.ndarray]:
-    """Chunks of a document, each with at most `length` targets: length + 1 ids.
-
-    Neighbours share one id, so that no target is lost. A document without a target has no chunks.
-    """
-    return [ids[start : start + length + 1] for start in range(0, len(ids) - 1, length)]
 
 
 def pack(chunks: Sequence[Chunk[Name]], length: int) -> list[list[Chunk[Name]]]:

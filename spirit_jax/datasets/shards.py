@@ -17,7 +17,7 @@ import numpy as np
 
 from spirit_jax.core.errors import UserError
 from spirit_jax.core.files import fingerprint, read_json, require_folder
-from spirit_jax.tokens.interleave import Record
+from spirit_jax.tokens.interleave import Arrangement, Record, Spans
 from spirit_jax.tokens.streams import UNITS, SpeechTokens, Streams
 from spirit_jax.tokens.vocabulary import Vocabulary
 
@@ -34,22 +34,53 @@ class Layout(enum.Enum):
 
 
 @dataclasses.dataclass(frozen=True)
+class Finished:
+    """How finished documents were made, which a reader can no longer choose. Without spans where the
+    arrangement draws none.
+    """
+
+    arrangement: Arrangement
+    spans: Spans
+    append_eos: bool = True
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values, by the names of a recipe's settings."""
+        drawn = {
+            "data.text_span_words": list(self.spans.text),
+            "data.speech_span_words": list(self.spans.speech),
+            "data.speech_first": self.spans.speech_first,
+        }
+        made = {"arrangement": self.arrangement.value, "data.append_eos": self.append_eos}
+        return made | (drawn if self.arrangement is Arrangement.INTERLEAVED else {})
+
+
+@dataclasses.dataclass(frozen=True)
 class Metadata:
-    """What the shards were made with. encoder_fingerprint: None for shards of text alone."""
+    """What the shards were made with. encoder_fingerprint: None for shards of text alone.
+
+    whole_text: text that is not cut at words was tokenised whole, with its line breaks and runs of spaces;
+    earlier versions tokenised all text word by word. finished: as of `Finished.to_dict`; None for aligned
+    shards and those of earlier versions.
+    """
 
     layout: Layout
     vocabulary: Vocabulary
     tokenizer_fingerprint: str
     encoder_fingerprint: str | None
+    whole_text: bool = True
+    finished: dict[str, Any] | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values, as TFDS stores them."""
+        finished = {} if self.finished is None else {"finished": self.finished}
         return {
             "format": FORMAT,
             "config": self.layout.value,
             "vocabulary": self.vocabulary.to_dict(),
             "tokenizer_fingerprint": self.tokenizer_fingerprint,
             "encoder_fingerprint": self.encoder_fingerprint,
+            "whole_text": self.whole_text,
+            **finished,
         }
 
     @classmethod
@@ -63,6 +94,8 @@ class Metadata:
             Vocabulary.from_dict(values["vocabulary"]),
             values["tokenizer_fingerprint"],
             values["encoder_fingerprint"],
+            values.get("whole_text", False),
+            values.get("finished"),
         )
 
 
@@ -225,6 +258,21 @@ def check_compatible(
         _refuse("vocabulary", vocabulary.to_dict(), stored.to_dict(), "use a model and codec that fit them")
 
 
+def check_finished(metadata: Metadata, wanted: Finished, name: str) -> str:
+    """Raises a UserError for a source of finished documents that were made otherwise than the recipe says. A
+    remark instead where the shards don't say how they were made, else "".
+    """
+    settings = wanted.to_dict()
+    if metadata.finished is None:
+        return f"its shards don't say how documents were made, so {', '.join(settings)} are not compared"
+    for key, made in metadata.finished.items():
+        if key in settings and settings[key] != made:
+            rule = f"its shards are finished documents made with {made}"
+            fix = "set it so, or train on aligned shards, which are arranged when they are read"
+            raise UserError(f"source {name}'s {key}", settings[key], rule, fix)
+    return ""
+
+
 def _includes(streams: Streams, stored: Streams) -> bool:
     """Whether every stored stream is one of `streams`, with as many codes or more."""
     readers = {stream.name: stream for stream in streams}
@@ -243,7 +291,7 @@ def _refuse(what: str, readers: object, stored: object, fix: str) -> None:
 def row_from_record(record: Record, text: str, streams: Streams) -> dict[str, Any]:
     """The aligned row of a record, with a column for each stream. `record_from_row` is its inverse.
 
-    text: what `record.text_ids` were made from.
+    text: what `record.text_ids` were made from. Text that is not cut at words has no word_offsets.
     """
     codes = record.speech.codes if record.speech else {}
     return {

@@ -18,6 +18,8 @@ from spirit_jax.evals.results import summarize, to_json
 from spirit_jax.evals.task import Result, measure
 from spirit_jax.generation.model_options import add_model_arguments, load_lm
 
+DEFAULT_TASKS = "loss,choice,transcription"
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the command's options."""
@@ -26,8 +28,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--split", default="heldout")
     parser.add_argument(
         "--tasks",
-        default="loss,choice,transcription",
-        help=f"any of {', '.join([*GROUPS, *TASKS])}, separated by commas",
+        help=f"any of {', '.join([*GROUPS, *TASKS])}, separated by commas (default: {DEFAULT_TASKS}, without "
+        "those whose prompts the model was not trained on)",
     )
     parser.add_argument(
         "--max-records",
@@ -41,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Writes the results and prints a line for each task."""
-    tasks = expand(args.tasks.split(","))
+    tasks = expand((args.tasks or DEFAULT_TASKS).split(","))
     if args.max_records < 1:
         raise UserError(
             "--max-records", args.max_records, "must be at least 1", "300 gives intervals of about 0.05"
@@ -57,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
             "tokens: cut for the loss, left out of the rest",
             file=sys.stderr,
         )
-    results = evaluate(evaluation, tasks)
+    results = evaluate(evaluation, tasks, asked=args.tasks is not None)
     about = {
         "checkpoint": str(args.checkpoint),
         "shards": str(args.shards),
@@ -73,11 +75,11 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def evaluate(evaluation: Evaluation, tasks: list[str]) -> dict[str, Result]:
-    """Results by task, in order."""
+def evaluate(evaluation: Evaluation, tasks: list[str], asked: bool) -> dict[str, Result]:
+    """Results by task, in order. asked: the user named them (see `measure`)."""
     results = {}
     with Progress("eval", len(tasks), "task") as progress:
         for name in tasks:
-            results[name] = measure(TASKS[name], evaluation)
+            results[name] = measure(TASKS[name], evaluation, asked)
             progress.advance(note=f"{name} {summarize(results[name])}")
     return results

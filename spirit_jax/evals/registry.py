@@ -10,22 +10,28 @@ from spirit_jax.evals.suites.continuations import DIRECTIONS, ContinuationChoice
 from spirit_jax.evals.suites.losses import HeldOutLoss
 from spirit_jax.evals.suites.transcription import Transcription, recorded_speech, spoken_sound, spoken_tokens
 from spirit_jax.evals.task import Task
+from spirit_jax.tokens.interleave import Arrangement
 
 CHOICE = {f"choice_{direction.name}": ContinuationChoice(direction) for direction in DIRECTIONS}
 TRANSCRIPTION = {
     "wer_s2t": Transcription(
-        "Transcribing speech", "Greedy transcripts of held-out speech.", recorded_speech
+        "Transcribing speech",
+        "Greedy transcripts of held-out speech.",
+        recorded_speech,
+        (Arrangement.ASR,),
     ),
     "wer_t2s": Transcription(
         "Reading aloud, heard as tokens",
         "Held-out texts read aloud by the model, and transcribed by it from the tokens that it spoke.",
         spoken_tokens,
+        (Arrangement.TTS, Arrangement.ASR),
         max_items=128,
     ),
     "wer_t2s_audio": Transcription(
         "Reading aloud, heard as sound",
         "Held-out texts read aloud by the model, and transcribed by it from the decoded sound.",
         spoken_sound,
+        (Arrangement.TTS, Arrangement.ASR),
         max_items=16,
     ),
 }

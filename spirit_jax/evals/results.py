@@ -44,7 +44,9 @@ def summarize(result: Result) -> str:
     if result.value is None or result.interval is None:
         return f"nothing to measure, of {result.extent}"
     low, high = result.interval
-    return f"{result.value:.3f} [{low:.3f}, {high:.3f}] of {result.extent}"
+    characters = result.details.get("cer")
+    more = "" if characters is None else f"; characters {characters:.3f}"
+    return f"{result.value:.3f} [{low:.3f}, {high:.3f}] of {result.extent}{more}"
 
 
 def _summarize_losses(losses: dict[str, dict[str, float]]) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
 from spirit_jax.evals.evaluation import Evaluation
+from spirit_jax.tokens.interleave import Arrangement
 
 
 class ResultKind(enum.Enum):
@@ -44,8 +45,8 @@ class Result:
     """What a task measured; value and interval are None if there was nothing to measure.
 
     interval: the ends of the bootstrap 95 % interval. n: see `ResultKind.counted`. details: JSON values that
-    only some tasks have, such as `pairs` (comparisons), `examples` (of transcripts), losses by modality, or
-    `not_measured` (why the model cannot do the task).
+    only some tasks have, such as `pairs` (comparisons), `examples` (of transcripts), losses by modality,
+    `cer`, `cer_low`, `cer_high` (character error rate), or `not_measured` (why the task was left out).
     """
 
     value: float | None
@@ -103,6 +104,11 @@ class Task(Protocol[Item]):
         """Whether a text-only model cannot do it."""
         ...
 
+    @property
+    def learned_from(self) -> tuple[Arrangement, ...]:
+        """Arrangements that a model must have been trained on to know the task's prompts."""
+        ...
+
     def items(self, evaluation: Evaluation) -> list[Item]:
         """Chooses the items from the records; runs no model."""
         ...
@@ -112,8 +118,24 @@ class Task(Protocol[Item]):
         ...
 
 
-def measure(task: Task[Any], evaluation: Evaluation) -> Result:
-    """The task's result on its own items; no value where the model lacks the speech that the task needs."""
-    if task.needs_speech and not evaluation.lm.vocabulary.has_speech:
-        return Result(None, None, 0, task.kind, {"not_measured": "the model is text-only"})
+def measure(task: Task[Any], evaluation: Evaluation, asked: bool = False) -> Result:
+    """The task's result on its own items; no value where the model lacks the speech that the task needs, or
+    was not trained on the task's prompts.
+
+    asked: a user asked for the task by name, so it is measured although the model does not know its prompts.
+    """
+    why_not = _why_not(task, evaluation, asked)
+    if why_not is not None:
+        return Result(None, None, 0, task.kind, {"not_measured": why_not})
     return task.score(evaluation, task.items(evaluation))
+
+
+def _why_not(task: Task[Any], evaluation: Evaluation, asked: bool) -> str | None:
+    if task.needs_speech and not evaluation.lm.vocabulary.has_speech:
+        return "the model is text-only"
+    missing = [one for one in task.learned_from if one not in evaluation.lm.arrangements]
+    if not missing or asked:
+        return None
+    sources = " and no ".join(one.value for one in missing)
+    rule = f"no {sources} source is known of the model's training, so it may not know the task's marker"
+    return f"{rule}; to measure it all the same, name it in --tasks"

@@ -15,7 +15,11 @@ from spirit_jax.generation.sampling import Sampling
 from spirit_jax.generation.spirit_lm import Output, SpiritLM, default_sampling
 from spirit_jax.speech import audio
 from spirit_jax.tokens.prompt_format import Part, Task
+from spirit_jax.tokens.streams import PUBLISHED_EXPRESSIVE, Streams
+from spirit_jax.tokens.strings import find_tokens
 from spirit_jax.tokens.vocabulary import Modality
+
+MAX_SHOWN = 40  # letters of a text in an error
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -58,6 +62,7 @@ def run(args: argparse.Namespace) -> int:
     task, sampling = Task(args.task), _sampling(args)
     _check(args)
     lm = load_lm(args)
+    _refuse_token_strings(args.prompt_text, lm.vocabulary.streams)
     if task is Task.SPEAK or (task is Task.CONTINUE and args.output_modality != Modality.TEXT.value):
         lm.codec.check_voice(None, None)  # before anything is generated
     prompts: list[Sequence[Part]] = [[text] for text in args.prompt_text]
@@ -110,6 +115,20 @@ def _check(args: argparse.Namespace) -> None:
         raise UserError(
             "--prompt-seconds", args.prompt_seconds, "must be above 0", "leave it out to use whole files"
         )
+    _refuse_token_strings(args.prompt_text, PUBLISHED_EXPRESSIVE)
     require_output_folder(args.out, "--out")
     for path in args.prompt_audio:
         require_file(path, "--prompt-audio")
+
+
+def _refuse_token_strings(texts: Sequence[str], streams: Streams) -> None:
+    """Raises a UserError for a text that spells tokens: it would be read letter by letter."""
+    for number, text in enumerate(texts, 1):
+        if found := find_tokens(text, streams):
+            value = text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}..."
+            rule = (
+                f"text {number} spells {len(found)} tokens, the first {found[0][0]} at letter "
+                f"{found[0].start() + 1}, but a text is read letter by letter"
+            )
+            fix = "give speech as --prompt-audio FILE, and leave tags out: they are added"
+            raise UserError("--prompt-text", repr(value), rule, fix)

@@ -1,7 +1,6 @@
 """Options of commands that load a `SpiritLM`: --checkpoint, --codec, --mesh, --dtype."""
 
 import argparse
-from pathlib import Path
 
 from spirit_jax.generation.spirit_lm import SpiritLM
 from spirit_jax.model.device_options import add_dtype_argument, add_mesh_argument, read_mesh
@@ -16,7 +15,7 @@ def add_model_arguments(parser: argparse.ArgumentParser, checkpoint: str = "--ch
         help="run folder, one of its step folders, or a folder of converted weights",
     )
     parser.add_argument(
-        "--codec", type=Path, help="codec folder with the model's streams (default: the checkpoint's)"
+        "--codec", help="codec folder with the model's streams (default: the checkpoint's)"
     )
     add_mesh_argument(parser)
     add_dtype_argument(parser)

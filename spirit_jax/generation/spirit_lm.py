@@ -10,6 +10,7 @@ import numpy as np
 
 from spirit_jax.config import Dtype
 from spirit_jax.core.errors import UserError
+from spirit_jax.core.paths import AnyPath, to_path
 from spirit_jax.generation import engine, likelihood
 from spirit_jax.generation.sampling import GREEDY, Sampling
 from spirit_jax.model.checkpoint import StoredModel, find_stored_model, load_model
@@ -18,6 +19,7 @@ from spirit_jax.sharding import make_inference_mesh
 from spirit_jax.speech import audio
 from spirit_jax.speech.codec import Codec
 from spirit_jax.speech.codec_folder import load_codec, read_identity
+from spirit_jax.tokens.interleave import Arrangement
 from spirit_jax.tokens.prompt_format import MIN_SPEECH_UNITS, Part, PromptFormat, Said, Task
 from spirit_jax.tokens.streams import SAMPLE_RATE, SpeechTokens, SpokenUnits, Streams
 from spirit_jax.tokens.text import TextTokenizer
@@ -28,9 +30,10 @@ NEW_TEXT, NEW_SPEECH_AFTER_TEXT, NEW_SPEECH_AFTER_SPEECH = 50, 200, 300
 # by the reasons of `audio.BadAudio` for a prompt
 AUDIO_FIXES = {
     "missing": "check the path",
-    "unreadable": "give a readable wav, flac, mp3 or ogg file",
+    "unreadable": "give a readable wav, flac, mp3, ogg or opus file",
     "empty": "give a file with sound in it",
     "truncated": "copy or record the file again",
+    "joined": "give one recording a file",
     "not_finite": "give finite samples",
     "too_loud": "scale the samples to -1 to 1",
     "too_short": f"give at least {audio.MIN_SAMPLES / SAMPLE_RATE} s of sound",
@@ -61,20 +64,22 @@ class SpiritLM:
     """A loaded model with its prompt format and its codec.
 
     learned_eos: the model was trained with EOS and may end speech with it; the published models were not.
-    row_length: tokens in the rows that it was trained on.
+    row_length: tokens in the rows that it was trained on. arrangements: of its training sources; those
+    of converted weights are unknown, and INTERLEAVED stands for them.
     """
 
     llama: Llama
     format: PromptFormat
-    codec_path: Path | None
+    codec_path: AnyPath | None
     learned_eos: bool
     row_length: int
+    arrangements: frozenset[Arrangement]
 
     @classmethod
     def load(
         cls,
-        checkpoint: str | Path,
-        codec: str | Path | None = None,
+        checkpoint: str | AnyPath,
+        codec: str | AnyPath | None = None,
         dtype: Dtype | str | None = None,
         mesh: Mapping[str, int] | None = None,
     ) -> "SpiritLM":
@@ -87,7 +92,7 @@ class SpiritLM:
         Raises a UserError if there is no model or no tokenizer, or if codec or mesh do not fit the model.
         """
         stored = find_stored_model(checkpoint)
-        codec_path = stored.codec_path if codec is None else _fitting_codec(Path(codec), stored)
+        codec_path = stored.codec_path if codec is None else _fitting_codec(to_path(codec), stored)
         devices = make_inference_mesh(mesh or {})
         loaded = load_model(checkpoint, devices, None if dtype is None else Dtype(dtype))
         if loaded.tokenizer_path is None:
@@ -100,7 +105,15 @@ class SpiritLM:
         tokenizer = TextTokenizer.load(loaded.tokenizer_path)
         data = loaded.data
         prompt_format = PromptFormat(loaded.vocabulary, tokenizer, data.asr_marker, data.tts_marker)
-        return cls(loaded.llama, prompt_format, codec_path, data.append_eos, data.sequence_length)
+        arrangements = frozenset(source.arrangement for source in data.sources)
+        return cls(
+            loaded.llama,
+            prompt_format,
+            codec_path,
+            data.append_eos,
+            data.sequence_length,
+            arrangements,
+        )
 
     @property
     def vocabulary(self) -> Vocabulary:
@@ -203,7 +216,7 @@ class SpiritLM:
                 print(f"warning: {says}; expect poor output", file=sys.stderr)
 
 
-def _fitting_codec(folder: Path, stored: StoredModel) -> Path:
+def _fitting_codec(folder: AnyPath, stored: StoredModel) -> AnyPath:
     """The codec's folder. UserError if its streams are not the model's, or its encoder is another than that
     of the checkpoint's own codec.
     """

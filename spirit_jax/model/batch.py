@@ -13,8 +13,8 @@ class Batch:
     """Packed rows. Targets are already shifted; the model never shifts.
 
     tokens, targets, segment_ids, positions: int32 [B, T]; loss_weights: float32 [B, T]. Segment 0 is padding.
-    Positions restart in each segment. loss_weights are 0 where there is no target. source_ids: int32 [B, T],
-    the index of each token's source, for metrics; None outside training.
+    Positions restart in each segment. loss_weights are 0 where there is no target, or where it is given.
+    source_ids: int32 [B, T], the index of each token's source, for metrics; None outside training.
     """
 
     tokens: jax.Array
@@ -30,16 +30,17 @@ def make_batch(
     count: int,
     length: int,
     sources: Sequence[Sequence[int]] | None = None,
+    given: Sequence[Sequence[int]] | None = None,
 ) -> Batch:
     """Packs sequences into a batch of host arrays [count, length].
 
     rows: the sequences of ids in each row; n + 1 ids take n slots. Other slots and missing rows are padding.
-    sources: the index of each sequence's source.
+    sources: the index of each sequence's source. given: how many ids at its begin are no targets; None: 1.
     """
     tokens_BT, targets_BT, segment_ids_BT, positions_BT, source_ids_BT = (
         np.zeros((count, length), np.int32) for _ in range(5)
     )
-    slots_T = np.arange(length, dtype=np.int32)
+    weights_BT, slots_T = np.zeros((count, length), np.float32), np.arange(length, dtype=np.int32)
     for row, sequences in enumerate(rows):
         start = 0
         for segment, ids in enumerate(sequences, 1):
@@ -47,7 +48,7 @@ def make_batch(
             tokens_BT[row, start:end], targets_BT[row, start:end] = ids[:-1], ids[1:]
             segment_ids_BT[row, start:end], positions_BT[row, start:end] = segment, slots_T[: end - start]
             source_ids_BT[row, start:end] = sources[row][segment - 1] if sources else 0
+            weights_BT[row, start + (given[row][segment - 1] - 1 if given else 0) : end] = 1
             start = end
-    weights_BT = (segment_ids_BT > 0).astype(np.float32)
     source_ids_BT = None if sources is None else source_ids_BT
     return Batch(tokens_BT, targets_BT, weights_BT, segment_ids_BT, positions_BT, source_ids_BT)  # pyright: ignore[reportArgumentType]

@@ -228,13 +228,13 @@ def _to_heads(x_BTD: jax.Array, weight_DHK: nnx.Param) -> jax.Array:
     return y_BTE.reshape(*x_BTD.shape[:2], *weight_DHK.shape[1:])
 
 
-def _as_matrix(weight: nnx.Param[jax.Array], inputs: int) -> jax.Array:
+def _as_matrix(weight: nnx.Param, inputs: int) -> jax.Array:
     """A weight as a matrix, its first `inputs` axes merged and the others merged, to be gathered over fsdp.
 
     TPUs lay out a weight of three axes with D innermost and cannot gather along it. They would sum arrays
     that are zero except for one part, at twice the cost.
     """
-    return weight[...].reshape(math.prod(weight.shape[:inputs]), -1)
+    return jnp.reshape(weight[...], (math.prod(weight.shape[:inputs]), -1))
 
 
 def frequencies(cfg: ModelConfig) -> np.ndarray:

@@ -12,6 +12,7 @@ import numpy as np
 
 from spirit_jax.config import ModelConfig
 from spirit_jax.core.files import read_optional_json, write_json
+from spirit_jax.core.paths import AnyPath, resolved, to_path
 from spirit_jax.core.progress import Progress
 from spirit_jax.model.array_store import open_array
 from spirit_jax.model.checkpoint import StoredModel, find_stored_model
@@ -19,27 +20,26 @@ from spirit_jax.model_io import hf_config
 from spirit_jax.model_io.hf_tokenizer import tokenizer_files
 from spirit_jax.model_io.names import EMBED, HEAD, Name, model_tensors, our_shape, their_shape, to_theirs
 from spirit_jax.model_io.resumable_folder import check_apart, file_stamps, resumable
-from spirit_jax.model_io.safetensors_writer import Entry, write
-from spirit_jax.model_io.tensor_files import row_slices
+from spirit_jax.model_io.tensor_files import Entry, row_slices, write_safetensors
 from spirit_jax.model_io.vocabulary_plan import OWN_KEY
 
 SHARD_BYTES = 2**30  # of a file: the most that an interrupted export writes again
 TensorId = tuple[Name, int | None]  # a name and its layer
 
 
-def export_llama(checkpoint: str | Path, out: str | Path, dtype: str | None = None) -> None:
+def export_llama(checkpoint: str | AnyPath, out: str | Path, dtype: str | None = None) -> None:
     """Writes a model as a Hugging Face folder. dtype: float32, float16 or bfloat16; None: as stored.
 
     UserError if there is no model, or its tokenizer cannot be exported.
     """
-    stored, out = find_stored_model(checkpoint), check_apart(out, Path(checkpoint))
+    stored, out = find_stored_model(checkpoint), check_apart(out, to_path(checkpoint))
     tensors = model_tensors(stored.model)
     arrays = {name.ours: open_array(stored.tree_folder, name.ours) for name, _ in tensors}
     dtypes = {name: dtype or array.dtype.name for name, array in arrays.items()}
     small_files = _small_files(stored, dtypes)
     shards = _plan_shards(stored.model, dtypes)
     description = {
-        "checkpoint": str(stored.weights.resolve()),
+        "checkpoint": str(resolved(stored.weights)),
         "stamps": file_stamps(stored.weights),
         "dtype": dtype,
     }
@@ -54,7 +54,7 @@ def export_llama(checkpoint: str | Path, out: str | Path, dtype: str | None = No
                     _entry(stored.model, arrays[name.ours], name, layer, dtypes[name.ours])
                     for name, layer in shard
                 ]
-                write(path, entries)
+                write_safetensors(path, entries)
                 journal.add(path.name)
             progress.advance(len(shard), path.name)
         if len(shards) > 1:

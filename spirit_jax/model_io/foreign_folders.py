@@ -2,6 +2,7 @@
 Face's names.
 """
 
+import sys
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -11,6 +12,7 @@ from spirit_jax.config import ModelConfig
 from spirit_jax.core.errors import UserError
 from spirit_jax.core.files import read_json, require_file
 from spirit_jax.model_io import hf_config, meta_config
+from spirit_jax.model_io.foreign_keys import check_generation_config
 from spirit_jax.model_io.names import (
     EMBED,
     HEAD,
@@ -31,30 +33,33 @@ class ForeignFolder(Protocol):
     """A model in a folder that others wrote.
 
     config: its configuration. origin: values that an export writes again. tensors: exactly the model's, and
-    ignored ones, by Hugging Face name. transformers_reads: whether transformers can load the folder.
+    ignored ones, by Hugging Face name. transformers_reads: whether transformers can load the folder. notes:
+    lines on what was assumed or left out.
     """
 
     config: ModelConfig
     origin: dict[str, Any]
     tensors: dict[str, Tensor]
     transformers_reads: bool
+    notes: tuple[str, ...]
 
 
 def open_foreign_folder(folder: Path) -> ForeignFolder:
-    """Opens a Llama folder of Hugging Face or Meta.
+    """Opens a Llama folder of Hugging Face or Meta, and prints its notes to stderr.
 
-    UserError for missing or unknown tensors, wrong shapes, and other architectures.
+    UserError for missing or unknown tensors, wrong shapes, unknown keys of its configuration, and other
+    architectures.
     """
     if (folder / "params.json").is_file() and list(folder.glob("consolidated.*.pth")):
-        return MetaFolder(folder)
-    if (folder / "config.json").is_file():
-        return HuggingFaceFolder(folder)
-    raise UserError(
-        "source",
-        folder,
-        "has neither config.json nor params.json with consolidated.NN.pth",
-        "name a Llama folder",
-    )
+        found = MetaFolder(folder)
+    elif (folder / "config.json").is_file():
+        found = HuggingFaceFolder(folder)
+    else:
+        rule = "has neither config.json nor params.json with consolidated.NN.pth"
+        raise UserError("source", folder, rule, "name a Llama folder")
+    for note in found.notes:
+        print(f"note: {folder}: {note}", file=sys.stderr)
+    return found
 
 
 class HuggingFaceFolder:
@@ -65,7 +70,11 @@ class HuggingFaceFolder:
     def __init__(self, folder: Path):
         values = read_json(folder / "config.json")
         self.config, self.origin = hf_config.read(values, folder), hf_config.origin(values)
-        files = [open_tensor_file(path) for path in _weight_files(folder)]
+        check_generation_config(folder)
+        paths, index = _weight_files(folder)
+        ignored = _ignored_weights(folder, paths if index is None else [index, *paths])
+        self.notes = tuple(filter(None, (ignored,)))
+        files = [open_tensor_file(path) for path in paths]
         self.tensors = {name: tensor for file in files for name, tensor in file.items()}
         if self.config.tied and HEAD_NAME in self.tensors:
             if not _is_tied(self.tensors):
@@ -93,6 +102,8 @@ class MetaFolder:
         rows = _embedding_rows(files, params, folder)
         self.config = meta_config.read(params, rows, HEAD_META not in files[0], folder)
         self.origin = {}
+        ignored = "Meta's files are read; ignored: config.json" if (folder / "config.json").is_file() else ""
+        self.notes = tuple(filter(None, (ignored, meta_config.assumption(params))))
         names = {name.meta.format(layer): (name, layer) for name, layer in model_tensors(self.config)}
         self.tensors = {}
         for meta_name in files[0]:
@@ -135,20 +146,35 @@ def _check_tensors(cfg: ModelConfig, tensors: dict[str, Tensor], folder: Path) -
             )
 
 
-def _weight_files(folder: Path) -> list[Path]:
+def _weight_files(folder: Path) -> tuple[list[Path], Path | None]:
+    """The files with the weights, and their index if they have one. In transformers' order: safetensors
+    first, and a whole file before an index.
+    """
     for stem, ending in (("model", "safetensors"), ("pytorch_model", "bin")):
         index, whole = folder / f"{stem}.{ending}.index.json", folder / f"{stem}.{ending}"
+        if whole.is_file():
+            return [whole], None
         if index.is_file():
             named = sorted(set(read_json(index).get("weight_map", {}).values()))
-            return [require_file(folder / name, f"shard named by {index.name}") for name in named]
-        if whole.is_file():
-            return [whole]
+            return [require_file(folder / name, f"shard named by {index.name}") for name in named], index
     raise UserError(
         "source",
         folder,
         "has no model.safetensors and no pytorch_model.bin, whole or with an index",
         "complete the download",
     )
+
+
+def _ignored_weights(folder: Path, read: list[Path]) -> str | None:
+    """A line on the folder's files of weights that are not read; None if there are none."""
+    patterns = ("*.safetensors", "*.safetensors.index.json", "pytorch_model*.bin", "*.bin.index.json")
+    others = {path for pattern in patterns for path in folder.glob(pattern)} - set(read)
+    if not others:
+        return None
+    names = sorted(path.name for path in others if path.suffix == ".json")
+    if count := len(others) - len(names):
+        names.append(f"{count} other files of weights")
+    return f"{read[0].name} is read, as transformers does; ignored: {', '.join(names)}"
 
 
 def _is_tied(tensors: dict[str, Tensor]) -> bool:

@@ -6,29 +6,25 @@ from typing import Any
 from spirit_jax.config import ModelConfig, RopeScaling
 from spirit_jax.core.errors import UserError
 from spirit_jax.core.settings import from_dict
+from spirit_jax.model_io.foreign_keys import check_keys
 
 # values that our configuration does not have; an export writes them again
 ORIGIN_KEYS = ("max_position_embeddings", "bos_token_id", "eos_token_id", "pad_token_id")
 LLAMA = {"model_type": "llama", "hidden_act": "silu", "attention_bias": False, "mlp_bias": False}
-REQUIRED = {**LLAMA, "partial_rotary_factor": 1.0}
 DEFAULT_THETA = 10_000.0
 DEFAULT_POSITIONS = 4096  # Llama 2's, for models without the value of an earlier config.json
 
 
 def read(values: dict, folder: Path) -> ModelConfig:
-    """The model that a config.json describes. UserError if it is not a Llama, or has another rotary scaling
-    than Llama 3's.
+    """The model that a config.json describes. UserError if it is not a Llama, has another rotary scaling than
+    Llama 3's, or has a key that is not known.
     """
     rope = values.get("rope_parameters") or values.get("rope_scaling") or {}
-    for key, required in REQUIRED.items():
-        found = next((part[key] for part in (values, rope) if part.get(key) is not None), required)
-        if found != required:
-            raise UserError(
-                f"{folder}/config.json {key}",
-                found,
-                f"must be {required}",
-                "only Llama 2 and 3 architectures convert",
-            )
+    check_keys(values, "config.json", folder / "config.json")
+    for found in (values.get("partial_rotary_factor"), rope.get("partial_rotary_factor")):
+        if found not in (None, 1.0):
+            rule, fix = "must be 1.0", "only Llama 2 and 3 architectures convert"
+            raise UserError(f"{folder}/config.json partial_rotary_factor", found, rule, fix)
     try:
         width, heads = values["hidden_size"], values["num_attention_heads"]
         fields = {
@@ -107,15 +103,16 @@ def write(cfg: ModelConfig, origin: dict[str, Any], dtype: str, eos: int, bos: i
 
 def _scaling(rope: dict, folder: Path) -> RopeScaling | None:
     kind = rope.get("rope_type", rope.get("type", "default"))
-    if kind == "default":
-        return None
-    if kind != "llama3":
+    if kind not in ("default", "llama3"):
         raise UserError(
             f"{folder}/config.json rope_type",
             kind,
             "must be default or llama3",
             "only Llama 3's scaling is supported",
         )
+    check_keys(rope, "rope", folder / "config.json")
+    if kind == "default":
+        return None
     return RopeScaling(
         factor=float(rope["factor"]),
         low_freq_factor=float(rope["low_freq_factor"]),

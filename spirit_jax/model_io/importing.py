@@ -14,6 +14,7 @@ from spirit_jax.core.progress import Progress
 from spirit_jax.model.array_store import create_array, write_metadata
 from spirit_jax.model.checkpoint import CODEC, FORMAT, WEIGHTS, write_identity
 from spirit_jax.model_io.foreign_folders import ForeignFolder, open_foreign_folder
+from spirit_jax.model_io.hf_tokenizer import warn_of_export
 from spirit_jax.model_io.names import EMBED, HEAD, TABLE, Name, our_shape, to_ours
 from spirit_jax.model_io.new_rows import NewRowOptions, new_rows
 from spirit_jax.model_io.resumable_folder import Journal, check_apart, file_stamps, resumable
@@ -75,6 +76,8 @@ def import_llama(
             decided.tokenizer.save(partial)
         shutil.rmtree(partial / CODEC, ignore_errors=True)
         write_identity(partial, config, decided.vocabulary, options.codec, source.origin)
+    if decided.tokenizer is not None:
+        warn_of_export(decided.tokenizer, out)
     return decided
 
 

@@ -10,7 +10,17 @@ import struct
 from collections.abc import Iterator
 from typing import Any
 
-BPE = 2  # TrainerSpec.ModelType
+from spirit_jax.core.errors import UserError
+
+MODEL_TYPES = {1: "unigram", 2: "BPE", 3: "word", 4: "character"}  # TrainerSpec.ModelType
+PIECES, TRAINER, NORMALIZER, DENORMALIZER = 1, 2, 3, 5  # fields of ModelProto
+# the fields that the sentencepiece package knows; others may change what it makes of a text
+KNOWN = {
+    "ModelProto": {PIECES, TRAINER, NORMALIZER, 4, DENORMALIZER},
+    "SentencePiece": {1, 2, 3},
+    "TrainerSpec": {*range(1, 8), *range(10, 27), *range(30, 37), *range(40, 56)},
+    "NormalizerSpec": set(range(1, 7)),
+}
 
 
 class PieceType(enum.IntEnum):
@@ -35,36 +45,56 @@ class Piece:
 
 @dataclasses.dataclass(frozen=True)
 class SentencePieceFile:
-    """What a conversion needs. plain: text is not normalised, and extra spaces are kept."""
+    """What a conversion needs. obstacles: what `from_sentencepiece` cannot express, each as the end of a
+    sentence about the file.
+    """
 
     pieces: tuple[Piece, ...]
-    is_bpe: bool
     byte_fallback: bool
     add_dummy_prefix: bool
-    plain: bool
+    obstacles: tuple[str, ...]
 
 
 def read(content: bytes) -> SentencePieceFile:
-    """Parses a `tokenizer.model`. Other bytes raise IndexError or struct.error."""
-    pieces, trainer, normalizer = [], {}, {}
+    """Parses a `tokenizer.model`. UserError for a field that the sentencepiece package does not know. Other
+    bytes raise IndexError or struct.error.
+    """
+    pieces, specs = [], {TRAINER: {}, NORMALIZER: {}, DENORMALIZER: {}}
+    for number, value in _known_fields(content, "ModelProto"):
+        if number == PIECES:
+            piece = dict(_known_fields(value, "SentencePiece"))
+            score = struct.unpack("<f", piece.get(2, bytes(4)))[0]
+            pieces.append(Piece(piece[1].decode(), score, PieceType(piece.get(3, 1))))
+        elif number in specs:
+            kind = "TrainerSpec" if number == TRAINER else "NormalizerSpec"
+            specs[number] = dict(_known_fields(value, kind))
+    trainer, normalizer = specs[TRAINER], specs[NORMALIZER]
+    obstacles = _obstacles(pieces, trainer, normalizer, specs[DENORMALIZER])
+    return SentencePieceFile(tuple(pieces), bool(trainer.get(35, 0)), bool(normalizer.get(3, 1)), obstacles)
+
+
+def _obstacles(pieces: list[Piece], trainer: dict, normalizer: dict, denormalizer: dict) -> tuple[str, ...]:
+    """By the fields' numbers, whose defaults are sentencepiece's."""
+    model_type = MODEL_TYPES.get(trainer.get(3, 1), "unknown")
+    found = {
+        f"is a model of type {model_type}": model_type != "BPE",
+        "normalises text": bool(normalizer.get(2)),
+        "removes extra spaces": bool(normalizer.get(4, 1)),
+        "does not mark spaces": not normalizer.get(5, 1),
+        "writes the space after a word": bool(trainer.get(24, 0)),
+        "changes the text that it decodes": bool(denormalizer.get(2)),
+        "has user-defined pieces": any(piece.type == PieceType.USER_DEFINED for piece in pieces),
+    }
+    return tuple(text for text, holds in found.items() if holds)
+
+
+def _known_fields(content: bytes, message: str) -> Iterator[tuple[int, Any]]:
+    """(number, value) of each field of a message. UserError for an unknown one."""
     for number, value, _ in _fields(content):
-        if number == 1:
-            piece = {n: v for n, v, _ in _fields(value)}
-            pieces.append(
-                Piece(
-                    piece[1].decode(),
-                    struct.unpack("<f", piece.get(2, bytes(4)))[0],
-                    PieceType(piece.get(3, 1)),
-                )
-            )
-        elif number == 2:
-            trainer = {n: v for n, v, _ in _fields(value)}
-        elif number == 3:
-            normalizer = {n: v for n, v, _ in _fields(value)}
-    plain = not normalizer.get(2) and not normalizer.get(4, 1)
-    return SentencePieceFile(
-        tuple(pieces), trainer.get(3, 1) == BPE, bool(trainer.get(35, 0)), bool(normalizer.get(3, 1)), plain
-    )
+        if number not in KNOWN[message]:
+            rule = "is a field that the sentencepiece package does not know"
+            raise UserError("tokenizer.model", f"{message} {number}", rule, "convert without this tokenizer")
+        yield number, value
 
 
 def cut(content: bytes, count: int) -> bytes:

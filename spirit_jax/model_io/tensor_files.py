@@ -1,12 +1,15 @@
-"""Files of tensors, read one tensor at a time: safetensors, and PyTorch's `.bin` and `.pth`.
+"""Files of tensors, read and written one tensor at a time: safetensors, and PyTorch's `.bin` and `.pth`,
+which are only read.
 
 Each read opens the file again and drops its mapping afterwards, so memory holds one tensor and not the files.
 PyTorch is imported only to read its own files.
 """
 
 import dataclasses
+import json
+import math
 import pickle
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +21,9 @@ from spirit_jax.core.errors import UserError
 from spirit_jax.core.files import require_torch
 
 SAFETENSORS_DTYPES = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
+SAFETENSORS_NAMES = {dtype: name for name, dtype in SAFETENSORS_DTYPES.items()}
 DTYPES = {**SAFETENSORS_DTYPES, **{name: name for name in SAFETENSORS_DTYPES.values()}}
+ALIGNMENT = 8  # of the first tensor's bytes in a safetensors file, as the library aligns it
 PICKLE_ERRORS = (
     RuntimeError,
     EOFError,
@@ -52,6 +57,49 @@ def row_slices(count: int, row_bytes: int, limit: int = 2**28) -> Iterator[slice
 def open_tensor_file(path: Path) -> dict[str, Tensor]:
     """The tensors of a safetensors or PyTorch file by name. UserError if it is damaged or has other types."""
     return _open_safetensors(path) if path.suffix == ".safetensors" else _open_torch(path)
+
+
+@dataclasses.dataclass(frozen=True)
+class Entry:
+    """A tensor to be written. blocks: its values in order as arrays of `dtype` (float32, float16 or
+    bfloat16); an iterator makes them when they are written.
+    """
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    blocks: Iterable[np.ndarray]
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        return math.prod(self.shape) * np.dtype(self.dtype).itemsize
+
+
+def write_safetensors(path: Path, entries: Sequence[Entry]) -> None:
+    """Writes a safetensors file block by block. The library's own writer needs all tensors of a file in
+    memory and copies them.
+
+    The format: the length of the header (8 bytes, little endian), a JSON header with the type, shape and
+    offsets of each tensor, then the bytes of the tensors in this order.
+    """
+    header: dict[str, dict] = {"__metadata__": {"format": "pt"}}
+    offset = 0
+    for entry in entries:
+        header[entry.name] = {
+            "dtype": SAFETENSORS_NAMES[entry.dtype],
+            "shape": list(entry.shape),
+            "data_offsets": [offset, offset + entry.size],
+        }
+        offset += entry.size
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % ALIGNMENT)
+    with open(path, "wb") as file:
+        file.write(len(text).to_bytes(8, "little") + text)
+        for entry in entries:
+            for block in entry.blocks:
+                file.write(np.ascontiguousarray(block).view(np.uint8))
+        assert file.tell() == 8 + len(text) + offset, "the blocks do not add up to the tensors"
 
 
 def _open_safetensors(path: Path) -> dict[str, Tensor]:

@@ -11,6 +11,7 @@ from spirit_jax.config import ModelConfig
 from spirit_jax.core.errors import UserError
 from spirit_jax.core.files import read_json, read_optional_json
 from spirit_jax.model_io import sentencepiece_file
+from spirit_jax.model_io.foreign_keys import check_keys, check_tokenizer_json
 from spirit_jax.tokens.streams import PUBLISHED_BASE, PUBLISHED_EXPRESSIVE, Streams, resized_streams
 from spirit_jax.tokens.text import CONFIG_NAME, HUGGING_FACE_NAME, SENTENCEPIECE_NAME, TextTokenizer
 from spirit_jax.tokens.vocabulary import Vocabulary
@@ -41,6 +42,15 @@ class VocabularyPlan:
 
 
 @dataclasses.dataclass(frozen=True)
+class AddedToken:
+    """A token that was added after the pieces of a SentencePiece model. files: those that name it."""
+
+    content: str
+    id: int
+    files: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True)
 class FolderTokenizer:
     """The tokenizer of a folder. tokenizer: its text part, None if there is no tokenizer.
 
@@ -50,7 +60,7 @@ class FolderTokenizer:
 
     tokenizer: TextTokenizer | None = None
     speech_tokens: tuple[str, ...] = ()
-    other_tokens: tuple[str, ...] = ()
+    other_tokens: tuple[AddedToken, ...] = ()
 
     @property
     def special_ids(self) -> dict[str, int]:
@@ -117,11 +127,7 @@ def _plan_text_model(cfg: ModelConfig, found: FolderTokenizer, request: Vocabula
         vocabulary = Vocabulary(tokenizer.size, (), **found.special_ids)
         return VocabularyPlan(vocabulary, cfg.rows, True, tokenizer, "rows as they are, as asked")
     if found.other_tokens:
-        rule = (
-            f"was added after the {tokenizer.size} pieces of {SENTENCEPIECE_NAME}, where speech tokens belong"
-        )
-        fix = f"keep only {HUGGING_FACE_NAME}, which contains it, or use --vocab as-is"
-        raise UserError("tokenizer", found.other_tokens[0], rule, fix)
+        raise _token_in_the_way(found.other_tokens[0], tokenizer.size, cfg.rows)
     if cfg.rows - tokenizer.size > MAX_SURPLUS:
         rule = f"the tokenizer has {tokenizer.size} ids, which leaves rows without a meaning"
         raise UserError("model rows", cfg.rows, rule, "use the right tokenizer, or --vocab as-is")
@@ -130,11 +136,24 @@ def _plan_text_model(cfg: ModelConfig, found: FolderTokenizer, request: Vocabula
     return VocabularyPlan(vocabulary, vocabulary.rows(), False, tokenizer, reason)
 
 
+def _token_in_the_way(token: AddedToken, pieces: int, rows: int) -> UserError:
+    """The error for a token at an id of speech tokens."""
+    rule = f"was added after the {pieces} pieces of {SENTENCEPIECE_NAME}, where speech tokens belong"
+    if HUGGING_FACE_NAME in token.files and token.id < rows:
+        fix = f"take {SENTENCEPIECE_NAME} away, since {HUGGING_FACE_NAME} has the pieces and the token"
+    else:
+        row = "its row is then a speech token's" if token.id < rows else f"the model has only {rows} rows"
+        fix = f"take it out of {' and '.join(token.files)}; {row}"
+    return UserError("tokenizer", token.content, rule, fix)
+
+
 def read_tokenizer(folder: Path) -> FolderTokenizer:
     """Reads tokenizer.model, or tokenizer.json if there is none.
 
-    UserError if it cannot be read, or if the ids of speech tokens do not follow the text ids.
+    UserError if it cannot be read, if a key of its files is not known, or if the ids of speech tokens do not
+    follow the text ids.
     """
+    check_keys(read_optional_json(folder / CONFIG_NAME), CONFIG_NAME, folder / CONFIG_NAME)
     model, json_file = folder / SENTENCEPIECE_NAME, folder / HUGGING_FACE_NAME
     if model.is_file() and (_is_sentencepiece(model) or not json_file.is_file()):
         return _read_sentencepiece(folder)
@@ -156,26 +175,56 @@ def _read_sentencepiece(folder: Path) -> FolderTokenizer:
         fix = f"put the Hugging Face {HUGGING_FACE_NAME} of the same model into the folder"
         raise UserError("tokenizer", path, "is no SentencePiece model (Llama 3's own file is not one)", fix)
     content, speech_tokens = _cut_speech_pieces(path.read_bytes(), folder)
-    tokenizer = _load({SENTENCEPIECE_NAME: content})
+    model, twin = sentencepiece_file.read(content), folder / HUGGING_FACE_NAME
+    _check_prefix(model, folder)
+    files = {SENTENCEPIECE_NAME: content}
+    if model.obstacles and twin.is_file():  # an export needs it
+        files[twin.name] = twin.read_bytes()
+    tokenizer = _load(files, folder)
     if speech_tokens:
         return FolderTokenizer(tokenizer, speech_tokens)
-    tokens = read_optional_json(folder / HUGGING_FACE_NAME).get("added_tokens") or []
-    ids = {token["content"]: token["id"] for token in tokens} | read_optional_json(folder / ADDED_NAME)
-    added = {token: id for token, id in ids.items() if id >= tokenizer.size}
-    if added and all(SPEECH_TOKEN.fullmatch(token) for token in added):
-        return FolderTokenizer(tokenizer, _in_order(added, tokenizer.size))
-    return FolderTokenizer(tokenizer, other_tokens=tuple(added))
+    added = _added_tokens(folder, tokenizer.size)
+    if added and all(SPEECH_TOKEN.fullmatch(token.content) for token in added):
+        ids = {token.content: token.id for token in added}
+        return FolderTokenizer(tokenizer, _in_order(ids, tokenizer.size))
+    return FolderTokenizer(tokenizer, other_tokens=added)
+
+
+def _check_prefix(model: sentencepiece_file.SentencePieceFile, folder: Path) -> None:
+    """UserError if tokenizer_config.json takes away the space that the model puts before a text."""
+    value = read_optional_json(folder / CONFIG_NAME).get("add_prefix_space")
+    if value is not None and value != model.add_dummy_prefix:
+        rule = f"{SENTENCEPIECE_NAME} says {json.dumps(model.add_dummy_prefix)}"
+        fix = f"take the key out, or convert with {HUGGING_FACE_NAME} alone"
+        raise UserError(f"{folder / CONFIG_NAME} add_prefix_space", json.dumps(value), rule, fix)
+
+
+def _added_tokens(folder: Path, size: int) -> tuple[AddedToken, ...]:
+    """The tokens after the `size` pieces of a SentencePiece model, by all files that can name them."""
+    listed = read_optional_json(folder / HUGGING_FACE_NAME).get("added_tokens") or []
+    decoder = read_optional_json(folder / CONFIG_NAME).get("added_tokens_decoder") or {}
+    by_file = {
+        HUGGING_FACE_NAME: {token["content"]: token["id"] for token in listed},
+        ADDED_NAME: read_optional_json(folder / ADDED_NAME),
+        CONFIG_NAME: {token["content"]: int(id) for id, token in decoder.items()},
+    }
+    ids = {token: id for tokens in by_file.values() for token, id in tokens.items() if id >= size}
+    return tuple(
+        AddedToken(token, id, tuple(name for name, tokens in by_file.items() if token in tokens))
+        for token, id in ids.items()
+    )
 
 
 def _read_hugging_face(folder: Path) -> FolderTokenizer:
     path, config = folder / HUGGING_FACE_NAME, folder / CONFIG_NAME
     values = read_json(path)
+    check_tokenizer_json(values, path)
     added = sorted(values.get("added_tokens") or [], key=lambda token: token["id"])
     speech = {token["content"]: token["id"] for token in added if SPEECH_TOKEN.fullmatch(token["content"])}
     values["added_tokens"] = [token for token in added if token["content"] not in speech]
     content = json.dumps(values, ensure_ascii=False).encode() if speech else path.read_bytes()
     files = {path.name: content} | ({config.name: config.read_bytes()} if config.is_file() else {})
-    tokenizer = _load(files)
+    tokenizer = _load(files, folder)
     return FolderTokenizer(tokenizer, _in_order(speech, tokenizer.size))
 
 
@@ -190,11 +239,16 @@ def _in_order(ids: dict[str, int], first: int) -> tuple[str, ...]:
     return tuple(tokens)
 
 
-def _load(files: dict[str, bytes]) -> TextTokenizer:
-    with tempfile.TemporaryDirectory() as folder:
+def _load(files: dict[str, bytes], folder: Path) -> TextTokenizer:
+    """The tokenizer of these files, which stand for those of `folder`; errors name that."""
+    with tempfile.TemporaryDirectory() as temporary:
         for name, content in files.items():
-            (Path(folder) / name).write_bytes(content)
-        return TextTokenizer.load(folder)
+            (Path(temporary) / name).write_bytes(content)
+        try:
+            return TextTokenizer.load(temporary)
+        except UserError as error:
+            value = str(error.value).replace(temporary, str(folder))
+            raise UserError(error.what, value, error.rule, error.fix) from error
 
 
 def _cut_speech_pieces(content: bytes, folder: Path) -> tuple[bytes, tuple[str, ...]]:

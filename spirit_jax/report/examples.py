@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from spirit_jax.datasets.manifest import read_manifest
+from spirit_jax.datasets.manifest import part_of, read_corpus
 from spirit_jax.evals.suites.continuations import DIRECTIONS, Direction, cut_word, words_of
 from spirit_jax.generation.sampling import GREEDY, Sampling
 from spirit_jax.generation.spirit_lm import NEW_SPEECH_AFTER_TEXT, NEW_TEXT, SpiritLM
@@ -110,10 +110,9 @@ def show_utterance(lm: SpiritLM, records: Sequence[Record], manifest: Path | Non
     }
 
 
-def find_recording(manifest: Path, id: str) -> Path | None:
-    """The sound file that a manifest names for an id, absolute; None if it names none."""
-    row = next((row for row in read_manifest(manifest) if row["id"] == id and row["audio"]), None)
-    return None if row is None else Path(row["audio"])
+def find_recording(manifest: Path, id: str) -> dict | None:
+    """The row of a manifest with an id and a sound file; None if there is none."""
+    return next((row for row in read_corpus(manifest) if row["id"] == id and row["audio"]), None)
 
 
 def player(wav: np.ndarray) -> str:
@@ -125,12 +124,12 @@ def player(wav: np.ndarray) -> str:
 
 def _load_recording(manifest: Path, id: str) -> np.ndarray | None:
     """Its samples; None if the manifest names none, and with a warning if they cannot be read."""
-    if (path := find_recording(manifest, id)) is None:
+    if (row := find_recording(manifest, id)) is None:
         return None
     try:
-        return audio.load(path)
+        return audio.load(row["audio"], part=part_of(row))
     except audio.BadAudio as error:
-        print(f"warning: {path}: {error.detail}; the utterance is resynthesised", file=sys.stderr)
+        print(f"warning: {row['audio']}: {error.detail}; the utterance is resynthesised", file=sys.stderr)
         return None
 
 

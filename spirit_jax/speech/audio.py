@@ -4,13 +4,16 @@ Legend: S or N samples, C channels.
 """
 
 import os
-import re
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import soundfile
 
 from spirit_jax.core.errors import UserError
 from spirit_jax.core.files import write_atomically
+from spirit_jax.speech.containers.faults import find_fault
+from spirit_jax.speech.containers.sound_file import ForwardFile, open_sound
 from spirit_jax.tokens.streams import SAMPLE_RATE
 
 MIN_SAMPLES = 1280  # 80 ms: Meta's release drops shorter segments
@@ -19,18 +22,16 @@ MAX_CHANNELS = 2  # of a corpus, our choice: more is a microphone array or a sur
 SILENCE_PEAK = 1e-4  # our choice: -80 dB of full scale
 # float files may hold 32-bit integers; larger values are not sound, and their squares overflow
 LOUDEST = 2.0**32
-# libsndfile's log: bytes that the header claims, bytes in the file
-WAV_CUT = re.compile(r"^data : (\d+) \(should be (\d+)\)$", re.MULTILINE)
-# writers to a pipe cannot know the length and claim this many bytes or more
-UNKNOWN_LENGTH = 0x7FFF0000
+# how much the sound may be shorter than its header or its row says: encoders pad, and times are rounded
+SLACK_S = 0.25
 
 
 class BadAudio(ValueError):
     """A recording that cannot be encoded. `reason` is a short slug for counting, `detail` a sentence for
     people.
 
-    Reasons: missing, unreadable, empty, truncated, too_many_channels, low_rate, not_finite, too_loud,
-    too_short, silent.
+    Reasons: missing, unreadable, empty, truncated, joined, part_beyond_sound, too_many_channels, low_rate,
+    not_finite, too_loud, too_short, silent.
     """
 
     def __init__(self, reason: str, detail: str):
@@ -38,15 +39,23 @@ class BadAudio(ValueError):
         self.reason, self.detail = reason, detail
 
 
-def load(path: str | Path, max_seconds: float | None = None, corpus: bool = False) -> np.ndarray:
-    """Reads wav, flac, mp3 or ogg at any rate, its channels averaged: float32 [samples] at 16 kHz, at most
-    `max_seconds` of it.
+def load(
+    path: str | Path,
+    max_seconds: float | None = None,
+    corpus: bool = False,
+    part: tuple[float, float | None] | None = None,
+    admit: Callable[[float], None] | None = None,
+) -> np.ndarray:
+    """Reads wav, flac, mp3, ogg or opus at any rate, its channels averaged: float32 [samples] at 16 kHz.
 
-    Raises BadAudio, with the reason, where `check` does and for files that do not decode. With `corpus` also
-    for sound that is not fit for training: more than two channels, or a rate below 8 kHz.
+    max_seconds: read no more than this. part: where to begin, in seconds, and how long the part is, None for
+    up to the end. admit: called with the seconds that are about to be decoded, infinite where the file does
+    not say.
+
+    Raises BadAudio, with the reason, where `check` does and for files that do not decode or are cut. With
+    `corpus` also for sound that is not fit for training: more than two channels, or a rate below 8 kHz.
     """
-    samples_NC, rate = _read(Path(path), max_seconds, corpus)
-    wav = samples_NC.mean(axis=1) if samples_NC.shape[1] > 1 else samples_NC[:, 0]
+    wav, rate = _read(Path(path), max_seconds, corpus, part, admit or (lambda seconds: None))
     if rate != SAMPLE_RATE and np.isfinite(wav).all():
         import soxr
 
@@ -108,41 +117,79 @@ def save(path: str | Path, wav: np.ndarray, rate: int = SAMPLE_RATE) -> None:
     """Writes float samples [N] in -1..1 (clipped) as 16-bit sound, atomically, in the format of
     the suffix.
     """
-    import soundfile
-
     with write_atomically(path) as partial:
         soundfile.write(partial, np.clip(wav, -1.0, 1.0), rate)
 
 
-def _read(path: Path, max_seconds: float | None, corpus: bool) -> tuple[np.ndarray, int]:
-    """Float32 [samples, channels] and the rate. Bad files are refused by their header where possible."""
-    import soundfile
-
+def _read(
+    path: Path,
+    max_seconds: float | None,
+    corpus: bool,
+    part: tuple[float, float | None] | None,
+    admit: Callable[[float], None],
+) -> tuple[np.ndarray, int]:
+    """Mono float32 [samples] and the rate. Bad files are refused by their header where possible."""
     if not os.path.isfile(path):  # also for a name that no file can have
         raise BadAudio("missing", f"no file {path}")
     if path.stat().st_size == 0:
         raise BadAudio("empty", "the file has no bytes")
+    whole = part is None and max_seconds is None
     try:
-        with soundfile.SoundFile(path) as file:
+        if fault := find_fault(path):
+            raise BadAudio(*fault)
+        with open_sound(path, whole) as file:
             if corpus and file.channels > MAX_CHANNELS:
                 raise BadAudio("too_many_channels", f"{file.channels} channels, at most {MAX_CHANNELS}")
             if corpus and file.samplerate < MIN_RATE:
                 raise BadAudio("low_rate", f"{file.samplerate} Hz, at least {MIN_RATE}")
-            if cut := _bytes_missing(file.extra_info):
-                raise BadAudio("truncated", cut)
-            frames = (
-                file.frames if max_seconds is None else round(min(file.frames, max_seconds * file.samplerate))
-            )
-            samples_NC, rate = file.read(frames, dtype="float32", always_2d=True), file.samplerate
+            wav = _read_whole(file, admit) if whole else _read_part(file, part, max_seconds, admit)
     # damaged; no permission; or a broken header that claims terabytes
     except (soundfile.SoundFileError, OSError, MemoryError) as error:
         raise BadAudio("unreadable", str(error)) from error
-    if not len(samples_NC):
+    if not len(wav):
         raise BadAudio("empty", "the file has no samples")
-    return samples_NC, rate
+    return wav, file.samplerate
 
 
-def _bytes_missing(log: str) -> str:
-    """How many bytes of a truncated wav are missing, from libsndfile's log; "" if the file is complete."""
-    claimed, there = map(int, match.groups()) if (match := WAV_CUT.search(log)) else (0, 0)
-    return f"{there} of {claimed} bytes are there" if 0 < there < claimed < UNKNOWN_LENGTH else ""
+def _read_whole(file: ForwardFile, admit: Callable[[float], None]) -> np.ndarray:
+    """All samples, mono. BadAudio where they are fewer or more than the file says."""
+    stated, rate = file.stated_frames, file.samplerate
+    admit(np.inf if stated is None else stated / rate)
+    try:
+        wav = file.read_mono(np.inf if stated is None else stated)
+    except soundfile.SoundFileError as error:
+        if not file.exhausted:
+            raise
+        raise BadAudio("truncated", "its last frame is cut") from error
+    if stated is None:
+        return wav
+    if len(wav) < stated - SLACK_S * rate:
+        detail = f"its header says {stated / rate:.2f} s, it holds {len(wav) / rate:.2f} s"
+        raise BadAudio("truncated", detail)
+    if file.has_more():
+        raise BadAudio("joined", f"it holds more than the {stated / rate:.2f} s that its header says")
+    return wav
+
+
+def _read_part(
+    file: ForwardFile,
+    part: tuple[float, float | None] | None,
+    max_seconds: float | None,
+    admit: Callable[[float], None],
+) -> np.ndarray:
+    """At most `max_seconds` from where the part begins, mono. BadAudio where the sound ends before the part
+    does.
+    """
+    begin_s, length_s = part or (0.0, None)
+    rate, begin = file.samplerate, round(begin_s * file.samplerate)
+    left = np.inf if file.stated_frames is None else max(0, file.stated_frames - begin)
+    asked = [round(seconds * rate) for seconds in (length_s, max_seconds) if seconds is not None]
+    wanted = min([*asked, left])
+    admit(wanted / rate)
+    wav = file.read_mono(wanted, begin) if wanted else np.zeros(0, np.float32)
+    least = 1 if length_s is None else max(1, min(asked) - SLACK_S * rate)
+    if part and len(wav) < least:
+        end = f"ends at {begin_s + length_s:.2f} s" if length_s else f"begins at {begin_s:.2f} s"
+        detail = f"the part {end}, the sound at {begin_s + len(wav) / rate:.2f} s"
+        raise BadAudio("part_beyond_sound", detail if len(wav) else f"the part {end}, after the sound")
+    return wav

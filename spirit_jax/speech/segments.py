@@ -31,6 +31,16 @@ def cut(
     return segments, owners
 
 
+def merge_rate(rate: float, count: Callable[[int], int]) -> float | None:
+    """Codes a second of a long recording: those of a segment, which `count` gives for its samples, over its
+    length. None where that is `rate`.
+
+    So code i of a long recording begins at i / merge_rate seconds, less than one code late.
+    """
+    per_second = count(round(SEGMENT_SECONDS * SAMPLE_RATE)) / SEGMENT_SECONDS
+    return None if per_second == rate else per_second
+
+
 def unit_starts(units: int, samples: int, count_units: Callable[[int], int], hop: int) -> np.ndarray:
     """The sample at which each of a wav's units begins, int64 [units].
 

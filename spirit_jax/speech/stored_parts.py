@@ -10,7 +10,6 @@ import dataclasses
 import itertools
 import json
 from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -18,12 +17,14 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load, save_file
 
 from spirit_jax.core.errors import UserError
-from spirit_jax.core.files import fingerprint, require_file
+from spirit_jax.core.files import existing_file, fingerprint
+from spirit_jax.core.paths import AnyPath
 from spirit_jax.core.settings import from_dict, part, to_dict
-from spirit_jax.speech.decoders.hifigan import Generator, GeneratorConfig
+from spirit_jax.speech.decoders.hifigan import Generator
+from spirit_jax.speech.decoders.hifigan_config import GeneratorConfig
 from spirit_jax.speech.encoders.hubert import Hubert
 from spirit_jax.speech.encoders.pitch.fcpe import Fcpe, FcpeConfig
 from spirit_jax.speech.encoders.pitch.vqvae import PitchVqVae
@@ -36,6 +37,9 @@ from spirit_jax.speech.weights.readers import RandomReader, WeightReader
 from spirit_jax.speech.weights.table import Table
 
 FIX = "make the codec again"
+# sizes that earlier versions lacked, and the values for which they stood. A fingerprint leaves those out, so
+# that the codecs, units and shards of earlier versions stay valid.
+LATER = {"position_batch_norm": False, "speaker_norm": False}
 
 
 @part
@@ -176,7 +180,7 @@ def part_names(streams: Sequence[str], fields: Sequence[Iterable[str]]) -> list[
     ]
 
 
-def save_part(path: Path, network: Any) -> dict[str, Any]:
+def save_part(path: AnyPath, network: Any) -> dict[str, Any]:
     """Writes a network's weights to a file and returns what else `load_part` needs: {"kind", "sizes"}."""
     kind = NAMES[type(network)]
     arrays = arrays_by_name(KINDS[kind].tree(network))
@@ -184,7 +188,7 @@ def save_part(path: Path, network: Any) -> dict[str, Any]:
     return {"kind": kind, "sizes": to_dict(KINDS[kind].size(network))}
 
 
-def load_part(path: Path, about: dict[str, Any]) -> Any:
+def load_part(path: AnyPath, about: dict[str, Any]) -> Any:
     """The network that `save_part` wrote, on the first device. UserError where the weights do not fit the
     sizes.
     """
@@ -194,7 +198,7 @@ def load_part(path: Path, about: dict[str, Any]) -> Any:
     sizes = from_dict(about["sizes"], kind.sizes)
     shapes = jax.eval_shape(lambda: kind.build(sizes, RandomReader(jax.random.key(0))))
     try:
-        stored = load_file(require_file(path, "codec weights"))
+        stored = load(existing_file(path, "codec weights").read_bytes())
     except (SafetensorError, OSError) as error:
         raise UserError("codec weights", path, f"do not load: {error}".splitlines()[0], FIX) from error
     wanted = arrays_by_name(shapes)
@@ -209,9 +213,16 @@ def load_part(path: Path, about: dict[str, Any]) -> Any:
 def part_fingerprint(network: Any) -> str:
     """Names a network's sizes and weights."""
     kind = KINDS[NAMES[type(network)]]
-    parts = [json.dumps(to_dict(kind.size(network)), sort_keys=True).encode()]
+    parts = [json.dumps(_without_later(to_dict(kind.size(network))), sort_keys=True).encode()]
     parts += [np.ascontiguousarray(leaf).tobytes() for leaf in arrays_by_name(kind.tree(network)).values()]
     return fingerprint(*parts)
+
+
+def _without_later(sizes: Any) -> Any:
+    if not isinstance(sizes, dict):
+        return sizes
+    kept = {name: value for name, value in sizes.items() if name not in LATER or value != LATER[name]}
+    return {name: _without_later(value) for name, value in kept.items()}
 
 
 def arrays_by_name(tree: Any) -> dict[str, Any]:

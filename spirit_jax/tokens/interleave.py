@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from spirit_jax.core.errors import UserError
+from spirit_jax.tokens.codes_in_force import NONE, codes_in_force
 from spirit_jax.tokens.streams import SpeechTokens
 from spirit_jax.tokens.vocabulary import Modality, Vocabulary, merge
 
@@ -23,6 +24,12 @@ class Arrangement(enum.Enum):
     TEXT = "text"
     ASR = "asr"
     TTS = "tts"
+    WORD_TRANSCRIPTION = "word_transcription"
+
+    @property
+    def needs_word_times(self) -> bool:
+        """Whether it cuts records at words."""
+        return self in (Arrangement.INTERLEAVED, Arrangement.WORD_TRANSCRIPTION)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,7 +37,8 @@ class Record:
     """One utterance, or one text.
 
     text_ids: int32 [n], the words' tokens one after another; word w is
-    text_ids[word_offsets[w]:word_offsets[w+1]]. word_offsets: int32 [W+1]. word_start_s, word_end_s: float32
+    text_ids[word_offsets[w]:word_offsets[w+1]]. word_offsets: int32 [W+1], empty for a text that was
+    tokenised whole and cannot be cut: then W is 0. word_start_s, word_end_s: float32
     [W] in seconds, empty when unaligned.
     """
 
@@ -91,19 +99,22 @@ def arrange(
 ) -> list[np.ndarray]:
     """The record's documents, each int32 ids from BOS to EOS (no EOS without `append_eos`); usually one.
 
-    INTERLEAVED  BOS, then text and speech spans in turn, a tag before each [P App. A]
-    SPEECH       BOS [Speech] stream
-    TEXT         BOS [Text] text (a text-only vocabulary has no tag)
-    ASR          BOS [Speech] stream [Text] marker text [P T6]
-    TTS          BOS [Text] marker text [Speech] stream [P T6]
+    INTERLEAVED         BOS, then text and speech spans in turn, a tag before each [P App. A]
+    SPEECH              BOS [Speech] stream
+    TEXT                BOS [Text] text (a text-only vocabulary has no tag)
+    ASR                 BOS [Speech] stream [Text] marker text [P T6]
+    TTS                 BOS [Text] marker text [Speech] stream [P T6]
+    WORD_TRANSCRIPTION  BOS, then for each word [Speech] its stream [Text] its text [P T6]
 
-    INTERLEAVED without word times gives its speech and its text as two documents (a choice). A part that is
-    missing gives no document: none at all for SPEECH without speech, TEXT without text, ASR and TTS without
-    both.
+    A record without word times gives its speech and its text as two documents where the arrangement needs
+    them (a choice). A part that is missing gives no document: none at all for SPEECH without speech, TEXT
+    without text, ASR and TTS without both.
     """
     ends = [vocabulary.eos] if append_eos else []
-    if arrangement is Arrangement.INTERLEAVED and record.aligned:
-        return [_document(vocabulary, _interleave(record, vocabulary, spans, rng), ends)]
+    if arrangement.needs_word_times and record.aligned:
+        drawn = arrangement is Arrangement.INTERLEAVED
+        parts = _interleave(record, vocabulary, spans, rng) if drawn else [_transcribe(record, vocabulary)]
+        return [_document(vocabulary, parts, ends)]
     speech = (
         []
         if not record.spoken or arrangement is Arrangement.TEXT
@@ -201,22 +212,16 @@ class _Cutter:
             offsets = self.record.word_offsets
             return [tag, self.record.text_ids[offsets[first] : offsets[last]]]
         begin, end = self.cut_W1[first], self.cut_W1[last]
-        head = [self.vocabulary.speech_tag, *self._current(begin)] if tagged else []
-        return [head, self.stream.ids_N[begin:end]]
+        if not tagged:
+            return [self.stream.ids_N[begin:end]]
+        codes = self.codes_before(np.array([begin]))[0]
+        return [[self.vocabulary.speech_tag], codes[codes != NONE], self.stream.ids_N[begin:end]]
 
-    def _current(self, begin: int) -> list[int]:
-        """The codes in force at token `begin` of all streams but the units, where the span has none before
-        its first unit.
-
-        So that a span can be spoken by itself (our choice). In the order of merging.
+    def codes_before(self, begin_G: np.ndarray) -> np.ndarray:
+        """The ids that speech from each of these tokens on repeats: int32 [G, streams - 1], some of them
+        NONE.
         """
-        units, current = self.at[0], []
-        first_unit = units[units.searchsorted(begin)]
-        for at in reversed(self.at[1:]):
-            before, up_to_unit = at.searchsorted((begin, first_unit))
-            if before and before == up_to_unit:
-                current.append(self.stream.ids_N[at[before - 1]])
-        return current
+        return codes_in_force(self.stream.ids_N, self.at, begin_G)
 
 
 def _interleave(record: Record, vocabulary: Vocabulary, spans: Spans, rng: np.random.Generator) -> list:
@@ -231,6 +236,29 @@ def _interleave(record: Record, vocabulary: Vocabulary, spans: Spans, rng: np.ra
         modality = Modality.TEXT if modality is Modality.SPEECH else Modality.SPEECH
         first = last
     return parts
+
+
+def _transcribe(record: Record, vocabulary: Vocabulary) -> np.ndarray:
+    """The words in turn, each as speech and as text: int32 [..].
+
+    Words between which speech can't be cut stay together. All parts of G words are laid out one after
+    another, then sorted by word and part.
+    """
+    cutter = _Cutter(record, vocabulary)
+    bound_G1 = np.flatnonzero(cutter.allowed_W1)
+    cut_G1, offset_G1 = cutter.cut_W1[bound_G1], record.word_offsets[bound_G1]
+    word_G = np.arange(len(bound_G1) - 1)
+    code_GS = cutter.codes_before(cut_G1[:-1])
+    parts = (  # ids, and the word of each
+        (np.full(len(word_G), vocabulary.speech_tag), word_G),
+        (code_GS.ravel(), np.repeat(word_G, code_GS.shape[1])),
+        (cutter.stream.ids_N, np.repeat(word_G, np.diff(cut_G1))),
+        (np.full(len(word_G), vocabulary.text_tag), word_G),
+        (record.text_ids, np.repeat(word_G, np.diff(offset_G1))),
+    )
+    words = [word * len(parts) + part for part, (_, word) in enumerate(parts)]
+    ids = _concatenate([ids for ids, _ in parts])[np.argsort(np.concatenate(words), kind="stable")]
+    return ids[ids != NONE]
 
 
 def _document(vocabulary: Vocabulary, parts: list, ends: list[int]) -> np.ndarray:

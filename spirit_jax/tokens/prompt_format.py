@@ -42,8 +42,9 @@ class PromptFormat:
         output's modality if it is another.
 
         TRANSCRIBE: BOS [Speech] speech [Text] marker. SPEAK: BOS [Text] marker text [Speech]. ARBITRARY
-        output gets no tag. UserError for an empty prompt, one whose parts don't suit the task, or speech
-        where the vocabulary has none.
+        output gets no tag. A text is encoded as it is; after another part its first word is spelled as inside
+        a sentence, as in training. UserError for an empty prompt, one whose parts don't suit the task, or
+        speech where the vocabulary has none.
         """
         vocabulary = self.vocabulary
         kinds = [Modality.TEXT if isinstance(part, str) else Modality.SPEECH for part in parts]
@@ -73,7 +74,7 @@ class PromptFormat:
         for kind, part in zip(kinds, parts):
             ids.append(self._tag(kind) if kind is not now else [])
             ids.append(self.tokenizer.encode(self.tts_marker) if task is Task.SPEAK and now is None else [])
-            ids.append(self._ids(part))
+            ids.append(self._ids(part, inside=now is not None))
             now = kind
         ids.append(self._tag(output) if output not in (now, Modality.ARBITRARY) else [])
         ids.append(self.tokenizer.encode(self.asr_marker) if task is Task.TRANSCRIBE else [])
@@ -97,9 +98,9 @@ class PromptFormat:
                 parts.append(speech)
         return tuple(parts)
 
-    def _ids(self, part: Part) -> Sequence[int] | np.ndarray:
+    def _ids(self, part: Part, inside: bool) -> Sequence[int] | np.ndarray:
         if isinstance(part, str):
-            return self.tokenizer.encode(part)
+            return self.tokenizer.encode(part, inside)
         return (
             self.vocabulary.encode_stream(*merge(part, self.vocabulary.streams)[:2])
             if isinstance(part, SpeechTokens)

@@ -17,7 +17,8 @@ from spirit_jax.core.errors import UserError
 SAMPLE_RATE = 16_000
 UNITS = "units"  # name of the first stream of every table
 RESERVED = frozenset(  # names of other columns of unit files and shards
-    ("id", "audio", "text", "words", "voice", "source", "split", "duration_s")
+    ("id", "audio", "offset", "duration", "text", "words", "voice", "source", "split", "duration_s")
+    + ("word_scores", "alignment_score")
     + ("text_ids", "word_offsets", "word_start_s", "word_end_s", "tokens", "draw")
 )
 
@@ -28,7 +29,9 @@ class Stream:
 
     name: key in unit files, columns of shards. mark: begins its tokens, as in `[Hu3]`. size: number of codes.
     rate: codes a second before deduplication. deduplicate: whether a run of equal codes becomes one token.
-    merge_rate: the token at index i is merged at i / merge_rate seconds; None: the rate itself.
+    merge_rate: the token at index i is merged at i / merge_rate seconds; None: the rate itself. It differs
+    where a segment of a long recording gives fewer codes than its seconds times the rate. Streams that
+    differ in it alone are equal: they have the same codes.
     """
 
     name: str
@@ -36,7 +39,7 @@ class Stream:
     size: int
     rate: float
     deduplicate: bool = True
-    merge_rate: float | None = None
+    merge_rate: float | None = dataclasses.field(default=None, compare=False)
 
     def __post_init__(self):
         if not self.name.isidentifier() or self.name in RESERVED:
@@ -62,14 +65,14 @@ class Stream:
 Streams = tuple[Stream, ...]
 
 
-def unit_stream(size: int, rate: float) -> Stream:
-    """The phonetic units. At 25 Hz they are merged at index / 24.99 (observed in Meta's release)."""
-    return Stream(UNITS, "Hu", size, rate, merge_rate=24.99 if rate == 25.0 else None)
+def unit_stream(size: int, rate: float, merge_rate: float | None = None) -> Stream:
+    """The phonetic units."""
+    return Stream(UNITS, "Hu", size, rate, merge_rate=merge_rate)
 
 
-def pitch_stream(size: int, rate: float) -> Stream:
+def pitch_stream(size: int, rate: float, merge_rate: float | None = None) -> Stream:
     """Pitch codes."""
-    return Stream("pitch", "Pi", size, rate)
+    return Stream("pitch", "Pi", size, rate, merge_rate=merge_rate)
 
 
 def style_stream(size: int, rate: float) -> Stream:
@@ -77,7 +80,12 @@ def style_stream(size: int, rate: float) -> Stream:
     return Stream("style", "St", size, rate, deduplicate=False)
 
 
-PUBLISHED_EXPRESSIVE: Streams = (unit_stream(501, 25.0), pitch_stream(64, 12.5), style_stream(100, 1.0))
+# HuBERT's 2,499 units of a segment of 100 s are merged at index / 24.99 (observed in Meta's release)
+PUBLISHED_EXPRESSIVE: Streams = (
+    unit_stream(501, 25.0, merge_rate=24.99),
+    pitch_stream(64, 12.5),
+    style_stream(100, 1.0),
+)
 PUBLISHED_BASE: Streams = PUBLISHED_EXPRESSIVE[:1]
 # published streams by the name of their counts: options of `convert import`, keys of files before format 2
 COUNT_NAMES = {"units": "units", "pitches": "pitch", "styles": "style"}
@@ -172,12 +180,15 @@ def duration_s(speech: SpeechTokens, streams: Streams) -> float:
 def excerpt(speech: SpeechTokens, begin_s: float, end_s: float, streams: Streams) -> SpeechTokens:
     """The codes between two times; of every stream but the units at least one."""
     codes = {}
+    end_s = np.inf if end_s >= duration_s(speech, streams) else end_s
     for stream in streams:
+        rate = stream.times_per_second
+        last = round(end_s * rate) if end_s < np.inf else None
         if stream.name == UNITS:
-            first, last = round(begin_s * stream.rate), round(end_s * stream.rate)
+            first = round(begin_s * rate)
         else:
-            first = int(begin_s * stream.rate)
-            last = max(first + 1, round(end_s * stream.rate))
+            first = int(begin_s * rate)
+            last = None if last is None else max(first + 1, last)
         if stream.name in speech.codes:
             codes[stream.name] = speech.codes[stream.name][first:last]
     return SpeechTokens(codes)

@@ -59,6 +59,12 @@ def parse_stream(string: str, streams: Streams) -> tuple[np.ndarray, np.ndarray]
     return np.array(indices, np.int8), np.array(codes, np.int32)
 
 
+def find_tokens(text: str, streams: Streams) -> list[re.Match]:
+    """Where a text spells tokens: tags, and marks of the streams with a number, such as `[Hu12]`."""
+    marks = "|".join(stream.mark for stream in streams) or "(?!)"  # without streams: no match
+    return list(re.finditer(rf"\[(?:Text|Speech|(?:{marks})[0-9]+)\]", text))
+
+
 def carry(stream_N: np.ndarray, code_N: np.ndarray, streams: Streams) -> SpokenUnits:
     """A merged stream's units, each with the code in force of every other stream that occurs.
 

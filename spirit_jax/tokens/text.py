@@ -5,9 +5,11 @@ Text is only text here: `[Hu3]`, `[Text]` or `</s>` typed by a user are encoded 
 token of that name.
 """
 
+import functools
 import importlib
 import io
 import json
+import os
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -17,13 +19,23 @@ import numpy as np
 import sentencepiece
 
 from spirit_jax.core.errors import UserError
-from spirit_jax.core.files import fingerprint, read_json, write_atomically
+from spirit_jax.core.files import fingerprint, read_json, write_bytes
+from spirit_jax.core.paths import AnyPath, to_path
 
 SENTENCEPIECE_NAME = "tokenizer.model"
 HUGGING_FACE_NAME = "tokenizer.json"
 CONFIG_NAME = "tokenizer_config.json"
 CHARACTER_COVERAGE = 0.99995
 LONGEST_SENTENCE = 4192  # bytes; SentencePiece leaves longer ones out without a word
+# what a text may hold that some tokenizers drop, each with a text that shows it
+LAYOUT = {
+    "line breaks": "a\nb",
+    "carriage returns": "a\r\nb",
+    "tabs": "a\tb",
+    "runs of spaces": "a   b",
+    "spaces at either end": " a ",
+}
+SPACES = ("▁", "Ġ")  # how a vocabulary spells a piece's leading space: SentencePiece, byte-level BPE
 
 
 class _Backend(Protocol):
@@ -33,9 +45,13 @@ class _Backend(Protocol):
     unk: int
     identity: tuple[bytes, ...]
 
-    def encode_batch(self, texts: Sequence[str]) -> list[list[int]]: ...
+    def encode(self, text: str) -> list[int]: ...
+
+    def encode_batch(self, texts: Sequence[str]) -> list[np.ndarray]: ...
 
     def decode(self, ids: list[int]) -> str: ...
+
+    def spell(self, id: int) -> str: ...
 
 
 class TextTokenizer:
@@ -52,11 +68,11 @@ class TextTokenizer:
         self._before_word = "" if self.encode("a a") == self.encode("a") * 2 else " "
 
     @classmethod
-    def load(cls, path: str | Path) -> "TextTokenizer":
+    def load(cls, path: str | AnyPath) -> "TextTokenizer":
         """Reads a `tokenizer.model` or `tokenizer.json`, or a folder with either; a UserError if there is
         none or it doesn't parse.
         """
-        path = Path(path)
+        path = to_path(path)
         if path.is_dir():
             found = [
                 path / name for name in (SENTENCEPIECE_NAME, HUGGING_FACE_NAME) if (path / name).is_file()
@@ -78,9 +94,20 @@ class TextTokenizer:
             )
         return _from_model(path.read_bytes(), path)
 
-    def encode(self, text: str) -> list[int]:
-        """Ids of a text, without BOS and EOS."""
-        return self._backend.encode_batch([text])[0]
+    def encode(self, text: str, inside: bool = False) -> list[int]:
+        """Ids of a text as it is, byte for byte, without BOS and EOS.
+
+        inside: it follows speech or another text, so its first word is spelled as inside a sentence, which is
+        how training writes it there. One space before that word is the same as none.
+        """
+        if inside and text:
+            text = text.removeprefix(" ")
+            text = text if text[:1].isspace() else self._before_word + text
+        return self._backend.encode(text)
+
+    def encode_texts(self, texts: Sequence[str]) -> list[np.ndarray]:
+        """For each text what `encode` gives, int32. Uses all cores, so it is fastest with many texts."""
+        return self._backend.encode_batch(texts) if texts else []
 
     def encode_words(self, words: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         """(int32 ids, int32 offsets [words + 1]): word w is ids[offsets[w]:offsets[w+1]], spelled as inside a
@@ -89,12 +116,23 @@ class TextTokenizer:
         The ids equal `encode(" ".join(words))` for words without inner spaces, so a text can be cut anywhere
         between words.
         """
-        per_word = self._backend.encode_batch(
-            [self._before_word * (place > 0) + word for place, word in enumerate(words)]
-        )
+        per_word = [
+            self._backend.encode(self._before_word * (place > 0) + word) for place, word in enumerate(words)
+        ]
         offsets = np.zeros(len(per_word) + 1, np.int32)
         np.cumsum([len(ids) for ids in per_word], out=offsets[1:])
         return np.fromiter((id for ids in per_word for id in ids), np.int32, int(offsets[-1])), offsets
+
+    def find_words(self, ids: np.ndarray) -> np.ndarray:
+        """Offsets int32 [W + 1], as of `encode_words`, for the ids of a whole text: a word begins where a
+        piece begins with a space. For a text with single spaces they are the same.
+        """
+        begins = self._begins_word[ids[1:]].nonzero()[0] + 1
+        return np.array([0, *begins, len(ids)] if len(ids) else [0], np.int32)
+
+    def lost_layout(self) -> list[str]:
+        """What of a text's layout does not survive encoding and decoding, by its names in `LAYOUT`."""
+        return [name for name, text in LAYOUT.items() if self.decode(self.encode(text)) != text]
 
     def decode(self, ids: Sequence[int] | np.ndarray) -> str:
         """Text of ids, BOS and EOS left out; an id outside the text range is a UserError."""
@@ -105,11 +143,14 @@ class TextTokenizer:
             )
         return self._backend.decode(plain)
 
-    def save(self, folder: str | Path) -> None:
+    @functools.cached_property
+    def _begins_word(self) -> np.ndarray:
+        return np.array([self._backend.spell(id).startswith(SPACES) for id in range(self.size)])
+
+    def save(self, folder: str | AnyPath) -> None:
         """Writes its files into a folder, byte for byte, under their usual names."""
         for name, content in self.files.items():
-            with write_atomically(Path(folder) / name) as partial:
-                partial.write_bytes(content)
+            write_bytes(to_path(folder) / name, content)
 
 
 def train_tokenizer(sentences: Iterable[str], size: int, path: str | Path) -> TextTokenizer:
@@ -142,30 +183,33 @@ def train_tokenizer(sentences: Iterable[str], size: int, path: str | Path) -> Te
         raise UserError(
             "tokenizer size", size, f"SentencePiece says: {reason}", "choose another size or give more text"
         ) from error
-    with write_atomically(path) as partial:
-        partial.write_bytes(model.getvalue())
+    write_bytes(path, model.getvalue())
     return _from_model(model.getvalue(), Path(path))
 
 
-def _cut(sentence: str) -> Iterator[str]:
-    """The sentence, or parts of one that is too long to be trained on: at spaces, or where there are none
-    within a word.
+def _cut(text: str) -> Iterator[str]:
+    """The lines of a text, and parts of one that is too long to be trained on: at spaces, or where there are
+    none within a word.
     """
-    if len(sentence.encode()) <= LONGEST_SENTENCE:
-        yield sentence
-    else:
-        yield from textwrap.wrap(
-            sentence,
-            LONGEST_SENTENCE // 4,
-            expand_tabs=False,
-            replace_whitespace=False,
-            break_on_hyphens=False,
-        )
+    for line in filter(str.strip, text.split("\n")):
+        if len(line.encode()) <= LONGEST_SENTENCE:
+            yield line
+        else:
+            yield from textwrap.wrap(
+                line,
+                LONGEST_SENTENCE // 4,
+                expand_tabs=False,
+                replace_whitespace=False,
+                break_on_hyphens=False,
+            )
 
 
-def _from_model(content: bytes, path: Path) -> TextTokenizer:
+def _from_model(content: bytes, path: AnyPath) -> TextTokenizer:
+    # an export needs the tokenizer.json of some models, so it stays with the model
+    twin = path.with_name(HUGGING_FACE_NAME)
+    files = {SENTENCEPIECE_NAME: content} | ({twin.name: twin.read_bytes()} if twin.is_file() else {})
     try:
-        return TextTokenizer({SENTENCEPIECE_NAME: content}, _SentencePiece(content))
+        return TextTokenizer(files, _SentencePiece(content))
     except RuntimeError as error:
         raise UserError(
             "tokenizer", path, "must be a SentencePiece model", "download or train it again"
@@ -183,12 +227,24 @@ class _SentencePiece:
             self.processor.unk_id(),
         )
 
-    def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
-        # a list would start a pool of threads for each call
-        return [self.processor.Encode(text) for text in texts]
+    def encode(self, text: str) -> list[int]:
+        return self.processor.Encode(text)
+
+    def encode_batch(self, texts: Sequence[str]) -> list[np.ndarray]:
+        return self.processor.EncodeAsNumpy(list(texts), num_threads=len(os.sched_getaffinity(0)))
 
     def decode(self, ids: list[int]) -> str:
         return self.processor.Decode(ids)
+
+    def spell(self, id: int) -> str:
+        return self.processor.IdToPiece(id)
+
+
+def without_lengths(values: dict) -> dict:
+    """The contents of a tokenizer.json without truncation and padding, which are a caller's, not the
+    tokenizer's.
+    """
+    return {key: None if key in ("truncation", "padding") else value for key, value in values.items()}
 
 
 class _HuggingFace:
@@ -202,7 +258,7 @@ class _HuggingFace:
         "unk": ("<unk>",),
     }
 
-    def __init__(self, path: Path, config: dict):
+    def __init__(self, path: AnyPath, config: dict):
         values = read_json(path)
         if "model" not in values:
             raise UserError(
@@ -217,15 +273,22 @@ class _HuggingFace:
             raise UserError(
                 "tokenizer", path, "needs the package tokenizers", "pip install tokenizers"
             ) from error
-        self.tokenizer = tokenizers.Tokenizer.from_file(str(path))
+        try:
+            self.tokenizer = tokenizers.Tokenizer.from_buffer(path.read_bytes())
+        except Exception as error:  # the package raises no narrower type
+            reason = str(error).splitlines()[0]
+            raise UserError("tokenizer", path, f"does not load: {reason}", "download it again") from error
         self.tokenizer.encode_special_tokens = True  # "</s>" in a text is text
+        # a file may ask for both, to feed a model; here a text keeps its length
+        self.tokenizer.no_truncation()
+        self.tokenizer.no_padding()
         # ids may have gaps
         self.size = 1 + max(self.tokenizer.get_vocab(with_added_tokens=True).values(), default=-1)
         self.bos, self.eos = self._special("bos", config), self._special("eos", config)
         self.unk = self._special("unk", config, self.eos)
         # not the files' bytes: export and import write the files differently
         self.identity = (
-            json.dumps(values, sort_keys=True).encode(),
+            json.dumps(without_lengths(values), sort_keys=True).encode(),
             *(str(id).encode() for id in (self.bos, self.eos, self.unk)),
         )
 
@@ -243,10 +306,15 @@ class _HuggingFace:
             )
         return ids[0] if ids else fallback  # pyright: ignore[reportReturnType]
 
-    def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
-        return [
-            encoding.ids for encoding in self.tokenizer.encode_batch(list(texts), add_special_tokens=False)
-        ]
+    def encode(self, text: str) -> list[int]:
+        return self.tokenizer.encode(text, add_special_tokens=False).ids
+
+    def encode_batch(self, texts: Sequence[str]) -> list[np.ndarray]:
+        found = self.tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
+        return [np.array(encoding.ids, np.int32) for encoding in found]
 
     def decode(self, ids: list[int]) -> str:
         return self.tokenizer.decode(ids, skip_special_tokens=True)
+
+    def spell(self, id: int) -> str:
+        return self.tokenizer.id_to_token(id) or ""

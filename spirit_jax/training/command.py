@@ -14,13 +14,13 @@ Exit codes:
 import argparse
 import sys
 import traceback
-from pathlib import Path
 
 import jax
 
 from spirit_jax.config import RunConfig, resolve_paths
 from spirit_jax.core.process_setup import check_profiler
 from spirit_jax.core.settings import load, override
+from spirit_jax.model_io.hf_tokenizer import warn_of_export
 from spirit_jax.runs.processes import join_processes
 from spirit_jax.runs.profiling import parse_steps
 from spirit_jax.training.loop import train
@@ -34,11 +34,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the command's options."""
     parser.add_argument("--config", required=True, help="a recipe (.py with config()) or a config.json")
     parser.add_argument(
-        "--out", required=True, type=Path, help="run folder; an unfinished run in it is resumed"
+        "--out", required=True, help="run folder, or gs://BUCKET/NAME; an unfinished run in it is resumed"
     )
-    parser.add_argument(
-        "--root", default=".", type=Path, help="folder from which the config's relative paths are taken"
-    )
+    parser.add_argument("--root", default=".", help="folder from which the config's relative paths are taken")
     parser.add_argument(
         "--set",
         nargs="*",
@@ -73,6 +71,7 @@ def run(args: argparse.Namespace) -> int:
     run = prepare(chosen, args.out)
     if jax.process_index() == 0:
         print(describe(run), flush=True)
+        warn_of_export(run.data.tokenizer, run.out)
     try:
         reached = train(run, profile)
     except jax.errors.JaxRuntimeError as error:

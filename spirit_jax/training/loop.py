@@ -93,7 +93,7 @@ def _write_identity(run: Run, saved: int) -> None:
     """Writes what the folder needs, for a run whose newest checkpoint is of step `saved`; 0: none."""
     if not saved:
         data = run.data
-        write_identity(run.out, run.config, data.vocabulary, data.tokenizer, data.fingerprints)
+        write_identity(run.out, run.config, data.vocabulary, data.tokenizer, data.fingerprints, data.shares)
     elif saved < run.config.train.steps:
         write_config(run.out, run.config)
 
@@ -178,6 +178,8 @@ class _Loop:
 
     def _save(self, step: int) -> None:
         self._write(self.meter.flush())
+        if self.writer is not None:
+            self.writer.flush()
         files, config = self.batches.files(self.position), to_dict(self.run_.config)
         with self.clock.section("checkpoint"):
             self.checkpoints.save(step, self.state, files, config)

@@ -1,18 +1,19 @@
 """A run before its first step: everything checked, nothing written."""
 
 import dataclasses
-from pathlib import Path
 
 import jax
 from jax.sharding import Mesh
 
 from spirit_jax.config import RunConfig
 from spirit_jax.core.errors import UserError
+from spirit_jax.core.paths import AnyPath
 from spirit_jax.model.llama import Llama, abstract
 from spirit_jax.runs.run_folder import check_identity, check_owner, check_places, has_steps
 from spirit_jax.sharding import make_mesh
+from spirit_jax.tokens.long_documents import check_length
 from spirit_jax.training.data.placement import check_batch, streams_here
-from spirit_jax.training.data.sources import OpenData, open_data
+from spirit_jax.training.data.sources import OpenData, OpenSource, open_data
 from spirit_jax.training.start_weights import check_start
 
 
@@ -21,13 +22,13 @@ class Run:
     """A run that has passed all checks. model: shapes and shardings only."""
 
     config: RunConfig
-    out: Path
+    out: AnyPath
     mesh: Mesh
     data: OpenData
     model: Llama
 
 
-def prepare(config: RunConfig, out: str | Path, data: OpenData | None = None) -> Run:
+def prepare(config: RunConfig, out: str | AnyPath, data: OpenData | None = None) -> Run:
     """Checks mesh, shards, start weights and the run folder, and raises a UserError for the first mistake.
 
     data: replaces what the configuration names (for data in memory).
@@ -41,6 +42,7 @@ def prepare(config: RunConfig, out: str | Path, data: OpenData | None = None) ->
         data = open_data(config.data)
         if has_steps(out):
             check_identity(out, config.data.codec, data.tokenizer.fingerprint, data.fingerprints)
+    check_length(config.data.sequence_length, data.vocabulary)
     if data.vocabulary.size > config.model.rows:
         fix = f"set model.rows={data.vocabulary.rows()}"
         raise UserError(
@@ -56,9 +58,10 @@ def describe(run: Run) -> str:
     config, total = run.config, sum(source.weight for source in run.data.train)
     parameters = sum(x.size for x in jax.tree.leaves(run.model))
     mixture = ", ".join(
-        f"{source.name} {source.weight / total:.0%} of tokens ({len(source.rows):,} records)"
+        f"{source.name} {source.weight / total:.0%} of tokens ({_contents(source)})"
         for source in run.data.train
     )
+    remarks = [f"note: {s.name}: {s.remark}" for s in run.data.train + run.data.validation if s.remark]
     rows, length = config.train.batch_rows, config.data.sequence_length
     return "\n".join(
         (
@@ -67,7 +70,14 @@ def describe(run: Run) -> str:
             f"mesh: {' × '.join(f'{name} {size}' for name, size in run.mesh.shape.items())} on "
             f"{run.mesh.devices.flat[0].platform}",
             f"mixture: {mixture}",
+            *remarks,
             f"step: {rows} rows × {length} = {rows * length:,} tokens, "
             f"{config.train.steps:,} steps, to {run.out}",
         )
     )
+
+
+def _contents(source: OpenSource) -> str:
+    """Number of records; where only some are aligned, both shares."""
+    records, found = f"{len(source.rows):,} records", source.alignment
+    return records if found is None or found.aligned == found.read else f"{records}: {found}"

@@ -10,7 +10,6 @@ from spirit_jax.core.batching import (
     OpenRows,
     buckets,
     count_rows,
-    cut_document,
     lengths_of,
     map_blocks,
     pack,
@@ -80,16 +79,6 @@ def fill(sizes, length: int, count: int = 8) -> list:
 
 def pack_sizes(sizes, length: int) -> list:
     return pack([(name, np.arange(size + 1)) for name, size in enumerate(sizes)], length)
-
-
-def test_chunks_fill_a_row_and_lose_no_target():
-    document = np.arange(100, 171, dtype=np.int32)
-    chunks = cut_document(document, 32)
-    assert [len(chunk) - 1 for chunk in chunks] == [32, 32, 6]
-    np.testing.assert_array_equal(np.concatenate([chunk[:-1] for chunk in chunks]), document[:-1])
-    np.testing.assert_array_equal(np.concatenate([chunk[1:] for chunk in chunks]), document[1:])
-    assert [len(chunk) for chunk in cut_document(document[:33], 32)] == [33]
-    assert cut_document(document[:1], 32) == cut_document(document[:0], 32) == []
 
 
 @pytest.mark.parametrize("make", [fill, pack_sizes])

@@ -5,13 +5,13 @@ import pytest
 import soundfile
 
 from data_prep.synthesize import HELDOUT_VOICES, TRAINING_VOICES, plan
-from spirit_jax.datasets.manifest import read_manifest
+from spirit_jax.datasets.manifest import read_corpus
 from tests.data_prep.conftest import prepare
 
 
 @pytest.fixture(scope="module")
 def rows(stages):
-    return read_manifest(stages.manifest)
+    return read_corpus(stages.manifest)
 
 
 def test_splits_hold_what_they_should(rows):

@@ -5,16 +5,25 @@ import sys
 
 import numpy as np
 import pytest
+import sentencepiece
 import tensorflow_datasets as tfds
 
 from data_prep import token_shards
-from spirit_jax.datasets.shards import Layout, check_compatible, open_shards, read_metadata, split_sizes
+from spirit_jax.datasets.shards import (
+    Finished,
+    Layout,
+    check_compatible,
+    open_shards,
+    read_metadata,
+    split_sizes,
+)
 from spirit_jax.datasets.units_folder import open_units
 from spirit_jax.speech.codec_folder import load_codec
 from spirit_jax.tokens.interleave import Arrangement, Spans, arrange
 from spirit_jax.tokens.text import TextTokenizer
 from spirit_jax.tokens.vocabulary import TokenClass
 from tests.data_prep.conftest import prepare
+from tests.layouts import LAYOUTS
 
 COUNTS = {"heldout": 5, "heldout_voice": 3, "speech": 3, "text": 60, "train": 18}
 SPANS = ("--text-span", 2, 4, "--speech-span", 1, 3)
@@ -149,10 +158,46 @@ def test_unaligned_utterances_become_a_document_of_speech_and_one_of_text(stages
         None,
         token_shards.Draws(count=3),
     )
-    examples = dict(token_shards.interleaved_examples({**row, "words": None}, contents))
+    unaligned = {**row, "words": None}
+    (record,) = contents.records([unaligned])
+    examples = dict(token_shards.interleaved_examples(unaligned, record, contents))
     speech, text = (example["tokens"] for example in examples.values())
     assert speech[1] == metadata.vocabulary.speech_tag
     assert text[1] == metadata.vocabulary.text_tag
+
+
+def test_finished_documents_say_how_they_were_made(frozen, stages):
+    made = open_shards(frozen, "interleaved").metadata.finished
+    assert made == Finished(Arrangement.INTERLEAVED, Spans((2, 4), (1, 3))).to_dict()
+    assert open_shards(stages.shards).metadata.finished is None
+
+
+def test_word_transcriptions_can_be_finished_too(stages, tmp_path):
+    options = ("--config", "interleaved", "--arrangement", "word_transcription", "--draws", 3)
+    assert prepare("shards", *stages.shard_options, *options, "--out", tmp_path / "out") == 0
+    documents, aligned = open_shards(tmp_path / "out", "interleaved"), open_shards(stages.shards)
+    made = Finished(Arrangement.WORD_TRANSCRIPTION, Spans())
+    assert documents.metadata.finished == made.to_dict()
+    assert len(documents) == len(aligned), "there are no spans to draw again"
+    records = {record.id: record for record in aligned}
+    for index, document in enumerate(documents):
+        record = records[documents.stored_row(index)["id"].decode()]
+        vocabulary, rng = aligned.metadata.vocabulary, np.random.default_rng(0)
+        (wanted,) = arrange(record, made.arrangement, vocabulary, Spans(), rng)
+        np.testing.assert_array_equal(document, wanted)
+
+
+def test_finishing_documents_without_word_times_is_refused_naming_the_count(stages, tmp_path, capsys):
+    units = shutil.copytree(stages.units, tmp_path / "units")
+    for path in units.glob("units-*.jsonl"):
+        rows = [{**json.loads(line), "words": None} for line in path.read_text().splitlines()]
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    options = ("--units", units, "--tokenizer", stages.tokenizer, "--codec", stages.codec)
+    assert prepare("shards", *options, "--config", "interleaved", "--out", tmp_path / "out") == 2
+    assert "0 of 29 utterances are aligned" in (error := capsys.readouterr().err)
+    assert "make align" in error
+    assert not (tmp_path / "out").exists()
+    assert prepare("shards", *options, "--out", tmp_path / "out") == 0
 
 
 def test_units_of_another_codec_are_refused_naming_both(stages, tmp_path, capsys):
@@ -169,32 +214,55 @@ def test_units_of_another_codec_are_refused_naming_both(stages, tmp_path, capsys
 
 def test_text_alone_needs_no_codec(stages, tmp_path):
     (tmp_path / "t.txt").write_text("the old farmer\nslept\n")
-    assert (
-        prepare(
-            "shards",
-            "--texts",
-            tmp_path / "t.txt",
-            "--tokenizer",
-            stages.tokenizer,
-            "--out",
-            tmp_path / "out",
-        )
-        == 0
-    )
-    shards = open_shards(tmp_path / "out", split="text")
-    assert shards.metadata.encoder_fingerprint is None
-    assert not shards.metadata.vocabulary.has_speech
-    assert len(shards) == 2
+    options = ("shards", "--texts", tmp_path / "t.txt", "--tokenizer", stages.tokenizer)
+    for more, texts in (((), ["the old farmer\nslept\n"]), (("--lines",), ["slept", "the old farmer"])):
+        assert prepare(*options, "--out", tmp_path / "out", *more) == 0
+        shards = open_shards(tmp_path / "out", split="text")
+        assert shards.metadata.encoder_fingerprint is None
+        assert not shards.metadata.vocabulary.has_speech
+        decode = TextTokenizer.load(stages.tokenizer).decode
+        assert sorted(decode(record.text_ids) for record in shards) == texts
+
+
+def test_texts_keep_their_layout(stages, tmp_path):
+    """Also as documents; and a text that is not cut has no words."""
+    texts = {f"t{number}": text for number, text in enumerate(LAYOUTS.values()) if text.strip()}
+    path = tmp_path / "texts.jsonl"
+    path.write_text("".join(json.dumps({"id": id, "text": text}) + "\n" for id, text in texts.items()))
+    tokenizer = TextTokenizer.load(stages.tokenizer)
+    options = ("shards", "--texts", path, "--tokenizer", stages.tokenizer, "--out", tmp_path / "out")
+    for layout in Layout:
+        assert prepare(*options, "--config", layout.value) == 0
+        shards = open_shards(tmp_path / "out", layout, "text")
+        assert shards.metadata.whole_text
+        column = "tokens" if layout is Layout.INTERLEAVED else "text_ids"
+        rows = [shards.stored_row(index) for index in range(len(shards))]
+        assert {row["id"].decode(): tokenizer.decode(row[column]) for row in rows} == texts
+        if layout is Layout.ALIGNED:
+            assert all(row["text"].decode() == texts[row["id"].decode()] for row in rows)
+            assert not any(record.words for record in shards)
+
+
+def test_a_tokenizer_that_drops_line_breaks_is_named(stages, tmp_path, capsys):
+    (tmp_path / "t.txt").write_text("the old farmer\nslept\n")
+    with open(tmp_path / "tokenizer.model", "wb") as file:
+        sentencepiece.SentencePieceTrainer.train(
+            sentence_iterator=iter(["the old farmer slept"] * 9), model_writer=file, vocab_size=16,
+            minloglevel=2,
+        )  # fmt: skip
+    options = ("--texts", tmp_path / "t.txt", "--tokenizer", tmp_path / "tokenizer.model")
+    assert prepare("shards", *options, "--out", tmp_path / "out") == 0
+    assert "drops line breaks" in capsys.readouterr().err
 
 
 def test_shards_are_whole_or_as_before(stages, tmp_path, monkeypatch):
     shutil.copytree(stages.shards, tmp_path / "out")
     before = sorted(path.name for path in (tmp_path / "out").rglob("*"))
 
-    def fail(row, contents):
+    def fail(row, record, contents):
         if row["split"] == "text":
             raise KeyboardInterrupt
-        yield from aligned(row, contents)
+        yield from aligned(row, record, contents)
 
     aligned = token_shards.aligned_examples
     monkeypatch.setattr(token_shards, "aligned_examples", fail)
@@ -223,6 +291,8 @@ def test_one_id_for_an_utterance_and_a_text_of_one_split_is_refused(stages, tmp_
     assert prepare("shards", *options, "--out", tmp_path / "out") == 2
     assert f"error: id = {id}" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+    texts.write_text('{"id": "t", "text": "the cat"}\n' * 2)
+    assert prepare("shards", *options, "--out", tmp_path / "out") == 2, "nor may two texts have one"
     texts.write_text(json.dumps({"id": id, "text": "the cat"}))
     assert prepare("shards", *options, "--out", tmp_path / "out") == 0, "in another split it may be"
 
@@ -254,6 +324,7 @@ def test_other_keys_of_a_text_are_not_codes(stages, tmp_path):
         ("--seed", -1),
         ("--text-span", 3, 2),
         ("--units", "nowhere"),
+        ("--lines",),
         ("--tokenizer", "nowhere"),
         ("--codec", "nowhere"),
     ],

@@ -7,12 +7,21 @@ import pytest
 import soundfile
 
 from spirit_jax.core.errors import UserError
-from spirit_jax.datasets.manifest import Defect, read_corpus, read_manifest, split_words, training_texts
+from spirit_jax.datasets.manifest import (
+    open_corpus,
+    part_of,
+    read_corpus,
+    stream_texts,
+    text_of,
+    timed_words,
+    training_texts,
+)
 
 
 def put_audio(path, seconds=0.5):
     path.parent.mkdir(parents=True, exist_ok=True)
-    soundfile.write(path, 0.1 * np.sin(np.arange(int(16_000 * seconds)) / 20), 16_000)
+    opus = {"format": "OGG", "subtype": "OPUS"} if path.suffix == ".opus" else {}
+    soundfile.write(path, 0.1 * np.sin(np.arange(int(16_000 * seconds)) / 20), 16_000, **opus)
     return path
 
 
@@ -21,7 +30,7 @@ def put_manifest(path, *rows):
     return path
 
 
-@pytest.mark.parametrize("suffix", [".wav", ".flac", ".ogg", ".mp3"])
+@pytest.mark.parametrize("suffix", [".wav", ".flac", ".ogg", ".mp3", ".opus"])
 @pytest.mark.parametrize("transcript", [".txt", ".lab"])
 def test_a_folder_of_recordings_with_transcripts_of_the_same_name(tmp_path, suffix, transcript):
     put_audio(tmp_path / "a" / f"one{suffix}").with_suffix(transcript).write_text(" hello\n there ")
@@ -70,24 +79,84 @@ def test_a_folder_with_a_manifest_and_paths_relative_to_it(tmp_path):
 
 def test_words_with_times_are_the_text(tmp_path):
     words = [["a", 0.0, 0.1], ["b,", 0.1, 0.3], ["c", 0.1, 0.3]]
-    (row,) = read_manifest(
+    (row,) = read_corpus(
         put_manifest(tmp_path / "m.jsonl", {"id": "1", "audio": "x.wav", "text": "A b c", "words": words})
     )
-    assert split_words(row) == ["a", "b,", "c"]
+    assert timed_words(row) == ["a", "b,", "c"]
+    assert text_of(row) == "a b, c"
 
 
-def test_a_file_of_texts(tmp_path):
-    (tmp_path / "t.txt").write_text("one two\n\nthree\n")
-    rows = read_corpus(tmp_path / "t.txt")
-    assert [(row["text"], row["audio"], row["split"]) for row in rows] == [
-        ("one two", None, "text"),
-        ("three", None, "text"),
+LAYOUT = "def f(x):\r\n\tif x:\n\n        return  x\u2028- é\n"
+
+
+def test_a_text_that_cannot_be_cut_keeps_its_layout(tmp_path):
+    words = [["def", 0.0, 0.1]]
+    rows = read_corpus(
+        put_manifest(
+            tmp_path / "m.jsonl",
+            {"id": "1", "text": LAYOUT},
+            {"id": "2", "text": LAYOUT, "words": words},
+            {"id": "3", "text": LAYOUT, "audio": "x.wav"},
+        )
+    )
+    assert [text_of(row) for row in rows] == [LAYOUT] * 3
+    assert [timed_words(row) for row in rows] == [None] * 3
+    assert list(training_texts(rows)) == [LAYOUT] * 3
+
+
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+def test_a_file_of_text_is_one_text_byte_for_byte(tmp_path, mark):
+    (tmp_path / "t.txt").write_bytes(mark + LAYOUT.encode())
+    (row,) = read_corpus(tmp_path / "t.txt")
+    assert (row["id"], row["text"], row["audio"], row["split"]) == ("t", LAYOUT, None, "text")
+
+
+def test_a_file_of_lines(tmp_path):
+    (tmp_path / "t.txt").write_bytes(b"\xef\xbb\xbf one  two\r\n\n\tthree \xe2\x80\xa8\n four")
+    rows = read_corpus(tmp_path / "t.txt", lines=True)
+    assert [(row["id"], row["text"], row["audio"], row["split"]) for row in rows] == [
+        ("t-000000", " one  two", None, "text"),
+        ("t-000002", "\tthree \u2028", None, "text"),
+        ("t-000003", " four", None, "text"),
     ]
+
+
+def test_a_file_of_text_that_cannot_be_one_is_refused(tmp_path, monkeypatch):
+    (tmp_path / "t.txt").write_bytes(b"caf\xe9\n")
+    for lines in (False, True):
+        with pytest.raises(UserError, match="UTF-8"):
+            read_corpus(tmp_path / "t.txt", lines)
+    (tmp_path / "t.txt").write_text("a line\n" * 10)
+    monkeypatch.setattr("spirit_jax.datasets.text_files.LONGEST_TEXT", 50)
+    with pytest.raises(UserError, match=r"70 bytes.*--lines"):
+        read_corpus(tmp_path / "t.txt")
+    assert len(read_corpus(tmp_path / "t.txt", lines=True)) == 10
+
+
+def test_texts_can_be_read_one_by_one_and_those_that_break_a_rule_are_counted(tmp_path, capsys):
+    rows = [{"text": "a"}, {"audio": "x.wav"}, 3, {"text": "b"}, 4]
+    path = put_manifest(tmp_path / "m.jsonl", *rows)
+    for given in (path, tmp_path):
+        texts = stream_texts(given)
+        assert next(texts)["text"] == "a"
+        assert [row["text"] for row in texts] == ["b"]
+    warnings = capsys.readouterr().err.splitlines()
+    assert len(warnings) == 2
+    assert all("2 rows are set aside: 2 bad_json" in line and "line 3" in line for line in warnings)
+    with pytest.raises(UserError, match=r"line 1.*no other row can be used"):
+        list(stream_texts(put_manifest(path, 3, 4)))
+
+
+def test_a_line_of_text_that_is_not_utf8_is_set_aside(tmp_path):
+    (tmp_path / "t.txt").write_bytes(b"caf\xe9\nplain\n")
+    corpus = open_corpus(tmp_path / "t.txt", lines=True)
+    assert [row["text"] for row in corpus.rows] == ["plain"]
+    assert [(row["reason"], row["line"]) for row in corpus.set_aside] == [("text_not_utf8", 1)]
 
 
 def test_training_texts_hold_nothing_held_out():
     rows = [
-        {"split": split, "text": split, "words": None}
+        {"split": split, "text": split, "words": None, "audio": None}
         for split in ("train", "text", "heldout", "heldout_voice", "speech", "dev")
     ]
     assert list(training_texts(rows)) == ["train", "text", "speech"]
@@ -95,22 +164,28 @@ def test_training_texts_hold_nothing_held_out():
 
 def test_a_transcript_that_is_not_utf8_is_a_defect_of_its_row(tmp_path):
     put_audio(tmp_path / "a.wav").with_suffix(".txt").write_bytes(b"\xff\xfe\x00\xd8")
-    (row,) = read_corpus(tmp_path)
-    assert row["defect"][0] == "transcript_not_utf8"
+    put_audio(tmp_path / "good.wav")
+    corpus = open_corpus(tmp_path)
+    assert [row["id"] for row in corpus.rows] == ["good"]
+    assert [(row["id"], row["reason"]) for row in corpus.set_aside] == [("a", "transcript_not_utf8")]
 
 
 def test_a_name_that_is_not_utf8_is_a_defect_of_its_row(tmp_path):
     put_audio(tmp_path / "a.wav").rename(Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.wav")))
-    (row,) = read_corpus(tmp_path)
-    assert (row["id"], row["audio"], row["text"]) == (r"caf\xe9", rf"{tmp_path}/caf\xe9.wav", None)
-    assert row["defect"] == Defect("name_not_utf8", "its name has the byte 0xe9, which is not UTF-8")
+    with pytest.raises(UserError, match="name has the byte 0xe9"):
+        read_corpus(tmp_path)
+    put_audio(tmp_path / "good.wav")
+    (row,) = open_corpus(tmp_path).set_aside
+    assert (row["id"], row["audio"]) == (r"caf\xe9", rf"{tmp_path}/caf\xe9.wav")
+    assert row["reason"] == "name_not_utf8"
+    assert row["detail"] == "its name has the byte 0xe9, which is not UTF-8"
 
 
 BAD_ROWS = [
     ({"id": "x"}, "neither audio nor text"),
     ([1], "JSON object"),
-    ({"id": 3, "text": "x"}, "row 2 id = 3"),
-    ({"text": ["x"]}, "row 2 text"),
+    ({"id": 3, "text": "x"}, "id = 3"),
+    ({"text": ["x"]}, "text = ['x']"),
     ({"text": "x", "words": [["x", 0.2]]}, "start s, end s"),
     ({"text": "x", "words": [["x", 0.2, 0.1]]}, "start s, end s"),
     ({"text": "x", "words": [["x", -0.2, 0.1]]}, "start s, end s"),
@@ -126,16 +201,22 @@ BAD_ROWS = [
 
 
 @pytest.mark.parametrize(("row", "rule"), BAD_ROWS)
-def test_a_bad_row_is_named_by_its_number(tmp_path, row, rule):
+def test_a_bad_row_is_set_aside_with_its_line(tmp_path, row, rule):
     path = put_manifest(tmp_path / "m.jsonl", {"id": "good", "text": "x"}, row)
-    with pytest.raises(UserError, match=r"(row|line) 2") as error:
-        read_manifest(path)
+    corpus = open_corpus(path)
+    assert [kept["id"] for kept in corpus.rows] == ["good"]
+    (bad,) = corpus.set_aside
+    assert bad["line"] == 2
+    assert f"{path} line 2" in bad["detail"]
+    assert rule in bad["detail"]
+    with pytest.raises(UserError, match="no other row can be used") as error:
+        read_corpus(put_manifest(path, row, row))
     assert rule in str(error.value)
 
 
 def test_double_ids_name_both(tmp_path):
-    with pytest.raises(UserError, match="row 1 and row 3"):
-        read_manifest(put_manifest(tmp_path / "m.jsonl", *({"id": id, "text": "x"} for id in "aba")))
+    with pytest.raises(UserError, match="line 1 and line 3"):
+        read_corpus(put_manifest(tmp_path / "m.jsonl", *({"id": id, "text": "x"} for id in "aba")))
 
 
 def test_recordings_that_differ_in_their_suffix_alone(tmp_path):
@@ -157,19 +238,18 @@ def test_byte_order_marks_line_ends_and_upper_case(tmp_path):
     put_audio(tmp_path / "1-2-3.wav")
     put_audio(tmp_path / "1-2-4.wav")
     (tmp_path / "1-2.trans.txt").write_bytes("\ufeff1-2-3\tTHREE\r\n\r\n1-2-4 caf".encode() + b"\xe9\r\n")
-    rows = {row["id"]: row for row in read_corpus(tmp_path)}
-    assert {id: row["text"] for id, row in rows.items()} == {
+    corpus = open_corpus(tmp_path)
+    assert {row["id"]: row["text"] for row in corpus.rows} == {
         "UP": "one two",
         "lab": "from the lab",
         "1-2-3": "THREE",
-        "1-2-4": None,
     }
-    assert [id for id, row in rows.items() if "defect" in row] == ["1-2-4"]
+    assert [row["id"] for row in corpus.set_aside] == ["1-2-4"]
     (tmp_path / "m.jsonl").write_bytes("\ufeff".encode() + b'{"id": "t", "text": "x"}\r\n')
-    assert [row["id"] for row in read_manifest(tmp_path / "m.jsonl")] == ["t"]
+    assert [row["id"] for row in read_corpus(tmp_path / "m.jsonl")] == ["t"]
     (tmp_path / "m.jsonl").write_bytes(b'{"text": "caf\xe9"}\n')
     with pytest.raises(UserError, match="line 1"):
-        read_manifest(tmp_path / "m.jsonl")
+        read_corpus(tmp_path / "m.jsonl")
     with pytest.raises(UserError, match="is a recording"):
         read_corpus(tmp_path / "UP.WAV")
 
@@ -194,17 +274,86 @@ def test_missing_and_empty_corpora(tmp_path):
 
 def test_the_split_of_a_row_follows_from_what_it_has(tmp_path):
     timed = {"audio": "a.wav", "words": [["hi", 0, 1]]}
-    rows = read_manifest(
+    rows = read_corpus(
         put_manifest(tmp_path / "m.jsonl", timed, {"audio": "b.wav", "text": " \n"}, {"text": "c"})
     )
     assert [(row["split"], row["text"]) for row in rows] == [("train", None), ("speech", None), ("text", "c")]
-    (unnamed,) = read_manifest(put_manifest(tmp_path / "m.jsonl", {"audio": "."}))
+    (unnamed,) = read_corpus(put_manifest(tmp_path / "m.jsonl", {"audio": "."}))
     assert unnamed["id"] == "."
 
 
-def test_unknown_keys_are_kept_without_meaning(tmp_path):
-    (row,) = read_manifest(
-        put_manifest(tmp_path / "m.jsonl", {"audio": "a.wav", "defect": ["noise", "a dog barks"]})
-    )
-    assert row["defect"] == ["noise", "a dog barks"]
-    assert not isinstance(row["defect"], Defect)
+def test_unknown_keys_are_kept(tmp_path):
+    (row,) = read_corpus(put_manifest(tmp_path / "m.jsonl", {"audio": "a.wav", "noise": ["a dog barks"]}))
+    assert row["noise"] == ["a dog barks"]
+
+
+def test_a_line_that_is_no_json_is_set_aside_with_its_number_and_a_warning(tmp_path, capsys):
+    path = tmp_path / "m.jsonl"
+    path.write_text('{"id": "a", "text": "x"}\n\n{"id": "b", "te\n{"id": "c", "text": "y"}\n')
+    assert [row["id"] for row in read_corpus(path)] == ["a", "c"]
+    (bad,) = open_corpus(path).set_aside
+    assert (bad["reason"], bad["line"]) == ("bad_json", 3)
+    warning = capsys.readouterr().err
+    assert "1 rows are set aside: 1 bad_json" in warning
+    assert "line 3" in warning
+
+
+def test_words_without_times_make_a_row_unaligned_and_are_counted(tmp_path):
+    words = [["in", 0.1, 0.2], ["1984", None, None], ["it", 0.5, 0.6]]
+    rows = [
+        {"audio": "a.wav", "words": words},
+        {"audio": "b.wav", "text": "In 1984 it.", "words": words},
+        {"audio": "c.wav", "words": words[:1]},
+    ]
+    corpus = open_corpus(put_manifest(tmp_path / "m.jsonl", *rows))
+    assert [(row["text"], row["words"]) for row in corpus.rows] == [
+        ("in 1984 it", None),
+        ("In 1984 it.", None),
+        (None, words[:1]),
+    ]
+    assert {row["split"] for row in corpus.rows} == {"train"}
+    assert (corpus.untimed, corpus.set_aside) == (2, [])
+
+
+def test_parts_of_a_recording_have_their_ids_and_times(tmp_path):
+    rows = [
+        {"audio": "talk.flac", "offset": 0, "duration": 2.0, "text": "a"},
+        {"audio": "talk.flac", "offset": 2.0, "duration": 2, "text": "b"},
+        {"audio": "talk.flac", "start": 4.0, "end": 5.5, "text": "c"},
+        {"audio": "talk.flac", "start": 5.5, "text": "d"},
+        {"audio": "talk.flac", "start": 1, "end": 3, "duration": 2, "id": "mine", "text": "e"},
+        {"audio": "whole.flac", "duration": 6.0, "text": "f"},
+        {"audio": "plain.flac", "offset": None, "text": "g"},
+    ]
+    read = read_corpus(put_manifest(tmp_path / "m.jsonl", *rows))
+    ids = ["talk#1", "talk#2", "talk#3", "talk#4", "mine", "whole", "plain"]
+    assert [row["id"] for row in read] == ids
+    parts = [(0.0, 2.0), (2.0, 2.0), (4.0, 1.5), (5.5, None), (1.0, 2.0), None, None]
+    assert [part_of(row) for row in read] == parts
+
+
+@pytest.mark.parametrize(
+    "times",
+    [
+        {"offset": -1.0},
+        {"offset": "0:02"},
+        {"offset": 1.0, "duration": 0},
+        {"start": 2.0, "end": 1.0},
+        {"duration": float("nan")},
+        {"offset": 1.0, "start": 2.0},
+        {"start": 1.0, "end": 3.0, "duration": 1.0},
+        {"offset": True},
+    ],
+)
+def test_impossible_parts_are_set_aside(tmp_path, times):
+    rows = {"audio": "a.wav", "text": "x"}, {"audio": "a.wav", "text": "x", "id": "bad", **times}
+    (bad,) = open_corpus(put_manifest(tmp_path / "m.jsonl", *rows)).set_aside
+    assert (bad["id"], bad["reason"], bad["line"]) == ("bad", "bad_part", 2)
+
+
+def test_recordings_that_a_manifest_does_not_name_are_counted(tmp_path):
+    for name in ("a.wav", "b/c.wav", "d.flac"):
+        put_audio(tmp_path / name)
+    put_manifest(tmp_path / "manifest.jsonl", {"audio": "a.wav", "text": "x"})
+    assert open_corpus(tmp_path).describe_unread() == "2 .flac/.wav files are named by no row"
+    assert open_corpus(tmp_path / "manifest.jsonl").describe_unread() == ""

@@ -37,7 +37,7 @@ def write(root, layout=Layout.ALIGNED, texts=("one two", "three", "four five six
     (root / "t.txt").write_text("\n".join(texts))
     tokenizer = train_tokenizer(["one two three four five six"], 275, root / "tokenizer.model")
     metadata = Metadata(layout, make_vocabulary(tokenizer.size, 20), tokenizer.fingerprint, "enc")
-    write_shards(Contents(metadata, tokenizer, None, root / "t.txt", Draws()), root / "out")
+    write_shards(Contents(metadata, tokenizer, None, root / "t.txt", Draws(), lines=True), root / "out")
     return root / "out"
 
 
@@ -145,6 +145,8 @@ def test_shards_of_the_earlier_format_are_read():
     rates = {"units": 25.0, "pitch": 12.5, "style": 1.0}
     earlier = {**METADATA.to_dict(), "format": 1, "vocabulary": counts, "rates": rates}
     assert Metadata.from_dict(earlier) == METADATA
+    del earlier["whole_text"]
+    assert Metadata.from_dict(earlier) == dataclasses.replace(METADATA, whole_text=False)
 
 
 def test_readers_of_other_streams_are_refused_naming_both():

@@ -7,6 +7,7 @@ import numpy as np
 
 from spirit_jax.generation.likelihood import Scores
 from spirit_jax.generation.spirit_lm import Output
+from spirit_jax.tokens.interleave import Arrangement
 from spirit_jax.tokens.prompt_format import PromptFormat
 from spirit_jax.tokens.vocabulary import Vocabulary
 from tests.generation.world import prompt_format
@@ -22,6 +23,7 @@ class PlantedModel:
     transcript: Callable | None = None
     format: PromptFormat = dataclasses.field(default_factory=prompt_format)
     learned_eos: bool = True
+    arrangements: frozenset = frozenset(Arrangement)
     requests: list = dataclasses.field(default_factory=list)
 
     @property

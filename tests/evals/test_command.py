@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from spirit_jax.evals.registry import TASKS
+from spirit_jax.evals.registry import TASKS, TRANSCRIPTION
 from spirit_jax.generation.spirit_lm import SpiritLM
 from tests.evals.folders import spirit, write_folders
 from tests.generation.tiny import random_llama
@@ -55,6 +55,30 @@ def test_a_model_of_text_alone_is_measured_on_the_text_of_spoken_shards(at, caps
     loss = json.loads((at / "text.json").read_text())["tasks"]["loss"]
     assert loss["text"]["tokens"]["text"] == sum(len(record(number * 37).text_ids) for number in range(8))
     assert "speech" not in loss
+
+
+def test_converted_weights_leave_out_transcription_unless_it_is_asked_for(at, capsys):
+    words = [
+        "--checkpoint",
+        at / "run",
+        "--shards",
+        at / "shards",
+        "--max-records",
+        1,
+        "--out",
+        at / "a.json",
+    ]
+    assert spirit("eval", *words) == 0
+    lines = dict(line.split(": ", 1) for line in capsys.readouterr().out.splitlines())
+    for name, result in json.loads((at / "a.json").read_text())["tasks"].items():
+        assert (
+            ("not_measured" in result)
+            == lines[name].startswith("not measured: no ")
+            == (name in TRANSCRIPTION)
+        )
+    assert spirit("eval", *words, "--tasks", "wer_s2t") == 0
+    assert "not measured" not in capsys.readouterr().out
+    assert json.loads((at / "a.json").read_text())["tasks"]["wer_s2t"]["n"] == 1
 
 
 @pytest.mark.parametrize(

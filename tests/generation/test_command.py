@@ -66,3 +66,24 @@ def test_the_command_transcribes_greedily(monkeypatch, capsys, tmp_path):
 def test_mistakes_are_named_before_anything_is_loaded(monkeypatch, capsys, words, complaint):
     with pytest.raises(UserError, match=complaint):
         command(monkeypatch, capsys, *words)
+
+
+@pytest.mark.parametrize(
+    ("text", "count", "first", "letter"),
+    [
+        ("[Speech][Hu12][Hu7]", 3, r"\[Speech\]", 1),
+        ("say [St71][Pi39][Hu99]" + "[Hu1]" * 99, 102, r"\[St71\]", 5),
+        ("[Text]the cat", 1, r"\[Text\]", 1),
+    ],
+)
+def test_token_strings_are_not_read_as_letters(monkeypatch, capsys, text, count, first, letter):
+    monkeypatch.setattr(SpiritLM, "load", None)
+    with pytest.raises(UserError, match=f"text 2 spells {count} tokens.*{first} at letter {letter}") as error:
+        command(monkeypatch, capsys, "--prompt-text", "the fox", text)
+    assert "--prompt-audio" in str(error.value)
+    assert len(str(error.value)) < 300
+
+
+@pytest.mark.parametrize("text", ["see [12] and [Hu]", "[Xy3]", "[hu3]", "a[0]"])
+def test_brackets_alone_are_text(monkeypatch, capsys, text):
+    assert command(monkeypatch, capsys, "--prompt-text", text, "--max-new-tokens", 2)[0] == 0

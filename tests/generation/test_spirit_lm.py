@@ -144,7 +144,7 @@ def test_each_reason_that_sound_is_refused_for_has_its_own_fix(tmp_path):
 def test_without_a_codec_speech_is_refused():
     lm = tiny_lm()
     with pytest.raises(UserError, match="no codec"):
-        _ = SpiritLM(lm.llama, lm.format, None, True, 64).codec
+        _ = SpiritLM(lm.llama, lm.format, None, True, 64, frozenset()).codec
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import numpy as np
 
 from spirit_jax.config import Dtype, ModelConfig, Remat
 from spirit_jax.generation.spirit_lm import SpiritLM
-from spirit_jax.tokens.interleave import Record
+from spirit_jax.tokens.interleave import Arrangement, Record
 from spirit_jax.tokens.prompt_format import PromptFormat
 from spirit_jax.tokens.streams import SpeechTokens
 from spirit_jax.tokens.text import TextTokenizer, train_tokenizer
@@ -111,7 +111,9 @@ def tiny_lm(expressive: bool = False, learned_eos: bool = True) -> SpiritLM:
         dtype=Dtype.FLOAT32,
         remat=Remat.NONE,
     )
-    lm = SpiritLM(random_llama(cfg, 0.1), prompt_format(expressive), None, learned_eos, 64)
+    lm = SpiritLM(
+        random_llama(cfg, 0.1), prompt_format(expressive), None, learned_eos, 64, frozenset(Arrangement)
+    )
     lm.__dict__["codec"] = Tones()
     return lm
 
@@ -122,4 +124,4 @@ def text_lm() -> SpiritLM:
     known = Vocabulary(tokenizer().size, ())
     cfg = dataclasses.replace(tiny_lm().llama.cfg, rows=known.rows())
     texts = dataclasses.replace(prompt_format(), vocabulary=known)
-    return SpiritLM(random_llama(cfg, 0.1), texts, None, True, 64)
+    return SpiritLM(random_llama(cfg, 0.1), texts, None, True, 64, frozenset(Arrangement))

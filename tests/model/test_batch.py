@@ -17,3 +17,9 @@ def test_a_batch_is_padded_to_its_size():
 
 def test_sources_are_left_out_unless_given():
     assert make_batch(ROWS, 3, 5).source_ids is None
+
+
+def test_given_ids_are_no_targets():
+    batch = make_batch(ROWS, 2, 5, given=[[2, 1], [1]])
+    np.testing.assert_array_equal(batch.loss_weights, [[0, 1, 1, 0, 0], [1, 0, 0, 0, 0]])
+    np.testing.assert_array_equal(batch.segment_ids > 0, [[1, 1, 1, 0, 0], [1, 0, 0, 0, 0]])

@@ -117,6 +117,6 @@ def test_a_tokenizer_that_cannot_be_exported_stops_it_before_anything_is_written
         sentence_iterator=iter(["a cat sat"] * 20), model_prefix=str(tmp_path / "a/tokenizer"), **settings
     )
     before = listing(tmp_path)
-    with pytest.raises(UserError, match="only BPE models"):
+    with pytest.raises(UserError, match="is a model of type unigram"):
         export_llama(tmp_path / "a", tmp_path / "b")
     assert listing(tmp_path) == before

@@ -9,6 +9,8 @@ from spirit_jax.config import ModelConfig, RopeScaling
 from spirit_jax.core.errors import UserError
 from spirit_jax.core.files import write_json
 from spirit_jax.model_io.foreign_folders import open_foreign_folder
+from spirit_jax.model_io.importing import import_llama
+from spirit_jax.model_io.verification import verify
 from tests.model.tiny import CONFIG
 from tests.model_io.llama_folders import read_config, tensors, write_folder
 
@@ -106,6 +108,44 @@ def test_damaged_files_are_named(tmp_path):
     (tmp_path / "model.safetensors.index.json").write_text("{")
     with pytest.raises(UserError, match="must parse"):
         open_foreign_folder(tmp_path)
+
+
+def save_twice(folder, whole: dict, sharded: dict):
+    """A folder that was saved sharded first, and whole later."""
+    write_folder(folder, sharded, shards=2)
+    return write_folder(folder, whole)
+
+
+def test_a_whole_file_is_read_before_an_index_as_transformers_does(tmp_path, capsys):
+    new, old = tensors(seed=1), tensors(seed=2)
+    source = open_foreign_folder(save_twice(tmp_path / "twice", new, old))
+    for name, array in new.items():
+        np.testing.assert_array_equal(source.tensors[name].read(slice(None)), array)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "model.safetensors is read" in line
+    assert "ignored: model.safetensors.index.json, 2 other files of weights" in line
+
+
+@pytest.mark.parametrize("shards", [1, 3])
+def test_a_folder_with_one_form_of_its_weights_has_nothing_to_say(tmp_path, capsys, shards):
+    open_foreign_folder(write_folder(tmp_path, tensors(), shards=shards))
+    assert capsys.readouterr().err == ""
+
+
+def test_files_of_torch_that_are_not_read_are_said(tmp_path, capsys):
+    write_folder(tmp_path, tensors())
+    for name in ("pytorch_model-00001-of-00002.bin", "pytorch_model.bin.index.json"):
+        (tmp_path / name).write_text("{}")
+    open_foreign_folder(tmp_path)
+    assert "ignored: pytorch_model.bin.index.json, 1 other files of weights" in capsys.readouterr().err
+
+
+def test_verify_reads_what_import_reads(tmp_path):
+    folder = save_twice(tmp_path / "twice", tensors(seed=1), tensors(seed=2))
+    import_llama(folder, tmp_path / "out")
+    found = verify(tmp_path / "out", folder)
+    assert found.agrees
+    assert not found.tensors
 
 
 def test_a_head_that_says_tied_is_compared_to_its_last_row(tmp_path):

@@ -1,6 +1,7 @@
 import dataclasses
 import re
 import shutil
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -21,6 +22,7 @@ from spirit_jax.tokens.vocabulary import Vocabulary
 from tests.model.tiny import CONFIG
 from tests.model_io.conftest import PIECES, SPEECH, TEXT_CONFIG
 from tests.model_io.llama_folders import INV_FREQ, equal, listing, read_config, tensors, write_folder
+from tests.model_io.tokenizer_folders import write_open_llama, write_twin
 from tests.speech_codes import make_streams, make_vocabulary
 from tests.weights_folder import load_stored
 
@@ -232,3 +234,31 @@ def test_config_json_reads_back_in_its_older_form_too(tmp_path):
         == newer
         == dataclasses.replace(cfg, dtype=newer.dtype, remat=newer.remat)
     )
+
+
+def test_an_export_that_will_need_a_file_is_announced_and_the_fix_works(tmp_path, capsys):
+    """From the import on, not only after a training."""
+    size = write_open_llama(tmp_path / "source").size
+    cfg = dataclasses.replace(CONFIG, rows=size)
+    write_folder(tmp_path / "source", tensors(cfg), cfg)
+    import_llama(tmp_path / "source", tmp_path / "weights", ImportOptions(SPEECH))
+    said = capsys.readouterr().err
+    assert "warning: tokenizer.model normalises text and removes extra spaces, so an export will need" in said
+    assert f"put it into {tmp_path / 'weights'}" in said
+    with pytest.raises(UserError, match="removes extra spaces") as caught:
+        export_llama(tmp_path / "weights", tmp_path / "out")
+    write_twin(tmp_path / "source", Path(caught.value.fix.removeprefix("put it into ")))
+    export_llama(tmp_path / "weights", tmp_path / "out")
+    back = import_llama(tmp_path / "out", tmp_path / "again")
+    assert back.vocabulary == make_vocabulary(size, 10, 4, 3)
+    assert back.tokenizer.fingerprint == TextTokenizer.load(tmp_path / "source").fingerprint
+
+
+def test_a_source_with_the_file_needs_no_warning(tmp_path, capsys):
+    size = write_open_llama(tmp_path / "source").size
+    write_twin(tmp_path / "source", tmp_path / "source")
+    cfg = dataclasses.replace(CONFIG, rows=size)
+    write_folder(tmp_path / "source", tensors(cfg), cfg)
+    import_llama(tmp_path / "source", tmp_path / "weights", ImportOptions(SPEECH))
+    assert "warning" not in capsys.readouterr().err
+    export_llama(tmp_path / "weights", tmp_path / "out")

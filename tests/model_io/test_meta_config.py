@@ -2,17 +2,20 @@
 
 import dataclasses
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from spirit_jax.config import RopeScaling
 from spirit_jax.core.errors import UserError
+from spirit_jax.model_io import meta_config
 from spirit_jax.model_io.foreign_folders import open_foreign_folder
 from spirit_jax.model_io.importing import import_llama
 from spirit_jax.model_io.meta_config import mlp_width
 from spirit_jax.model_io.names import EMBED, model_tensors
 from tests.model.tiny import CONFIG
+from tests.model_io.families import META_2_7B, META_3_1_8B, META_3_2_1B
 from tests.model_io.llama_folders import tensors
 
 torch = pytest.importorskip("torch")
@@ -88,14 +91,56 @@ def test_a_pickle_that_runs_code_is_refused(tmp_path):
         open_foreign_folder(folder)
 
 
-def test_a_head_that_is_the_embedding_is_tied_and_its_scaling_that_of_llama_3_2(tmp_path):
+def test_a_head_that_is_the_embedding_is_tied(tmp_path):
     arrays = tensors(CFG)
-    untied = open_foreign_folder(write_meta(tmp_path / "untied", arrays, 2, 0, use_scaled_rope=True)).config
-    assert (untied.tied, untied.rope_scaling) == (False, RopeScaling(8.0))
+    assert not open_foreign_folder(write_meta(tmp_path / "untied", arrays, 2, 0)).config.tied
     arrays["lm_head.weight"] = arrays["model.embed_tokens.weight"]
-    tied = open_foreign_folder(write_meta(tmp_path / "tied", arrays, 2, 0, use_scaled_rope=True))
-    assert (tied.config.tied, tied.config.rope_scaling) == (True, RopeScaling(32.0))
+    tied = open_foreign_folder(write_meta(tmp_path / "tied", arrays, 2, 0))
+    assert tied.config.tied
     assert "lm_head.weight" not in tied.tensors
+
+
+def test_the_factor_of_a_scaling_is_said(tmp_path, capsys):
+    folder = write_meta(tmp_path / "scaled", tensors(CFG), 2, 0, use_scaled_rope=True)
+    assert open_foreign_folder(folder).config.rope_scaling == RopeScaling(32.0)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "without a factor: 32 is assumed" in line
+    params = json.loads((folder / "params.json").read_text()) | {"rope_scaling_factor": 16}
+    (folder / "params.json").write_text(json.dumps(params))
+    assert open_foreign_folder(folder).config.rope_scaling == RopeScaling(16.0)
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("params", "factor", "family"),
+    [
+        (META_3_2_1B, 32.0, "Llama 3.2"),
+        (
+            META_3_2_1B | {"dim": 3072, "n_layers": 28, "n_heads": 24, "ffn_dim_multiplier": 1.0},
+            32.0,
+            "Llama 3.2",
+        ),
+        (META_3_1_8B, 8.0, "Llama 3.1"),
+        (META_3_1_8B | {"dim": 8192, "n_layers": 80, "n_heads": 64}, 8.0, "Llama 3.1"),
+    ],
+)
+@pytest.mark.parametrize("tied", [False, True])
+def test_the_factor_follows_from_the_width(params, factor, family, tied):
+    assert meta_config.read(params, 128_256, tied, Path("folder")).rope_scaling == RopeScaling(factor)
+    said = meta_config.assumption(params)
+    assert f"{factor:g} is assumed, that of {family}" in said
+
+
+def test_nothing_is_assumed_where_nothing_is_scaled():
+    assert meta_config.read(META_2_7B, 32_000, False, Path("folder")).rope_scaling is None
+    assert meta_config.assumption(META_2_7B) is None
+
+
+def test_config_json_next_to_metas_files_is_said_to_be_ignored(tmp_path, capsys):
+    folder = write_meta(tmp_path / "both", tensors(CFG), 1, 1)
+    (folder / "config.json").write_text("{}")
+    open_foreign_folder(folder)
+    assert "Meta's files are read; ignored: config.json" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,9 @@ import shutil
 import pytest
 
 from spirit_jax.core.errors import UserError
+from spirit_jax.core.files import write_json
+from spirit_jax.model_io import sentencepiece_file
+from spirit_jax.model_io.hf_tokenizer import from_sentencepiece
 from spirit_jax.model_io.vocabulary_plan import MAX_SURPLUS, VocabularyRequest, plan_vocabulary
 from spirit_jax.tokens.text import TextTokenizer
 from spirit_jax.tokens.vocabulary import Vocabulary
@@ -140,11 +143,58 @@ def test_speech_tokens_out_of_place_are_refused(folder, gap, order, says):
         plan_vocabulary(folder, rows(size + 20))
 
 
-def test_other_tokens_added_to_a_sentencepiece_model_would_be_lost(two):
+def add_pad(folder, files, size):
+    """Names <pad> at the first id after the pieces, in these files."""
+    if "added_tokens.json" in files:
+        write_json(folder / "added_tokens.json", {"<pad>": size})
+    if "tokenizer_config.json" in files:
+        write_json(folder / "tokenizer_config.json", {"added_tokens_decoder": {size: {"content": "<pad>"}}})
+    if "tokenizer.json" in files:
+        model = sentencepiece_file.read((folder / "tokenizer.model").read_bytes())
+        values = from_sentencepiece(model, make_vocabulary(size, 1))
+        write_json(folder / "tokenizer.json", values)
+        add_to_json(folder, {"<pad>": size})
+
+
+def follow(fix, folder):
+    """Does what the error says."""
+    if fix.startswith("take tokenizer.model away"):
+        (folder / "tokenizer.model").unlink()
+        return
+    for name in fix.removeprefix("take it out of ").partition(";")[0].split(" and "):
+        values = json.loads((folder / name).read_text())
+        values.pop("<pad>", None)
+        values.pop("added_tokens_decoder", None)
+        if name == "tokenizer.json":
+            values["added_tokens"] = [one for one in values["added_tokens"] if one["content"] != "<pad>"]
+        write_json(folder / name, values)
+
+
+@pytest.mark.parametrize("extra_rows", [0, 1], ids=["without a row", "with a row"])
+@pytest.mark.parametrize(
+    "files",
+    [
+        ("added_tokens.json",),
+        ("tokenizer_config.json",),
+        ("added_tokens.json", "tokenizer_config.json"),
+        ("tokenizer.json",),
+        ("tokenizer.json", "added_tokens.json"),
+    ],
+)
+def test_a_pad_token_after_the_pieces_is_refused_with_a_fix_that_works(two, files, extra_rows):
     size = text_of(two)["text_size"]
-    (two / "added_tokens.json").write_text(json.dumps({"<pad>": size}))
-    with pytest.raises(UserError, match=f"tokenizer = <pad>: was added after the {size} pieces"):
-        plan_vocabulary(two, rows(size + 1))
+    add_pad(two, files, size)
+    with pytest.raises(UserError, match=f"tokenizer = <pad>: was added after the {size} pieces") as caught:
+        plan_vocabulary(two, rows(size + extra_rows), VocabularyRequest(make_streams(20)))
+    follow(caught.value.fix, two)
+    decided = plan_vocabulary(two, rows(size + extra_rows), VocabularyRequest(make_streams(20)))
+    kept = size + (extra_rows and "tokenizer.json" in files)
+    assert (decided.vocabulary.text_size, decided.keep) == (kept, False)
+
+
+def test_rows_stay_as_they_are_with_a_pad_token(two):
+    size = text_of(two)["text_size"]
+    add_pad(two, ("added_tokens.json",), size)
     assert plan_vocabulary(two, rows(size + 1), VocabularyRequest(as_is=True)).rows == size + 1
 
 

@@ -1,11 +1,15 @@
-"""Folders with small text tokenizers of both kinds."""
+"""Folders with small text tokenizers."""
 
 import json
 from pathlib import Path
 
 import numpy as np
+import sentencepiece
 
+from spirit_jax.model_io import sentencepiece_file
+from spirit_jax.model_io.hf_tokenizer import from_sentencepiece
 from spirit_jax.tokens.text import TextTokenizer, train_tokenizer
+from tests.speech_codes import make_vocabulary
 
 WORDS = [
     "the",
@@ -64,6 +68,37 @@ def write_byte_level(folder: Path, size: int = 400) -> TextTokenizer:
         json.dumps({"bos_token": BEGIN, "eos_token": {"content": END}, "tokenizer_class": "X"})
     )
     return TextTokenizer.load(folder)
+
+
+def write_open_llama(folder: Path) -> TextTokenizer:
+    """With SentencePiece's own defaults (NFKC, extra spaces removed), as OpenLLaMA's."""
+    return train_by_default(folder, model_type="bpe", vocab_size=300, byte_fallback=True)
+
+
+def write_unigram(folder: Path) -> TextTokenizer:
+    """A unigram model that leaves text as it is."""
+    plain = {"normalization_rule_name": "identity", "remove_extra_whitespaces": False}
+    return train_by_default(folder, model_type="unigram", vocab_size=60, hard_vocab_limit=False, **plain)
+
+
+def train_by_default(folder: Path, **settings) -> TextTokenizer:
+    folder.mkdir(parents=True, exist_ok=True)
+    ids = {"unk_id": 0, "bos_id": 1, "eos_id": 2, "pad_id": -1, "minloglevel": 2}
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(sentences()), model_prefix=str(folder / "tokenizer"), **ids, **settings
+    )
+    (folder / "tokenizer.vocab").unlink()
+    return TextTokenizer.load(folder)
+
+
+def write_twin(folder: Path, out: Path) -> None:
+    """The tokenizer.json of a folder's SentencePiece model, as its owners would publish it."""
+    model = sentencepiece_file.read((folder / "tokenizer.model").read_bytes())
+    values = from_sentencepiece(model, make_vocabulary(len(model.pieces), 1))
+    if "is a model of type unigram" in model.obstacles:
+        pieces = [[piece.text, piece.score] for piece in model.pieces]
+        values["model"] = {"type": "Unigram", "unk_id": 0, "byte_fallback": False, "vocab": pieces}
+    (out / "tokenizer.json").write_text(json.dumps(values))
 
 
 def add_to_json(folder: Path, ids: dict[str, int]) -> None:

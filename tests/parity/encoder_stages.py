@@ -10,7 +10,6 @@ import numpy as np
 from spirit_jax.speech.encoders.wav2vec2.config import ConvNorm
 from spirit_jax.speech.encoders.wav2vec2.network import Wav2Vec2
 from spirit_jax.speech.kernels.attention import MASKED
-from spirit_jax.speech.kernels.gelu import gelu
 
 
 def trace(encoder: Wav2Vec2, wavs: list[np.ndarray]) -> list[dict[str, np.ndarray]]:
@@ -45,7 +44,7 @@ def _padded_trace(encoder, wav_1S, count_1):
     x_1TD = out["feat_ln"] = encoder.conv_norm(convs[-1])
     if encoder.project is not None:
         x_1TD = out["proj"] = encoder.project(x_1TD)
-    out["posconv"] = gelu(encoder.positions(jnp.where(inside_1T[..., None], x_1TD, 0)))
+    out["posconv"] = encoder.encode_positions(jnp.where(inside_1T[..., None], x_1TD, 0), inside_1T)
     x_1TD = out["enc_in"] = encoder.embed(convs[-1], inside_1T)
     for i, layer in enumerate(encoder.layers, 1):
         x_1TD = out[f"layer{i}"] = layer(x_1TD, jnp.where(inside_1T, 0.0, MASKED))

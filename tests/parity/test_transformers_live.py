@@ -41,6 +41,7 @@ LARGER = {
     "layer_norm_eps": 1e-3,
 }
 PRE_NORM = {"feat_extract_norm": "layer", "do_stable_layer_norm": True, "conv_bias": True}
+BATCH_NORM = {"conv_pos_batch_norm": True}
 SIZES = list(itertools.product((SMALL, LARGER), ({}, PRE_NORM)))
 RNG = np.random.default_rng(0)
 WAVS = [RNG.normal(0.1, 0.3, count).astype(np.float32) for count in (16_000, 9_000, 4_321)]
@@ -50,6 +51,9 @@ def randomize(model):
     """Larger weights and varied norms, so that every part matters."""
     torch.manual_seed(0)
     with torch.no_grad():
+        for name, moments in model.named_buffers():
+            if name.endswith(("running_mean", "running_var")):
+                moments.copy_(torch.rand_like(moments) + 0.2)
         for name, weight in model.named_parameters():
             weight.copy_(
                 torch.rand_like(weight) + 0.5
@@ -64,7 +68,7 @@ def run(model, wav: np.ndarray):
         return model(torch.from_numpy(normalize(wav, HF_EPS))[None], output_hidden_states=True)
 
 
-@pytest.mark.parametrize(("size", "kind"), SIZES)
+@pytest.mark.parametrize(("size", "kind"), [*SIZES, (SMALL, BATCH_NORM), (LARGER, BATCH_NORM)])
 def test_hubert_model(size, kind, tmp_path):
     model = randomize(transformers.HubertModel(transformers.HubertConfig(**size, **kind)))
     model.save_pretrained(tmp_path)

@@ -60,7 +60,7 @@ def test_the_utterance_is_shown_as_recorded_where_the_recording_is_known(tmp_pat
     )
     manifest = tmp_path / "manifest.jsonl"
     manifest.write_text('{"id": "other", "audio": null, "text": "a"}\n{"id": "r0", "audio": "wav/r0.wav"}\n')
-    assert find_recording(manifest, "r0") == tmp_path / "wav/r0.wav"
+    assert find_recording(manifest, "r0")["audio"] == str(tmp_path / "wav/r0.wav")
     assert find_recording(manifest, "nobody") is None
     shown = show_utterance(tiny_lm(), [record(1, aligned=False), one], manifest)
     assert shown["text"] == sentence(0)
@@ -73,7 +73,7 @@ def test_the_utterance_is_shown_as_recorded_where_the_recording_is_known(tmp_pat
 def test_a_manifest_may_leave_out_what_is_optional(tmp_path):
     manifest = tmp_path / "manifest.jsonl"
     manifest.write_text('{"text": "a"}\n{"id": "other", "text": "b"}\n{"audio": "wav/r0.wav"}\n')
-    assert find_recording(manifest, "wav/r0") == tmp_path / "wav/r0.wav"
+    assert find_recording(manifest, "wav/r0")["audio"] == str(tmp_path / "wav/r0.wav")
     assert find_recording(manifest, "other") is None
 
 

@@ -1,14 +1,18 @@
+import dataclasses
+import json
+
 import pytest
 
-from spirit_jax.config import Schedule
+from spirit_jax.config import Schedule, Source, resolve_paths
 from spirit_jax.core.errors import UserError
+from spirit_jax.core.settings import to_dict
 from spirit_jax.runs.run_folder import check_owner, write_identity
 from tests.speech_codes import make_streams, write_codec_json
 from tests.training.tiny import VOCABULARY, StandInTokenizer, make_config
 
 
 def write(out, config) -> None:
-    write_identity(out, config, VOCABULARY, StandInTokenizer(), {})
+    write_identity(out, config, VOCABULARY, StandInTokenizer(), {}, {})
 
 
 @pytest.fixture
@@ -40,6 +44,25 @@ def test_what_changes_neither_data_nor_numbers_may_differ(out, changes):
     check_owner(out, make_config(**changes))
 
 
+def test_data_may_move_and_start_weights_with_their_name(out):
+    """What was moved is known by fingerprints, which `check_identity` compares."""
+    config = make_config(checkpoint={"init_from": "base"}, data={"codec": "codec"})
+    write(out, dataclasses.replace(config, data=dataclasses.replace(config.data, codec=None)))
+    (out / "config.json").write_text(json.dumps(to_dict(config)))
+    check_owner(out, resolve_paths(config, "/local/disk"))
+    renamed = dataclasses.replace(config.data, sources=(Source("elsewhere/other"),), tokenizer="elsewhere")
+    check_owner(out, dataclasses.replace(config, data=renamed))
+    for changed in (Source("shards", weight=2.0), Source("shards", split="other")):
+        other = dataclasses.replace(config.data, sources=(changed,))
+        with pytest.raises(UserError, match=r"data\.sources"):
+            check_owner(out, dataclasses.replace(config, data=other))
+    with pytest.raises(UserError, match=r"data\.codec"):
+        check_owner(out, dataclasses.replace(config, data=dataclasses.replace(config.data, codec=None)))
+    (out / "data.json").unlink()  # a run of an earlier version: only its paths say which data it was
+    with pytest.raises(UserError, match=r"data\.sources"):
+        check_owner(out, resolve_paths(config, "/local/disk"))
+
+
 @pytest.mark.parametrize(
     ("changes", "difference"),
     [
@@ -68,6 +91,8 @@ def test_checkpoints_without_a_configuration_are_not_adopted(tmp_path):
     (tmp_path / "checkpoints").mkdir()
     check_owner(tmp_path, make_config())  # killed before its first checkpoint: starts again
     (tmp_path / "checkpoints/3").mkdir()
+    check_owner(tmp_path, make_config())  # killed while it saved its first checkpoint
+    (tmp_path / "checkpoints/3/commit_success.txt").touch()
     with pytest.raises(UserError, match=r"no config.json"):
         check_owner(tmp_path, make_config())
 

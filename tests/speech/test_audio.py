@@ -1,3 +1,5 @@
+import io
+
 import numpy as np
 import pytest
 import soundfile
@@ -6,6 +8,7 @@ import soxr
 from spirit_jax.core.errors import UserError
 from spirit_jax.speech import audio
 from spirit_jax.speech.audio import BadAudio
+from tests.speech.sounds import FORMATS, encoded, state_length, sweep, without_header, wrap_in_ogg
 from tests.speech.synthetic import tone
 
 
@@ -105,7 +108,10 @@ def test_any_depth_of_wav(tmp_path, subtype):
     soundfile.write(tmp_path / "a.wav", soxr.resample(tone(220, 1.0), 16_000, 8_000), 8_000, subtype=subtype)
     # compressed ones fill their last block
     assert len(audio.load(tmp_path / "a.wav")) == pytest.approx(16_000, abs=1200)
+    whole = audio.load(tmp_path / "a.wav")
     assert len(audio.load(tmp_path / "a.wav", max_seconds=0.5)) == 8_000
+    part = audio.load(tmp_path / "a.wav", part=(0.25, 0.5))
+    np.testing.assert_allclose(part[200:-200], whole[4_000:12_000][200:-200], atol=1e-3)
 
 
 def test_a_wav_written_to_a_pipe_is_whole(tmp_path):
@@ -147,3 +153,133 @@ def test_normalize():
     assert wav.std() == pytest.approx(1, abs=0.06)  # the epsilon counts for so soft a wav
     assert audio.normalize(np.zeros(0, np.float32), 1e-7).shape == (0,)
     assert np.array_equal(audio.normalize(np.full(9, 2.0, np.float32), 1e-7), np.zeros(9, np.float32))
+
+
+def is_bad(path, content, **options):
+    """The reason for which a file of this content is refused; None if it is read."""
+    path.write_bytes(content)
+    try:
+        audio.load(path, **options)
+    except BadAudio as error:
+        return error.reason
+    return None
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+@pytest.mark.parametrize("rate", [16_000, 48_000])
+def test_a_sound_that_is_cut_or_joined_is_refused(tmp_path, suffix, rate):
+    whole, more = encoded(suffix, sweep(5.0, rate), rate), encoded(suffix, sweep(3.0, rate), rate)
+    path = tmp_path / f"a.{suffix}"
+    assert is_bad(path, whole) is None
+    for share in (0.3, 0.5, 0.9):
+        assert is_bad(path, whole[: int(share * len(whole))]) == "truncated"
+    for first, second in ((whole, whole), (whole, more), (more, whole)):
+        assert is_bad(path, first + second) == "joined"
+
+
+@pytest.mark.parametrize("suffix", ["wav", "flac", "mp3"])
+def test_tags_around_a_sound_are_no_sound(tmp_path, suffix):
+    whole = encoded(suffix, sweep(2.0))
+    before = b"" if suffix == "wav" else b"ID3\x04\x00\x00\x00\x00\x02\x00" + b"\xff\xfb" * 128
+    assert is_bad(tmp_path / f"a.{suffix}", before + whole + b"TAG" + b"some title".ljust(125, b"\0")) is None
+    assert is_bad(tmp_path / f"a.{suffix}", before + whole[: len(whole) // 2]) == "truncated"
+
+
+@pytest.mark.parametrize("stated", [40_000, 120_000])
+def test_a_flac_that_states_another_length_is_refused(tmp_path, stated):
+    flac = state_length(encoded("flac", sweep(5.0)), stated)
+    assert is_bad(tmp_path / "a.flac", flac) == ("joined" if stated < 80_000 else "truncated")
+
+
+@pytest.mark.parametrize("rate", [16_000, 44_100])
+def test_a_flac_of_unknown_length_is_read_to_its_end(tmp_path, rate):
+    whole = encoded("flac", sweep(3.0, rate), rate)
+    (tmp_path / "a.flac").write_bytes(state_length(whole, 0))
+    (tmp_path / "b.flac").write_bytes(whole)
+    unknown, known = audio.load(tmp_path / "a.flac"), audio.load(tmp_path / "b.flac")
+    np.testing.assert_array_equal(unknown, known)
+    assert len(known) == 48_000
+    for options in ({"max_seconds": 1.0}, {"part": (1.0, 1.0)}, {"part": (2.5, None)}):
+        np.testing.assert_array_equal(
+            audio.load(tmp_path / "a.flac", **options), audio.load(tmp_path / "b.flac", **options)
+        )
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_a_part_is_the_sound_between_its_times(tmp_path, suffix):
+    path = tmp_path / f"a.{suffix}"
+    path.write_bytes(encoded(suffix, sweep(6.0)))
+    whole = audio.load(path)
+    exact = suffix in ("wav", "flac")
+    for begin, length in ((0.0, 2.0), (2.0, 2.0), (4.0, None), (1.2345, 0.5)):
+        part = audio.load(path, part=(begin, length))
+        first = round(begin * 16_000)
+        expected = whole[first:][: len(part)]
+        assert len(part) == (round(length * 16_000) if length else len(whole) - first)
+        np.testing.assert_allclose(part, expected, atol=0 if exact else 0.02)
+    assert len(audio.load(path, part=(1.0, 4.0), max_seconds=0.5)) == 8_000
+    assert len(audio.load(path, part=(5.0, None), max_seconds=100.0)) == len(whole) - 80_000
+    assert len(audio.load(path, max_seconds=100.0)) == len(whole)
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+@pytest.mark.parametrize("part", [(5.0, 2.0), (6.5, 1.0), (60.0, None), (0.0, 6.5)])
+def test_a_part_beyond_the_sound_is_refused(tmp_path, suffix, part):
+    assert is_bad(tmp_path / f"a.{suffix}", encoded(suffix, sweep(6.0)), part=part) == "part_beyond_sound"
+
+
+def test_parts_of_a_long_recording_are_not_decoded_from_its_beginning(tmp_path, monkeypatch):
+    path = tmp_path / "a.flac"
+    path.write_bytes(encoded("flac", sweep(60.0)))
+    decoded, read = 0, soundfile.SoundFile.read
+
+    def counted(*args, **options):
+        nonlocal decoded
+        samples = read(*args, **options)
+        decoded += len(samples)
+        return samples
+
+    monkeypatch.setattr(soundfile.SoundFile, "read", counted)
+    for begin in range(0, 60, 2):
+        audio.load(path, part=(float(begin), 2.0))
+    assert decoded <= 61 * 16_000
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_the_seconds_are_known_before_they_are_decoded(tmp_path, suffix):
+    path, admitted = tmp_path / f"a.{suffix}", []
+    path.write_bytes(encoded(suffix, sweep(6.0)))
+    for options in ({}, {"part": (1.0, 2.0)}, {"part": (4.0, None)}, {"max_seconds": 0.5}):
+        audio.load(path, admit=admitted.append, **options)
+    assert admitted == pytest.approx([6.0, 2.0, 2.0, 0.5], abs=0.25)
+
+
+def test_flac_in_ogg_is_read(tmp_path):
+    whole = encoded("flac", sweep(3.0))
+    for stated in (48_000, 0):
+        (tmp_path / "a.ogg").write_bytes(wrap_in_ogg(state_length(whole, stated)))
+        (tmp_path / "b.flac").write_bytes(whole)
+        np.testing.assert_array_equal(audio.load(tmp_path / "a.ogg"), audio.load(tmp_path / "b.flac"))
+    wrapped = wrap_in_ogg(whole)
+    assert is_bad(tmp_path / "a.ogg", wrapped[: len(wrapped) // 2]) == "truncated"
+    assert is_bad(tmp_path / "a.ogg", wrapped + wrapped) == "joined"
+
+
+@pytest.mark.parametrize("mode", ["CONSTANT", "VARIABLE"])
+@pytest.mark.parametrize("rate", [16_000, 44_100])
+def test_an_mp3_without_a_header_is_read_to_its_end(tmp_path, mode, rate):
+    """libsndfile guesses its length from the first frames, here quiet and small ones."""
+    wav = sweep(12.0, rate)
+    wav[: 6 * rate] *= 1e-3
+    file = io.BytesIO()
+    soundfile.write(file, wav, rate, format="MP3", bitrate_mode=mode, compression_level=0.5)
+    whole = file.getvalue()
+    before = b"ID3\x04\x00\x00\x00\x00\x00\x0asome title" + b"\xff\xfb\x00" * 3
+    (tmp_path / "a.mp3").write_bytes(whole)
+    (tmp_path / "b.mp3").write_bytes(before + without_header(whole))
+    known, guessed = audio.load(tmp_path / "a.mp3"), audio.load(tmp_path / "b.mp3")
+    assert 0 <= len(guessed) - len(known) < 3 * 1152 * 16_000 / rate + 1
+    lag = np.argmax(np.correlate(guessed[-20_000:], known[-10_000:], mode="valid"))
+    tail = guessed[-20_000:][lag : lag + 10_000]
+    np.testing.assert_allclose(tail, known[-10_000:], atol=0.05)
+    assert len(audio.load(tmp_path / "b.mp3", part=(10.0, 1.5))) == 24_000

@@ -8,12 +8,16 @@ import numpy as np
 import pytest
 
 from spirit_jax.core.errors import UserError
+from spirit_jax.core.files import fingerprint
 from spirit_jax.speech.codec import Codec
 from spirit_jax.speech.codec_folder import ENCODERS, Identity, load_codec, read_identity, save_codec
+from spirit_jax.speech.encoders.hubert import Hubert
 from spirit_jax.speech.quantizers.linear import LinearQuantizer
+from spirit_jax.speech.stored_parts import LATER, arrays_by_name, part_fingerprint
 from spirit_jax.tokens.streams import Stream
 from tests.speech.synthetic import babble
 from tests.speech.tiny_codec import tiny_codec, with_parts
+from tests.speech.tiny_encoders import AT_25_HZ, random_encoder
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +62,33 @@ def test_a_stored_codec_is_the_same(variant, tmp_path):
     for name, codes in wanted.codes.items():
         np.testing.assert_array_equal(speech.codes[name], codes)
     np.testing.assert_array_equal(loaded.decode(speech), codec.decode(speech))
+
+
+def test_a_hubert_with_a_batch_norm_is_stored_too(tmp_path):
+    cfg = dataclasses.replace(AT_25_HZ, position_batch_norm=True)
+    codec, wav = with_parts("base", hubert=Hubert(random_encoder(cfg), 1)), babble(1.2, seed=8)[0]
+    save_codec(codec, tmp_path / "codec")
+    loaded = load_codec(tmp_path / "codec")
+    assert loaded.fingerprint == codec.fingerprint != tiny_codec("base").fingerprint
+    (speech,), (wanted,) = loaded.encode_batch([wav]), codec.encode_batch([wav])
+    np.testing.assert_array_equal(speech.units, wanted.units)
+
+
+def test_a_folder_that_lacks_later_sizes_keeps_its_fingerprint(stored, tmp_path):
+    """Of a version that did not know them, which wrote the fingerprint of the sizes it knew."""
+    about = json.loads((stored / "codec.json").read_text())
+    for encoder in about["encoders"]:
+        for part in encoder["parts"].values():
+            for sizes in (part["sizes"], part["sizes"].get("encoder", {})):
+                for name in LATER:
+                    sizes.pop(name, None)
+    assert about != json.loads((stored / "codec.json").read_text())
+    older = change(stored, tmp_path, **about)
+    assert load_codec(older).fingerprint == about["fingerprint"]
+    hubert = tiny_codec().encoders[0].hubert
+    sizes = next(encoder["parts"]["hubert"]["sizes"] for encoder in about["encoders"])
+    arrays = [np.ascontiguousarray(array).tobytes() for array in arrays_by_name(hubert.encoder).values()]
+    assert part_fingerprint(hubert) == fingerprint(json.dumps(sizes, sort_keys=True).encode(), *arrays)
 
 
 def test_a_codec_without_a_decoder_is_stored_too(tmp_path):

@@ -8,7 +8,8 @@ import numpy as np
 
 from spirit_jax.speech.codec import Codec
 from spirit_jax.speech.commands.convert import assemble
-from spirit_jax.speech.decoders.hifigan import Generator, GeneratorConfig
+from spirit_jax.speech.decoders.hifigan import Generator
+from spirit_jax.speech.decoders.hifigan_config import GeneratorConfig
 from spirit_jax.speech.encoders.hubert import Hubert
 from spirit_jax.speech.encoders.pitch.vqvae import PitchVqVae
 from spirit_jax.speech.encoders.pitch.vqvae_config import PitchConfig, StackConfig

@@ -11,6 +11,8 @@ from safetensors.numpy import save_file
 from spirit_jax.core.files import write_json
 from spirit_jax.speech.encoders.wav2vec2.config import ConvNorm, ConvShape, Wav2Vec2Config
 from spirit_jax.speech.encoders.wav2vec2.network import Wav2Vec2
+from spirit_jax.speech.weights.readers import CheckpointReader
+from spirit_jax.speech.weights.torch_files import Tensors
 
 CONVS = (ConvShape(8, 10, 5), ConvShape(8, 8, 8), ConvShape(12, 5, 4))
 SLOW_CONVS = (ConvShape(6, 20, 16), ConvShape(6, 12, 10), ConvShape(6, 4, 4))  # 25 frames a second
@@ -20,6 +22,7 @@ PRE_NORM = Wav2Vec2Config(
     CONVS, width=12, mlp_width=20, heads=3, layers=2, position_taps=5, position_groups=2,
     conv_norm=ConvNorm.LAYER, conv_bias=True, project=False, pre_norm=True,
 )  # fmt: skip
+BATCH_NORM = dataclasses.replace(TINY, position_batch_norm=True)
 
 
 class Varied:
@@ -40,6 +43,14 @@ class Varied:
         return self.kernels.setdefault(
             name, self.rng.normal(0, 1.5 / np.sqrt(np.prod(shape[1:])), shape).astype(np.float32)
         )
+
+    def batch_norm(self, name: str, width: int) -> tuple[np.ndarray, np.ndarray]:
+        moments = {"weight": (1, 0.1), "bias": (0, 0.5), "running_mean": (0.3, 0.5), "running_var": (0, 1)}
+        for part, (mean, scale) in moments.items():
+            values = self.rng.normal(mean, scale, width).astype(np.float32)
+            self.arrays[f"{name}.{part}"] = np.exp(values) if part == "running_var" else values
+        self.arrays[f"{name}.num_batches_tracked"] = np.array(7, np.int64)
+        return CheckpointReader(Tensors("varied", self.arrays)).batch_norm(name, width)
 
 
 def random_encoder(cfg: Wav2Vec2Config = TINY, seed: int = 0) -> Wav2Vec2:
@@ -64,6 +75,7 @@ def store_encoder(folder: Path, cfg: Wav2Vec2Config, seed: int = 0) -> Path:
     positions = {
         "num_conv_pos_embeddings": cfg.position_taps,
         "num_conv_pos_embedding_groups": cfg.position_groups,
+        "conv_pos_batch_norm": cfg.position_batch_norm,
     }
     channels, taps, strides = zip(*((conv.channels, conv.taps, conv.stride) for conv in cfg.convs))
     write_json(

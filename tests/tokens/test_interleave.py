@@ -215,9 +215,33 @@ def test_text_only_vocabulary_has_no_tag_and_no_speech():
         arrange(record, Arrangement.SPEECH, TEXT, SPANS, rng)
 
 
-def test_without_word_times_speech_and_text_train_apart():
+@given(seeds, st.integers(1, 40), st.sampled_from([BASE, EXPRESSIVE]))
+@settings(max_examples=100)
+def test_word_transcription_says_each_word_and_then_writes_it(seed, words, vocabulary):
+    """In pairs of one word each, or of those between which speech can't be cut; nothing is lost."""
+    record = make_record(seed, words, vocabulary is EXPRESSIVE)
+    kind, code, time = merge(record.speech, vocabulary.streams)
+    stream = vocabulary.encode_stream(kind, code)
+    cuts = np.concatenate([[0], np.searchsorted(time, record.word_start_s[1:]), [len(stream)]])
+    (document,) = arrange(
+        record, Arrangement.WORD_TRANSCRIPTION, vocabulary, SPANS, np.random.default_rng(0), (7,), (8,)
+    )
+    spans, first = spans_of(document, vocabulary), 0
+    bounds = [*boundaries(record, vocabulary), words]
+    assert len(spans) == 2 * len(bounds)
+    for last, (said, speech), (written, text) in zip(bounds, spans[::2], spans[1::2]):
+        assert (said, written) == (Modality.SPEECH, Modality.TEXT)
+        offsets = record.word_offsets[[first, last]]
+        np.testing.assert_array_equal(text, record.text_ids[slice(*offsets)])
+        spoken = without_repeats(speech, cuts[first], record, vocabulary)
+        np.testing.assert_array_equal(spoken, stream[cuts[first] : cuts[last]])
+        first = last
+
+
+@pytest.mark.parametrize("arrangement", [Arrangement.INTERLEAVED, Arrangement.WORD_TRANSCRIPTION])
+def test_without_word_times_speech_and_text_train_apart(arrangement):
     record, rng = unaligned(make_record(0)), np.random.default_rng(0)
-    documents = arrange(record, Arrangement.INTERLEAVED, EXPRESSIVE, SPANS, rng)
+    documents = arrange(record, arrangement, EXPRESSIVE, SPANS, rng)
     apart = [
         arrange(record, arrangement, EXPRESSIVE, SPANS, rng)[0]
         for arrangement in (Arrangement.SPEECH, Arrangement.TEXT)
@@ -231,10 +255,8 @@ def test_missing_parts_give_no_document(arrangement):
     no_speech = dataclasses.replace(record, speech=None)
     silent = dataclasses.replace(record, speech=make_speech(np.zeros(0)))
     no_text = dataclasses.replace(record, text_ids=record.text_ids[:0], word_offsets=record.word_offsets[:1])
-    of_text, of_speech = (
-        {Arrangement.TEXT, Arrangement.INTERLEAVED},
-        {Arrangement.SPEECH, Arrangement.INTERLEAVED},
-    )
+    either = {way for way in Arrangement if way.needs_word_times}
+    of_text, of_speech = {Arrangement.TEXT, *either}, {Arrangement.SPEECH, *either}
     assert len(arrange(no_speech, arrangement, BASE, SPANS, rng)) == (arrangement in of_text)
     assert len(arrange(silent, arrangement, BASE, SPANS, rng)) == (arrangement in of_text)
     assert len(arrange(no_text, arrangement, BASE, SPANS, rng)) == (arrangement in of_speech)

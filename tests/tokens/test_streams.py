@@ -29,7 +29,9 @@ AT_50_HZ = (unit_stream(100, 50.0), pitch_stream(8, 12.5))
 
 def test_a_table_comes_back_from_its_json():
     for table in (PUBLISHED_EXPRESSIVE, AT_50_HZ, ()):
-        assert streams_from_dicts([stream.to_dict() for stream in table]) == table
+        stored = [stream.to_dict() for stream in table]
+        assert streams_from_dicts(stored) == table
+        assert [stream.to_dict() for stream in streams_from_dicts(stored)] == stored
     with pytest.raises(UserError, match="stream keys"):
         streams_from_dicts([{**PUBLISHED_BASE[0].to_dict(), "colour": 1}])
 
@@ -64,9 +66,15 @@ def test_the_published_table_in_other_sizes():
     assert describe_streams(resized_streams({"units": 9, "pitch": 3})) == "9 units, 3 pitch"
 
 
-def test_units_at_25_hz_merge_at_the_published_rate():
-    assert unit_stream(9, 25.0).times_per_second == 24.99
-    assert unit_stream(9, 50.0).times_per_second == 50.0
+def test_published_units_merge_at_their_rate():
+    assert PUBLISHED_BASE[0].times_per_second == 24.99
+    assert unit_stream(9, 25.0).times_per_second == 25.0
+
+
+def test_streams_that_differ_in_their_merge_rate_have_the_same_codes():
+    """So shards and runs of an earlier version fit a codec that states another one."""
+    assert unit_stream(501, 25.0) == PUBLISHED_BASE[0]
+    assert unit_stream(501, 24.99) != PUBLISHED_BASE[0]
 
 
 def test_lengthened_units_keep_their_other_codes():

@@ -24,15 +24,15 @@ SENTENCES = [
 ]
 
 
-def write(out, tokenizer, codec=None, layout=Layout.ALIGNED, spoken=True) -> None:
-    """Shards of eight sentences, half of them held out."""
+def write(out, tokenizer, codec=None, layout=Layout.ALIGNED, spoken=True, aligned=8) -> None:
+    """Shards of eight sentences, half of them held out; the first `aligned` have word times."""
     rows = []
     for index, text in enumerate(SENTENCES[:8]):
         words = [[word, 0.2 * place, 0.2 * place + 0.2] for place, word in enumerate(text.split())]
         speech = {
             "units": [index, *range(24)],
             "audio": "a.wav",
-            "words": words,
+            "words": words if index < aligned else None,
             "duration_s": 1.0,
         }
         silent = {
@@ -56,13 +56,15 @@ def write(out, tokenizer, codec=None, layout=Layout.ALIGNED, spoken=True) -> Non
 
 @pytest.fixture(scope="session")
 def at(tmp_path_factory):
-    """Folders: two tokenizers, two codecs, spoken and written shards."""
+    """Folders: two tokenizers, two codecs, spoken and written shards, of all, some and no aligned records."""
     root = tmp_path_factory.mktemp("sources")
     at = SimpleNamespace(
         **{
             name: root / name
             for name in ("tokenizer", "other_tokenizer", "codec", "other_codec", "spoken", "texts", "frozen")
-        }
+        },
+        half_aligned=root / "half_aligned",
+        unaligned=root / "unaligned",
     )
     tokenizer = train_tokenizer(SENTENCES * 5, 290, at.tokenizer)
     train_tokenizer(SENTENCES[:6] * 5, 285, at.other_tokenizer)
@@ -74,6 +76,8 @@ def at(tmp_path_factory):
     write(at.spoken, tokenizer, codec)
     write(at.frozen, tokenizer, codec, Layout.INTERLEAVED)
     write(at.texts, tokenizer, spoken=False)
+    write(at.half_aligned, tokenizer, codec, aligned=2)
+    write(at.unaligned, tokenizer, codec, aligned=0)
     return at
 
 

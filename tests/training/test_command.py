@@ -1,8 +1,11 @@
 import dataclasses
 import json
 import shutil
+from pathlib import Path
 from types import SimpleNamespace
 
+import jax
+import numpy as np
 import pytest
 from jax.errors import JaxRuntimeError
 
@@ -14,13 +17,18 @@ from spirit_jax.core.settings import to_dict
 from spirit_jax.model.checkpoint import load_model
 from spirit_jax.tokens.interleave import Arrangement
 from spirit_jax.tokens.text import TextTokenizer
+from spirit_jax.tokens.vocabulary import Vocabulary
 from spirit_jax.training import command
+from tests.model_io.tokenizer_folders import write_open_llama, write_twin
 from tests.speech_codes import make_vocabulary
+from tests.training.conftest import write
 from tests.training.tiny import make_config
 
 
-def train(at, out, *settings) -> int:
-    """`python -m spirit_jax train` on the small shards, over eight devices."""
+def train(at, out, *settings, root=None) -> int:
+    """`python -m spirit_jax train` on the small shards, over eight devices. root: of the folders; None: where
+    they were made.
+    """
     vocabulary = make_vocabulary(TextTokenizer.load(at.tokenizer).size, 32)
     sources = (
         Source("spoken", weight=2.0),
@@ -35,7 +43,17 @@ def train(at, out, *settings) -> int:
     )
     path = at.tokenizer.parent / "config.json"
     path.write_text(json.dumps(to_dict(dataclasses.replace(config, data=data))))
-    argv = ["train", "--config", str(path), "--root", str(path.parent), "--out", str(out), "--set", *settings]
+    argv = [
+        "train",
+        "--config",
+        str(path),
+        "--root",
+        str(root or path.parent),
+        "--out",
+        str(out),
+        "--set",
+        *settings,
+    ]
     return commands.run("python -m spirit_jax", "", COMMANDS, argv)
 
 
@@ -95,7 +113,10 @@ def train_pretending(tmp_path, monkeypatch, reached: int | Exception, more: list
             raise reached
         return reached
 
-    monkeypatch.setattr(command, "prepare", lambda config, out: SimpleNamespace(config=config))
+    data = SimpleNamespace(tokenizer=SimpleNamespace(files={}))
+    monkeypatch.setattr(
+        command, "prepare", lambda config, out: SimpleNamespace(config=config, out=out, data=data)
+    )
     monkeypatch.setattr(command, "describe", lambda run: "")
     monkeypatch.setattr(command, "train", train)
     return commands.run("python -m spirit_jax", "", COMMANDS, settings_of(tmp_path, *more))
@@ -138,6 +159,31 @@ def test_a_failure_that_would_come_again_or_that_no_launcher_awaits_is_not_hidde
         train_pretending(tmp_path, monkeypatch, JaxRuntimeError(f"{status}: it failed"), more)
 
 
+@pytest.mark.usefixtures("devices_of_the_mesh")
+def test_an_export_that_will_need_a_file_is_announced_at_the_start(tmp_path, monkeypatch, capsys):
+    tokenizer = write_open_llama(tmp_path / "tokenizer")
+    write(tmp_path / "texts", tokenizer, spoken=False)
+    data = DataConfig("tokenizer", (Source("texts", Arrangement.TEXT),), sequence_length=64)
+    model = {"rows": Vocabulary.text_only(tokenizer.size).rows()}
+    config = make_config(model=model, mesh={"fsdp": 1})
+    (tmp_path / "config.json").write_text(json.dumps(to_dict(dataclasses.replace(config, data=data))))
+    monkeypatch.setattr(command, "train", lambda run, profile: 6)
+    words = [
+        "train",
+        "--config",
+        f"{tmp_path}/config.json",
+        "--root",
+        str(tmp_path),
+        "--out",
+        f"{tmp_path}/run",
+    ]
+    for asked in (True, False):
+        assert commands.run("python -m spirit_jax", "", COMMANDS, words) == 0
+        said = f"an export will need the tokenizer.json of the same model; put it into {tmp_path}/run"
+        assert (said in capsys.readouterr().err) == asked
+        write_twin(tmp_path / "tokenizer", tmp_path / "tokenizer")
+
+
 def test_a_resumed_run_with_another_tokenizer_encoder_or_other_rows_is_refused(at, tmp_path, capsys):
     assert train(at, tmp_path / "run") == 0
     begun = json.loads((tmp_path / "run/data.json").read_text())
@@ -154,3 +200,41 @@ def test_a_resumed_run_with_another_tokenizer_encoder_or_other_rows_is_refused(a
         assert train(at, tmp_path / "changed", "train.steps=4") == 2
         assert "learned" in capsys.readouterr().err
         shutil.rmtree(tmp_path / "changed")
+
+
+def copy_work(at, folder, **others) -> Path:
+    """A copy of the folders that `train` reads, some of them by other names in `at`."""
+    for name in ("spoken", "texts", "codec"):
+        shutil.copytree(getattr(at, others.get(name, name)), folder / name)
+    shutil.copy(at.tokenizer, folder)
+    return folder
+
+
+def test_a_run_goes_on_after_its_data_was_moved_to_the_bit(at, tmp_path, capsys):
+    bucket = copy_work(at, tmp_path / "bucket")
+    assert train(at, tmp_path / "whole", "train.steps=4", root=bucket) == 0
+    assert train(at, tmp_path / "run", root=bucket) == 0
+    bucket.rename(tmp_path / "disk")
+    assert train(at, tmp_path / "run", "train.steps=4", root=tmp_path / "disk") == 0
+    weights = [jax.tree.leaves(load_model(tmp_path / name).llama) for name in ("whole", "run")]
+    for ours, expected in zip(*weights, strict=True):
+        np.testing.assert_array_equal(np.asarray(ours), np.asarray(expected))
+    places = [(tmp_path / name / "checkpoints/4/data").rglob("stream_*") for name in ("whole", "run")]
+    positions = [[path.read_text() for path in found] for found in places]
+    assert len(positions[0]) == 1
+    assert positions[0] == positions[1]
+    config = json.loads((tmp_path / "run/config.json").read_text())
+    assert config["data"]["sources"][0]["shards"] == str(tmp_path / "disk/spoken")
+    shutil.copytree(at.half_aligned, tmp_path / "disk/spoken", dirs_exist_ok=True)
+    capsys.readouterr()
+    assert train(at, tmp_path / "run", "train.steps=6", root=tmp_path / "disk") == 2
+    assert "data 0-interleaved" in capsys.readouterr().err
+
+
+def test_the_shares_of_aligned_records_are_said_and_written(at, tmp_path, capsys):
+    work = copy_work(at, tmp_path / "work", spoken="half_aligned")
+    assert train(at, tmp_path / "run", root=work) == 0
+    assert "(4 records: 25.0% aligned, 75.0% unaligned of 4 records read)" in capsys.readouterr().out
+    data = json.loads((tmp_path / "run/data.json").read_text())
+    shares = {"aligned": 0.25, "unaligned": 0.75}
+    assert data["alignment"] == {"0-interleaved": shares, "3-interleaved": shares}

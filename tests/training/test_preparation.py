@@ -1,6 +1,9 @@
+import dataclasses
+
 import pytest
 
 from spirit_jax.core.errors import UserError
+from spirit_jax.training.data.alignment import Alignment
 from spirit_jax.training.preparation import describe, prepare
 from tests.training.tiny import make_config, make_data
 
@@ -41,3 +44,13 @@ def test_describe_tells_parameters_mesh_mixture_and_tokens(tmp_path):
         "4 rows × 64 = 256 tokens",
     ):
         assert part in text
+
+
+def test_describe_says_what_share_is_aligned_and_what_could_not_be_compared(tmp_path):
+    data = make_data()
+    some = dataclasses.replace(data.train[0], alignment=Alignment(1000, 250))
+    frozen = dataclasses.replace(data.train[1], remark="its shards don't say")
+    data = dataclasses.replace(data, train=(some, frozen, data.train[2]))
+    text = describe(prepare(make_config(mesh=ONE), tmp_path / "run", data))
+    assert "(30 records: 25.0% aligned, 75.0% unaligned of 1,000 records read)" in text
+    assert "note: 1-speech: its shards don't say" in text

@@ -3,7 +3,6 @@
 import dataclasses
 from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 
 import jax
 import numpy as np
@@ -19,6 +18,8 @@ from spirit_jax.config import (
     Source,
     TrainConfig,
 )
+from spirit_jax.core.files import write_bytes
+from spirit_jax.core.paths import AnyPath
 from spirit_jax.model.llama import Llama, abstract, init_sharded
 from spirit_jax.sharding import make_mesh
 from spirit_jax.tokens.interleave import Arrangement, Record, Spans, arrange
@@ -51,8 +52,8 @@ class StandInTokenizer:
 
     fingerprint = "0" * 16
 
-    def save(self, folder: Path) -> None:
-        (Path(folder) / "tokenizer.model").write_bytes(b"stand-in")
+    def save(self, folder: AnyPath) -> None:
+        write_bytes(folder / "tokenizer.model", b"stand-in")
 
 
 def make_record(index: int, words: int, aligned: bool = True, units_per_word: int = 3) -> Record:
@@ -81,7 +82,7 @@ def make_records(count: int, words: tuple[int, int] = (4, 12), first: int = 0) -
 def make_source(
     name: str, rows: Sequence, arrangement: Arrangement = Arrangement.INTERLEAVED, weight: float = 1.0
 ) -> OpenSource:
-    return OpenSource(name, rows, partial(ARRANGE, arrangement=arrangement), weight)
+    return OpenSource(name, rows, partial(ARRANGE, arrangement=arrangement), VOCABULARY, weight)
 
 
 def make_data(validation: bool = False) -> OpenData:

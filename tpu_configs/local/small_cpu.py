@@ -18,8 +18,8 @@ PIECES = 2000
 
 
 def config() -> RunConfig:
-    """The demo's model from random weights; recordings without word times train as speech and, apart from it,
-    as text.
+    """The demo's model from random weights. Where only some recordings have word times, the others train as
+    speech and, apart from it, as text.
     """
     base = demo_base_cpu.config()
     sources = tuple(

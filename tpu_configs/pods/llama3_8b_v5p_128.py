@@ -1,5 +1,5 @@
-"""Llama 3 8B continued on speech and text, Base units, on a v5p-128 slice (64 chips). No paper has trained
-this: choices of ours.
+"""Llama 3.1 8B continued on speech and text, Base units, on a v5p-128 slice (64 chips). No paper has trained
+this: choices of ours. Llama 3 8B needs `--set model.rope_scaling=null`.
 """
 
 from spirit_jax.config import MeshConfig, Remat, RunConfig

@@ -1,6 +1,6 @@
-"""Word error rate."""
+"""Word and character error rates."""
 
-import re
+import functools
 import unicodedata
 
 import jiwer
@@ -8,16 +8,24 @@ import numpy as np
 
 from spirit_jax.evals.metrics.intervals import Estimate, estimate_ratio
 
+APOSTROPHE = "'"
+ZERO_WIDTH_SPACE = "\u200b"  # separates words in Khmer and Thai
+
 
 def normalise(text: str) -> str:
     """Lower case, no punctuation, single spaces; apostrophes inside a word stay.
 
+    Letters, digits and combining marks of every script stay. Invisible format characters, such as joiners
+    and marks of direction, are dropped.
+
     >>> normalise("The cat's  hat, RED.")
     "the cat's hat red"
+    >>> normalise("नदी, का पानी!")
+    'नदी का पानी'
     """
-    text = unicodedata.normalize("NFKC", text).lower().replace("\u2019", "'")
-    text = re.sub(r"[^\w\s']|_", " ", text)
-    return " ".join(word.strip("'") for word in text.split() if word.strip("'"))
+    text = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).lower())
+    words = "".join(map(_replace, text)).split()
+    return " ".join(word for word in map(_strip, words) if word)
 
 
 def count_errors(reference: str, hypothesis: str) -> tuple[int, int]:
@@ -29,12 +37,49 @@ def count_errors(reference: str, hypothesis: str) -> tuple[int, int]:
     return found.substitutions + found.deletions + found.insertions, len(reference.split())
 
 
+def count_character_errors(reference: str, hypothesis: str) -> tuple[int, int]:
+    """The same for characters: code points of the normalised texts without their spaces (our choice, so that
+    texts of languages without spaces may be cut into words anywhere).
+    """
+    reference, hypothesis = (normalise(text).replace(" ", "") for text in (reference, hypothesis))
+    if not reference:
+        return len(hypothesis), 0
+    found = jiwer.process_characters(reference, hypothesis)
+    return found.substitutions + found.deletions + found.insertions, len(reference)
+
+
 def word_error_rate(references: list[str], hypotheses: list[str], seed: int = 0) -> Estimate:
     """Errors of the whole corpus for each word of the references, with an interval over utterances."""
-    counts = np.array(
-        [
-            count_errors(reference, hypothesis)
-            for reference, hypothesis in zip(references, hypotheses, strict=True)
-        ]
-    ).reshape(-1, 2)
-    return estimate_ratio(counts[:, 0], counts[:, 1], seed)
+    counts = [count_errors(*pair) for pair in zip(references, hypotheses, strict=True)]
+    return _estimate(counts, seed)
+
+
+def character_error_rate(references: list[str], hypotheses: list[str], seed: int = 0) -> Estimate:
+    """Errors of the whole corpus for each character of the references, with an interval over utterances."""
+    counts = [count_character_errors(*pair) for pair in zip(references, hypotheses, strict=True)]
+    return _estimate(counts, seed)
+
+
+def _estimate(counts: list[tuple[int, int]], seed: int) -> Estimate:
+    """Of errors and lengths by utterance."""
+    errors, lengths = np.array(counts).reshape(-1, 2).T
+    return estimate_ratio(errors, lengths, seed)
+
+
+@functools.cache
+def _replace(character: str) -> str:
+    """The character, an apostrophe for its typographic form, nothing for what is invisible, else a space."""
+    if character in (APOSTROPHE, "\u2019"):
+        return APOSTROPHE
+    category = unicodedata.category(character)
+    if character.isalnum() or category.startswith("M"):
+        return character
+    return "" if category == "Cf" and character != ZERO_WIDTH_SPACE else " "
+
+
+def _strip(word: str) -> str:
+    """The word from its first letter or digit on, without apostrophes at its end. Marks before it belonged to
+    a character that was dropped.
+    """
+    start = next((i for i, character in enumerate(word) if character.isalnum()), len(word))
+    return word[start:].rstrip(APOSTROPHE)

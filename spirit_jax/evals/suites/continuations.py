@@ -9,7 +9,7 @@ from spirit_jax.evals.evaluation import Evaluation
 from spirit_jax.evals.metrics.intervals import estimate_ratio
 from spirit_jax.evals.task import Result, ResultKind
 from spirit_jax.generation.likelihood import Pair
-from spirit_jax.tokens.interleave import Record, boundaries, continuation
+from spirit_jax.tokens.interleave import Arrangement, Record, boundaries, continuation
 from spirit_jax.tokens.text import TextTokenizer
 from spirit_jax.tokens.vocabulary import Modality, Vocabulary
 
@@ -74,6 +74,7 @@ class ContinuationChoice:
     direction: Direction
     description: str = "The right continuation against those of other sentences."
     kind: ResultKind = ResultKind.ACCURACY
+    learned_from: tuple[Arrangement, ...] = ()
 
     @property
     def title(self) -> str:
@@ -174,6 +175,8 @@ def _distinct(order: np.ndarray, words: list[str], count: int) -> list[int]:
 def _continuation(
     record: Record, direction: Direction, vocabulary: Vocabulary, tokenizer: TextTokenizer
 ) -> Continuation | None:
+    if not vocabulary.has_speech and not record.words:
+        record = dataclasses.replace(record, word_offsets=tokenizer.find_words(record.text_ids))
     words = words_of(record, tokenizer)
     allowed = boundaries(record, vocabulary) if vocabulary.has_speech else np.arange(1, record.words)
     cut = cut_word(words, allowed)

@@ -5,22 +5,25 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from spirit_jax.core.batching import cut_document
 from spirit_jax.evals.evaluation import Evaluation
 from spirit_jax.evals.metrics.intervals import estimate_ratio
 from spirit_jax.evals.task import Result, ResultKind
 from spirit_jax.generation.likelihood import log_probs
 from spirit_jax.tokens.interleave import Arrangement, arrange
+from spirit_jax.tokens.long_documents import cut_document
 from spirit_jax.tokens.vocabulary import TokenClass, Vocabulary
 
 
 @dataclasses.dataclass(frozen=True)
 class Document:
-    """Ids of a record (by its index) in one arrangement, or a chunk of them if they are too long."""
+    """Ids of a record (by its index) in one arrangement, or a stretch of them if they are too long; the first
+    `given` are not predicted.
+    """
 
     record: int
     arrangement: Arrangement
     ids: np.ndarray
+    given: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,6 +39,7 @@ class HeldOutLoss:
     description: str = "Nats a token of held-out records as text, as speech and interleaved."
     kind: ResultKind = ResultKind.LOSS
     needs_speech: bool = False
+    learned_from: tuple[Arrangement, ...] = ()
 
     def items(self, evaluation: Evaluation) -> list[Document]:
         """Every record in every arrangement that the vocabulary has."""
@@ -51,7 +55,9 @@ class HeldOutLoss:
         nll, tokens = np.zeros(len(evaluation.records)), np.zeros(len(evaluation.records), np.int64)
         for arrangement in _arrangements(lm.vocabulary):
             documents = [item for item in items if item.arrangement is arrangement]
-            scored = log_probs(lm.llama, [(item.ids[:1], item.ids[1:]) for item in documents])
+            scored = log_probs(
+                lm.llama, [(item.ids[: item.given], item.ids[item.given :]) for item in documents]
+            )
             details[arrangement.value] = _by_class(documents, scored, lm.vocabulary)
             for item, log_prob in zip(documents, scored):
                 nll[item.record] -= log_prob.sum(dtype=np.float64)
@@ -70,19 +76,19 @@ def _arrangements(vocabulary: Vocabulary) -> tuple[Arrangement, ...]:
 def _documents(evaluation: Evaluation, arrangement: Arrangement) -> list[Document]:
     rng = np.random.default_rng(evaluation.seed)
     return [
-        Document(index, arrangement, chunk)
+        Document(index, arrangement, stretch.ids, stretch.given)
         for index, record in enumerate(evaluation.records)
         for ids in arrange(
             record, arrangement, evaluation.lm.vocabulary, evaluation.spans, rng, append_eos=False
         )
-        for chunk in cut_document(ids, evaluation.max_tokens)
+        for stretch in cut_document(ids, evaluation.max_tokens, evaluation.lm.vocabulary)
     ]
 
 
 def _by_class(documents: Sequence[Document], scored: list[np.ndarray], vocabulary: Vocabulary) -> dict:
     nll = -np.concatenate([np.zeros(0, np.float32), *scored])
     classes = np.concatenate(
-        [np.zeros(0, np.int8), *(vocabulary.classes_of(item.ids[1:]) for item in documents)]
+        [np.zeros(0, np.int8), *(vocabulary.classes_of(item.ids[item.given :]) for item in documents)]
     )
     means = {
         one.name.lower(): float(nll[classes == one].mean(dtype=np.float64))

@@ -1,4 +1,4 @@
-"""Word error rates of a model that transcribes recordings, or what it has read aloud itself."""
+"""Word and character error rates of a model that transcribes recordings, or what it has read aloud itself."""
 
 import dataclasses
 from collections.abc import Callable, Sequence
@@ -6,13 +6,13 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from spirit_jax.evals.evaluation import Evaluation
-from spirit_jax.evals.metrics.word_errors import word_error_rate
+from spirit_jax.evals.metrics.word_errors import character_error_rate, word_error_rate
 from spirit_jax.evals.task import Result, ResultKind
 from spirit_jax.generation.sampling import GREEDY
 from spirit_jax.generation.spirit_lm import Output, SpiritLM
 from spirit_jax.speech import audio
 from spirit_jax.tokens import prompt_format
-from spirit_jax.tokens.interleave import Record
+from spirit_jax.tokens.interleave import Arrangement, Record
 from spirit_jax.tokens.prompt_format import Part, length_of
 
 EXAMPLES = 8  # transcripts in the details
@@ -24,12 +24,14 @@ class Transcription:
     """Word error rate of greedy transcripts against the records' texts. An item is a record.
 
     speech: makes the speech of each record, to be transcribed. max_items: only the first so many records,
-    since generating speech takes long; None for all. details: `examples`, the first 8 transcripts.
+    since generating speech takes long; None for all. details: `cer`, `cer_low`, `cer_high`, the character
+    error rate and its interval, for languages without spaces; `examples`, the first 8 transcripts.
     """
 
     title: str
     description: str
     speech: Callable[[Evaluation, Sequence[Record]], Sequence[Part]]
+    learned_from: tuple[Arrangement, ...]
     max_items: int | None = None
     kind: ResultKind = ResultKind.WORD_ERROR_RATE
     needs_speech: bool = True
@@ -48,7 +50,10 @@ class Transcription:
             for record, reference, text in zip(items, references, texts)
         ]
         rate = word_error_rate(references, texts, evaluation.seed)
-        return Result(rate.value, rate.interval, rate.n, self.kind, {"examples": examples[:EXAMPLES]})
+        characters = character_error_rate(references, texts, evaluation.seed)
+        low, high = characters.interval or (None, None)
+        details = {"cer": characters.value, "cer_low": low, "cer_high": high, "examples": examples[:EXAMPLES]}
+        return Result(rate.value, rate.interval, rate.n, self.kind, details)
 
 
 def recorded_speech(evaluation: Evaluation, records: Sequence[Record]) -> list[Part]:

@@ -15,7 +15,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "files",
         nargs="+",
         metavar="FILE",
-        help="wav, flac, mp3 or ogg, at any rate, with any number of channels",
+        help="wav, flac, mp3, ogg or opus, at any rate, with any number of channels",
     )
     parser.add_argument("--codec", required=True, help="codec folder, of any kind")
 

@@ -12,10 +12,11 @@ import numpy as np
 from spirit_jax.core.errors import UserError
 from spirit_jax.speech import audio
 from spirit_jax.speech.codec import Codec, Speech
+from spirit_jax.speech.segments import groups
 from spirit_jax.tokens.streams import SAMPLE_RATE, SpeechTokens, Streams
 from spirit_jax.tokens.strings import render
 
-GROUP = 32  # files in memory at a time: our choice
+HELD_SECONDS = 600  # sound in memory at a time, or one longer file: our choice
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,16 +38,15 @@ class Heard:
 
 def hear(codec: Codec, paths: Sequence[str]) -> Iterator[Heard]:
     """Encodes each file, in order. One that cannot be read has a `problem`, and the others continue."""
-    for start in range(0, len(paths), GROUP):
-        wavs = {path: _load(path) for path in paths[start : start + GROUP]}
-        good = {path: wav for path, wav in wavs.items() if isinstance(wav, np.ndarray)}
-        codes = dict(zip(good, codec.encode_batch(list(good.values())) if good else []))
-        for path in paths[start : start + GROUP]:
-            wav = wavs[path]
+    loaded = ((path, _load(path)) for path in paths)
+    for group in groups(loaded, HELD_SECONDS, lambda item: _samples(item[1])):
+        good = [wav for _, wav in group if isinstance(wav, np.ndarray)]
+        codes = iter(codec.encode_batch(good) if good else [])
+        for path, wav in group:
             yield (
                 Heard(path, problem=wav)
                 if isinstance(wav, audio.BadAudio)
-                else Heard(path, codes[path], len(wav) / SAMPLE_RATE)
+                else Heard(path, next(codes), len(wav) / SAMPLE_RATE)
             )
 
 
@@ -96,6 +96,10 @@ def require_units(codec: Codec, speech: Speech) -> None:
     if not len(codec.read(speech).units):
         rule = "has nothing to be spoken"
         raise UserError("utterance", "no units", rule, "give at least one [Hu..]")
+
+
+def _samples(wav: np.ndarray | audio.BadAudio) -> int:
+    return len(wav) if isinstance(wav, np.ndarray) else 0
 
 
 def _load(path: str) -> np.ndarray | audio.BadAudio:

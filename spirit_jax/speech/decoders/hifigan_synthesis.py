@@ -14,7 +14,8 @@ import numpy as np
 
 from spirit_jax.core.batching import buckets, lengths_of, stack
 from spirit_jax.core.errors import UserError
-from spirit_jax.speech.decoders.hifigan import TABLES, Generator, GeneratorConfig
+from spirit_jax.speech.decoders.hifigan import Generator
+from spirit_jax.speech.decoders.hifigan_config import TABLES, GeneratorConfig
 from spirit_jax.speech.segments import SEGMENT_SECONDS
 from spirit_jax.tokens.streams import SAMPLE_RATE, UNITS
 

@@ -10,19 +10,21 @@ from pathlib import Path
 import numpy as np
 
 from spirit_jax.core.errors import UserError
-from spirit_jax.core.files import read_json
+from spirit_jax.core.foreign_config import ForeignConfig
 from spirit_jax.speech import segments
 from spirit_jax.speech.audio import mix_down, normalize
 from spirit_jax.speech.encoders.wav2vec2.batches import encode_wavs
 from spirit_jax.speech.encoders.wav2vec2.checkpoints import (
-    HF_EPS,
     canonical,
     config_from_fairseq,
     config_from_hf,
     load_encoder,
 )
+from spirit_jax.speech.encoders.wav2vec2.fairseq_files import read_fairseq
+from spirit_jax.speech.encoders.wav2vec2.foreign_keys import FAIRSEQ_TASK
 from spirit_jax.speech.encoders.wav2vec2.network import Wav2Vec2
-from spirit_jax.speech.weights.torch_files import Tensors, read_folder, read_pickle, require_keys
+from spirit_jax.speech.encoders.wav2vec2.preprocessor import read_normalize_eps
+from spirit_jax.speech.weights.torch_files import Tensors, read_folder
 from spirit_jax.tokens.streams import SAMPLE_RATE
 
 SHORTEST = 400  # samples; a shorter segment is dropped (observed in Meta's release)
@@ -55,11 +57,12 @@ class Hubert:
 
 
 def load_hubert(path: str | Path, layer: int | None = None) -> Hubert:
-    """Reads a fairseq checkpoint in the published form (`mhubert_base_25hz.pt`) or a Hugging Face HuBERT
-    folder.
+    """Reads a fairseq checkpoint, in the published form (`mhubert_base_25hz.pt`) or as fairseq's trainer
+    saves it, or a Hugging Face HuBERT folder.
 
     `layer`: the last but one if not given, which is layer 11 of the published model. UserError for another
-    architecture, and for weights that are missing, unknown or misshapen.
+    architecture, for a configuration key that is not known, and for weights that are missing, unknown or
+    misshapen.
     """
     encoder, eps = _load_folder(path) if Path(path).is_dir() else _load_fairseq(path)
     return Hubert(encoder, max(1, encoder.cfg.layers - 1) if layer is None else layer, eps)
@@ -85,23 +88,16 @@ def extract_features(
 
 
 def _load_fairseq(path: str | Path) -> tuple[Wav2Vec2, float | None]:
-    content = read_pickle(path)
-    require_keys(content, path, ("model_cfg", "task_cfg", "model_weight"))
-    for key in ("model_cfg", "task_cfg", "model_weight"):
-        require_keys(content[key], f"{path} {key}")
-    rate = content["task_cfg"].get("sample_rate", SAMPLE_RATE)
-    if rate != SAMPLE_RATE:
-        raise UserError(
-            f"{path} task_cfg sample_rate",
-            rate,
-            f"must be {SAMPLE_RATE}",
-            "use a checkpoint for 16 kHz speech",
-        )
-    cfg = config_from_fairseq(content["model_cfg"])
-    tensors = Tensors(path, canonical(content["model_weight"], cfg))
+    checkpoint = read_fairseq(path)
+    task_cfg = ForeignConfig("task_cfg", checkpoint.task_cfg)
+    task_cfg.require({"sample_rate": (SAMPLE_RATE,)})
+    normalized = task_cfg.get("normalize", False)
+    task_cfg.finish(FAIRSEQ_TASK)
+    cfg = config_from_fairseq(checkpoint.model_cfg)
+    tensors = Tensors(path, canonical(checkpoint.weights, cfg))
     encoder = load_encoder(tensors, cfg)
     tensors.finish()
-    return encoder, FAIRSEQ_EPS if content["task_cfg"].get("normalize", False) else None
+    return encoder, FAIRSEQ_EPS if normalized else None
 
 
 def _load_folder(folder: str | Path) -> tuple[Wav2Vec2, float | None]:
@@ -110,7 +106,4 @@ def _load_folder(folder: str | Path) -> tuple[Wav2Vec2, float | None]:
     tensors = Tensors(folder, canonical(arrays, cfg))
     encoder = load_encoder(tensors, cfg)
     tensors.finish()
-    preprocessor = Path(folder) / "preprocessor_config.json"
-    # the default of transformers
-    normalized = read_json(preprocessor).get("do_normalize", True) if preprocessor.is_file() else True
-    return encoder, HF_EPS if normalized else None
+    return encoder, read_normalize_eps(folder)

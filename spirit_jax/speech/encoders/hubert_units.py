@@ -7,7 +7,7 @@ import numpy as np
 from spirit_jax.core.errors import UserError
 from spirit_jax.speech.encoders.hubert import Hubert, extract_features
 from spirit_jax.speech.quantizers.linear import UnitQuantizer
-from spirit_jax.speech.segments import Sounds
+from spirit_jax.speech.segments import Sounds, merge_rate
 from spirit_jax.tokens.streams import Stream, unit_stream
 
 
@@ -27,7 +27,8 @@ class HubertUnits:
     @property
     def stream(self) -> Stream:
         """The units, including a linear quantizer's blank."""
-        return unit_stream(self.quantizer.unit_count, self.hubert.frame_rate)
+        rate = self.hubert.frame_rate
+        return unit_stream(self.quantizer.unit_count, rate, merge_rate(rate, self.count_units))
 
     @property
     def spoken_count(self) -> int:

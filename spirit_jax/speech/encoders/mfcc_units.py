@@ -11,7 +11,7 @@ import numpy as np
 
 from spirit_jax.speech.encoders import mfcc
 from spirit_jax.speech.quantizers import kmeans
-from spirit_jax.speech.segments import Sounds
+from spirit_jax.speech.segments import Sounds, merge_rate
 from spirit_jax.speech.weights.table import Table
 from spirit_jax.tokens.streams import SAMPLE_RATE, Stream, unit_stream
 
@@ -32,7 +32,8 @@ class MfccUnits:
     @property
     def stream(self) -> Stream:
         """The units."""
-        return unit_stream(self.spoken_count, SAMPLE_RATE / mfcc.UNIT_HOP)
+        rate = SAMPLE_RATE / mfcc.UNIT_HOP
+        return unit_stream(self.spoken_count, rate, merge_rate(rate, self.count_units))
 
     @property
     def spoken_count(self) -> int:

@@ -16,6 +16,7 @@ from flax import nnx
 from spirit_jax.core.batching import map_blocks
 from spirit_jax.core.errors import UserError
 from spirit_jax.core.files import require_file
+from spirit_jax.core.foreign_config import ForeignConfig
 from spirit_jax.speech.kernels.convolution import param
 from spirit_jax.speech.kernels.product import product
 from spirit_jax.speech.quantizers.kmeans import assign
@@ -23,6 +24,7 @@ from spirit_jax.speech.weights.torch_files import Tensors, read_pickle, require_
 
 BLOCK = 256  # frames a call
 SLOPE = 0.01  # of the LeakyReLU
+SIZES = ("vocab_size", "dim", "upstream_dim")
 
 
 class LinearQuantizer(nnx.Module):
@@ -94,24 +96,26 @@ UnitQuantizer = LinearQuantizer | KmeansQuantizer
 
 def load_quantizer(path: str | Path) -> UnitQuantizer:
     """Reads the published linear quantizer (`L11_quantizer_500.pt`) or k-means: `cluster_centers` and
-    `n_clusters`, or a .npy of the centres.
+    `n_clusters`, or a .npy of the centres. UserError for a key that is not read.
     """
     if Path(path).suffix == ".npy":
         return KmeansQuantizer(_read_centers(path))
     content = read_pickle(path, numpy_arrays=True)
     if isinstance(content, dict) and "cluster_centers" in content:
         require_keys(content, path, ("cluster_centers", "n_clusters"))
-        centers_VD = np.asarray(content["cluster_centers"], np.float32)
-        if centers_VD.ndim != 2 or len(centers_VD) != int(content["n_clusters"]):
+        config = ForeignConfig(str(path), content)
+        centers_VD = np.asarray(config["cluster_centers"], np.float32)
+        if centers_VD.ndim != 2 or len(centers_VD) != int(config["n_clusters"]):
             raise UserError(
                 f"{path} cluster_centers",
                 centers_VD.shape,
                 f"must be [n_clusters = {content['n_clusters']}, width]",
                 "use a whole file",
             )
+        config.finish({})
         return KmeansQuantizer(centers_VD)
     require_keys(content, path, ("model_cfg", "model_weight"))
-    require_keys(content["model_cfg"], f"{path} model_cfg", ("vocab_size", "dim", "upstream_dim"))
+    require_keys(content["model_cfg"], f"{path} model_cfg", SIZES)
     require_keys(content["model_weight"], f"{path} model_weight")
     return _linear(Tensors(path, content["model_weight"]), content["model_cfg"])
 
@@ -165,7 +169,9 @@ def _classify(quantizer: LinearQuantizer, x_TD: jax.Array) -> jax.Array:
 
 
 def _linear(tensors: Tensors, model_cfg: dict) -> LinearQuantizer:
-    sizes = [model_cfg[key] for key in ("vocab_size", "dim", "upstream_dim")]
+    config = ForeignConfig(f"{tensors.where} model_cfg", model_cfg)
+    sizes = [config[key] for key in SIZES]
+    config.finish({})
     if not all(type(size) is int and size > 0 for size in sizes):
         raise UserError(
             f"{tensors.where} vocab_size, dim, upstream_dim",

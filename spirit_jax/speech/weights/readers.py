@@ -14,6 +14,7 @@ from spirit_jax.speech.kernels.convolution import Conv
 from spirit_jax.speech.weights.torch_files import Tensors
 
 # PyTorch's older and newer names
+BATCH_NORM_EPS = 1e-5  # under the root; PyTorch's default
 PAIRS = (("weight_g", "weight_v"), ("parametrizations.weight.original0", "parametrizations.weight.original1"))
 
 
@@ -26,6 +27,10 @@ class WeightReader(Protocol):
 
     def kernel(self, name: str, shape: tuple[int, ...]) -> Any:
         """The kernel of the layer `name`. A checkpoint may store it with weight normalisation."""
+        ...
+
+    def batch_norm(self, name: str, width: int) -> tuple[Any, Any]:
+        """The scale [width] and the shift [width] that the batch norm `name` applies to its channels."""
         ...
 
 
@@ -64,6 +69,19 @@ class CheckpointReader:
                 return (g * v / norm).astype(np.float32)
         return self.tensors.take(f"{name}.weight", shape)
 
+    def batch_norm(self, name: str, width: int) -> tuple[np.ndarray, np.ndarray]:
+        """With the moments that training stored, in float64: weight (x - mean) / sqrt(var + eps) + bias."""
+        weight, bias, mean, variance = (
+            self.tensors.take(f"{name}.{part}", (width,)).astype(np.float64)
+            for part in ("weight", "bias", "running_mean", "running_var")
+        )
+        self.tensors.ignore(f"{name}.num_batches_tracked")
+        if variance.min() < 0:
+            what = f"{self.tensors.where} weight {name}.running_var"
+            raise UserError(what, variance.min(), "has a variance below 0", "fetch it again")
+        scale = weight / np.sqrt(variance + BATCH_NORM_EPS)
+        return scale, bias - mean * scale
+
 
 class RandomReader:
     """Random weights to start training from: normal, biases 0, scales of norms 1.
@@ -84,6 +102,10 @@ class RandomReader:
     def kernel(self, name: str, shape: tuple[int, ...]) -> jax.Array:
         """Normal."""
         return self._normal(shape, self.kernel_scale or 1 / math.sqrt(math.prod(shape[1:])))
+
+    def batch_norm(self, name: str, width: int) -> tuple[jax.Array, jax.Array]:
+        """Ones and zeros."""
+        return jnp.ones(width), jnp.zeros(width)
 
     def _normal(self, shape: tuple[int, ...], scale: float) -> jax.Array:
         self.count += 1

@@ -4,11 +4,10 @@ is accounted for.
 PyTorch (requirements-parity.txt) is imported only to read a pickle; safetensors do not need it.
 """
 
-import contextlib
 import pickle
 import sys
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from spirit_jax.core.errors import UserError
 from spirit_jax.core.files import read_json, require_file, require_folder, require_torch
 
 SAFETENSORS, PICKLE = "model.safetensors", "pytorch_model.bin"
+SAVE_WEIGHTS = "do not open it otherwise: such a file can run any code; save its state dict alone"
 # what torch.load raises for damaged files
 UNREADABLE = (RuntimeError, EOFError, OSError, LookupError, ValueError, TypeError, AttributeError)
 
@@ -95,29 +95,38 @@ class Tensors:
             )
 
 
-def read_pickle(path: str | Path, numpy_arrays: bool = False) -> Any:
+class Unread:
+    """Stands for an object of a class whose code is not loaded. It has the object's attributes."""
+
+    def __init__(self, *_: Any, **__: Any):
+        pass
+
+
+def read_pickle(
+    path: str | Path,
+    numpy_arrays: bool = False,
+    without_code: Sequence[str] = (),
+    fix: str = SAVE_WEIGHTS,
+) -> Any:
     """The content of a torch file (.pt, .bin, .pth), its tensors as numpy arrays (bfloat16 and float16 as
     float32).
 
-    Read with `weights_only=True`. UserError for a pickle that holds more than tensors and plain containers
-    (and, with `numpy_arrays`, arrays).
+    Read with `weights_only=True`. UserError, which ends with `fix`, for a pickle that holds more than tensors
+    and plain containers (and, with `numpy_arrays`, arrays). Objects of the classes `without_code`, dotted
+    names, become `Unread`: neither their module nor their code is loaded.
     """
     require_file(path, "weight file")
     torch = require_torch(path)
     try:
-        with warnings.catch_warnings(), _numpy_allowed(torch) if numpy_arrays else contextlib.nullcontext():
+        allowed = [(Unread, name) for name in without_code] + (_numpy_names() if numpy_arrays else [])
+        with warnings.catch_warnings(), torch.serialization.safe_globals(allowed):
             warnings.simplefilter(
                 "ignore"
             )  # about unusual files, which are either read completely or are errors
             content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         rule = f"must hold only tensors and plain containers ({_asked_for(str(error))})"
-        raise UserError(
-            "weight file",
-            path,
-            rule,
-            "do not open it otherwise: such a file can run any code; save its state dict alone",
-        ) from error
+        raise UserError("weight file", path, rule, fix) from error
     except UNREADABLE as error:
         raise UserError(
             "weight file",
@@ -193,9 +202,8 @@ def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
         ) from error
 
 
-@contextlib.contextmanager
-def _numpy_allowed(torch) -> Iterator[None]:
-    """Lets a pickle rebuild plain numeric arrays, by the names that numpy 1 and 2 give the functions."""
+def _numpy_names() -> list[Any]:
+    """What rebuilds plain numeric arrays, by the names that numpy 1 and 2 give the functions."""
     from numpy._core import multiarray
 
     kinds = [type(np.dtype(kind)) for kind in ("float32", "float64", "int32", "int64")]
@@ -204,8 +212,7 @@ def _numpy_allowed(torch) -> Iterator[None]:
         for name in ("_reconstruct", "scalar")
         for core in ("core", "_core")
     ]
-    with torch.serialization.safe_globals([np.ndarray, np.dtype, *kinds, *names]):
-        yield
+    return [np.ndarray, np.dtype, *kinds, *names]
 
 
 def _asked_for(message: str) -> str:

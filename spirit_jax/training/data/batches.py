@@ -4,8 +4,9 @@ B rows, T tokens a row, n ids of a document.
 
 A document of n ids becomes n - 1 pairs (token, target): the shift happens here, once, and nothing is
 predicted across documents. Documents longer than a row are cut into chunks of a row's length, the last one
-shorter; no target is lost at a cut, but a chunk doesn't see the one before (our choice). Documents that fit
-are never cut: rows are filled best-fit and padded (segment 0).
+shorter. Each begins as a prompt does (`tokens.long_documents`); no target is lost at a cut, but a chunk
+doesn't see the one before (our choice). Documents that fit are never cut: rows are filled best-fit and padded
+(segment 0).
 
 Records and rows are divided among streams: a stream reads the records whose index is its number modulo the
 number of streams, and packs its own rows of every batch. So what a step trains on doesn't depend on how the
@@ -21,14 +22,16 @@ import absl.flags
 import grain
 import numpy as np
 
-from spirit_jax.core.batching import Chunk, OpenRows, cut_document
+from spirit_jax.core.batching import Chunk, OpenRows
 from spirit_jax.model.batch import Batch, make_batch
+from spirit_jax.tokens.long_documents import cut_document
 from spirit_jax.training.data.epochs import EpochReader
 from spirit_jax.training.data.mixture import TokenMixture
+from spirit_jax.training.data.reading import ReadAhead, read_all, read_in_order
 from spirit_jax.training.data.sources import OpenSource, documents
 
-# a chunk's name: source, number of the read there, number among the record's chunks
-Name = tuple[int, int, int]
+# a chunk's name: source, number of the read there, number among the record's chunks, ids that are no targets
+Name = tuple[int, int, int, int]
 
 
 def training_batches(
@@ -94,18 +97,19 @@ class _Batches(grain.IterDataset):
 
 class _BatchIterator(grain.DatasetIterator):
     """State: the mixture's counts, and the names (source, read, chunk) of the chunks in open rows and of
-    those that wait for one.
+    those that wait for one. Records that are read ahead are not in it.
     """
 
     def __init__(self, of: _Batches):
         super().__init__()
         self._of = of
+        self._readers = [ReadAhead(reader, of.first, of.step) for reader in of.readers]
         self._restart()
 
     def _restart(self) -> None:
         of = self._of
         self._mixture = TokenMixture(
-            of.readers, of.weights, [reader.count for reader in of.readers], of.first, of.step
+            self._readers, of.weights, [reader.count for reader in of.readers], of.first, of.step
         )
         self._packer, self._waiting = OpenRows[Name](of.length), collections.deque()
 
@@ -121,44 +125,65 @@ class _BatchIterator(grain.DatasetIterator):
 
     def _chunks(self, source: int, read: int, found: list[np.ndarray]) -> list[Chunk[Name]]:
         """The named chunks of the documents found."""
-        chunks = [chunk for document in found for chunk in cut_document(document, self._of.length)]
-        return [((source, read, number), ids) for number, ids in enumerate(chunks)]
+        return _cut(self._of.readers[source].source, source, read, found, self._of.length)
 
     def get_state(self) -> dict[str, Any]:
         """JSON-able. The names are one string: Grain deep-copies the state of each batch, which takes 0.5 ms
         for lists of them.
         """
-        rows = [[name for name, _ in row] for row in self._packer.rows]
+        rows = [[name[:3] for name, _ in row] for row in self._packer.rows]
         counts = {"records": list(self._mixture.records), "tokens": list(self._mixture.tokens)}
-        return {**counts, "open": json.dumps({"rows": rows, "waiting": [name for name, _ in self._waiting]})}
+        return {
+            **counts,
+            "open": json.dumps({"rows": rows, "waiting": [name[:3] for name, _ in self._waiting]}),
+        }
 
     def set_state(self, state: dict[str, Any]) -> None:
-        """Resumes exactly where `get_state` was called: the chunks of open rows are read and
-        arranged again.
+        """Resumes exactly where `get_state` was called: the chunks of open rows are read and arranged again,
+        in parallel.
         """
         self._restart()
         self._mixture.records, self._mixture.tokens = list(state["records"]), list(state["tokens"])
         names = json.loads(state["open"])
-        for row, chunks in enumerate(names["rows"]):
-            self._packer.restore(row, [self._find(*name) for name in chunks])
-        self._waiting.extend(self._find(*name) for name in names["waiting"])
+        reads = {(source, read) for row in (*names["rows"], names["waiting"]) for source, read, _ in row}
+        chunks = dict(read_all(self._reread, reads))
+        for row, found in enumerate(names["rows"]):
+            self._packer.restore(row, [chunks[source, read][number] for source, read, number in found])
+        self._waiting.extend(chunks[source, read][number] for source, read, number in names["waiting"])
 
-    def _find(self, source: int, read: int, number: int) -> Chunk[Name]:
-        return self._chunks(source, read, self._of.readers[source](read))[number]
+    def _reread(self, key: tuple[int, int]) -> tuple[tuple[int, int], list[Chunk[Name]]]:
+        """A source and its read, with the chunks that the read gave."""
+        source, read = key
+        return key, self._chunks(source, read, self._of.readers[source](read))
+
+    def close(self) -> None:
+        """Ends the threads that read ahead."""
+        super().close()
+        for reader in self._readers:
+            reader.close()
+
+
+def _cut(
+    opened: OpenSource, source: int, read: int, found: list[np.ndarray], length: int
+) -> list[Chunk[Name]]:
+    """The named chunks of the documents of a read."""
+    stretches = [cut for document in found for cut in cut_document(document, length, opened.vocabulary)]
+    return [((source, read, number, given), ids) for number, (ids, given) in enumerate(stretches)]
 
 
 def _pack_once(source: OpenSource, length: int, seed: int) -> Iterator[list[Chunk[Name]]]:
     packer = OpenRows[Name](length)
-    for index in range(len(source.rows)):
-        for document in documents(source, index, (seed, index)):
-            for number, ids in enumerate(cut_document(document, length)):
-                row = packer.add(((0, index, number), ids))
-                if row is not None:
-                    yield row
+    reads = read_in_order(lambda index: documents(source, index, (seed, index)), range(len(source.rows)))
+    for index, found in enumerate(reads):
+        for chunk in _cut(source, 0, index, found, length):
+            row = packer.add(chunk)
+            if row is not None:
+                yield row
     yield from filter(None, packer.rows)
 
 
 def _to_batch(rows: Sequence[Sequence[Chunk[Name]]], count: int, length: int) -> Batch:
     """The rows as host arrays [count, length], with each token's source."""
     ids = [[ids for _, ids in row] for row in rows]
-    return make_batch(ids, count, length, [[source for (source, _, _), _ in row] for row in rows])
+    sources = [[source for (source, *_), _ in row] for row in rows]
+    return make_batch(ids, count, length, sources, [[given for (*_, given), _ in row] for row in rows])

@@ -40,6 +40,7 @@ class EpochReader:
         if self.count >= PERMUTE_BELOW:
             seed = int(np.random.SeedSequence((*self.seed, epoch)).generate_state(1)[0])
             return index_shuffle(index, max_index=self.count - 1, seed=seed, rounds=4)
-        if self._order[0] != epoch:
-            self._order = epoch, np.random.default_rng((*self.seed, epoch)).permutation(self.count)
-        return int(self._order[1][index])
+        order = self._order  # threads read ahead into the next epoch
+        if order[0] != epoch:
+            order = self._order = epoch, np.random.default_rng((*self.seed, epoch)).permutation(self.count)
+        return int(order[1][index])

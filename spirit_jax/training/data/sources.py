@@ -1,6 +1,7 @@
 """Open: what a run reads, checked before step 0: tokenizer, vocabulary, shards that agree with them."""
 
 import dataclasses
+import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -8,11 +9,19 @@ import numpy as np
 
 from spirit_jax.config import DataConfig
 from spirit_jax.core.errors import UserError
-from spirit_jax.datasets.shards import Layout, ShardSplit, check_compatible, open_shards
+from spirit_jax.datasets.shards import (
+    Finished,
+    Layout,
+    ShardSplit,
+    check_compatible,
+    check_finished,
+    open_shards,
+)
 from spirit_jax.speech.codec_folder import read_identity
 from spirit_jax.tokens.interleave import Arrangement, Record, Spans, arrange
 from spirit_jax.tokens.text import TextTokenizer
 from spirit_jax.tokens.vocabulary import Vocabulary
+from spirit_jax.training.data.alignment import Alignment, measure_alignment
 
 PROBED = 1000  # records searched for one that gives a document
 
@@ -23,19 +32,23 @@ class OpenSource:
 
     name: for messages and metrics. rows: random access to `Record`s, or to finished documents (int32 ids).
     arrange: (record, rng) -> the record's documents, `tokens.interleave.arrange` with all else chosen.
-    weight: share of the tokens, in any unit.
+    vocabulary: of the documents. weight: share of the tokens, in any unit. alignment: of an arrangement that
+    needs word times. remark: what a user should know of the shards.
     """
 
     name: str
     rows: Sequence[Record | np.ndarray]
     arrange: Callable[..., list[np.ndarray]]
+    vocabulary: Vocabulary
     weight: float = 1.0
+    alignment: Alignment | None = None
+    remark: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
 class OpenData:
-    """Everything a run reads. train, validation: in the configuration's order. fingerprints: of the training
-    shards, by source.
+    """Everything a run reads. train, validation: in the configuration's order. fingerprints: of the shards,
+    by source.
     """
 
     vocabulary: Vocabulary
@@ -44,14 +57,21 @@ class OpenData:
     validation: tuple[OpenSource, ...]
     fingerprints: dict[str, str] = dataclasses.field(default_factory=dict)
 
+    @property
+    def shares(self) -> dict[str, dict[str, float]]:
+        """The shares of records with and without word times, by source of an arrangement that needs them."""
+        sources = self.train + self.validation
+        return {source.name: source.alignment.shares for source in sources if source.alignment}
+
 
 def open_data(config: DataConfig) -> OpenData:
     """Opens tokenizer, codec and shards.
 
     The vocabulary is the tokenizer's text and the codec's codes; without a codec, text alone if all sources
     are TEXT, else that of the first source with speech. Raises a UserError for shards made with another
-    tokenizer, encoder or vocabulary (naming both), and for a source that is empty, gives no document, or has
-    fewer records than there are streams.
+    tokenizer, encoder or vocabulary (naming both), finished documents made otherwise than configured, and for
+    a source that is empty, gives no document, has fewer records than there are streams, or no word times
+    though its arrangement needs them.
     """
     tokenizer = TextTokenizer.load(config.tokenizer)
     chosen = config.sources + config.validation
@@ -59,23 +79,45 @@ def open_data(config: DataConfig) -> OpenData:
     vocabulary, encoder = _grammar(config, tokenizer, splits)
     for split in splits:
         check_compatible(split.metadata, vocabulary, tokenizer.fingerprint, encoder)
+    _warn_of_cut_texts(splits)
+    spans = Spans(config.text_span_words, config.speech_span_words, config.speech_first)
     as_configured = partial(
         arrange,
         vocabulary=vocabulary,
-        spans=Spans(config.text_span_words, config.speech_span_words, config.speech_first),
+        spans=spans,
         asr_marker_ids=tuple(tokenizer.encode(config.asr_marker)),
         tts_marker_ids=tuple(tokenizer.encode(config.tts_marker)),
         append_eos=config.append_eos,
     )
     opened = []
     for index, (source, split) in enumerate(zip(chosen, splits)):
-        arranged = partial(as_configured, arrangement=source.arrangement)
-        opened.append(OpenSource(f"{index}-{source.arrangement.value}", split, arranged, source.weight))
+        name, arranged = (
+            f"{index}-{source.arrangement.value}",
+            partial(as_configured, arrangement=source.arrangement),
+        )
+        found = OpenSource(name, split, arranged, vocabulary, source.weight)
+        check_source(found, config.streams if index < len(config.sources) else 1)
+        opened.append(_examine(found, split, Finished(source.arrangement, spans, config.append_eos)))
     count = len(config.sources)
-    for index, source in enumerate(opened):
-        check_source(source, config.streams if index < count else 1)
-    fingerprints = {source.name: split.fingerprint for source, split in zip(opened[:count], splits)}
+    fingerprints = {source.name: split.fingerprint for source, split in zip(opened, splits)}
     return OpenData(vocabulary, tokenizer, tuple(opened[:count]), tuple(opened[count:]), fingerprints)
+
+
+def _warn_of_cut_texts(splits: Sequence[ShardSplit]) -> None:
+    """Says which shards of an earlier version lack the layout of their texts."""
+    for folder in sorted({split.folder for split in splits if not split.metadata.whole_text}):
+        says = "its texts were tokenised word by word, without line breaks or indentation"
+        print(f"warning: {folder}: {says}; write the shards again to train on them", file=sys.stderr)
+
+
+def _examine(source: OpenSource, split: ShardSplit, wanted: Finished) -> OpenSource:
+    """The source with what its records say. Raises a UserError if they don't suit the arrangement."""
+    if split.metadata.layout is Layout.INTERLEAVED:
+        return dataclasses.replace(source, remark=check_finished(split.metadata, wanted, source.name))
+    if not wanted.arrangement.needs_word_times:
+        return source
+    found = measure_alignment(source.name, split, wanted.arrangement)  # pyright: ignore[reportArgumentType]
+    return dataclasses.replace(source, alignment=found)
 
 
 def documents(source: OpenSource, index: int, draw: Sequence[int]) -> list[np.ndarray]:

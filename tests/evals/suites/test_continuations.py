@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -12,11 +14,12 @@ from spirit_jax.evals.suites.continuations import (
 )
 from spirit_jax.evals.task import measure
 from spirit_jax.tokens.interleave import Spans
-from spirit_jax.tokens.vocabulary import Modality, merge
+from spirit_jax.tokens.vocabulary import Modality, Vocabulary, merge
 from tests.evals.fakes import PlantedModel
 from tests.generation.world import record, records, sentence, tiny_lm, tokenizer, vocabulary
 
 RECORDS = records(40)
+NONE = np.zeros(0, np.float32)
 
 
 def test_words_come_back_with_their_punctuation():
@@ -51,6 +54,20 @@ def test_distractors_share_voice_and_length_and_say_something_else(direction):
         }
         assert all(target.tobytes() in same_voice for target in item.distractors)
         assert max(abs(len(target) - len(item.target)) for target in item.distractors) <= 3
+
+
+def test_a_text_that_was_tokenised_whole_is_cut_where_its_words_begin():
+    """By a model of texts alone; one with speech cuts what was spoken."""
+    silent = {"speech": None, "word_start_s": NONE, "word_end_s": NONE}
+    words = [dataclasses.replace(one, **silent) for one in records(20)]
+    whole = [dataclasses.replace(one, word_offsets=np.zeros(0, np.int32)) for one in words]
+    direction, texts = DIRECTIONS[3], Vocabulary.text_only(tokenizer().size)
+    found, expected = (make_items(each, direction, texts, tokenizer()) for each in (whole, words))
+    assert len(found) == len(expected) > 0
+    for item, other in zip(found, expected):
+        np.testing.assert_array_equal(item.prompt, other.prompt)
+        np.testing.assert_array_equal(item.target, other.target)
+    assert make_items(whole, direction, vocabulary(), tokenizer()) == []
 
 
 def test_a_speech_prompt_and_a_text_target_are_the_two_parts_of_one_sentence():

@@ -1,7 +1,9 @@
 import numpy as np
 
 from spirit_jax.evals.evaluation import Evaluation
+from spirit_jax.evals.metrics.word_errors import normalise
 from spirit_jax.evals.registry import TRANSCRIPTION
+from spirit_jax.evals.results import summarize
 from spirit_jax.evals.suites.transcription import transcribe
 from spirit_jax.evals.task import measure
 from spirit_jax.generation.spirit_lm import Output
@@ -36,6 +38,18 @@ def test_errors_are_counted_over_the_corpus():
     assert result.value == len(TEXTS[0].split()) / sum(len(text.split()) for text in TEXTS)
     assert result.interval[0] == 0
     assert result.interval[1] > result.value
+
+
+def test_characters_are_counted_too():
+    texts = [TEXTS[0].replace("the", "thx"), *TEXTS[1:]]
+    result = measure(
+        TRANSCRIPTION["wer_s2t"], Evaluation(PlantedModel(transcript=texts.__getitem__), RECORDS)
+    )
+    plain = [normalise(text).replace(" ", "") for text in TEXTS]
+    assert result.details["cer"] == plain[0].count("the") / sum(map(len, plain))
+    assert result.details["cer_low"] == 0
+    assert result.details["cer"] < result.details["cer_high"]
+    assert f"; characters {result.details['cer']:.3f}" in summarize(result)
 
 
 def test_the_round_trip_reads_the_texts_and_transcribes_what_was_spoken():

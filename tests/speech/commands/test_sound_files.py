@@ -12,8 +12,10 @@ import soundfile
 from spirit_jax import cli
 from spirit_jax.speech import audio
 from spirit_jax.speech.codec_folder import save_codec
-from spirit_jax.speech.commands.sound_files import wav_names
+from spirit_jax.speech.commands.sound_files import HELD_SECONDS, hear, wav_names
+from spirit_jax.tokens.streams import SpeechTokens
 from spirit_jax.tokens.strings import parse
+from tests.speech.sounds import encoded, state_length, sweep
 from tests.speech.synthetic import babble
 from tests.speech.tiny_codec import tiny_codec
 
@@ -190,3 +192,35 @@ def test_a_row_that_cannot_be_spoken_is_a_line_and_the_others_continue(room, tmp
     assert code == 0
     assert [line.get("error") for line in lines] == ["codes", "codes", None]
     assert lines[2]["wav"] == str(tmp_path / "out/c.wav")
+
+
+class _Counting:
+    """A codec that counts the seconds of sound that were loaded and are not encoded yet."""
+
+    def __init__(self):
+        self.now, self.most = 0.0, 0.0
+
+    def load(self, path):
+        wav = sweep(float(path))
+        self.now += len(wav) / 16_000
+        self.most = max(self.most, self.now)
+        return wav
+
+    def encode_batch(self, wavs):
+        self.now -= sum(map(len, wavs)) / 16_000
+        return [SpeechTokens({"units": [len(wav)]}) for wav in wavs]
+
+
+def test_sound_in_memory_is_bounded_by_seconds(monkeypatch):
+    codec = _Counting()
+    monkeypatch.setattr(audio, "load", codec.load)
+    heard = list(hear(codec, ["60"] * 25))
+    assert [one.speech.units.tolist() for one in heard] == [[960_000]] * 25
+    assert codec.now == 0
+    assert codec.most <= HELD_SECONDS
+
+
+def test_a_flac_of_unknown_length_is_encoded(room, tmp_path, monkeypatch, capsys):
+    (tmp_path / "a.flac").write_bytes(state_length(encoded("flac", sweep(3.0)), 0))
+    code, (line,), _ = command(monkeypatch, capsys, "encode", tmp_path / "a.flac", "--codec", room / "codec")
+    assert (code, line["seconds"]) == (0, 3.0)

@@ -9,11 +9,8 @@ import numpy as np
 import pytest
 
 from spirit_jax.core.errors import UserError
-from spirit_jax.speech.decoders.hifigan import (
-    Generator,
-    GeneratorConfig,
-    read_generator,
-)
+from spirit_jax.speech.decoders.hifigan import Generator, read_generator
+from spirit_jax.speech.decoders.hifigan_config import GeneratorConfig
 from spirit_jax.speech.weights.readers import RandomReader
 from tests.speech.tiny_encoders import Varied
 
@@ -115,6 +112,25 @@ def test_config_reads_what_is_published():
     ):
         with pytest.raises(UserError, match="kernels"):
             GeneratorConfig.from_json(values | wrong)
+
+
+@pytest.mark.parametrize(
+    ("changed", "says"),
+    [
+        ({"snake": True}, "generator config.json snake = True: is a key that is neither read"),
+        ({"dur_predictor_params": {"encoder_embed_dim": 99}}, "encoder_embed_dim = 99: must be 4"),
+        ({"dur_predictor_params": {"gated": 1}}, "dur_predictor_params gated = 1: is a key"),
+    ],
+)
+def test_a_key_that_nothing_reads_stops_it(changed, says):
+    """Keys of the open recipe's expresso_config.json are known."""
+    recipe = (
+        "adam_b1 dist_config fmax_for_loss input_training_file multistyle num_freq num_workers win_size f0"
+    )
+    values = config_json(SMALL) | dict.fromkeys(recipe.split())
+    assert GeneratorConfig.from_json(values | {"num_styles": 7}) == SMALL
+    with pytest.raises(UserError, match=says):
+        GeneratorConfig.from_json(values | changed)
 
 
 @pytest.mark.parametrize("kind", [1, 2])

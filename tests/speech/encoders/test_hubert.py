@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 
 from spirit_jax.core.errors import UserError
-from spirit_jax.speech.encoders.hubert import Hubert, extract_features
-from tests.speech.tiny_encoders import TINY, random_encoder, random_wavs
+from spirit_jax.core.files import write_json
+from spirit_jax.speech.encoders.hubert import Hubert, extract_features, load_hubert
+from tests.speech.tiny_encoders import BATCH_NORM, TINY, random_encoder, random_wavs, store_encoder
 
 
 @pytest.fixture(scope="module")
@@ -42,3 +43,32 @@ def test_loudness_is_without_influence_where_the_waveform_is_normalized(hubert):
 def test_the_layer_must_exist():
     with pytest.raises(UserError, match="within 1 to 3"):
         Hubert(random_encoder(), 4)
+
+
+def test_a_folder_with_a_batch_norm(tmp_path):
+    wavs = random_wavs(9_000, 3_000)
+    loaded = load_hubert(store_encoder(tmp_path / "hf", BATCH_NORM, seed=5), 2)
+    expected = extract_features(Hubert(random_encoder(BATCH_NORM, seed=5), 2), wavs)
+    for one, other in zip(extract_features(loaded, wavs), expected):
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize(
+    ("changed", "says"),
+    [
+        ({"sampling_rate": 8000}, "sampling_rate = 8000: must be 16000"),
+        ({"gain": 2.0}, "preprocessor_config.json gain = 2.0: is a key that is neither read"),
+    ],
+)
+def test_another_preprocessor_is_refused(tmp_path, changed, says):
+    folder = store_encoder(tmp_path / "hf", TINY)
+    known = {
+        "do_normalize": True,
+        "feature_extractor_type": "Wav2Vec2FeatureExtractor",
+        "padding_side": "right",
+    }
+    write_json(folder / "preprocessor_config.json", known)
+    assert load_hubert(folder).normalize_eps == 1e-7
+    write_json(folder / "preprocessor_config.json", known | changed)
+    with pytest.raises(UserError, match=says):
+        load_hubert(folder)

@@ -12,7 +12,15 @@ from spirit_jax.speech.kernels.attention import Attention
 from spirit_jax.speech.kernels.choice import fast_form, fastest
 from spirit_jax.speech.kernels.convolution import GroupedConv
 from tests.speech.decoders.test_hifigan import PLAIN
-from tests.speech.tiny_encoders import PRE_NORM, TINY, Varied, noisy_rows, own_frames, random_encoder
+from tests.speech.tiny_encoders import (
+    BATCH_NORM,
+    PRE_NORM,
+    TINY,
+    Varied,
+    noisy_rows,
+    own_frames,
+    random_encoder,
+)
 
 HALVING = (
     ConvShape(8, 3, 2),
@@ -25,7 +33,13 @@ HALVING = (
 
 @pytest.mark.parametrize("backend", ["cpu", "gpu", "tpu"])
 @pytest.mark.parametrize(
-    "cfg", [TINY, dataclasses.replace(TINY, convs=HALVING), dataclasses.replace(PRE_NORM, convs=HALVING)]
+    "cfg",
+    [
+        TINY,
+        BATCH_NORM,
+        dataclasses.replace(TINY, convs=HALVING),
+        dataclasses.replace(PRE_NORM, convs=HALVING),
+    ],
 )
 def test_fast_encoders_are_the_same_function(cfg, backend):
     encoder = random_encoder(cfg)

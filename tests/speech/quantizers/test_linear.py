@@ -1,8 +1,16 @@
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spirit_jax.speech.quantizers.linear import KmeansQuantizer, LinearQuantizer, fill_blanks, linear_widths
+from spirit_jax.core.errors import UserError
+from spirit_jax.speech.quantizers.linear import (
+    KmeansQuantizer,
+    LinearQuantizer,
+    fill_blanks,
+    linear_widths,
+    load_quantizer,
+)
 
 BLANK = 3
 codes = st.lists(st.integers(0, BLANK), max_size=12).map(lambda values: np.array(values, np.int32))
@@ -60,3 +68,19 @@ def test_kmeans_takes_the_nearest():
     assert [row.tolist() for row in units] == [[0, 1, 2], []]
     assert (quantizer.unit_count, quantizer.width) == (3, 2)
     assert (make_quantizer().unit_count, make_quantizer().width) == (5, 6)
+
+
+def test_a_key_that_nothing_reads_stops_it(tmp_path):
+    torch = pytest.importorskip("torch", reason="needs requirements-parity.txt")
+    sizes, widths = {"vocab_size": 4, "dim": 6, "upstream_dim": 10}, linear_widths(4, 6, 10)
+    weights = {}
+    for name, inputs, outputs in zip((0, 2, 4), widths, widths[1:]):
+        weights |= {f"{name}.weight": torch.ones(outputs, inputs), f"{name}.bias": torch.zeros(outputs)}
+    torch.save({"model_cfg": sizes, "model_weight": weights}, tmp_path / "known.pt")
+    assert load_quantizer(tmp_path / "known.pt").unit_count == 5
+    torch.save({"model_cfg": sizes | {"slope": 0.2}, "model_weight": weights}, tmp_path / "other.pt")
+    with pytest.raises(UserError, match="model_cfg slope = 0.2: is a key that is neither read"):
+        load_quantizer(tmp_path / "other.pt")
+    torch.save({"cluster_centers": torch.ones(3, 2), "n_clusters": 3, "unit_norm": True}, tmp_path / "k.pt")
+    with pytest.raises(UserError, match=r"k\.pt unit_norm = True: is a key that is neither read"):
+        load_quantizer(tmp_path / "k.pt")

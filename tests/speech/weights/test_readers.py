@@ -52,3 +52,24 @@ def test_drawn_weights_differ_by_name_order_and_repeat_by_key():
     np.testing.assert_allclose(np.std(a), 0.01, rtol=0.1)
     np.testing.assert_array_equal(bias, 0)
     np.testing.assert_array_equal(scale, 1)
+
+
+def test_a_batch_norm_is_a_scale_and_a_shift():
+    rng = np.random.default_rng(0)
+    arrays = {f"norm.{part}": rng.normal(size=5) for part in ("weight", "bias", "running_mean")}
+    arrays |= {"norm.running_var": rng.random(5), "norm.num_batches_tracked": np.array(3)}
+    tensors = Tensors("here", arrays)
+    scale, shift = CheckpointReader(tensors).batch_norm("norm", 5)
+    tensors.finish()
+    x = rng.normal(size=(7, 5))
+    normed = (x - arrays["norm.running_mean"]) / np.sqrt(arrays["norm.running_var"] + 1e-5)
+    np.testing.assert_allclose(
+        x * scale + shift, normed * arrays["norm.weight"] + arrays["norm.bias"], rtol=1e-4, atol=1e-5
+    )
+    arrays["norm.running_var"][2] = -1
+    with pytest.raises(UserError, match=r"norm\.running_var = -1\.0: has a variance below 0"):
+        CheckpointReader(Tensors("here", arrays)).batch_norm("norm", 5)
+    assert [array.tolist() for array in RandomReader(jax.random.key(0)).batch_norm("norm", 2)] == [
+        [1, 1],
+        [0, 0],
+    ]

@@ -8,7 +8,7 @@ import pytest
 from safetensors.flax import save_file
 
 from spirit_jax.core.errors import UserError
-from spirit_jax.speech.weights.torch_files import Tensors, read_folder, read_pickle, require_keys
+from spirit_jax.speech.weights.torch_files import Tensors, Unread, read_folder, read_pickle, require_keys
 
 
 class Malice:
@@ -98,6 +98,24 @@ def test_numpy_arrays_only_where_they_are_expected(torch, tmp_path):
     assert read_pickle(tmp_path / "array.pt", numpy_arrays=True)["a"].tolist() == [0, 1, 2]
     with pytest.raises(UserError, match="_reconstruct"):
         read_pickle(tmp_path / "array.pt")
+
+
+class Symbols:
+    """An object of another project."""
+
+    def __init__(self):
+        self.symbols = ["a", "b"]
+
+
+def test_objects_are_read_without_their_code(torch, tmp_path):
+    torch.save({"a": torch.ones(2), "state": [Symbols()]}, tmp_path / "file.pt")
+    name = f"{Symbols.__module__}.Symbols"
+    content = read_pickle(tmp_path / "file.pt", without_code=[name])
+    assert content["a"].tolist() == [1, 1]
+    assert type(content["state"][0]) is Unread
+    assert content["state"][0].__dict__ == {"symbols": ["a", "b"]}
+    with pytest.raises(UserError, match=rf"it asks for {name}\); then this$"):
+        read_pickle(tmp_path / "file.pt", without_code=["another.Class"], fix="then this")
 
 
 @pytest.mark.parametrize("content", [b"", b"junk" * 9, b"PK\x03\x04junk", b"\x80\x02}q\x00."])

@@ -1,17 +1,21 @@
+import dataclasses
 import itertools
 import json
+import threading
+import time
 
 import numpy as np
 import pytest
 
-from spirit_jax.core.batching import cut_document
 from spirit_jax.core.errors import UserError
 from spirit_jax.tokens.interleave import Arrangement
+from spirit_jax.tokens.long_documents import cut_document
 from spirit_jax.training.data.batches import (
     records_read,
     training_batches,
     validation_batches,
 )
+from spirit_jax.training.data.reading import AHEAD, THREADS
 from spirit_jax.training.data.sources import documents
 from tests.training.tiny import VOCABULARY, make_data, make_record, make_records, make_source
 
@@ -35,7 +39,7 @@ def test_a_batch_is_packed_documents_with_shifted_targets():
         assert batch.tokens.shape == (4, 64)
         assert {getattr(batch, name).dtype.name for name in FIELDS if name != "loss_weights"} == {"int32"}
         assert batch.loss_weights.dtype == np.float32
-        np.testing.assert_array_equal(batch.loss_weights > 0, batch.segment_ids > 0)
+        np.testing.assert_array_equal(batch.loss_weights, batch.segment_ids > 0)
         np.testing.assert_array_equal(batch.tokens[batch.segment_ids == 0], 0)
         for row in range(4):
             for segment in range(1, batch.segment_ids[row].max() + 1):
@@ -62,15 +66,26 @@ def test_every_record_once_an_epoch_in_another_order_and_whole():
     assert max(counts) <= 40 + 12
 
 
-def test_long_documents_are_cut_and_lose_no_target():
-    record = make_record(0, 100)
-    source = make_source("long", [record], Arrangement.TEXT)
-    (document,) = documents(source, 0, (0,))
-    assert len(document) > 3 * 32
-    batch = next(batches([source], length=32))
-    chunks = {tuple(ids[:-1]): int(ids[-1]) for ids in cut_document(document, 32)}
-    for chunk in documents_of(batch):
-        assert chunks[chunk[:-1]] == chunk[-1], "a chunk of the document, its last target included"
+@pytest.mark.parametrize("arrangement", list(Arrangement))
+def test_long_documents_are_cut_into_chunks_that_begin_as_prompts_do(arrangement):
+    source = make_source("long", [make_record(0, 100)], arrangement)
+    found = documents(source, 0, (0, 0, 0, 0))
+    cut = [stretch for document in found for stretch in cut_document(document, 32, VOCABULARY)]
+    assert len(cut) > 4
+    expected = {tuple(ids.tolist()): given for ids, given in cut}
+    chunks = set()
+    for batch in itertools.islice(batches([source], length=32), 10):
+        for row in range(len(batch.tokens)):
+            for segment in range(1, batch.segment_ids[row].max() + 1):
+                at = np.flatnonzero(batch.segment_ids[row] == segment)
+                ids = (*batch.tokens[row, at].tolist(), int(batch.targets[row, at[-1]]))
+                assert ids[0] == VOCABULARY.bos
+                assert ids[1] in (VOCABULARY.text_tag, VOCABULARY.speech_tag)
+                if ids in expected:  # later epochs draw other spans
+                    chunks.add(ids)
+                    weights = np.arange(1, len(ids)) >= expected[ids]
+                    np.testing.assert_array_equal(batch.loss_weights[row, at], weights, "the head is given")
+    assert len(chunks) > 2
 
 
 def test_token_shares_hold_in_batches():
@@ -174,3 +189,78 @@ def test_validation_is_one_pass_the_same_each_time():
     for a, b in zip(first, second, strict=True):
         assert a.tokens.shape == (4, 64)
         np.testing.assert_array_equal(a.tokens, b.tokens)
+
+
+class SlowRows:
+    """Rows whose reads take a while; counts those that run at once, and the furthest row that was read."""
+
+    def __init__(self, rows, seconds=0.005):
+        self.rows, self.seconds, self.lock = rows, seconds, threading.Lock()
+        self.running = self.most = self.reads = 0
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index):
+        with self.lock:
+            self.running, self.reads = self.running + 1, self.reads + 1
+            self.most = max(self.most, self.running)
+        time.sleep(self.seconds)
+        with self.lock:
+            self.running -= 1
+        return self.rows[index]
+
+
+def slow(sources):
+    return [dataclasses.replace(source, rows=SlowRows(source.rows)) for source in sources]
+
+
+def test_records_are_read_ahead_at_once_and_batches_stay_the_same():
+    sources = slow(make_data().train)
+    iterator = batches(sources)
+    for expected in itertools.islice(batches(make_data().train), 12):
+        np.testing.assert_array_equal(next(iterator).tokens, expected.tokens)
+    iterator.close()
+    assert min(source.rows.most for source in sources) > THREADS // 2
+
+
+def test_the_records_that_wait_are_bounded():
+    (source,) = slow([make_source("text", make_records(500), Arrangement.TEXT)])
+    iterator = batches([source], rows=1)
+    for _ in range(3):
+        next(iterator)
+    time.sleep(0.5)  # time to read all, if nothing held it back
+    taken = int(records_read(iterator.get_state())[0])
+    iterator.close()
+    assert taken < source.rows.reads <= taken + AHEAD
+
+
+def test_a_state_is_restored_by_reads_at_once():
+    sources = make_data().train
+    iterator = batches(sources)
+    for _ in range(30):
+        next(iterator)
+    state, late = json.loads(json.dumps(iterator.get_state())), slow(sources)
+    other = batches(late)
+    other.set_state(state)
+    assert max(source.rows.most for source in late) > 4
+    np.testing.assert_array_equal(next(other).tokens, next(iterator).tokens)
+
+
+def test_validation_is_read_ahead():
+    (source,) = slow([make_source("held out", make_records(100))])
+    plain = make_source("held out", make_records(100))
+    for got, expected in zip(
+        validation_batches(source, 64, 4, 0), validation_batches(plain, 64, 4, 0), strict=True
+    ):
+        np.testing.assert_array_equal(got.tokens, expected.tokens)
+    assert source.rows.most > THREADS // 2
+
+
+def test_a_mistake_in_a_record_reaches_the_reader():
+    class Broken(SlowRows):
+        def __getitem__(self, index):
+            raise UserError("record", index, "is broken", "write it again")
+
+    with pytest.raises(UserError, match="is broken"):
+        next(batches([make_source("broken", Broken([0] * 9))]))

@@ -1,4 +1,6 @@
 import dataclasses
+import json
+import shutil
 
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ from spirit_jax.core.errors import UserError
 from spirit_jax.speech.codec_folder import read_identity
 from spirit_jax.tokens.interleave import Arrangement
 from spirit_jax.tokens.text import TextTokenizer
+from spirit_jax.training.data import alignment
 from spirit_jax.training.data.sources import check_source, open_data
 from tests.speech_codes import make_vocabulary
 from tests.training.tiny import make_record, make_source
@@ -44,6 +47,74 @@ def test_finished_documents_are_read_too(at):
     (source,) = open_data(config(at, (at.frozen, Arrangement.INTERLEAVED))).train
     assert source.rows[0].dtype == np.int32
     assert source.rows[0][0] == 1
+
+
+def test_shards_without_the_layout_of_their_texts_are_named(at, tmp_path, capsys):
+    open_data(config(at, (at.texts, Arrangement.TEXT)))
+    assert "warning" not in capsys.readouterr().err
+    shutil.copytree(at.texts, tmp_path / "earlier")
+    (metadata,) = (tmp_path / "earlier").rglob("metadata.json")
+    values = json.loads(metadata.read_text())
+    del values["whole_text"]
+    metadata.write_text(json.dumps(values))
+    open_data(config(at, (tmp_path / "earlier", Arrangement.TEXT), (at.spoken, Arrangement.TEXT)))
+    warned = capsys.readouterr().err
+    assert warned.count("warning") == 1
+    assert str(tmp_path / "earlier") in warned
+
+
+@pytest.mark.parametrize("arrangement", [Arrangement.INTERLEAVED, Arrangement.WORD_TRANSCRIPTION])
+@pytest.mark.parametrize("shards", ["unaligned", "texts"])
+def test_arrangements_by_words_without_aligned_records_are_refused(at, arrangement, shards):
+    """Those would train as speech and as text, in no document together."""
+    with pytest.raises(UserError, match=rf"0-{arrangement.value} = 0 of 4 records .*make align"):
+        open_data(config(at, (getattr(at, shards), arrangement)))
+    held_out = (Source(str(getattr(at, shards)), arrangement, split="held_out"),)
+    with pytest.raises(UserError, match=r"1-.* = 0 of 4 records"):
+        open_data(config(at, (at.spoken, Arrangement.SPEECH), validation=held_out))
+    open_data(config(at, (getattr(at, shards), Arrangement.TEXT)))
+
+
+def test_of_partly_aligned_records_both_shares_are_known(at):
+    data = open_data(
+        config(at, (at.half_aligned, Arrangement.INTERLEAVED), (at.half_aligned, Arrangement.SPEECH))
+    )
+    assert data.shares == {"0-interleaved": {"aligned": 0.25, "unaligned": 0.75}}
+    assert str(data.train[0].alignment) == "25.0% aligned, 75.0% unaligned of 4 records read"
+
+
+def test_alignment_is_measured_on_records_spread_evenly(monkeypatch):
+    monkeypatch.setattr(alignment, "PROBED", 10)
+    rows = [make_record(index, 3, aligned=index >= 60) for index in range(100)]
+    assert alignment.measure_alignment("x", rows, Arrangement.INTERLEAVED).shares["aligned"] == 0.4
+
+
+FROZEN_CHANGES = [
+    ({}, Arrangement.SPEECH, "arrangement = speech.* made with interleaved"),
+    ({}, Arrangement.WORD_TRANSCRIPTION, "arrangement = word_transcription.* made with interleaved"),
+    ({"append_eos": False}, Arrangement.INTERLEAVED, "append_eos = False.* made with True"),
+    ({"text_span_words": (1, 2)}, Arrangement.INTERLEAVED, r"text_span_words = \[1, 2\].*\[10, 30\]"),
+    ({"speech_span_words": (1, 2)}, Arrangement.INTERLEAVED, r"speech_span_words = \[1, 2\].*\[5, 15\]"),
+    ({"speech_first": 0.25}, Arrangement.INTERLEAVED, "speech_first = 0.25.* made with 0.5"),
+]
+
+
+@pytest.mark.parametrize(("changes", "arrangement", "message"), FROZEN_CHANGES)
+def test_finished_documents_made_otherwise_are_refused(at, changes, arrangement, message):
+    with pytest.raises(UserError, match=f"source 0-.*{message}"):
+        open_data(config(at, (at.frozen, arrangement), **changes))
+
+
+def test_finished_documents_of_an_earlier_version_are_read_with_a_remark(at, tmp_path):
+    shutil.copytree(at.frozen, tmp_path / "frozen")
+    (path,) = (tmp_path / "frozen").rglob("metadata.json")
+    values = json.loads(path.read_text())
+    del values["finished"]
+    path.write_text(json.dumps(values))
+    (source,) = open_data(config(at, (tmp_path / "frozen", Arrangement.SPEECH))).train
+    assert "don't say how documents were made" in source.remark
+    (source,) = open_data(config(at, (at.frozen, Arrangement.INTERLEAVED))).train
+    assert source.remark == ""
 
 
 def test_another_tokenizer_is_refused_naming_both(at):

@@ -24,6 +24,7 @@ from flax import nnx
 
 from spirit_jax.core.batching import buckets, lengths_of, stack
 from spirit_jax.core.errors import UserError
+from spirit_jax.core.foreign_config import ForeignConfig
 from spirit_jax.speech.kernels.convolution import param
 from spirit_jax.speech.kernels.depthwise_convolution import depthwise
 from spirit_jax.speech.kernels.product import product
@@ -39,6 +40,14 @@ REACH = 4  # bins on either side of the best over which F0 is averaged
 CENT_HZ = 10.0  # 0 cents
 SHORTEST = 128  # frames of a compiled call
 ASSETS = "torchfcpe/assets/"
+# keys of config_dict of which these values are implemented, absent means the first; keys without influence
+MODEL_FIXED = {"type": ("CFNaiveMelPE",), "use_harmonic_emb": (False, None)}
+MODEL_KEYS = {
+    "training": ("residual_dropout", "attention_dropout", "conv_dropout", "atten_dropout"),
+    "attention, which conv_only excludes": ("n_heads", "use_fa_norm"),
+    "the range of the bins, which the weights hold as cent_table": ("f0_min", "f0_max"),
+}
+CONFIG_KEYS = {"training": ("data", "loss", "device", "env", "train")}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,10 +66,14 @@ class FcpeConfig:
 
     @classmethod
     def from_checkpoint(cls, values: Mapping[str, Any]) -> "FcpeConfig":
-        """Reads the checkpoint's `config_dict`."""
+        """Reads the checkpoint's `config_dict`. UserError for a key that is neither read nor known to have no
+        influence.
+        """
+        config = ForeignConfig("FCPE config_dict", values)
         try:
-            mel, model = values["mel"], values["model"]
-            if not model["conv_only"] or model.get("use_harmonic_emb") or mel["win_size"] != mel["n_fft"]:
+            mel, model = config.part("mel"), config.part("model")
+            model.require(MODEL_FIXED)
+            if not model["conv_only"] or mel["win_size"] != mel["n_fft"]:
                 raise UserError(
                     "FCPE model",
                     dict(model),
@@ -68,11 +81,14 @@ class FcpeConfig:
                     "use the weights of torchfcpe 0.0.4",
                 )
             sizes = mel["sr"], mel["n_fft"], mel["hop_size"], mel["num_mels"], mel["fmin"], mel["fmax"]
-            return cls(*sizes, model["hidden_dims"], model["n_layers"], model["out_dims"])
+            cfg = cls(*sizes, model["hidden_dims"], model["n_layers"], model["out_dims"])
         except (KeyError, TypeError) as error:
             raise UserError(
                 "FCPE config_dict", str(error), "lacks this", "use the weights of torchfcpe 0.0.4"
             ) from error
+        for part, keys in ((config, CONFIG_KEYS), (mel, {}), (model, MODEL_KEYS)):
+            part.finish(keys)
+        return cfg
 
     def frames(self, samples: int) -> int:
         """Frames of a wav."""

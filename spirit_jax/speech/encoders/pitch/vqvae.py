@@ -169,8 +169,7 @@ def features(
             "must be two sequences of one length",
             "pass one utterance's track",
         )
-    mean_free = any(name.startswith("norm") for name in cfg.features)
-    f0_F = subtract_mean(f0_F, vuv_F, speaker_mean) if mean_free else f0_F
+    f0_F = subtract_mean(f0_F, vuv_F, speaker_mean) if cfg.mean_free else f0_F
     return np.stack([vuv_F if name == "vuv" else f0_F for name in cfg.features], axis=1).astype(np.float32)
 
 

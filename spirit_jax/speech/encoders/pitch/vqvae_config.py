@@ -5,21 +5,32 @@ from collections.abc import Mapping
 from typing import Any
 
 from spirit_jax.core.errors import UserError, require_positive
+from spirit_jax.core.foreign_config import ForeignConfig
 from spirit_jax.speech.encoders.pitch.cross_correlation import HOP
 from spirit_jax.tokens.streams import SAMPLE_RATE
 
 F0_FEATURES = ("f0", "f0_interp", "norm_f0", "norm_f0_interp")
-STACK_KEYS = {
-    "input_emb_width",
-    "output_emb_width",
-    "levels",
-    "downs_t",
-    "strides_t",
-    "width",
-    "depth",
-    "m_conv",
-    "dilation_growth_rate",
+# keys of config.yaml of which these values are implemented, absent means the first; keys without influence
+CONFIG_FIXED = {
+    "sampling_rate": (SAMPLE_RATE,),
+    "f0_hop_size": (HOP,),
+    "speaker_stats": (None,),
 }
+CONFIG_KEYS = {
+    "training": (
+        *("batch_size", "learning_rate", "adam_b1", "adam_b2", "lr_decay", "seed", "lambda_commit"),
+        *("segment_size", "num_gpus", "num_workers", "dist_config"),
+        *("input_training_file", "input_validation_file"),
+    ),
+}
+STACK_FIXED = {
+    "dilation_cycle": (None,),
+    "res_scale": (False, None),
+    "reverse_decoder_dilation": (False, None),
+}
+STACK_KEYS = {"training: first weights and memory": ("zero_out", "checkpoint_res")}
+CODEBOOK_FIXED = {"levels": (1,)}
+CODEBOOK_KEYS = {"training: memory of the moving means": ("mu",)}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,20 +51,13 @@ class StackConfig:
         require_positive(self, "pitch stack", *(field.name for field in dataclasses.fields(self)))
 
     @classmethod
-    def from_yaml(cls, values: Mapping[str, Any], where: str) -> "StackConfig":
-        """Reads `encoder_params` or `decoder_params`."""
-        unknown = [key for key, value in values.items() if key not in STACK_KEYS and value]
-        if unknown:
-            raise UserError(
-                f"{where}.{unknown[0]}",
-                values[unknown[0]],
-                f"is not known; known are {', '.join(sorted(STACK_KEYS))}",
-                "leave it out",
-            )
-        if values["levels"] != 1 or len(values["downs_t"]) != 1:
-            raise UserError(
-                f"{where}.levels", values["levels"], "must be 1", "use a VQ-VAE with one codebook"
-            )
+    def from_yaml(cls, values: ForeignConfig) -> "StackConfig":
+        """Reads `encoder_params` or `decoder_params`, but for the width of the other side."""
+        values.require(STACK_FIXED)
+        counts = values["levels"], len(values["downs_t"]), len(values["strides_t"])
+        if counts != (1, 1, 1):
+            what, fix = f"{values.where} levels, downs_t, strides_t", "use a VQ-VAE with one codebook"
+            raise UserError(what, counts, "must be 1, and one entry each", fix)
         return cls(
             inner_width=values["width"],
             width=values["output_emb_width"],
@@ -67,14 +71,15 @@ class StackConfig:
 
 @dataclasses.dataclass(frozen=True)
 class PitchConfig:
-    """`features` are the channels in and out: an F0 feature, of which `norm_` names subtract the mean, and
-    `vuv`.
+    """`features` are the channels in and out: an F0 feature and `vuv`. The mean is subtracted from F0 by
+    `norm_` features, and by all with `speaker_norm`.
     """
 
     features: tuple[str, ...]
     encoder: StackConfig
     decoder: StackConfig
     codes: int
+    speaker_norm: bool = False
 
     def __post_init__(self):
         unknown = [name for name in self.features if name not in (*F0_FEATURES, "vuv")]
@@ -95,6 +100,11 @@ class PitchConfig:
             )
 
     @property
+    def mean_free(self) -> bool:
+        """Whether the mean is subtracted from F0."""
+        return self.speaker_norm or any(name.startswith("norm") for name in self.features)
+
+    @property
     def interpolated(self) -> bool:
         """Whether the F0 feature needs its unvoiced frames filled."""
         return any(name.endswith("interp") for name in self.features)
@@ -111,19 +121,20 @@ class PitchConfig:
 
     @classmethod
     def from_yaml(cls, values: Mapping[str, Any]) -> "PitchConfig":
-        """Reads the content of a published config.yaml."""
+        """Reads the content of a published config.yaml. UserError for a key that is neither read nor known to
+        have no influence.
+        """
+        config = ForeignConfig("pitch config.yaml", values)
         try:
-            features = tuple(name.strip() for name in values["features"].split(","))
-            encoder, decoder, codebook = (
-                values["encoder_params"],
-                values["decoder_params"],
-                values["vq_params"],
-            )
+            features = tuple(name.strip() for name in config["features"].split(","))
+            encoder, decoder = config.part("encoder_params"), config.part("decoder_params")
+            codebook = config.part("vq_params")
             cfg = cls(
                 features,
-                StackConfig.from_yaml(encoder, "encoder_params"),
-                StackConfig.from_yaml(decoder, "decoder_params"),
+                StackConfig.from_yaml(encoder),
+                StackConfig.from_yaml(decoder),
                 codebook["l_bins"],
+                bool(config.get("speaker_norm")),
             )
             widths = encoder["input_emb_width"], decoder["input_emb_width"], codebook["emb_width"]
         except (KeyError, TypeError, AttributeError) as error:
@@ -140,4 +151,10 @@ class PitchConfig:
                 f"must fit {len(features)} features and width {cfg.encoder.width}",
                 "correct config.yaml",
             )
+        config.require(CONFIG_FIXED)
+        codebook.require(CODEBOOK_FIXED)
+        config.finish(CONFIG_KEYS)
+        codebook.finish(CODEBOOK_KEYS)
+        encoder.finish(STACK_KEYS)
+        decoder.finish(STACK_KEYS)
         return cfg

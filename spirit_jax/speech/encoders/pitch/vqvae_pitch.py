@@ -7,10 +7,10 @@ import numpy as np
 
 from spirit_jax.speech.encoders.pitch import fcpe as fcpe_tracker
 from spirit_jax.speech.encoders.pitch.contour import interpolate
-from spirit_jax.speech.encoders.pitch.cross_correlation import track_f0
+from spirit_jax.speech.encoders.pitch.cross_correlation import HOP, track_f0
 from spirit_jax.speech.encoders.pitch.fcpe import Fcpe
 from spirit_jax.speech.encoders.pitch.vqvae import PitchVqVae, encode_batch, encode_f0, features
-from spirit_jax.speech.segments import Sounds
+from spirit_jax.speech.segments import Sounds, merge_rate
 from spirit_jax.tokens.streams import Stream, pitch_stream
 
 LEVEL_HZ, LEVEL_CODES = 120.0, 9  # a constant F0, coded by the middle one of this many codes; our choice
@@ -26,7 +26,12 @@ class VqvaePitch:
     @property
     def stream(self) -> Stream:
         """The pitch codes."""
-        return pitch_stream(self.pitch.cfg.codes, self.pitch.cfg.rate)
+        rate = self.pitch.cfg.rate
+        return pitch_stream(self.pitch.cfg.codes, rate, merge_rate(rate, self._count))
+
+    def _count(self, samples: int) -> int:
+        """Codes of a segment of `samples` samples."""
+        return int(self.pitch.encoder.length(samples // HOP + 1))
 
     def encode(self, sounds: Sounds) -> list[np.ndarray]:
         """Codes of each segment, int32 [K]."""

@@ -10,8 +10,15 @@ from collections.abc import Mapping
 import numpy as np
 
 from spirit_jax.core.errors import UserError
+from spirit_jax.core.foreign_config import ForeignConfig
 from spirit_jax.speech.encoders.wav2vec2.config import ConvNorm, ConvShape, Wav2Vec2Config
-from spirit_jax.speech.encoders.wav2vec2.network import Wav2Vec2
+from spirit_jax.speech.encoders.wav2vec2.foreign_keys import (
+    FAIRSEQ_FIXED,
+    FAIRSEQ_MODEL,
+    HF_FIXED,
+    HF_MODEL,
+)
+from spirit_jax.speech.encoders.wav2vec2.network import NORMED_POSITION_CONV, POSITION_CONV, Wav2Vec2
 from spirit_jax.speech.weights.readers import CheckpointReader
 from spirit_jax.speech.weights.torch_files import Tensors
 
@@ -21,7 +28,7 @@ HF_NAMES = (  # what a Hugging Face name contains -> what fairseq calls it; in t
     (r"^(feature_extractor\.conv_layers\.\d+)\.conv\.", r"\1.0."),
     (r"^feature_projection\.layer_norm\.", "layer_norm."),
     (r"^feature_projection\.projection\.", "post_extract_proj."),
-    (r"^encoder\.pos_conv_embed\.conv\.", "encoder.pos_conv.0."),
+    (r"^encoder\.pos_conv_embed\.batch_norm\.", f"{POSITION_CONV}."),
     (r"^(encoder\.layers\.\d+)\.layer_norm\.", r"\1.self_attn_layer_norm."),
     (r"^(encoder\.layers\.\d+)\.attention\.", r"\1.self_attn."),
     (r"\.feed_forward\.intermediate_dense\.", ".fc1."),
@@ -39,31 +46,17 @@ PRETRAINING_ONLY = (
 FAIRSEQ_CONVS = "[(512,10,5)] + [(512,3,2)] * 4 + [(512,2,2)] * 2"
 HF_EPS = 1e-7  # under the root when transformers normalises a waveform
 MOST_CONVS = 100  # of a repetition, so that a file cannot fill the memory
-FAIRSEQ_FIXED = {  # keys whose other values are other architectures; absent means the value here
-    "activation_fn": ("gelu",),
-    "layer_type": ("transformer",),
-    "pos_conv_depth": (1,),
-    "extractor_mode": ("default", "layer_norm"),
-}
-HF_FIXED = {
-    "hidden_act": ("gelu",),
-    "feat_extract_activation": ("gelu",),
-    "feat_extract_norm": ("group", "layer"),
-    "feat_proj_layer_norm": (True,),
-    "conv_pos_batch_norm": (False,),
-    "add_adapter": (False,),
-    "adapter_attn_dim": (None,),
-}
 
 
 def config_from_fairseq(model_cfg: Mapping) -> Wav2Vec2Config:
-    """From the `model_cfg` of a fairseq checkpoint. Absent keys have fairseq's defaults; keys for training
-    are ignored.
+    """From the `model_cfg` of a fairseq checkpoint. Absent keys have fairseq's defaults. UserError for a key
+    that is neither read nor in `FAIRSEQ_MODEL`.
     """
-    _require_fixed("model_cfg", model_cfg, FAIRSEQ_FIXED)
+    model_cfg = ForeignConfig("model_cfg", model_cfg)
+    model_cfg.require(FAIRSEQ_FIXED)
     convs = parse_convs(model_cfg.get("conv_feature_layers", FAIRSEQ_CONVS))
     width = model_cfg.get("encoder_embed_dim", 768)
-    return Wav2Vec2Config(
+    cfg = Wav2Vec2Config(
         convs=convs,
         conv_norm=ConvNorm.LAYER
         if model_cfg.get("extractor_mode", "default") == "layer_norm"
@@ -77,14 +70,18 @@ def config_from_fairseq(model_cfg: Mapping) -> Wav2Vec2Config:
         position_taps=model_cfg.get("conv_pos", 128),
         position_groups=model_cfg.get("conv_pos_groups", 16),
         pre_norm=bool(model_cfg.get("layer_norm_first", False)),
+        position_batch_norm=bool(model_cfg.get("conv_pos_batch_norm", False)),
     )
+    model_cfg.finish(FAIRSEQ_MODEL)
+    return cfg
 
 
 def config_from_hf(config: Mapping) -> Wav2Vec2Config:
     """From the `config.json` of a Hugging Face HuBERT or wav2vec 2.0 folder. Absent keys have the defaults of
-    transformers.
+    transformers. UserError for a key that is neither read nor in `HF_MODEL`.
     """
-    _require_fixed("config.json", config, HF_FIXED)
+    config = ForeignConfig("config.json", config)
+    config.require(HF_FIXED)
     shapes = (
         config.get("conv_dim", (512,) * 7),
         config.get("conv_kernel", (10, 3, 3, 3, 3, 2, 2)),
@@ -97,7 +94,8 @@ def config_from_hf(config: Mapping) -> Wav2Vec2Config:
             "must be equally long lists",
             "use the published config.json",
         )
-    return Wav2Vec2Config(
+    config.require({"num_feat_extract_layers": (len(shapes[0]),)})
+    cfg = Wav2Vec2Config(
         convs=tuple(ConvShape(*sizes) for sizes in zip(*shapes)),
         conv_norm=ConvNorm(config.get("feat_extract_norm", "group")),
         conv_bias=config.get("conv_bias", False),
@@ -109,7 +107,10 @@ def config_from_hf(config: Mapping) -> Wav2Vec2Config:
         position_groups=config.get("num_conv_pos_embedding_groups", 16),
         pre_norm=config.get("do_stable_layer_norm", False),
         norm_eps=config.get("layer_norm_eps", 1e-5),
+        position_batch_norm=config.get("conv_pos_batch_norm", False),
     )
+    config.finish(HF_MODEL)
+    return cfg
 
 
 def parse_convs(expression: str) -> tuple[ConvShape, ...]:
@@ -136,7 +137,12 @@ def canonical(arrays: Mapping[str, np.ndarray], cfg: Wav2Vec2Config) -> dict[str
     translate to the same one.
     """
     norm = r"\1.2.1." if cfg.conv_norm is ConvNorm.LAYER else r"\1.2."
-    rules = (*HF_NAMES, (r"^(feature_extractor\.conv_layers\.\d+)\.layer_norm\.", norm))
+    position_conv = NORMED_POSITION_CONV if cfg.position_batch_norm else POSITION_CONV
+    rules = (
+        *HF_NAMES,
+        (r"^encoder\.pos_conv_embed\.conv\.", f"{position_conv}."),
+        (r"^(feature_extractor\.conv_layers\.\d+)\.layer_norm\.", norm),
+    )
     renamed = {}
     for name, array in arrays.items():
         for pattern, replacement in rules:
@@ -178,12 +184,3 @@ def _list_of(node: ast.expr) -> list[tuple[int, int, int]]:
     ):
         raise ValueError("no list of three whole numbers each")
     return shapes
-
-
-def _require_fixed(where: str, config: Mapping, fixed: Mapping[str, tuple]) -> None:
-    for key, allowed in fixed.items():
-        if config.get(key, allowed[0]) not in allowed:
-            rule = f"must be {' or '.join(map(repr, allowed))}: others are not implemented"
-            raise UserError(
-                f"{where} {key}", repr(config[key]), rule, "use a checkpoint of the published kind"
-            )

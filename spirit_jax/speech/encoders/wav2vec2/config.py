@@ -37,7 +37,8 @@ class ConvShape:
 @part
 class Wav2Vec2Config:
     """Sizes of an encoder. `project`: a linear layer from the convolutions' channels to the width, which
-    fairseq omits where the two are equal.
+    fairseq omits where the two are equal. `position_batch_norm`: a batch norm before the positional
+    convolution.
     """
 
     convs: tuple[ConvShape, ...]
@@ -52,6 +53,7 @@ class Wav2Vec2Config:
     project: bool = True
     pre_norm: bool = False
     norm_eps: float = NORM_EPS
+    position_batch_norm: bool = False
 
     def __post_init__(self):
         require_positive(

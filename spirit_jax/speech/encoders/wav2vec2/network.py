@@ -20,6 +20,7 @@ from spirit_jax.speech.kernels.product import product
 from spirit_jax.speech.weights.readers import WeightReader
 
 POSITION_CONV = "encoder.pos_conv.0"
+NORMED_POSITION_CONV = "encoder.pos_conv.1"  # after a batch norm, which then has the name of the other
 
 
 class Linear(nnx.Module):
@@ -79,6 +80,18 @@ class Block(nnx.Module):
         return self.out(self.attention(*self.qkv(x_BTD), bias_BT))
 
 
+class PositionNorm(nnx.Module):
+    """The batch norm before a positional convolution: a scale and a shift of each channel."""
+
+    def __init__(self, reader: WeightReader, width: int):
+        self.scale_D, self.shift_D = map(param, reader.batch_norm(POSITION_CONV, width))
+
+    def __call__(self, x_BTD: jax.Array, inside_BT: jax.Array) -> jax.Array:
+        """[B, T, D], 0 past a row's end: the convolution pads what comes out of the norm, with zeros."""
+        y_BTD = x_BTD * self.scale_D[...][None, None] + self.shift_D[...][None, None]
+        return jnp.where(inside_BT[..., None], y_BTD, 0)
+
+
 class Wav2Vec2(nnx.Module):
     """The whole encoder. Call it through `encode_wavs`, or call its parts."""
 
@@ -89,19 +102,26 @@ class Wav2Vec2(nnx.Module):
         self.project = (
             Linear(reader, ("post_extract_proj",), cfg.convs[-1].channels, cfg.width) if cfg.project else None
         )
+        self.position_norm = PositionNorm(reader, cfg.width) if cfg.position_batch_norm else None
         self.positions = _read_positions(reader, cfg)
         self.norm = Norm(reader, "encoder.layer_norm", cfg.width, cfg.norm_eps)
         self.layers = nnx.List([Block(reader, cfg, i) for i in range(cfg.layers)])
 
     def embed(self, features_BTD: jax.Array, inside_BT: jax.Array) -> jax.Array:
-        """Convolutional features -> the first layer's input; padding is zero before the positional
-        convolution.
-        """
+        """Convolutional features -> the first layer's input."""
         x_BTD = self.conv_norm(features_BTD)
         x_BTD = x_BTD if self.project is None else self.project(x_BTD)
         x_BTD = jnp.where(inside_BT[..., None], x_BTD, 0)
-        x_BTD = x_BTD + gelu(self.positions(x_BTD))
+        x_BTD = x_BTD + self.encode_positions(x_BTD, inside_BT)
         return x_BTD if self.cfg.pre_norm else self.norm(x_BTD)
+
+    def encode_positions(self, x_BTD: jax.Array, inside_BT: jax.Array) -> jax.Array:
+        """What the first layer's input gets for its positions, [B, T, D], from frames that are zero past a
+        row's end.
+        """
+        if self.position_norm is not None:
+            x_BTD = self.position_norm(x_BTD, inside_BT)
+        return gelu(self.positions(x_BTD))
 
     def __call__(self, wav_BS: jax.Array, counts_B: jax.Array, last: int | None = None) -> list[jax.Array]:
         """The outputs of layers 1 to `last`, each [B, T, D]; None: of all, the final norm of a pre-norm
@@ -124,6 +144,7 @@ class Wav2Vec2(nnx.Module):
 
 def _read_positions(reader: WeightReader, cfg: Wav2Vec2Config) -> GroupedConv:
     """The convolution that encodes positions."""
+    name = NORMED_POSITION_CONV if cfg.position_batch_norm else POSITION_CONV
     shape = (cfg.width, cfg.width // cfg.position_groups, cfg.position_taps)
-    kernel_KIO = reader.kernel(POSITION_CONV, shape).transpose(2, 1, 0)
-    return GroupedConv(kernel_KIO, reader.array(f"{POSITION_CONV}.bias", (cfg.width,)), cfg.position_groups)
+    kernel_KIO = reader.kernel(name, shape).transpose(2, 1, 0)
+    return GroupedConv(kernel_KIO, reader.array(f"{name}.bias", (cfg.width,)), cfg.position_groups)

@@ -147,6 +147,9 @@ def test_reading_a_wheel_a_folder_or_a_file(tmp_path, weights):
         ({"surplus": 1}, {}, "surplus"),
         ({}, {"hidden_dims": 9}, "must have shape"),
         ({}, {"conv_only": False}, "convolutional"),
+        ({}, {"use_harmonic_emb": True}, "use_harmonic_emb = True: must be False"),
+        ({}, {"type": "CFNaiveMelPEV2"}, "config_dict model type = 'CFNaiveMelPEV2': must be"),
+        ({}, {"log_scale": True}, "config_dict model log_scale = True: is a key that is neither read"),
     ],
 )
 def test_other_weights_are_refused(tmp_path, weights, change, config, says):

@@ -1,5 +1,7 @@
 """Pitch codes on small random weights."""
 
+import re
+
 import jax
 import numpy as np
 import pytest
@@ -125,6 +127,39 @@ def test_decoding(model):
     np.testing.assert_array_equal(decode_f0(model, [1, 2, 3]), decode_f0(model, np.array([1, 2, 3])))
     with pytest.raises(UserError, match="0 to 7"):
         decode_f0(model, [8])
+
+
+def test_speaker_norm_subtracts_the_mean_whatever_the_features():
+    f0, vuv = track(20)
+    f0[3] = 0
+    for names in ("f0,vuv", "f0_interp,vuv", "norm_f0,vuv"):
+        normed = PitchConfig.from_yaml(VALUES | {"features": names, "speaker_norm": True})
+        by_name = PitchConfig.from_yaml(VALUES | {"features": "norm_f0,vuv", "speaker_norm": None})
+        for mean in (None, 130.0):
+            np.testing.assert_array_equal(features(normed, f0, vuv, mean), features(by_name, f0, vuv, mean))
+        assert features(normed, f0, vuv)[3, 0] == 0
+    assert not PitchConfig.from_yaml(VALUES | {"features": "f0,vuv", "speaker_norm": False}).mean_free
+
+
+@pytest.mark.parametrize(
+    ("changed", "says"),
+    [
+        ({"f0_log": True}, "config.yaml f0_log = True: is a key that is neither read"),
+        ({"f0_log": None}, "config.yaml f0_log = None"),
+        ({"f0_hop_size": 160}, "f0_hop_size = 160: must be 80"),
+        ({"sampling_rate": 8000}, "sampling_rate = 8000: must be 16000"),
+        ({"speaker_stats": "f0_stats.pth"}, "speaker_stats = 'f0_stats.pth': must be None"),
+        ({"decoder_params": STACK | {"gating": False}}, "decoder_params gating = False"),
+        ({"decoder_params": STACK | {"reverse_decoder_dilation": True}}, "reverse_decoder_dilation = True"),
+        ({"vq_params": {"l_bins": 8, "emb_width": 6, "levels": 2}}, "vq_params levels = 2: must be 1"),
+        ({"vq_params": {"l_bins": 8, "emb_width": 6, "cosine": True}}, "vq_params cosine = True"),
+    ],
+)
+def test_a_key_that_nothing_reads_stops_it(changed, says):
+    published = {"sampling_rate": 16000, "f0_hop_size": 80, "lambda_commit": 0.02, "batch_size": 16}
+    assert PitchConfig.from_yaml(VALUES | published) == CONFIG
+    with pytest.raises(UserError, match=re.escape(says)):
+        PitchConfig.from_yaml(VALUES | published | changed)
 
 
 def test_only_norm_features_subtract_the_mean():

@@ -8,7 +8,7 @@ from spirit_jax.speech.encoders.wav2vec2.batches import (
     encode_wavs,
     layer_output,
 )
-from tests.speech.tiny_encoders import AT_25_HZ, TINY, random_encoder, random_wavs
+from tests.speech.tiny_encoders import AT_25_HZ, BATCH_NORM, TINY, random_encoder, random_wavs
 
 
 @pytest.fixture(scope="module")
@@ -16,8 +16,9 @@ def encoder():
     return random_encoder()
 
 
-def test_alone_as_in_company_to_the_bit(encoder):
-    wavs = random_wavs(3_000, 100_000, 40, 20_000, 0)
+@pytest.mark.parametrize("cfg", [TINY, BATCH_NORM], ids=["weight_norm", "batch_norm"])
+def test_alone_as_in_company_to_the_bit(cfg):
+    encoder, wavs = random_encoder(cfg), random_wavs(3_000, 100_000, 40, 20_000, 0)
     together = encode_wavs(encoder, wavs)
     assert [len(states_TD) for states_TD in together] == [TINY.frame_count(len(wav)) for wav in wavs]
     for states_TD, wav in zip(together, wavs):

@@ -12,7 +12,7 @@ from spirit_jax.speech.encoders.wav2vec2.checkpoints import (
 from spirit_jax.speech.encoders.wav2vec2.config import ConvNorm, ConvShape
 from spirit_jax.speech.encoders.wav2vec2.network import POSITION_CONV, Wav2Vec2
 from spirit_jax.speech.weights.torch_files import Tensors
-from tests.speech.tiny_encoders import TINY, Varied
+from tests.speech.tiny_encoders import BATCH_NORM, TINY, Varied
 
 
 def stored_weights() -> dict[str, np.ndarray]:
@@ -115,6 +115,52 @@ def test_other_architectures_are_refused():
         config_from_fairseq({"layer_type": "conformer"})
     with pytest.raises(UserError, match="hidden_act"):
         config_from_hf({"hidden_act": "relu"})
+
+
+def test_a_batch_norm_before_the_positional_convolution():
+    assert config_from_fairseq({"conv_pos_batch_norm": True}).position_batch_norm
+    assert config_from_hf({"conv_pos_batch_norm": True}).position_batch_norm
+    names = {
+        "encoder.pos_conv_embed.batch_norm.running_var": "encoder.pos_conv.0.running_var",
+        "encoder.pos_conv_embed.conv.weight": "encoder.pos_conv.1.weight",
+        "encoder.pos_conv.1.bias": "encoder.pos_conv.1.bias",
+    }
+    assert list(canonical(dict.fromkeys(names, np.zeros(1)), BATCH_NORM)) == list(names.values())
+    assert list(canonical({"encoder.pos_conv_embed.conv.bias": np.zeros(1)}, TINY)) == [
+        "encoder.pos_conv.0.bias"
+    ]
+
+
+@pytest.mark.parametrize("name", ["HubertConfig", "Wav2Vec2Config"])
+def test_every_key_of_transformers_is_known(name):
+    transformers = pytest.importorskip("transformers", reason="needs requirements-parity.txt")
+    config = getattr(transformers, name)().to_dict()
+    assert len(config) > 50
+    assert config_from_hf(config).hop == 320
+
+
+def test_every_key_of_the_published_configurations_is_known():
+    """Of facebook/hubert-base-ls960 and of fairseq's HuBERT and wav2vec 2.0, in words that came and went."""
+    older = "feat_extract_dropout gradient_checkpointing hidden_dropout_prob mask_channel_length torch_dtype"
+    assert config_from_hf(dict.fromkeys(older.split(), 0) | {"model_type": "hubert"}).hop == 320
+    training = (
+        "label_rate dropout encoder_layerdrop dropout_input final_dim untie_final_proj logit_temp target_glu "
+        "feature_grad_mult mask_length mask_channel_min_space latent_temp skip_masked skip_nomask "
+        "checkpoint_activations required_seq_len_multiple depthwise_conv_kernel_size attn_type pos_enc_type "
+        "fp16 quantize_targets latent_vars num_negatives codebook_negatives _name"
+    )
+    assert config_from_fairseq(dict.fromkeys(training.split(), 0)).hop == 320
+
+
+def test_a_key_that_nothing_reads_stops_it():
+    with pytest.raises(UserError, match="model_cfg rotary = True: is a key that is neither read"):
+        config_from_fairseq({"rotary": True})
+    with pytest.raises(UserError, match=r"config\.json position_embeddings_type = 'rotary': is a key"):
+        config_from_hf({"position_embeddings_type": "rotary"})
+    with pytest.raises(UserError, match=r"config\.json num_feat_extract_layers = 8: must be 7"):
+        config_from_hf({"num_feat_extract_layers": 8})
+    with pytest.raises(UserError, match=r"config\.json model_type = 'wavlm'"):
+        config_from_hf({"model_type": "wavlm"})
 
 
 def test_weight_norm_is_folded():

@@ -5,10 +5,19 @@ import pytest
 
 from spirit_jax.speech.encoders.wav2vec2.batches import layer_output
 from spirit_jax.speech.encoders.wav2vec2.network import Wav2Vec2
+from spirit_jax.speech.kernels.choice import fast_form
 from spirit_jax.speech.weights.readers import RandomReader
-from tests.speech.tiny_encoders import PRE_NORM, TINY, noisy_rows, own_frames, random_encoder
+from tests.speech.tiny_encoders import (
+    BATCH_NORM,
+    PRE_NORM,
+    TINY,
+    Varied,
+    noisy_rows,
+    own_frames,
+    random_encoder,
+)
 
-KINDS = {"group": TINY, "pre_norm": PRE_NORM}
+KINDS = {"group": TINY, "pre_norm": PRE_NORM, "batch_norm": BATCH_NORM}
 
 
 @pytest.fixture(scope="module", params=KINDS)
@@ -63,3 +72,28 @@ def test_a_checkpoint_can_be_restored_from_the_configuration_alone(encoder):
     assert shapes[1] == concrete[1]
     assert [(a.shape, a.dtype) for a in shapes[0]] == [(a.shape, a.dtype) for a in concrete[0]]
     assert not any(isinstance(a, jax.Array) for a in shapes[0])
+
+
+def test_the_batch_norm_comes_before_the_padding_of_the_convolution():
+    """Frame by frame, with zeros past both ends: not the norm of zeros, as a folded kernel would have."""
+    given = Varied(0)
+    encoder = Wav2Vec2(given, BATCH_NORM)
+    frames, taps = 9, BATCH_NORM.position_taps
+    x_TD = np.random.default_rng(0).normal(size=(frames, BATCH_NORM.width))
+    scale, shift, mean, variance = (
+        given.arrays[f"encoder.pos_conv.0.{part}"].astype(np.float64)
+        for part in ("weight", "bias", "running_mean", "running_var")
+    )
+    normed_TD = scale * (x_TD - mean) / np.sqrt(variance + 1e-5) + shift
+    padded_TGI = np.pad(normed_TD, ((taps // 2, taps // 2), (0, 0))).reshape(
+        frames + taps, BATCH_NORM.position_groups, -1
+    )
+    kernel_GOIK = given.kernels["encoder.pos_conv.1"].reshape(BATCH_NORM.position_groups, -1, 4, taps)
+    seen_TGIK = np.lib.stride_tricks.sliding_window_view(padded_TGI, taps, axis=0)[:frames]
+    y_TD = np.einsum("TGIK,GOIK->TGO", seen_TGIK, kernel_GOIK).reshape(frames, -1)
+    expected_TD = jax.nn.gelu(jnp.asarray(y_TD + given.arrays["encoder.pos_conv.1.bias"]), approximate=False)
+    inside_1T = jnp.arange(frames + 3)[None] < frames
+    x_1TD = jnp.asarray(np.pad(x_TD, ((0, 3), (0, 0))), jnp.float32)[None]
+    for form in (encoder, fast_form(encoder, "cpu")):
+        y_1TD = form.encode_positions(x_1TD, inside_1T)
+        np.testing.assert_allclose(y_1TD[0, :frames], expected_TD, atol=1e-5)
