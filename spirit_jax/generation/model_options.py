@@ -14,9 +14,7 @@ def add_model_arguments(parser: argparse.ArgumentParser, checkpoint: str = "--ch
         required=True,
         help="run folder, one of its step folders, or a folder of converted weights",
     )
-    parser.add_argument(
-        "--codec", help="codec folder with the model's streams (default: the checkpoint's)"
-    )
+    parser.add_argument("--codec", help="codec folder with the model's streams (default: the checkpoint's)")
     add_mesh_argument(parser)
     add_dtype_argument(parser)
 

@@ -13,8 +13,6 @@ On TPUs it makes no difference: the compiler chooses the layouts, and spirit_bas
 same size and the same collectives either way.
 """
 
-from functools import partial
-
 import jax
 import jax.numpy as jnp
 
@@ -23,8 +21,7 @@ from spirit_jax.sharding import constrain, platform
 Axes = tuple[str | None, str | None]
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(2,))
-def linear(x_BTD: jax.Array, weight_DF: jax.Array, axes: Axes | None = None) -> jax.Array:
+def _linear(x_BTD: jax.Array, weight_DF: jax.Array, axes: Axes | None = None) -> jax.Array:
     """`x_BTD @ weight_DF` in the type of x: [B, T, F]. Reverse-mode gradients only.
 
     axes: names of the weight's axes while it is used; the others are gathered, after the cast. None: the
@@ -33,10 +30,13 @@ def linear(x_BTD: jax.Array, weight_DF: jax.Array, axes: Axes | None = None) -> 
     return x_BTD @ _used(weight_DF, x_BTD.dtype, axes)
 
 
+linear = jax.custom_vjp(_linear, nondiff_argnums=(2,))
+
+
 def _forward(
     x_BTD: jax.Array, weight_DF: jax.Array, axes: Axes | None
 ) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
-    return linear(x_BTD, weight_DF, axes), (x_BTD, weight_DF)
+    return _linear(x_BTD, weight_DF, axes), (x_BTD, weight_DF)
 
 
 def _backward(

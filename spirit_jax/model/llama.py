@@ -234,7 +234,7 @@ def _as_matrix(weight: nnx.Param, inputs: int) -> jax.Array:
     TPUs lay out a weight of three axes with D innermost and cannot gather along it. They would sum arrays
     that are zero except for one part, at twice the cost.
     """
-    return jnp.reshape(weight[...], (math.prod(weight.shape[:inputs]), -1))
+    return weight[...].reshape(math.prod(weight.shape[:inputs]), -1)
 
 
 def frequencies(cfg: ModelConfig) -> np.ndarray:

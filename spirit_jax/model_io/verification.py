@@ -95,7 +95,9 @@ def our_logits(llama: Llama, ids_BT: np.ndarray) -> np.ndarray:
         return np.asarray(jax.jit(lambda m, i, p: m(i, p)[0])(llama, ids_BT, positions_BT))[:rows]
 
 
-def verify(checkpoint: str | AnyPath, source: str | Path, mesh: Mapping[str, int] | None = None) -> Difference:
+def verify(
+    checkpoint: str | AnyPath, source: str | Path, mesh: Mapping[str, int] | None = None
+) -> Difference:
     """Compares a model of ours with the Llama folder that it was imported from or exported to.
 
     Values are compared in the folder's types, so an export to a narrower type agrees too. Rows that the
