@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from spirit_jax.evals.registry import TASKS, TRANSCRIPTION
+from spirit_jax.evals.registry import HELD_OUT, TRANSCRIPTION
 from spirit_jax.generation.spirit_lm import SpiritLM
 from tests.evals.folders import spirit, write_folders
 from tests.generation.tiny import random_llama
@@ -48,7 +48,7 @@ def test_a_model_of_text_alone_is_measured_on_the_text_of_spoken_shards(at, caps
     words = ["--checkpoint", at / "text", "--shards", at / "shards", "--out", at / "text.json"]
     assert spirit("eval", *words) == 0
     lines = dict(line.split(": ", 1) for line in capsys.readouterr().out.splitlines())
-    assert lines.keys() == TASKS.keys()
+    assert lines.keys() == HELD_OUT.keys()
     measured = {name for name, line in lines.items() if line != "not measured: the model is text-only"}
     assert measured == {"loss", "choice_t2t"}
     assert lines["choice_t2t"].endswith(" of 24 pairs, 8 items")
