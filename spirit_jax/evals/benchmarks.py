@@ -1,4 +1,4 @@
-"""The table of data sets that a user brings: task, layout, groups, the paper's figures (tables 3 and 4).
+"""The table of data sets that a user brings: task, layout, groups, the paper's accuracies.
 
 A row is a `LikelihoodChoice`; its `layout.place` says where its files are and where to get them.
 """

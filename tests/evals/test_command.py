@@ -5,11 +5,13 @@ import json
 import numpy as np
 import pytest
 
-from spirit_jax.evals.registry import HELD_OUT, TRANSCRIPTION
+from spirit_jax.evals.registry import HELD_OUT, TASKS, TRANSCRIPTION
 from spirit_jax.generation.spirit_lm import SpiritLM
+from tests.evals.data_sets import Writer, write_lexical, write_mmlu
 from tests.evals.folders import spirit, write_folders
 from tests.generation.tiny import random_llama
 from tests.generation.world import UNITS, record, tiny_lm, tokenizer
+from tests.verbs import run_verb
 from tests.weights_folder import save_weights
 
 
@@ -17,6 +19,9 @@ from tests.weights_folder import save_weights
 def at(tmp_path_factory):
     root = tmp_path_factory.mktemp("evals")
     write_folders(root)
+    writer = Writer(root / "data")
+    write_lexical(writer, 3)
+    write_mmlu(writer, 1, 3)
     return root
 
 
@@ -81,9 +86,65 @@ def test_converted_weights_leave_out_transcription_unless_it_is_asked_for(at, ca
     assert json.loads((at / "a.json").read_text())["tasks"]["wer_s2t"]["n"] == 1
 
 
+def test_benchmarks_and_held_out_tasks_are_measured_together(at, capsys):
+    words = ["swuggy", "mmlu", "--checkpoint", at / "run", "--data", at / "data", "--out", at / "both.json"]
+    assert spirit("eval", *words, "--shards", at / "shards", "--tasks", "loss") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(": ")[0] for line in lines] == ["loss", "swuggy", "mmlu"]
+    assert lines[1].endswith(" of 9 pairs, 3 items")
+    results = json.loads((at / "both.json").read_text())
+    assert results["versions"].keys() == {"spirit_jax", "python", "jax", "numpy"}
+    assert results["unfinished"] == []
+    assert results["tasks"]["swuggy"]["data"]["sounds"] == 18
+    assert len((at / "both_scores/swuggy.jsonl").read_text().splitlines()) == 9
+    assert len((at / "both_scores/submission/lexical/dev.txt").read_text().splitlines()) == 18
+
+
+def test_the_verb_takes_a_folder_of_data_sets(at, capsys):
+    out = at / "verb.json"
+    assert run_verb("eval", CKPT=at / "text", DATA=at / "data", TASKS="swuggy_text mmlu", OUT=out) == 0
+    lines = [line.split(": ")[0] for line in capsys.readouterr().out.splitlines()]
+    assert lines == ["swuggy_text", "mmlu"]
+
+
+def test_results_are_written_as_each_task_finishes(at, monkeypatch):
+    """An evaluation that stops has what it measured."""
+
+    class Stopping:
+        kind = HELD_OUT["loss"].kind
+        needs_speech, learned_from = False, ()
+
+        def items(self, evaluation):
+            return []
+
+        def score(self, evaluation, items):
+            raise OSError("no space left on device")
+
+    monkeypatch.setitem(HELD_OUT, "stopping", Stopping())
+    monkeypatch.setitem(TASKS, "stopping", Stopping())
+    words = ["--checkpoint", at / "run", "--shards", at / "shards", "--tasks", "loss,stopping"]
+    assert spirit("eval", *words, "--out", at / "stopped.json") == 1
+    results = json.loads((at / "stopped.json").read_text())
+    assert results["tasks"].keys() == {"loss"}
+    assert results["unfinished"] == ["stopping"]
+
+
+def test_missing_data_is_found_before_the_model_is_loaded(at, capsys):
+    words = ["sblimp", "--checkpoint", at / "nowhere", "--data", at / "data", "--out", at / "none.json"]
+    assert spirit("eval", *words) == 2
+    error = capsys.readouterr().err.strip()
+    assert "no folder syntactic" in error
+    assert "download.zerospeech.com" in error
+    assert "transcription" in error
+    assert "\n" not in error
+
+
 @pytest.mark.parametrize(
     ("words", "complaint"),
     [
+        (["swuggy", "--checkpoint", "run", "--shards", "shards"], "--data = None"),
+        (["--checkpoint", "run", "--data", "data"], "--shards = None"),
+        (["swuggy", "--checkpoint", "run", "--data", "nowhere"], "nowhere"),
         (["--checkpoint", "nowhere", "--shards", "shards"], "nowhere"),
         (["--checkpoint", "run", "--shards", "foreign"], "0123456789abcdef"),
         (["--checkpoint", "run", "--shards", "shards", "--split", "tset"], "tset"),
