@@ -22,8 +22,8 @@ $(VENV)/demo: requirements-demo.txt $(VENV)/runtime
 	$(PIP) -r requirements-demo.txt
 	touch $@
 
-$(VENV)/test: requirements-test.txt $(VENV)/demo
-	$(PIP) -r requirements-test.txt
+$(VENV)/test: requirements-test.txt requirements-gcs.txt $(VENV)/demo
+	$(PIP) -r requirements-test.txt -r requirements-gcs.txt
 	touch $@
 
 $(VENV)/parity: requirements-parity.txt $(VENV)/test
