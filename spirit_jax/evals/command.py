@@ -14,14 +14,17 @@ from pathlib import Path
 
 import spirit_jax
 from spirit_jax.core.errors import UserError
-from spirit_jax.core.files import require_output_file, write_json
+from spirit_jax.core.files import read_optional_json, require_output_file, write_json
 from spirit_jax.core.progress import Progress
+from spirit_jax.datasets.shards import Layout, open_shards
 from spirit_jax.evals.benchmarks import BENCHMARKS
 from spirit_jax.evals.evaluation import Evaluation, read_records
+from spirit_jax.evals.layouts.trials import fingerprint_of
 from spirit_jax.evals.registry import GROUPS, HELD_OUT, TASKS, expand
-from spirit_jax.evals.results import summarize, to_json, write_scores
+from spirit_jax.evals.results import read_results, summarize, to_json, write_scores
 from spirit_jax.evals.task import Result, measure
 from spirit_jax.generation.spirit_lm import SpiritLM
+from spirit_jax.model.checkpoint import find_stored_model
 from spirit_jax.tokens.interleave import Record
 
 DEFAULT_TASKS = ("loss", "choice", "transcription")
@@ -61,50 +64,65 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Writes the results as each task finishes, and prints a line for each task."""
+    """Writes the results as each task finishes, and prints a line for each task.
+
+    An evaluation that was interrupted continues with the task that it was at, if nothing that it depends on
+    has changed.
+    """
     named = [*args.task, *(args.tasks.split(",") if args.tasks else [])]
     tasks = expand(named or list(DEFAULT_TASKS))
     _check(args, tasks)
+    prints = _fingerprint_data(args, tasks)
     started = time.monotonic()
-    lm = SpiritLM.load(args.checkpoint)
+    stored = find_stored_model(args.checkpoint)
+    model = str(stored.weights if stored.tree else args.checkpoint)  # of a run, the folder of its last step
+    lm = SpiritLM.load(model)
     records = (
         read_records(lm, args.shards, args.split or SHARDS_SPLIT, args.max_records) if args.shards else []
     )
     evaluation = Evaluation(lm, records, seed=args.seed, data=args.data, split=args.split or DATA_SPLIT)
-    about = _describe(args, evaluation)
+    about = {**_describe(args, evaluation), "model": model, "data_fingerprints": prints}
+    results = _continue(args.out, about, tasks)
 
-    def keep(results: dict[str, Result]) -> None:
-        tasks_json = {name: to_json(result) for name, result in results.items()}
-        unfinished = [name for name in tasks if name not in results]
+    def keep(name: str, result: Result) -> None:
+        for warning in write_scores(args.out.with_name(f"{args.out.stem}_scores"), name, result):
+            print(f"warning: {warning}", file=sys.stderr)
+        results[name] = result
+        tasks_json = {one: to_json(results[one]) for one in tasks if one in results}
+        unfinished = [one for one in tasks if one not in results]
         spent = {"wall_seconds": round(time.monotonic() - started, 1), "unfinished": unfinished}
         write_json(args.out, {**about, **spent, "tasks": tasks_json})
 
-    results = evaluate(evaluation, tasks, bool(named), args.out.with_name(f"{args.out.stem}_scores"), keep)
-    for name, result in results.items():
-        print(f"{name}: {summarize(result)}")
+    evaluate(evaluation, [name for name in tasks if name not in results], bool(named), keep)
+    for name in tasks:
+        print(f"{name}: {summarize(results[name])}")
     return 0
 
 
 def evaluate(
-    evaluation: Evaluation,
-    tasks: list[str],
-    asked: bool,
-    scores: Path,
-    keep: Callable[[dict[str, Result]], None],
-) -> dict[str, Result]:
-    """Results by task, in order.
+    evaluation: Evaluation, tasks: list[str], asked: bool, keep: Callable[[str, Result], None]
+) -> None:
+    """Measures the tasks in order.
 
-    asked: the user named them (see `measure`). scores: a folder for the scores of trials. keep: called with
-    all results so far after each task.
+    asked: the user named them (see `measure`). keep: called with each result.
     """
-    results = {}
     with Progress("eval", len(tasks), "task") as progress:
         for name in tasks:
-            results[name] = measure(TASKS[name], evaluation, asked)
-            for warning in write_scores(scores, name, results[name]):
-                print(f"warning: {warning}", file=sys.stderr)
-            keep(results)
-            progress.advance(note=f"{name} {summarize(results[name])}")
+            result = measure(TASKS[name], evaluation, asked)
+            keep(name, result)
+            progress.advance(note=f"{name} {summarize(result)}")
+
+
+def _continue(out: Path, about: dict, tasks: list[str]) -> dict[str, Result]:
+    """Results of the same evaluation if it was interrupted, else none."""
+    try:
+        stored = read_optional_json(out)
+    except UserError:
+        return {}  # another file, to be replaced
+    if not stored.get("unfinished") or any(stored.get(key) != value for key, value in about.items()):
+        return {}
+    results = {name: result for name, result in read_results(out).items() if name in tasks}
+    print(f"note: {out} has {len(results)} of {len(tasks)} tasks; continuing", file=sys.stderr)
     return results
 
 
@@ -127,11 +145,22 @@ def _check(args: argparse.Namespace, tasks: list[str]) -> None:
             raise UserError(
                 "--data", None, f"{name} is measured on a data set", f"give a folder with {shape}"
             )
-        BENCHMARKS[name].layout.read(args.data, args.split or DATA_SPLIT)
+
+
+def _fingerprint_data(args: argparse.Namespace, tasks: list[str]) -> dict[str, str]:
+    """Fingerprints of the rows of the shards, and by task of what is asked. UserError for missing data."""
+    prints = {
+        name: fingerprint_of(BENCHMARKS[name].layout.read(args.data, args.split or DATA_SPLIT))
+        for name in tasks
+        if name in BENCHMARKS
+    }
+    if args.shards:
+        prints["shards"] = open_shards(args.shards, Layout.ALIGNED, args.split or SHARDS_SPLIT).fingerprint
+    return prints
 
 
 def _describe(args: argparse.Namespace, evaluation: Evaluation) -> dict:
-    """What the results depend on, besides the data set of each task."""
+    """What the results depend on, besides the weights and the data."""
     records: list[Record] = list(evaluation.records)
     if too_long := len(records) - len(evaluation.fitting_records):
         print(

@@ -1,11 +1,13 @@
 """Evaluation from folders on disk, as a user runs it."""
 
+import dataclasses
 import json
 
 import numpy as np
 import pytest
 
 from spirit_jax.evals.registry import HELD_OUT, TASKS, TRANSCRIPTION
+from spirit_jax.evals.task import Result, ResultKind
 from spirit_jax.generation.spirit_lm import SpiritLM
 from tests.evals.data_sets import Writer, write_lexical, write_mmlu
 from tests.evals.folders import spirit, write_folders
@@ -107,26 +109,66 @@ def test_the_verb_takes_a_folder_of_data_sets(at, capsys):
     assert lines == ["swuggy_text", "mmlu"]
 
 
-def test_results_are_written_as_each_task_finishes(at, monkeypatch):
-    """An evaluation that stops has what it measured."""
+@dataclasses.dataclass
+class Broken:
+    """A task that fails until it is mended."""
 
-    class Stopping:
-        kind = HELD_OUT["loss"].kind
-        needs_speech, learned_from = False, ()
+    measured: list
+    broken: bool = True
+    kind: ResultKind = ResultKind.LOSS
+    needs_speech: bool = False
+    learned_from: tuple = ()
 
-        def items(self, evaluation):
-            return []
+    def items(self, evaluation):
+        return []
 
-        def score(self, evaluation, items):
+    def score(self, evaluation, items):
+        if self.broken:
             raise OSError("no space left on device")
+        self.measured.append(self)
+        return Result(1.0, None, 0, self.kind)
 
-    monkeypatch.setitem(HELD_OUT, "stopping", Stopping())
-    monkeypatch.setitem(TASKS, "stopping", Stopping())
-    words = ["--checkpoint", at / "run", "--shards", at / "shards", "--tasks", "loss,stopping"]
-    assert spirit("eval", *words, "--out", at / "stopped.json") == 1
+
+def test_an_evaluation_that_stops_keeps_what_it_has_and_continues(at, monkeypatch, capsys):
+    measured = []
+    first, second = Broken(measured, broken=False), Broken(measured)
+    for name, task in (("first", first), ("second", second)):
+        monkeypatch.setitem(HELD_OUT, name, task)
+        monkeypatch.setitem(TASKS, name, task)
+    words = ["first", "second", "--checkpoint", at / "run", "--shards", at / "shards"]
+    words += ["--out", at / "stopped.json"]
+    assert spirit("eval", *words) == 1
     results = json.loads((at / "stopped.json").read_text())
-    assert results["tasks"].keys() == {"loss"}
-    assert results["unfinished"] == ["stopping"]
+    assert (list(results["tasks"]), results["unfinished"]) == (["first"], ["second"])
+    assert (results["model"], results["checkpoint"]) == (str(at / "run"), str(at / "run"))
+    second.broken = False
+    assert spirit("eval", *words) == 0
+    assert measured == [first, second]
+    assert "1 of 2 tasks; continuing" in capsys.readouterr().err
+    done = json.loads((at / "stopped.json").read_text())
+    assert (list(done["tasks"]), done["unfinished"]) == (["first", "second"], [])
+    assert spirit("eval", *words) == 0, "a finished one is measured again"
+    assert measured == [first, second, first, second]
+
+
+@pytest.mark.parametrize("change", ["seed", "data", "file"])
+def test_an_interrupted_evaluation_of_something_else_is_not_continued(at, monkeypatch, change, capsys):
+    words = ["swuggy_text", "mmlu", "--checkpoint", at / "text", "--data", at / "data"]
+    words += ["--out", at / "changed.json"]
+    assert spirit("eval", *words) == 0
+    stored = json.loads((at / "changed.json").read_text())
+    (at / "changed.json").write_text(json.dumps({**stored, "unfinished": ["mmlu"]}))
+    if change == "seed":
+        words += ["--seed", 5]
+    if change == "data":
+        table = next((at / "data/mmlu/test").glob("*.csv"))
+        table.write_text(table.read_text() + "one more?,a,b,c,d,A\n")
+    if change == "file":
+        (at / "changed.json").write_text("not what eval writes")
+    capsys.readouterr()
+    assert spirit("eval", *words) == 0
+    assert "continuing" not in capsys.readouterr().err
+    assert json.loads((at / "changed.json").read_text())["unfinished"] == []
 
 
 def test_missing_data_is_found_before_the_model_is_loaded(at, capsys):
