@@ -13,7 +13,7 @@ import jax
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests import bucket as buckets
+from tests.storages import bucket as buckets
 
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")

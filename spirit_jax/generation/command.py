@@ -61,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
     """Prints one line of JSON for each prompt, and writes speech as wav files to `--out`."""
     task, sampling = Task(args.task), _sampling(args)
     _check(args)
-    lm = load_lm(args)
+    lm = load_lm(args.checkpoint, args)
     _refuse_token_strings(args.prompt_text, lm.vocabulary.streams)
     if task is Task.SPEAK or (task is Task.CONTINUE and args.output_modality != Modality.TEXT.value):
         lm.codec.check_voice(None, None)  # before anything is generated

@@ -10,7 +10,6 @@ def add_model_arguments(parser: argparse.ArgumentParser, checkpoint: str = "--ch
     """Adds the four; `checkpoint` is the name of the first."""
     parser.add_argument(
         checkpoint,
-        dest="checkpoint",
         required=True,
         help="run folder, one of its step folders, or a folder of converted weights",
     )
@@ -19,6 +18,6 @@ def add_model_arguments(parser: argparse.ArgumentParser, checkpoint: str = "--ch
     add_dtype_argument(parser)
 
 
-def load_lm(args: argparse.Namespace) -> SpiritLM:
-    """The model that the options name."""
-    return SpiritLM.load(args.checkpoint, args.codec, args.dtype, read_mesh(args.mesh))
+def load_lm(checkpoint: str, args: argparse.Namespace) -> SpiritLM:
+    """The model in `checkpoint`, as the other options say."""
+    return SpiritLM.load(checkpoint, args.codec, args.dtype, read_mesh(args.mesh))

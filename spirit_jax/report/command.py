@@ -61,7 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Writes the two files and prints where they are."""
     require_output_folder(args.out, "--out")
-    run_folder = existing_folder(args.checkpoint, "--run")
+    run_folder = existing_folder(args.run, "--run")
     rows = list(read_jsonl(run_folder / "metrics.jsonl"))
     config = read_json(run_folder / "config.json")
     before, after = (read_results(path) if path else {} for path in (args.eval_before, args.eval_after))
@@ -69,7 +69,7 @@ def run(args: argparse.Namespace) -> int:
         require_file(args.manifest, "--manifest")
     if args.examples < 0:
         raise UserError("--examples", args.examples, "must be at least 0", "3 make a readable page")
-    lm = load_lm(args)
+    lm = load_lm(args.run, args)
     records = read_records(lm, args.shards, args.split, RECORDS)
     parameters = sum(weight.size for weight in jax.tree.leaves(lm.llama))
     numbers = report_numbers(rows, before, after)

@@ -6,7 +6,7 @@ import pytest
 
 from spirit_jax.core import files
 from spirit_jax.core.errors import UserError
-from tests.flat_mount import refuse_folder_renames
+from tests.storages.flat_mount import refuse_folder_renames
 
 
 def test_failure_leaves_the_old_file_and_no_temporary_one(tmp_path):

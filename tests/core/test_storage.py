@@ -12,7 +12,7 @@ from spirit_jax.core.errors import UserError
 from spirit_jax.core.growing_file import GrowingFile
 from spirit_jax.core.paths import to_path
 from spirit_jax.core.storage import check_storage
-from tests.flat_mount import refuse_folder_renames
+from tests.storages.flat_mount import refuse_folder_renames
 
 
 def test_a_disk_passes_and_is_left_as_it_was(tmp_path):

@@ -21,7 +21,7 @@ from spirit_jax.runs.checkpoints import Checkpoints
 from spirit_jax.sharding import make_mesh, shardings_of
 from spirit_jax.training.optimizer import make_optimizer
 from spirit_jax.training.state import abstract_state, make_state
-from tests.flat_mount import refuse_folder_renames
+from tests.storages.flat_mount import refuse_folder_renames
 from tests.training.tiny import MODEL
 
 OPTIMIZER = make_optimizer(OptimConfig(), 10)

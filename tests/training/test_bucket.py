@@ -65,7 +65,11 @@ def test_shards_in_a_bucket_are_refused_with_the_fix(bucket):
 def start(out, environment: dict[str, str], compiled: Path, mount: bool = False) -> subprocess.Popen:
     """A process that trains a tiny run, killed or not."""
     flags = {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": "", "JAX_COMPILATION_CACHE_DIR": str(compiled)}
-    module = ["tests.flat_mount", "tests.training.interrupted"] if mount else ["tests.training.interrupted"]
+    module = (
+        ["tests.storages.flat_mount", "tests.training.interrupted"]
+        if mount
+        else ["tests.training.interrupted"]
+    )
     command = [sys.executable, "-m", *module, str(out), str(STEPS), str(EVERY), "1"]
     return subprocess.Popen(
         command,

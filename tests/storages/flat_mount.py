@@ -1,7 +1,7 @@
 """A file system on which folders that aren't empty can't be renamed, like a mounted bucket without a
 hierarchy.
 
-`python -m tests.flat_mount MODULE ...` runs a module on it.
+`python -m tests.storages.flat_mount MODULE ...` runs a module on it.
 """
 
 import errno
