@@ -183,7 +183,8 @@ def _read_part(
     begin_s, length_s = part or (0.0, None)
     rate, begin = file.samplerate, round(begin_s * file.samplerate)
     left = np.inf if file.stated_frames is None else max(0, file.stated_frames - begin)
-    asked = [round(seconds * rate) for seconds in (length_s, max_seconds) if seconds is not None]
+    lengths = [seconds for seconds in (length_s, max_seconds) if seconds is not None and np.isfinite(seconds)]
+    asked = [round(seconds * rate) for seconds in lengths]
     wanted = min([*asked, left])
     admit(wanted / rate)
     wav = file.read_mono(wanted, begin) if wanted else np.zeros(0, np.float32)
