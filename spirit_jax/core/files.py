@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from spirit_jax.core.errors import UserError
+from spirit_jax.core.storage import stream_lines
 
 
 @contextlib.contextmanager
@@ -101,12 +102,11 @@ def read_jsonl(path: str | Path) -> Iterator[dict]:
 
 def parse_lines(path: str | Path) -> Iterator[tuple[int, dict | UserError]]:
     """Yields the number of each line of a JSON-lines file that is not blank, with its object, or with the
-    error of a line that is no JSON object.
+    error of a line that is no JSON object. The file may be compressed or remote (`spirit_jax.core.storage`).
     """
-    with open(require_file(path, "JSON-lines file"), "rb") as file:
-        for number, line in enumerate(file, 1):
-            if line.strip():
-                yield number, _parse_line(line, f"{path} line {number}")
+    for number, line in stream_lines(path, "JSON-lines file"):
+        if line.strip():
+            yield number, _parse_line(line, f"{path} line {number}")
 
 
 def _parse_line(line: bytes, where: str) -> dict | UserError:

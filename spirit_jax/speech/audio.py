@@ -4,6 +4,7 @@ Legend: S or N samples, C channels.
 """
 
 import os
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import soundfile
 
 from spirit_jax.core.errors import UserError
 from spirit_jax.core.files import write_atomically
+from spirit_jax.core.storage import local_copy
 from spirit_jax.speech.containers.faults import find_fault
 from spirit_jax.speech.containers.sound_file import ForwardFile, open_sound
 from spirit_jax.tokens.streams import SAMPLE_RATE
@@ -48,14 +50,14 @@ def load(
 ) -> np.ndarray:
     """Reads wav, flac, mp3, ogg or opus at any rate, its channels averaged: float32 [samples] at 16 kHz.
 
-    max_seconds: read no more than this. part: where to begin, in seconds, and how long the part is, None for
-    up to the end. admit: called with the seconds that are about to be decoded, infinite where the file does
-    not say.
+    path: also a URL, or a member of a tar (`spirit_jax.core.storage`). max_seconds: read no more than this.
+    part: where to begin, in seconds, and how long the part is, None for up to the end. admit: called with the
+    seconds that are about to be decoded, infinite where the file does not say.
 
     Raises BadAudio, with the reason, where `check` does and for files that do not decode or are cut. With
     `corpus` also for sound that is not fit for training: more than two channels, or a rate below 8 kHz.
     """
-    wav, rate = _read(Path(path), max_seconds, corpus, part, admit or (lambda seconds: None))
+    wav, rate = _read(path, max_seconds, corpus, part, admit or (lambda seconds: None))
     if rate != SAMPLE_RATE and np.isfinite(wav).all():
         import soxr
 
@@ -122,13 +124,28 @@ def save(path: str | Path, wav: np.ndarray, rate: int = SAMPLE_RATE) -> None:
 
 
 def _read(
+    address: str | Path,
+    max_seconds: float | None,
+    corpus: bool,
+    part: tuple[float, float | None] | None,
+    admit: Callable[[float], None],
+) -> tuple[np.ndarray, int]:
+    """Mono float32 [samples] and the rate, of a file, a member of a tar or a remote file."""
+    try:
+        with local_copy(address) as path:
+            return _read_file(path, max_seconds, corpus, part, admit)
+    except (OSError, UserError, tarfile.TarError) as error:
+        raise BadAudio("missing", str(error)) from error
+
+
+def _read_file(
     path: Path,
     max_seconds: float | None,
     corpus: bool,
     part: tuple[float, float | None] | None,
     admit: Callable[[float], None],
 ) -> tuple[np.ndarray, int]:
-    """Mono float32 [samples] and the rate. Bad files are refused by their header where possible."""
+    """Bad files are refused by their header where possible."""
     if not os.path.isfile(path):  # also for a name that no file can have
         raise BadAudio("missing", f"no file {path}")
     if path.stat().st_size == 0:

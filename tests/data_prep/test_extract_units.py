@@ -358,6 +358,8 @@ def test_the_line_and_the_summary_say_what_has_a_transcript_and_what_was_not_rea
     assert "left unread: 3 .txt files fit no recording, 1 .m4a file is not read" in line
     summary = read_json(out / "summary.json")
     assert (summary["n_with_transcript"], summary["n_recordings"]) == (1, 3)
+    assert "read as folder of recordings, " in line
+    assert (summary["layout"], summary["ignored"]) == ("folder of recordings", {})
     assert summary["unread"] == {"fit no recording": {".txt": 3}, "are not read": {".m4a": 1}}
 
 

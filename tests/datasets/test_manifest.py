@@ -214,9 +214,14 @@ def test_a_bad_row_is_set_aside_with_its_line(tmp_path, row, rule):
     assert rule in str(error.value)
 
 
-def test_double_ids_name_both(tmp_path):
-    with pytest.raises(UserError, match="line 1 and line 3"):
-        read_corpus(put_manifest(tmp_path / "m.jsonl", *({"id": id, "text": "x"} for id in "aba")))
+def test_the_second_row_of_an_id_is_set_aside_and_names_both(tmp_path):
+    rows = ({"id": id, "text": text} for id, text in zip("aba", "xyz"))
+    corpus = open_corpus(put_manifest(tmp_path / "m.jsonl", *rows))
+    assert [(row["id"], row["text"]) for row in corpus.rows] == [("a", "x"), ("b", "y")]
+    (bad,) = corpus.set_aside
+    assert (bad["id"], bad["reason"], bad["line"]) == ("a", "duplicate_id", 3)
+    assert "line 1 and of" in bad["detail"]
+    assert "line 3" in bad["detail"]
 
 
 def test_recordings_that_differ_in_their_suffix_alone(tmp_path):
@@ -280,6 +285,25 @@ def test_the_split_of_a_row_follows_from_what_it_has(tmp_path):
     assert [(row["split"], row["text"]) for row in rows] == [("train", None), ("speech", None), ("text", "c")]
     (unnamed,) = read_corpus(put_manifest(tmp_path / "m.jsonl", {"audio": "."}))
     assert unnamed["id"] == "."
+
+
+def test_keys_with_two_names_are_one_thing(tmp_path):
+    rows = [
+        {"audio": "a.wav", "speaker": "anna", "style": "whisper", "license": "CC0", "language": "en"},
+        {"audio": "b.wav", "voice": "anna", "speaker": "anna", "speaking_style": "laughing"},
+        {"audio": "c.wav", "style": [3, 1], "speaker": None},
+        {"audio": "d.wav", "voice": "anna", "speaker": "ben"},
+        {"audio": "e.wav", "language": 3},
+    ]
+    corpus = open_corpus(put_manifest(tmp_path / "m.jsonl", *rows))
+    first, second, codes = corpus.rows
+    assert (first["voice"], first["speaking_style"], first["licence"]) == ("anna", "whisper", "CC0")
+    assert first["language"] == "en"
+    assert not {"speaker", "style", "license"} & (first.keys() | second.keys())
+    assert (second["voice"], second["speaking_style"]) == ("anna", "laughing")
+    assert (codes["voice"], codes["style"]) == ("", [3, 1])
+    assert [row["line"] for row in corpus.set_aside] == [4, 5]
+    assert {row["reason"] for row in corpus.set_aside} == {"bad_row"}
 
 
 def test_unknown_keys_are_kept(tmp_path):

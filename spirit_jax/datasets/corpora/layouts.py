@@ -1,0 +1,82 @@
+"""Which layout a corpus has: by the files of a folder, or by the suffix and the first rows of a file."""
+
+import collections
+import functools
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from spirit_jax.core.errors import UserError
+from spirit_jax.core.files import parse_lines
+from spirit_jax.core.storage import format_suffix
+from spirit_jax.datasets.corpora.given import Given, Read
+from spirit_jax.datasets.corpora.kaldi import is_kaldi, read_kaldi
+from spirit_jax.datasets.corpora.nemo import is_nemo, read_nemo
+from spirit_jax.datasets.recordings import AUDIO_SUFFIXES, files_below
+from spirit_jax.datasets.text_files import read_texts
+
+FOLDERS = (("Kaldi folder", is_kaldi, read_kaldi),)
+JSON_LINES = (("NeMo manifest", is_nemo, read_nemo),)
+MANIFESTS = ("*.jsonl", "*.jsonl.gz", "*.jsonl.zst")
+TRIED = 20  # lines of a manifest in which the first object must be
+
+
+class Layout(NamedTuple):
+    """name: for people. path: the manifest or the folder that is read."""
+
+    name: str
+    path: Path
+    read: Read
+
+
+def recognise(path: Path, lines: bool = False) -> Layout | None:
+    """The layout of a file or a folder; None for a folder of recordings.
+
+    lines: each line of a `.txt` file is a text. UserError for a recording, and for a folder with several
+    manifests and no recordings.
+    """
+    if path.is_dir():
+        return _recognise_folder(path)
+    suffix = format_suffix(path)
+    if suffix in AUDIO_SUFFIXES:
+        raise UserError("manifest", path, "is a recording", "give its folder, or a manifest that names it")
+    if suffix == ".txt":
+        return Layout("texts", path, functools.partial(_read_texts, lines=lines))
+    return _recognise_json_lines(path)
+
+
+def _recognise_folder(folder: Path) -> Layout | None:
+    for name, fits, read in FOLDERS:
+        if fits(folder):
+            return Layout(name, folder, read)
+    named = [folder / pattern.replace("*", "manifest") for pattern in MANIFESTS]
+    found = [path for path in named if path.is_file()][:1] or sorted(
+        path for pattern in MANIFESTS for path in folder.glob(pattern)
+    )
+    if len(found) == 1:
+        return _recognise_json_lines(found[0])
+    if found and not any(path.suffix.lower() in AUDIO_SUFFIXES for path in files_below(folder)):
+        rule = f"{folder} has several .jsonl files and no recordings"
+        raise UserError("manifests", len(found), rule, "name the manifest")
+    return None
+
+
+def _recognise_json_lines(path: Path) -> Layout:
+    """By the first row that is an object."""
+    rows = (row for _, row in itertools.islice(parse_lines(path), TRIED))
+    first = next((row for row in rows if not isinstance(row, UserError)), {})
+    for name, fits, read in JSON_LINES:
+        if fits(first):
+            return Layout(name, path, read)
+    return Layout("manifest", path, _read_manifest)
+
+
+def _read_manifest(path: Path, ignored: collections.Counter[str]) -> Iterator[Given]:
+    for line, row in parse_lines(path):
+        yield Given(row, line, f"{path} line {line}")
+
+
+def _read_texts(path: Path, ignored: collections.Counter[str], lines: bool) -> Iterator[Given]:
+    for line, row in read_texts(path, lines):
+        yield Given(row, line, f"{path} line {line}")
