@@ -170,7 +170,7 @@ def _read(row: dict, admit: Admit) -> np.ndarray | audio.BadAudio:
 def _check_length(row: dict, seconds: float) -> None:
     """BadAudio for a sound that is not as long as its row says."""
     stated = row.get("duration")
-    if part_of(row) is None and stated is not None and abs(stated - seconds) > TOLERANCE_S:
+    if row.get("offset") is None and stated is not None and abs(stated - seconds) > TOLERANCE_S:
         detail = f"the row says {stated:.2f} s, the sound has {seconds:.2f} s; a part needs an offset as well"
         raise audio.BadAudio("duration_differs", detail)
     last = max((end for _, _, end in row["words"] or ()), default=0.0)

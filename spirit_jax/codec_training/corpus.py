@@ -14,6 +14,7 @@ import numpy as np
 from spirit_jax.codec_training.config import CorpusConfig
 from spirit_jax.core.errors import UserError
 from spirit_jax.core.files import fingerprint
+from spirit_jax.core.sound_part import Part
 from spirit_jax.core.storage import is_stored
 from spirit_jax.datasets.manifest import part_of
 from spirit_jax.datasets.splits import split_rows
@@ -28,13 +29,13 @@ LEVEL, PEAK = 0.08, 0.95
 
 @dataclasses.dataclass(frozen=True)
 class Recording:
-    """A file, or a part of one, and its codes. part: where it begins and how long it is, in seconds."""
+    """A file, or a part of one, and its codes. part: None for the whole file."""
 
     id: str
     path: str
     voice: str
     speech: SpeechTokens
-    part: tuple[float, float | None] | None = None
+    part: Part | None = None
 
     def load(self) -> np.ndarray:
         """The wave at the common level, float32 [S]. UserError if it cannot be read any more."""

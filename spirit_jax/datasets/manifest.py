@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from spirit_jax.core.errors import UserError
+from spirit_jax.core.sound_part import Part
 from spirit_jax.datasets.corpora.given import Given
 from spirit_jax.datasets.corpora.layouts import Layout, recognise
 from spirit_jax.datasets.corpus import BadRow, Corpus, count_reasons, count_suffixes
@@ -74,11 +75,11 @@ def stream_texts(path: Path, lines: bool = False) -> Iterator[dict]:
         _warn_of_set_aside(path, dict(reasons.most_common()), str(first))
 
 
-def part_of(row: Mapping[str, Any]) -> tuple[float, float | None] | None:
-    """Where a row's sound begins in its recording and how long it is, in seconds, the second None for up to
-    the end; None for the whole recording.
-    """
-    return None if row.get("offset") is None else (row["offset"], row.get("duration"))
+def part_of(row: Mapping[str, Any]) -> Part | None:
+    """The part of its recording that a row is; None for the whole recording."""
+    if row.get("offset") is None:
+        return None if row.get("channel") is None else Part(channel=row["channel"])
+    return Part(row["offset"], row.get("duration"), row.get("channel"))
 
 
 def timed_words(row: dict) -> list[str] | None:

@@ -7,6 +7,7 @@ text                transcript
 words               [[word, start s, end s], ...], the text with times from where the row's sound begins
 offset, duration    the row is this part of the recording, in seconds; `start` and `end` are the same.
                     `duration` alone is the length of the whole recording
+channel             of a recording with several, 0 for the first; by default the mean of all
 id                  by default the audio's path without suffix, for a part with `#` and a number
 voice               who speaks; `speaker` is the same
 speaking_style      how it is said; `style` is the same, where it is a name and not codes
@@ -20,7 +21,7 @@ Other keys are kept.
 import collections
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +85,7 @@ class Rows:
             raise BadRow("bad_row", f"{given.where} split", split, rule, "rename the split")
         return {
             **row,
-            "id": row.get("id") or self._default_id(audio, "offset" in part),
+            "id": row.get("id") or self._default_id(audio, part.keys() & {"offset", "channel"}),
             "audio": join(self._base, audio) if audio else None,
             "text": text or plain,
             "words": words,
@@ -94,7 +95,7 @@ class Rows:
             **part,
         }
 
-    def _default_id(self, audio: str | None, part: bool) -> str:
+    def _default_id(self, audio: str | None, part: Collection[str]) -> str:
         if audio is None:
             return f"{self._name}-{self._number:06d}"
         bare = os.path.splitext(audio)[0]
@@ -155,7 +156,7 @@ def _bad_words(word: Any, where: str) -> BadRow:
 
 
 def _read_part(row: dict, where: str) -> dict[str, float]:
-    """`offset` and `duration` in seconds, as far as a row has them, or has `start` and `end`.
+    """`offset` and `duration` in seconds, as far as a row has them, or has `start` and `end`; and `channel`.
 
     BadRow for values that are no times or contradict each other, and for a part without length.
     """
@@ -172,8 +173,13 @@ def _read_part(row: dict, where: str) -> dict[str, float]:
     if not agree or (length is not None and not length > 0):
         rule = "must be one part of the recording, longer than 0 s"
         raise BadRow("bad_part", f"{where} times", given, rule, "correct the times")
-    part = {"offset": begin, "duration": length}
-    return {key: float(value) for key, value in part.items() if value is not None}
+    times = {"offset": begin, "duration": length}
+    part = {key: float(value) for key, value in times.items() if value is not None}
+    channel = row.get("channel")
+    if channel is not None and (type(channel) is not int or channel < 0):
+        rule = "must be the number of a channel, 0 for the first"
+        raise BadRow("bad_part", f"{where} channel", channel, rule, "correct or drop the key")
+    return part if channel is None else {**part, "channel": channel}
 
 
 def _is_time(value: Any) -> bool:

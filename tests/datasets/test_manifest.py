@@ -353,7 +353,7 @@ def test_parts_of_a_recording_have_their_ids_and_times(tmp_path):
     ids = ["talk#1", "talk#2", "talk#3", "talk#4", "mine", "whole", "plain"]
     assert [row["id"] for row in read] == ids
     parts = [(0.0, 2.0), (2.0, 2.0), (4.0, 1.5), (5.5, None), (1.0, 2.0), None, None]
-    assert [part_of(row) for row in read] == parts
+    assert [part and part[:2] for part in map(part_of, read)] == parts
 
 
 @pytest.mark.parametrize(
@@ -367,12 +367,21 @@ def test_parts_of_a_recording_have_their_ids_and_times(tmp_path):
         {"offset": 1.0, "start": 2.0},
         {"start": 1.0, "end": 3.0, "duration": 1.0},
         {"offset": True},
+        {"channel": -1},
+        {"channel": "left"},
     ],
 )
 def test_impossible_parts_are_set_aside(tmp_path, times):
     rows = {"audio": "a.wav", "text": "x"}, {"audio": "a.wav", "text": "x", "id": "bad", **times}
     (bad,) = open_corpus(put_manifest(tmp_path / "m.jsonl", *rows)).set_aside
     assert (bad["id"], bad["reason"], bad["line"]) == ("bad", "bad_part", 2)
+
+
+def test_channels_of_a_recording_are_rows(tmp_path):
+    rows = [{"audio": "a.wav", "channel": 0}, {"audio": "a.wav", "channel": 1, "offset": 2.0}]
+    read = read_corpus(put_manifest(tmp_path / "m.jsonl", *rows))
+    assert [row["id"] for row in read] == ["a#1", "a#2"]
+    assert [part_of(row) for row in read] == [(0.0, None, 0), (2.0, None, 1)]
 
 
 def test_recordings_that_a_manifest_does_not_name_are_counted(tmp_path):

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from spirit_jax.core.errors import UserError
 from spirit_jax.core.files import parse_lines
 from spirit_jax.core.storage import format_suffix
+from spirit_jax.datasets.corpora import lhotse
 from spirit_jax.datasets.corpora.given import Given, Read
 from spirit_jax.datasets.corpora.kaldi import is_kaldi, read_kaldi
 from spirit_jax.datasets.corpora.nemo import is_nemo, read_nemo
@@ -17,7 +18,11 @@ from spirit_jax.datasets.recordings import AUDIO_SUFFIXES, files_below
 from spirit_jax.datasets.text_files import read_texts
 
 FOLDERS = (("Kaldi folder", is_kaldi, read_kaldi),)
-JSON_LINES = (("NeMo manifest", is_nemo, read_nemo),)
+JSON_LINES = (
+    ("NeMo manifest", is_nemo, read_nemo),
+    ("Lhotse cuts", lhotse.is_cuts, lhotse.read_cuts),
+    ("Lhotse recordings and supervisions", lhotse.is_half, lhotse.read_pair),
+)
 MANIFESTS = ("*.jsonl", "*.jsonl.gz", "*.jsonl.zst")
 TRIED = 20  # lines of a manifest in which the first object must be
 
@@ -54,6 +59,7 @@ def _recognise_folder(folder: Path) -> Layout | None:
     found = [path for path in named if path.is_file()][:1] or sorted(
         path for pattern in MANIFESTS for path in folder.glob(pattern)
     )
+    found = [pair] if (pair := lhotse.find_pair(found)) else found
     if len(found) == 1:
         return _recognise_json_lines(found[0])
     if found and not any(path.suffix.lower() in AUDIO_SUFFIXES for path in files_below(folder)):

@@ -34,8 +34,8 @@ def test_segments_are_parts_of_recordings(tmp_path):
     put_text(tmp_path / "text", "u1 one\nu2 two\nu9 nobody\n")
     corpus = open_corpus(tmp_path)
     assert [(row["id"], row["text"], part_of(row)) for row in corpus.rows] == [
-        ("u1", "one", (0.0, 1.5)),
-        ("u2", "two", (1.5, None)),
+        ("u1", "one", (0.0, 1.5, None)),
+        ("u2", "two", (1.5, None, None)),
     ]
     assert reasons_of(corpus) == [
         ("no_partner", "u3"),

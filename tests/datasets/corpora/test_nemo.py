@@ -15,7 +15,7 @@ def test_a_nemo_manifest(tmp_path):
     corpus = open_corpus(put_jsonl(tmp_path / "train.json", *ROWS))
     whole, part, silent = corpus.rows
     assert (whole["id"], whole["audio"], whole["text"]) == ("a", str(tmp_path / "a.wav"), "whole")
-    assert [part_of(row) for row in corpus.rows] == [None, (1.0, 2.0), (3.0, 2.0)]
+    assert [part_of(row) for row in corpus.rows] == [None, (1.0, 2.0, None), (3.0, 2.0, None)]
     assert whole["duration"] == 2.5
     assert (part["id"], part["voice"], part["split"]) == ("/abs/b#1", "s1", "train")
     assert (silent["id"], silent["text"], silent["language"], silent["split"]) == (
