@@ -48,14 +48,14 @@ def test_transcripts_of_a_layout_are_found(tmp_path, layout):
 
 
 def test_files_that_are_left_unread_are_counted_by_suffix(tmp_path):
-    put_audio(tmp_path / "wav48/p501/p501_001.wav")
+    put_audio(tmp_path / "sound/p501/p501_001.wav")
     put_audio(tmp_path / "a.opus")
     for name in ("txt/p501/p501_001.txt", "txt/p501/p501_002.TXT", "other.tsv", "LICENSE"):
         put_text(tmp_path / name, SAID)
     for number in range(3):
         put_audio(tmp_path / f"{number}.m4a")
     corpus = open_corpus(tmp_path)
-    assert [row["id"] for row in corpus.rows] == ["a", "wav48/p501/p501_001"]
+    assert [row["id"] for row in corpus.rows] == ["a", "sound/p501/p501_001"]
     assert corpus.transcribed == 0
     unread = "3 .txt/.tsv files fit no recording, 4 .m4a/suffixless files are not read"
     assert corpus.describe_unread() == unread

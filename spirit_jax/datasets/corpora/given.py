@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from spirit_jax.core.errors import UserError
-from spirit_jax.core.storage import stream_lines
 from spirit_jax.datasets.corpus import BadRow
 
 HELD_OUT = re.compile(r"^(dev|test|valid|validation|eval|heldout)(?![a-z])", re.IGNORECASE)
@@ -27,26 +26,6 @@ class Given(NamedTuple):
 
 # (corpus, what is ignored with the number of times) -> rows
 Read = Callable[[Path, collections.Counter[str]], Iterator[Given]]
-
-
-def table_lines(path: Path, columns: int) -> Iterator[tuple[int, list[str] | BadRow]]:
-    """The number and the fields of each line that is not blank: split at blanks into at most `columns`, the
-    last one with blanks; missing ones are "". BadRow for bytes that are not UTF-8.
-    """
-    for number, line in stream_lines(path, path.name):
-        try:
-            fields = line.decode("utf-8-sig").split(maxsplit=columns - 1)
-        except UnicodeDecodeError as error:
-            yield number, not_utf8(error, f"{path} line {number}")
-            continue
-        if fields:
-            fields[-1] = fields[-1].strip()
-            yield number, fields + [""] * (columns - len(fields))
-
-
-def not_utf8(error: UnicodeDecodeError, where: str) -> BadRow:
-    """A line or a text that cannot be decoded."""
-    return BadRow("text_not_utf8", "text", where, f"must be UTF-8 ({error})", "convert it to UTF-8")
 
 
 def missing_partner(where: str, value: object, rule: str) -> BadRow:

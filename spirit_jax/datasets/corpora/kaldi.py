@@ -16,7 +16,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from spirit_jax.datasets.corpora.given import Given, held_out_split, missing_partner, table_lines
+from spirit_jax.datasets.corpora.given import Given, held_out_split, missing_partner
+from spirit_jax.datasets.corpora.tables import table_lines
 from spirit_jax.datasets.corpus import BadRow
 
 READ = ("wav.scp", "segments", "text", "utt2spk", "utt2lang")

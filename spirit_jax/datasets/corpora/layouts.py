@@ -11,18 +11,33 @@ from spirit_jax.core.errors import UserError
 from spirit_jax.core.files import parse_lines
 from spirit_jax.core.storage import format_suffix
 from spirit_jax.datasets.corpora import lhotse
+from spirit_jax.datasets.corpora.common_voice import is_common_voice, read_common_voice
+from spirit_jax.datasets.corpora.expresso import is_expresso, read_expresso
 from spirit_jax.datasets.corpora.given import Given, Read
 from spirit_jax.datasets.corpora.kaldi import is_kaldi, read_kaldi
 from spirit_jax.datasets.corpora.nemo import is_nemo, read_nemo
+from spirit_jax.datasets.corpora.parquet import is_parquet, read_parquet
+from spirit_jax.datasets.corpora.vctk import is_vctk, read_vctk
+from spirit_jax.datasets.corpora.voxpopuli import is_voxpopuli, read_voxpopuli
+from spirit_jax.datasets.corpora.webdataset import is_webdataset, read_webdataset
 from spirit_jax.datasets.recordings import AUDIO_SUFFIXES, files_below
 from spirit_jax.datasets.text_files import read_texts
 
-FOLDERS = (("Kaldi folder", is_kaldi, read_kaldi),)
+FOLDERS = (
+    ("Kaldi folder", is_kaldi, read_kaldi),
+    ("Common Voice", is_common_voice, read_common_voice),
+    ("VoxPopuli", is_voxpopuli, read_voxpopuli),
+    ("Expresso", is_expresso, read_expresso),
+    ("VCTK", is_vctk, read_vctk),
+    ("WebDataset", is_webdataset, read_webdataset),
+    ("parquet", is_parquet, read_parquet),
+)
 JSON_LINES = (
     ("NeMo manifest", is_nemo, read_nemo),
     ("Lhotse cuts", lhotse.is_cuts, lhotse.read_cuts),
     ("Lhotse recordings and supervisions", lhotse.is_half, lhotse.read_pair),
 )
+FILES = {".tar": ("WebDataset", read_webdataset), ".parquet": ("parquet", read_parquet)}
 MANIFESTS = ("*.jsonl", "*.jsonl.gz", "*.jsonl.zst")
 TRIED = 20  # lines of a manifest in which the first object must be
 
@@ -48,6 +63,8 @@ def recognise(path: Path, lines: bool = False) -> Layout | None:
         raise UserError("manifest", path, "is a recording", "give its folder, or a manifest that names it")
     if suffix == ".txt":
         return Layout("texts", path, functools.partial(_read_texts, lines=lines))
+    if suffix in FILES:
+        return Layout(FILES[suffix][0], path, FILES[suffix][1])
     return _recognise_json_lines(path)
 
 

@@ -42,7 +42,7 @@ class ForwardFile(soundfile.SoundFile):
         return False
 
     def read_mono(self, frames: float, begin: int = 0) -> np.ndarray:
-        """At most this many samples from `begin` on, infinite for all, of the channel or the mean: float32 [n]."""
+        """At most this many samples from `begin` on, infinite for all, of `channel`: float32 [n]."""
         if begin and self.subtype in UNSEEKABLE:
             self.read_mono(begin)
         elif begin:
