@@ -69,13 +69,14 @@ def recognise(path: Path, lines: bool = False) -> Layout | None:
 
 
 def _recognise_folder(folder: Path) -> Layout | None:
+    """`manifest.jsonl`, else a layout of folders, else the only .jsonl file or the only pair of Lhotse's."""
+    for name in (pattern.replace("*", "manifest") for pattern in MANIFESTS):
+        if (folder / name).is_file():
+            return _recognise_json_lines(folder / name)
     for name, fits, read in FOLDERS:
         if fits(folder):
             return Layout(name, folder, read)
-    named = [folder / pattern.replace("*", "manifest") for pattern in MANIFESTS]
-    found = [path for path in named if path.is_file()][:1] or sorted(
-        path for pattern in MANIFESTS for path in folder.glob(pattern)
-    )
+    found = sorted(path for pattern in MANIFESTS for path in folder.glob(pattern))
     found = [pair] if (pair := lhotse.find_pair(found)) else found
     if len(found) == 1:
         return _recognise_json_lines(found[0])

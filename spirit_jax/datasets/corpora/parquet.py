@@ -10,14 +10,16 @@ from pathlib import Path
 from spirit_jax.core.errors import UserError
 from spirit_jax.core.storage import open_stored
 from spirit_jax.datasets.corpora.given import Given
+from spirit_jax.datasets.recordings import AUDIO_SUFFIXES, files_below
 
 READ = ("id", "text", "source", "split", "language", "licence")
 ROWS = 1024  # that are decoded together
 
 
 def is_parquet(folder: Path) -> bool:
-    """Whether a folder has parquet files."""
-    return any(folder.glob("*.parquet"))
+    """Whether a folder has parquet files, and no recordings."""
+    sounds = (path for path in files_below(folder) if path.suffix.lower() in AUDIO_SUFFIXES)
+    return any(folder.glob("*.parquet")) and not any(sounds)
 
 
 def read_parquet(path: Path, ignored: collections.Counter[str]) -> Iterator[Given]:

@@ -71,6 +71,14 @@ def test_a_folder_of_several_manifests(tmp_path):
     assert len(read_corpus(tmp_path)) == 1
 
 
+def test_our_manifest_goes_before_other_layouts(tmp_path):
+    put_text(tmp_path / "wav.scp", "r1 r1.wav\n")
+    put_jsonl(tmp_path / "other.jsonl", *ROWS)
+    assert open_corpus(tmp_path).layout == "Kaldi folder"
+    put_jsonl(tmp_path / "manifest.jsonl", *ROWS)
+    assert open_corpus(tmp_path).layout == "manifest"
+
+
 def test_a_folder_of_recordings_is_not_mistaken_for_a_layout(tmp_path):
     put_audio(tmp_path / "a.wav")
     put_text(tmp_path / "a.txt", "said")

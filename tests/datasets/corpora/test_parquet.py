@@ -4,7 +4,7 @@ import pytest
 
 from spirit_jax.core.errors import UserError
 from spirit_jax.datasets.manifest import open_corpus, stream_texts
-from tests.datasets.corpora.files import put_text
+from tests.datasets.corpora.files import put_audio, put_text
 
 
 def put_parquet(path, **columns):
@@ -15,9 +15,8 @@ def put_parquet(path, **columns):
 
 def test_texts_of_parquet_files(tmp_path):
     texts = [f"text {number}\n" for number in range(2500)]
-    path = put_parquet(
-        tmp_path / "a.parquet", text=texts, id=list(range(2500)), url=texts, language=["en"] * 2500
-    )
+    ids, languages = list(range(2500)), ["en"] * 2500
+    path = put_parquet(tmp_path / "a.parquet", text=texts, id=ids, url=texts, language=languages)
     corpus = open_corpus(path)
     assert [row["text"] for row in corpus.rows] == texts
     last = corpus.rows[-1]
@@ -38,6 +37,12 @@ def test_a_folder_of_parquet_files_and_rows_that_cannot_be_used(tmp_path):
         ("bad_row", 3),
         ("bad_row", 4),
     ]
+
+
+def test_a_table_beside_recordings_is_no_corpus(tmp_path):
+    put_audio(tmp_path / "wav/a.wav")
+    put_parquet(tmp_path / "durations.parquet", seconds=[1.0])
+    assert open_corpus(tmp_path).layout == "folder of recordings"
 
 
 def test_a_file_without_texts_and_a_damaged_one_are_refused(tmp_path):
