@@ -44,7 +44,24 @@ def test_transcripts_of_a_layout_are_found(tmp_path, layout):
     layout(tmp_path)
     corpus = open_corpus(tmp_path)
     assert [(row["text"], row["split"]) for row in corpus.rows] == [(SAID, "train")]
+    assert layout is common_voice or corpus.rows[0]["voice"] == "501"
     assert (corpus.transcribed, corpus.describe_unread()) == (1, "")
+
+
+@pytest.mark.parametrize("split", ["dev-clean", "test", "dev_other", "train-clean-100", "developers"])
+def test_folders_of_held_out_splits_are_held_out(tmp_path, split):
+    chapter = tmp_path / split / "84/121123"
+    put_audio(chapter / "84-121123-0000.flac")
+    put_text(chapter / "84-121123.trans.txt", f"84-121123-0000 {SAID}\n")
+    put_audio(tmp_path / "test/own.wav")
+    put_text(tmp_path / "test/own.txt", SAID)
+    corpus = open_corpus(tmp_path)
+    rows = {row["id"].rpartition("/")[2]: row["split"] for row in corpus.rows}
+    held_out = {"dev-clean": "dev", "test": "test", "dev_other": "dev"}
+    assert rows == {"84-121123-0000": held_out.get(split, "train"), "own": "train"}
+    assert corpus.layout == "folder of recordings, LibriSpeech"
+    (row,) = open_corpus(tmp_path / split / "84").rows  # what is asked for by its name is wanted
+    assert row["split"] == "train"
 
 
 def test_files_that_are_left_unread_are_counted_by_suffix(tmp_path):
