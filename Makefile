@@ -22,8 +22,12 @@ $(VENV)/demo: requirements-demo.txt $(VENV)/runtime
 	$(PIP) -r requirements-demo.txt
 	touch $@
 
-$(VENV)/test: requirements-test.txt $(VENV)/demo
-	$(PIP) -r requirements-test.txt
+$(VENV)/align: requirements-align.txt $(VENV)/runtime
+	$(PIP) -r requirements-align.txt
+	touch $@
+
+$(VENV)/test: requirements-test.txt requirements-gcs.txt $(VENV)/demo $(VENV)/align
+	$(PIP) -r requirements-test.txt -r requirements-gcs.txt
 	touch $@
 
 $(VENV)/parity: requirements-parity.txt $(VENV)/test
@@ -112,10 +116,14 @@ need = $(if $(value $(1)),,$(error $(1) is not set: $(2)))
 quote = '$(subst ','\'',$(value $(1)))'
 path = $(if $(filter ~%,$(value $(1))),$($(1)),$(call quote,$(1)))
 
-.PHONY: codec units tokenizer shards stats train eval generate report import-llama export-hf convert-speech
+.PHONY: codec align units tokenizer shards stats train eval generate report import-llama export-hf convert-speech
 codec: $(VENV)/runtime  ## fit the weight-free codec: AUDIO=dir OUT=dir [UNITS=100] [EXPRESSIVE=1]
 	$(call need,AUDIO,a folder of recordings or a manifest)$(call need,OUT,a folder for the codec)
 	$(PY) -m data_prep fit-codec --audio $(call path,AUDIO) --out $(call path,OUT) --units $(UNITS) $(if $(EXPRESSIVE),--expressive)
+
+align: $(VENV)/align  ## give words their times: AUDIO=dir OUT=dir [CTC=dir or TIMES=path] [LANGUAGE=en] [CASING=as-is, lower or sentence] [STRICT=1]
+	$(call need,AUDIO,a folder of recordings with transcripts or a manifest)$(call need,OUT,a folder for the manifest with word times)
+	$(PY) -m data_prep align --audio $(call path,AUDIO) --out $(call path,OUT) $(if $(CTC),--ctc $(call path,CTC)) $(if $(TIMES),--times $(call path,TIMES)) $(if $(LANGUAGE),--language $(call quote,LANGUAGE)) $(if $(CASING),--casing $(CASING)) $(if $(STRICT),--strict)
 
 units: $(VENV)/runtime  ## recordings to units: AUDIO=dir OUT=dir [CODEC=dir] [STRICT=1]; without CODEC one is fitted in OUT/codec
 	$(call need,AUDIO,a folder of recordings or a manifest)$(call need,OUT,a folder for the units)

@@ -15,6 +15,7 @@ COMMANDS = {
         "spirit_jax.codec_training.fit_units",
         "a codec with phonetic units by k-means over HuBERT features",
     ),
+    "align": ("data_prep.alignment.align", "give the words of transcribed recordings their times"),
     "units": ("data_prep.extract_units", "recordings to units; unusable recordings are set aside"),
     "shards": ("data_prep.token_shards", "units and texts to TFDS shards"),
     "stats": ("data_prep.stats", "hours, utterances and tokens of a folder of shards"),

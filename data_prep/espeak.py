@@ -18,6 +18,7 @@ SYNCHRONOUS_OUTPUT = 2
 PHONEME_EVENTS, DONT_EXIT = 0x0001, 0x8000
 WORD, PHONEME = 1, 7
 CHARACTER_POSITIONS, UTF8 = 1, 1
+IPA = 0x02
 FAST = 450  # words a minute, the library's upper limit
 
 
@@ -98,6 +99,26 @@ def speak(text: str, voice: Voice) -> Spoken:
         (word, start / sample_rate, end / sample_rate) for word, (start, end) in zip(text.split(), spans)
     ]
     return Spoken(samples, sample_rate, words)
+
+
+def transcribe(text: str, language: str) -> str:
+    """How espeak-ng says `text` in a language (`en-us`), in IPA.
+
+    UserError for an unknown language or a missing package.
+    """
+    library, _ = _load_library()
+    try:
+        if library.espeak_SetVoiceByName(language.encode()):
+            raise UserError("language", language, "is unknown to espeak-ng", "for example en-us")
+        library.espeak_TextToPhonemes.restype = ctypes.c_char_p
+        rest, clauses = ctypes.c_char_p(text.encode()), []
+        while rest.value:
+            spoken = library.espeak_TextToPhonemes(ctypes.byref(rest), UTF8, IPA)
+            clauses.append((spoken or b"").decode())
+        return " ".join(clauses)
+    finally:
+        library.espeak_Terminate()
+        _ctypes.dlclose(library._handle)
 
 
 def word_spans(text: str, events: list, n_samples: int) -> list[tuple[int, int]]:

@@ -29,7 +29,7 @@ from spirit_jax.core.files import (
     write_jsonl,
 )
 from spirit_jax.core.progress import Progress
-from spirit_jax.core.storage import stamp_of
+from spirit_jax.core.stored_files import stamp_of
 from spirit_jax.datasets.corpus import Corpus, count_reasons, put_aside
 from spirit_jax.datasets.manifest import open_corpus, part_of
 from spirit_jax.datasets.units_folder import SUMMARY

@@ -23,7 +23,7 @@ import tensorflow_datasets as tfds
 
 from data_prep.shard_files import VERSION, SplitFiles, write_info
 from spirit_jax.core.errors import UserError
-from spirit_jax.core.files import drop_partials, require_output_folder, write_atomically
+from spirit_jax.core.files import drop_partials, require_output_folder, require_renames, write_atomically
 from spirit_jax.core.progress import track
 from spirit_jax.datasets.manifest import stream_texts, text_of, timed_words
 from spirit_jax.datasets.shards import DATASET, Finished, Layout, Metadata, row_from_record, split_sizes
@@ -174,6 +174,7 @@ def run(args: argparse.Namespace) -> int:
     if args.draws < 1:
         raise UserError("--draws", args.draws, "counts documents", "give 1 or more")
     require_output_folder(args.out, "--out")
+    require_renames(args.out, "--out")
     tokenizer = TextTokenizer.load(args.tokenizer)
     units = open_units(args.units) if args.units else None
     metadata = _metadata(Layout(args.config), tokenizer, args.codec, units)

@@ -7,7 +7,6 @@ leaves open, and that we chose, say "our choice".
 import dataclasses
 import enum
 from collections.abc import Callable
-from pathlib import Path
 
 from spirit_jax.core.errors import (
     UserError,
@@ -16,6 +15,7 @@ from spirit_jax.core.errors import (
     require_positive,
     require_seed,
 )
+from spirit_jax.core.paths import AnyPath, in_bucket, to_path
 from spirit_jax.core.settings import part
 from spirit_jax.tokens.interleave import Arrangement
 
@@ -274,11 +274,13 @@ class RunConfig:
     checkpoint: CheckpointConfig = CheckpointConfig()
 
 
-def resolve_paths(config: RunConfig, root: str | Path) -> RunConfig:
-    """The configuration with its relative paths (shards, tokenizer, codec, weights) taken from `root`."""
+def resolve_paths(config: RunConfig, root: str | AnyPath) -> RunConfig:
+    """The configuration with its relative paths (shards, tokenizer, codec, weights) taken from `root`, which
+    may be in a bucket.
+    """
 
     def at(path: str) -> str:
-        return str(Path(root) / path)
+        return path if in_bucket(path) else str(to_path(root) / path)
 
     return replace_paths(config, at, at)
 

@@ -5,7 +5,11 @@
 #
 # Settings from the environment: PROJECT, ZONE, NAME (of the queued resource), RUNTIME (a TPU VM image), REPO (git address), REV (commit),
 # SPOT=1 for preemptible capacity, FOLDER (in the bucket, with shards, tokenizer, codec and base weights; default: the bucket itself),
+# MOUNT=1 reads the shards through a read-only mount, for shards that are larger than the machines' disks,
 # DRY=1 prints the commands and runs none, WATCH=1 waits, and requests the slice again when it is taken away, until the run is finished.
+#
+# Each machine copies shards, tokenizer and codec to /mnt/data. Weights are read from the bucket, each machine its part. The run folder is
+# gs://BUCKET/runs/RUN, written without a mount.
 #
 # The machines start training at each boot, so a restarted machine resumes the run from its newest checkpoint by itself.
 set -euo pipefail
@@ -23,7 +27,7 @@ need ZONE "a zone that has the slice"
 need REPO "a git address that the TPU VMs can clone"
 NAME=${NAME:-$(basename "$CONFIG" .py | tr _ -)}
 REV=${REV:-$(git rev-parse HEAD)}
-ROOT=/mnt/data/${FOLDER:-}
+SOURCE=gs://$BUCKET${FOLDER:+/$FOLDER} OUT=gs://$BUCKET/runs/$RUN
 
 # The accelerator's name and runtime by recipe; v4 and v5p names count cores, two a chip.
 case $(basename "$CONFIG" .py) in
@@ -44,6 +48,26 @@ WHERE=(--project "$PROJECT" --zone "$ZONE")
 NODES=(--node-id "$NAME")
 if [ "$SLICES" -gt 1 ]; then NODES=(--node-count "$SLICES" --node-prefix "$NAME"); fi
 
+# Parts of the boot script: the shards, tokenizer and codec in /mnt/data.
+copy_data() {
+  cat <<END
+for part in shards tokenizer codec; do
+  mkdir -p /mnt/data/\$part && gcloud storage rsync --recursive $SOURCE/\$part /mnt/data/\$part
+done
+END
+}
+mount_data() {
+  cat <<END
+if ! command -v gcsfuse; then
+  curl -fsS https://packages.cloud.google.com/apt/doc/apt-key.gpg -o /usr/share/keyrings/cloud.google.asc
+  echo "deb [signed-by=/usr/share/keyrings/cloud.google.asc] https://packages.cloud.google.com/apt gcsfuse-\$(lsb_release -cs) main" \\
+    > /etc/apt/sources.list.d/gcsfuse.list
+  apt-get update -q && apt-get install -qy gcsfuse
+fi
+mkdir -p /mnt/data && { mountpoint -q /mnt/data || gcsfuse -o ro --implicit-dirs ${FOLDER:+--only-dir $FOLDER }$BUCKET /mnt/data; }
+END
+}
+
 TEMPORARY=$(mktemp -d)
 trap 'rm -rf "$TEMPORARY"' EXIT
 BOOT=$TEMPORARY/boot
@@ -51,27 +75,22 @@ cat > "$BOOT" <<END
 #!/usr/bin/env bash
 # Runs as root at each boot of each machine of the slice; its output is in: sudo journalctl -u google-startup-scripts
 set -e
-if ! command -v gcsfuse; then
-  curl -fsS https://packages.cloud.google.com/apt/doc/apt-key.gpg -o /usr/share/keyrings/cloud.google.asc
-  echo "deb [signed-by=/usr/share/keyrings/cloud.google.asc] https://packages.cloud.google.com/apt gcsfuse-\$(lsb_release -cs) main" \
-    > /etc/apt/sources.list.d/gcsfuse.list
-  apt-get update -q && apt-get install -qy gcsfuse
-fi
+$(if [ -n "${MOUNT:-}" ]; then mount_data; else copy_data; fi)
 PYTHON=python3
 if ! python3 -c 'import sys, ensurepip; assert sys.version_info >= (3, 11)'; then  # Ubuntu 22.04 has 3.10
   PYTHON=python3.11
   command -v python3.11 || { apt-get update -q && apt-get install -qy python3.11 python3.11-venv; }
 fi
-mkdir -p /mnt/data && { mountpoint -q /mnt/data || gcsfuse --implicit-dirs $BUCKET /mnt/data; }
 cd /root
 test -d spirit_jax/.git || git clone -q $REPO spirit_jax
 cd spirit_jax && git fetch -q && git checkout -q $REV
 test -x .venv/bin/python || \$PYTHON -m venv .venv
-.venv/bin/pip install -q -r requirements.txt 'jax[tpu]==0.10.2'
-until .venv/bin/python -m spirit_jax train --distributed --stopped-exit-code 75 --config $CONFIG --root $ROOT --out /mnt/data/runs/$RUN; do
+.venv/bin/pip install -q -r requirements.txt -r requirements-gcs.txt 'jax[tpu]==0.10.2'
+until .venv/bin/python -m spirit_jax train --distributed --stopped-exit-code 75 --config $CONFIG --root /mnt/data --out $OUT \
+  --set checkpoint.init_from=$SOURCE/base; do
   case \$? in 1 | 2) exit 1 ;; esac  # a diverged run or a mistake: starting again would not help
 done
-touch /mnt/data/runs/$RUN/finished
+echo done | gcloud storage cp - $OUT/finished
 END
 
 # Prints and runs a gcloud command; prompts are answered by their defaults. An error is printed in one line.
@@ -96,13 +115,13 @@ there=ABSENT
 if [ -n "${DRY:-}" ]; then cat "$BOOT"; else there=$(state); fi
 if [ "$there" = ABSENT ]; then
   ask
-  echo "asked for $ACCELERATOR × $SLICES as $NAME; see ${GCLOUD[*]} describe $NAME ${WHERE[*]}, and gs://$BUCKET/runs/$RUN" >&2
+  echo "asked for $ACCELERATOR × $SLICES as $NAME; see ${GCLOUD[*]} describe $NAME ${WHERE[*]}, and $OUT" >&2
 elif [ -z "${WATCH:-}" ]; then
   fail "$NAME is there already, $there: watch it with WATCH=1, choose another NAME, or delete it: ${GCLOUD[*]} delete $NAME --force ${WHERE[*]}"
 fi
 
 while [ -n "${WATCH:-}" ] && [ -z "${DRY:-}" ]; do
-  if gcloud storage ls "gs://$BUCKET/runs/$RUN/finished" > /dev/null 2>&1; then exit 0; fi
+  if gcloud storage ls "$OUT/finished" > /dev/null 2>&1; then exit 0; fi
   case $(state) in
     FAILED | SUSPENDED) act "${GCLOUD[@]}" delete "$NAME" --quiet --force "${WHERE[@]}" || true ;;
     ABSENT) ask || echo "asking failed; again in a minute" >&2 ;;

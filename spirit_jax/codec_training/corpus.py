@@ -15,7 +15,7 @@ from spirit_jax.codec_training.config import CorpusConfig
 from spirit_jax.core.errors import UserError
 from spirit_jax.core.files import fingerprint
 from spirit_jax.core.sound_part import Part
-from spirit_jax.core.storage import is_stored
+from spirit_jax.core.stored_files import is_stored
 from spirit_jax.datasets.manifest import part_of
 from spirit_jax.datasets.splits import split_rows
 from spirit_jax.datasets.units_folder import UnitsFolder, open_units

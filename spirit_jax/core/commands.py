@@ -7,6 +7,7 @@ import sys
 
 from spirit_jax.core.errors import Halted, UserError, require_seed
 from spirit_jax.core.files import require_writable
+from spirit_jax.core.paths import in_bucket
 
 MISPLACED = (NotADirectoryError, FileExistsError, IsADirectoryError, PermissionError)
 EXHAUSTED = "RESOURCE_EXHAUSTED"  # begins JAX's message that a device's memory is full
@@ -64,7 +65,7 @@ def _run(prog: str, description: str, commands: dict[str, tuple[str, str]], argv
             process_setup.set_up()
             module.add_arguments(subparser)
     args = parser.parse_args(argv)
-    if getattr(args, "out", None) is not None:
+    if getattr(args, "out", None) is not None and not in_bucket(args.out):
         require_writable(args.out)
     if getattr(args, "seed", None) is not None:
         require_seed("--seed", args.seed)

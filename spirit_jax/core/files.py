@@ -1,4 +1,7 @@
-"""Atomic writing, JSON and JSON lines, and checks of paths before work begins."""
+"""Atomic writing, JSON and JSON lines, and checks of paths before work begins.
+
+An object of a bucket is written whole or not at all by itself.
+"""
 
 import contextlib
 import errno
@@ -6,14 +9,14 @@ import hashlib
 import json
 import os
 import shutil
-import sys
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from spirit_jax.core.errors import UserError
-from spirit_jax.core.storage import stream_lines
+from spirit_jax.core.paths import AnyPath, in_bucket, require_local, to_path
+from spirit_jax.core.stored_files import stream_lines
 
 
 @contextlib.contextmanager
@@ -49,20 +52,44 @@ def drop_partials(folder: Path, name: str) -> None:
         shutil.rmtree(left)
 
 
-def write_text(path: str | Path, text: str) -> None:
+def write_bytes(path: str | AnyPath, content: bytes) -> None:
+    """Writes a file atomically."""
+    if in_bucket(path):
+        to_path(path).write_bytes(content)
+        return
+    with write_atomically(Path(path)) as partial:
+        partial.write_bytes(content)
+
+
+def write_text(path: str | AnyPath, text: str) -> None:
     """Writes a UTF-8 file atomically."""
-    with write_atomically(path) as partial:
-        partial.write_text(text, encoding="utf-8")
+    write_bytes(path, text.encode())
 
 
-def write_json(path: str | Path, value: object) -> None:
+def copy_files(source: AnyPath, target: AnyPath, last: str = "") -> None:
+    """Copies a folder's files into another folder one by one, the one named `last` after the others."""
+    found = [path for path in _files(source) if path.name != last]
+    for path in [*found, *([source / last] if last else [])]:
+        write_bytes(target / path.relative_to(source), path.read_bytes())
+
+
+def _files(folder: AnyPath) -> Iterator[AnyPath]:
+    """All files in a folder and the folders below it."""
+    for path in sorted(folder.iterdir()):
+        if path.is_dir():
+            yield from _files(path)
+        else:
+            yield path
+
+
+def write_json(path: str | AnyPath, value: object) -> None:
     """Writes indented JSON atomically."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
-def read_json(path: str | Path) -> dict:
+def read_json(path: str | AnyPath) -> dict:
     """Reads a JSON object. UserError for any other file."""
-    content = require_file(path, "JSON file").read_bytes()
+    content = existing_file(path, "JSON file").read_bytes()
     try:
         values = json.loads(content.decode("utf-8-sig"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
@@ -77,9 +104,9 @@ def read_json(path: str | Path) -> dict:
     return values
 
 
-def read_optional_json(path: str | Path) -> dict:
+def read_optional_json(path: str | AnyPath) -> dict:
     """Reads a JSON object; an empty one if there is no such file."""
-    return read_json(path) if Path(path).is_file() else {}
+    return read_json(path) if to_path(path).is_file() else {}
 
 
 def write_jsonl(path: str | Path, rows: Iterable[dict]) -> int:
@@ -92,7 +119,7 @@ def write_jsonl(path: str | Path, rows: Iterable[dict]) -> int:
     return count
 
 
-def read_jsonl(path: str | Path) -> Iterator[dict]:
+def read_jsonl(path: str | AnyPath) -> Iterator[dict]:
     """Yields the objects of a JSON-lines file. UserError with the number of a line that is no JSON object."""
     for _, value in parse_lines(path):
         if isinstance(value, UserError):
@@ -100,9 +127,9 @@ def read_jsonl(path: str | Path) -> Iterator[dict]:
         yield value
 
 
-def parse_lines(path: str | Path) -> Iterator[tuple[int, dict | UserError]]:
+def parse_lines(path: str | AnyPath) -> Iterator[tuple[int, dict | UserError]]:
     """Yields the number of each line of a JSON-lines file that is not blank, with its object, or with the
-    error of a line that is no JSON object. The file may be compressed or remote (`spirit_jax.core.storage`).
+    error of a line that is no JSON object. The file may be compressed or remote (`stored_files`).
     """
     for number, line in stream_lines(path, "JSON-lines file"):
         if line.strip():
@@ -122,44 +149,23 @@ def _parse_line(line: bytes, where: str) -> dict | UserError:
     return UserError(where, repr(line[:40]), rule, "correct the line")
 
 
-class GrowingFile:
-    """A file that bytes are appended to without buffering.
+def existing_file(path: str | AnyPath, what: str) -> AnyPath:
+    """The path, on this machine or in a bucket. UserError if it is not a file."""
+    if not to_path(path).is_file():
+        raise UserError(what, path, "no such file", "check the path")
+    return to_path(path)
 
-    Bytes that cannot be written, for example to a full disk, are kept with a warning and written at the next
-    call.
-    """
 
-    def __init__(self, path: str | Path):
-        self._path, self._waiting, self._warned = path, b"", False
-        self._file = open(path, "ab", buffering=0)  # noqa: SIM115
-
-    def add(self, content: bytes) -> None:
-        """Appends `content`, after any bytes that were kept."""
-        self._waiting += content
-        try:
-            while self._waiting:
-                self._waiting = self._waiting[self._file.write(self._waiting) :]
-        except OSError as error:
-            if not self._warned:
-                print(
-                    f"warning: {self._path} cannot be written ({error.strerror}); lines are kept in memory",
-                    file=sys.stderr,
-                    flush=True,
-                )
-        self._warned = bool(self._waiting)
-
-    def close(self) -> None:
-        """Closes the file; kept bytes are tried once more."""
-        self.add(b"")
-        with contextlib.suppress(OSError):
-            self._file.close()
+def existing_folder(path: str | AnyPath, what: str) -> AnyPath:
+    """The path, on this machine or in a bucket. UserError if it is not a folder."""
+    if not to_path(path).is_dir():
+        raise UserError(what, path, "no such folder", "check the path")
+    return to_path(path)
 
 
 def require_file(path: str | Path, what: str) -> Path:
-    """The path. UserError if it is not a file."""
-    if not Path(path).is_file():
-        raise UserError(what, path, "no such file", "check the path")
-    return Path(path)
+    """The path on this machine. UserError if it is not a file."""
+    return Path(existing_file(require_local(path, what), what))
 
 
 def require_torch(path: str | Path) -> Any:
@@ -173,41 +179,56 @@ def require_torch(path: str | Path) -> Any:
 
 
 def require_folder(path: str | Path, what: str) -> Path:
-    """The path. UserError if it is not a folder."""
-    if not Path(path).is_dir():
-        raise UserError(what, path, "no such folder", "check the path")
-    return Path(path)
+    """The path on this machine. UserError if it is not a folder."""
+    return Path(existing_folder(require_local(path, what), what))
 
 
 def require_output_folder(path: str | Path, what: str, known_by: str | None = None) -> Path:
-    """The path. UserError if no folder can be written there.
+    """The path on this machine. UserError if no folder can be written there.
 
-    known_by: a file that every folder of this kind has. An existing folder without it must be empty, so that
-    other files are not replaced.
+    known_by: a file that every folder of this kind has, which is written whole. An existing folder without it
+    must be empty, so that other files are not replaced.
     """
-    path = Path(path)
+    path = require_local(path, what)
     if known_by is not None and path.is_dir() and not (path / known_by).is_file() and any(path.iterdir()):
         rule = f"is a folder of other things, without a {known_by}"
         raise UserError(what, path, rule, "name an empty or a new folder")
-    nearest = _nearest_existing(path)
+    nearest = nearest_existing(path)
     if not nearest.is_dir():
         raise UserError(what, path, f"{nearest} is a file", "name a folder")
     if not os.access(nearest, os.W_OK | os.X_OK):
         fix = "name another folder, or change its permissions"
         raise UserError(what, path, f"{nearest} is not writable", fix)
+    if known_by is not None:
+        require_renames(path, what)
     return path
 
 
+def require_renames(path: str | Path, what: str) -> None:
+    """UserError where a folder with files in it can't be renamed, as in some mounted buckets: what is written
+    as a whole folder gets its name by that.
+    """
+    with tempfile.TemporaryDirectory(prefix=".probe.", dir=nearest_existing(Path(path))) as probe:
+        full = Path(probe) / "full"
+        write_text(full / "file", "")
+        try:
+            full.rename(full.with_name("renamed"))
+        except OSError as error:
+            rule = f"is on storage that can't rename a folder ({error.strerror})"
+            fix = "write to a local disk, then copy: gcloud storage cp --recursive"
+            raise UserError(what, path, rule, fix) from error
+
+
 def require_output_file(path: str | Path, what: str) -> Path:
-    """The path. UserError if it is a folder."""
-    if Path(path).is_dir():
+    """The path on this machine. UserError if it is a folder."""
+    if require_local(path, what).is_dir():
         raise UserError(what, path, "is a folder", f"name a file, for example {Path(path) / 'new'}")
     return Path(path)
 
 
 def require_writable(path: str | Path) -> Path:
     """The path of a file or a folder. UserError if neither can be written there."""
-    nearest = _nearest_existing(Path(path))
+    nearest = nearest_existing(require_local(path, "output"))
     if nearest != Path(path).absolute() and not nearest.is_dir():
         raise UserError("output", path, f"{nearest} is not a folder", "choose another path")
     if not os.access(nearest, os.W_OK):
@@ -216,7 +237,7 @@ def require_writable(path: str | Path) -> Path:
     return Path(path)
 
 
-def _nearest_existing(path: Path) -> Path:
+def nearest_existing(path: Path) -> Path:
     """The absolute path, or the nearest of its parents that exists."""
     absolute = path.absolute()
     return next(candidate for candidate in (absolute, *absolute.parents) if candidate.exists())

@@ -1,151 +1,105 @@
-"""Opens files where they are stored: plain, compressed, inside a tar, or in an object store.
+"""What a run needs of the storage under its folder, tried before step 0.
 
-An address is a path, a URL that fsspec knows, such as `s3://bucket/key`, or `ARCHIVE.tar::MEMBER`. Suffixes
-.gz and .zst are decompressed while they are read. `Path` drops a slash of a URL; both spellings are accepted.
+Files are written whole, appended to, replaced, listed and removed. Folders are never renamed: a mounted
+bucket without a hierarchy may refuse that, and elsewhere copies file by file.
 """
 
 import contextlib
-import functools
-import gzip
-import io
 import os
-import re
 import shutil
-import tarfile
-import tempfile
-from collections.abc import Iterator
+import socket
+from collections.abc import Callable
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+
+from etils import epath
 
 from spirit_jax.core.errors import UserError
+from spirit_jax.core.files import nearest_existing, write_bytes
+from spirit_jax.core.growing_file import GrowingFile
+from spirit_jax.core.paths import AnyPath, storage_errors, to_path
 
-URL = re.compile(r"^([a-z][a-z0-9+]+):/+(?=[^/])")
-INSIDE = ".tar::"  # between an archive and its member
-COMPRESSED = (".gz", ".zst")
-
-
-def url_of(address: str | Path) -> str | None:
-    """The URL of a file in an object store; None for a path of this machine."""
-    match = URL.match(str(address))
-    return f"{match[1]}://{str(address)[match.end() :]}" if match else None
+Attempt = tuple[str, Callable[[], object]]  # what is tried, in words, and as a function
 
 
-def bare_name(address: str | Path) -> str:
-    """The last part of an address without the suffixes of format and compression: `a` of `b/a.jsonl.gz`."""
-    path = Path(address)
-    return Path(path.stem).stem if path.suffix.lower() in COMPRESSED else path.stem
+def check_storage(folder: str | AnyPath, what: str) -> None:
+    """Raises a UserError, naming what failed, where a run can't write what it has to below `folder`.
 
-
-def format_suffix(address: str | Path) -> str:
-    """The suffix in lower case, without that of the compression: `.jsonl` of `a.jsonl.gz`."""
-    path = Path(address)
-    return Path(path.stem if path.suffix.lower() in COMPRESSED else path.name).suffix.lower()
-
-
-def join(folder: str | Path, address: str) -> str:
-    """An address that is given relative to a folder: absolute, or a URL."""
-    if url_of(address) or os.path.isabs(address):
-        return url_of(address) or address
-    url = url_of(folder)
-    return f"{url.rstrip('/')}/{address}" if url else str(Path(folder).absolute() / address)
-
-
-def open_stored(address: str | Path, what: str = "file") -> IO[bytes]:
-    """The bytes of a file, decompressed. UserError if it cannot be opened. what: names it in the error."""
-    raw = _open_raw(address, what)
-    suffix = Path(address).suffix.lower()
-    if suffix == ".gz":
-        return gzip.GzipFile(fileobj=raw)  # type: ignore[return-value]
-    if suffix == ".zst":
-        import pyarrow
-
-        return io.BufferedReader(pyarrow.CompressedInputStream(raw, "zstd"))  # type: ignore[arg-type]
-    return raw
-
-
-def stream_lines(address: str | Path, what: str) -> Iterator[tuple[int, bytes]]:
-    """The lines of a file with their numbers. UserError if it cannot be opened, or is damaged."""
-    number = 0
-    with open_stored(address, what) as file:
-        try:
-            for number, line in enumerate(file, 1):
-                yield number, line
-        except (OSError, EOFError) as error:  # both are what decompressors raise
-            rule = f"is damaged after line {number} ({error})"
-            raise UserError(what, address, rule, "copy or compress it again") from error
-
-
-@contextlib.contextmanager
-def local_copy(address: str | Path) -> Iterator[Path]:
-    """A path where the file can be read: itself, or a temporary copy of a member or of a remote file.
-
-    FileNotFoundError for a member that its archive does not have.
+    Leaves nothing behind.
     """
-    archive, inside, member = str(address).partition(INSIDE)
-    if not inside and not url_of(address):
-        yield Path(address)
-        return
-    with tempfile.NamedTemporaryFile(suffix=Path(address).suffix) as copy:
-        if inside:
-            with open(f"{archive}.tar", "rb") as file:
-                _copy_member(file, f"{archive}.tar", member, copy)
-        else:
-            with _open_raw(address, "file") as file:
-                shutil.copyfileobj(file, copy)
-        copy.flush()
-        yield Path(copy.name)
+    path = to_path(folder)
+    name = f".probe_{socket.gethostname()}_{os.getpid()}"
+    if isinstance(path, Path):
+        probe = nearest_existing(path) / name
+        attempts = _on_disk(probe)
+        fix = "use gs://BUCKET/NAME in place of a mounted bucket, or a local disk"
+    else:
+        probe = path / name
+        attempts = _in_bucket(probe)
+        fix = "check the bucket's name, your permissions and gcloud auth application-default login"
+    for doing, attempt in attempts:
+        try:
+            attempt()
+        except storage_errors() as error:
+            with contextlib.suppress(*storage_errors()):
+                remove_folder(probe)
+            reason = " ".join(str(error).split())[:200] or type(error).__name__
+            raise UserError(what, folder, f"is on storage that can't {doing} ({reason})", fix) from error
 
 
-def stamp_of(address: str | Path) -> list[int] | None:
-    """Size and time of change in ns of a file of this machine, for a member of its archive; else None."""
-    archive, inside, _ = str(address).partition(INSIDE)
-    path = f"{archive}.tar" if inside else str(address)
-    if not os.path.isfile(path):
-        return None
-    stat = os.stat(path)
-    return [stat.st_size, stat.st_mtime_ns]
+def remove_folder(folder: AnyPath) -> None:
+    """Removes a folder with all that is in it, if it is there."""
+    if isinstance(folder, Path):
+        shutil.rmtree(folder, ignore_errors=True)
+    elif folder.exists():
+        folder.rmtree()
 
 
-def is_stored(address: str | Path) -> bool:
-    """Whether there is a file of this machine, for a member its archive. Remote files are not looked up."""
-    return url_of(address) is not None or stamp_of(address) is not None
+def _on_disk(probe: Path) -> list[Attempt]:
+    file, other = probe / "file", probe / "other"
+
+    def append() -> None:
+        for content in (b"a", b"b"):  # opened again, as a resumed run does
+            grown = GrowingFile(probe / "grown")
+            grown.add(content)
+            grown.close()
+
+    def replace() -> None:
+        other.write_bytes(b"new")
+        os.replace(other, file)
+
+    def read() -> None:
+        found = {path.name: path.read_bytes() for path in probe.iterdir()}
+        if found != {"file": b"new", "grown": b"ab"}:
+            raise OSError(f"there is {found}")
+
+    return [
+        ("make a folder", probe.mkdir),
+        ("write a file", lambda: write_bytes(file, b"old")),
+        ("append to a file", append),
+        ("replace a file by another", replace),
+        ("read what was written", read),
+        ("remove a folder", lambda: shutil.rmtree(probe)),
+    ]
 
 
-class Member(NamedTuple):
-    """Where the bytes of a file begin in its archive, and how many they are."""
+def _in_bucket(probe: epath.Path) -> list[Attempt]:
+    file = probe / "file"
 
-    begin: int
-    size: int
+    def read() -> None:
+        found = {path.name: path.read_bytes() for path in probe.iterdir()}
+        if found != {"file": b"new"}:
+            raise OSError(f"there is {found}")
 
+    def show_bucket() -> None:
+        """As Orbax does before it removes an old checkpoint; needs storage.buckets.get."""
+        from google.cloud import storage
 
-def _copy_member(file: IO[bytes], archive: str, member: str, copy: Any) -> None:
-    stat = os.stat(archive)
-    place = _members(archive, stat.st_size, stat.st_mtime_ns).get(member)
-    if place is None:
-        raise FileNotFoundError(f"{archive} has no member {member}")
-    file.seek(place.begin)
-    copy.write(file.read(place.size))
+        storage.Client().get_bucket(probe.parts[2])
 
-
-@functools.lru_cache(maxsize=16)  # members of one archive are read one after another
-def _members(archive: str, size: int, changed_ns: int) -> dict[str, Member]:
-    with tarfile.open(archive, "r:") as tar:
-        return {info.name: Member(info.offset_data, info.size) for info in tar if info.isfile()}
-
-
-def _open_raw(address: str | Path, what: str) -> IO[bytes]:
-    url = url_of(address)
-    if url is None:
-        if not os.path.isfile(address):
-            raise UserError(what, address, "no such file", "check the path")
-        return open(address, "rb")
-    import fsspec
-
-    try:
-        return fsspec.open(url, "rb").open()  # type: ignore[union-attr]
-    except FileNotFoundError as error:
-        raise UserError(what, url, "no such file", "check the address") from error
-    except (ImportError, ValueError) as error:  # a store without its package; an unknown scheme
-        raise UserError(what, url, f"cannot be opened ({error})", "install the store's package") from error
-    except OSError as error:
-        raise UserError(what, url, f"cannot be opened ({error})", "check address and rights") from error
+    return [
+        ("show its bucket", show_bucket),
+        ("write an object", lambda: write_bytes(file, b"old")),
+        ("replace an object", lambda: write_bytes(file, b"new")),
+        ("read what was written", read),
+        ("remove objects", probe.rmtree),
+    ]

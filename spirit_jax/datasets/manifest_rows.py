@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from spirit_jax.core.errors import UserError
-from spirit_jax.core.storage import bare_name, join
+from spirit_jax.core.stored_files import bare_name, join
 from spirit_jax.datasets.corpora.given import Given
 from spirit_jax.datasets.corpus import BadRow, default_split, put_aside
 

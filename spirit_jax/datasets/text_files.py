@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from spirit_jax.core.errors import UserError
-from spirit_jax.core.storage import bare_name, open_stored, stream_lines
+from spirit_jax.core.stored_files import bare_name, open_stored, stream_lines
 from spirit_jax.datasets.corpus import BadRow
 
 LONGEST_TEXT = 2**26  # bytes of a file that is one text; a tokenizer takes some 100 times as much memory

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from spirit_jax.core.errors import UserError
+from spirit_jax.core.paths import AnyPath
 from spirit_jax.generation import engine, likelihood
 from spirit_jax.generation.sampling import GREEDY, Sampling
 from spirit_jax.model.checkpoint import load_model
@@ -67,13 +68,13 @@ class SpiritLM:
 
     llama: Llama
     format: PromptFormat
-    codec_path: Path | None
+    codec_path: AnyPath | None
     learned_eos: bool
     row_length: int
     arrangements: frozenset[Arrangement]
 
     @classmethod
-    def load(cls, checkpoint: str | Path) -> "SpiritLM":
+    def load(cls, checkpoint: str | AnyPath) -> "SpiritLM":
         """Loads a run folder (its last step), the folder of one step, or a folder of converted weights.
 
         Raises a UserError if there is no model or no tokenizer.

@@ -17,9 +17,12 @@ from orbax.checkpoint import v1 as ocp
 
 from spirit_jax.config import ModelConfig
 from spirit_jax.core.errors import UserError
+from spirit_jax.core.paths import AnyPath
 from spirit_jax.model.llama import Llama
 
 CHUNK_BYTES = 2**24  # our choice: a host of a pod reads little more than its own part
+# what was read once is not asked for again at each slice
+WRITTEN_ONCE = {"recheck_cached_metadata": False, "recheck_cached_data": False}
 TREE_FOLDER = "state"  # Orbax's name for the only tree of a checkpoint
 
 
@@ -77,17 +80,25 @@ def write_metadata(folder: Path, cfg: ModelConfig) -> None:
     shutil.rmtree(saved)
 
 
-def open_array(folder: Path, name: str) -> tensorstore.TensorStore:
+def open_array(folder: AnyPath, name: str) -> tensorstore.TensorStore:
     """Opens an array of a stored tree for reading. UserError if it is missing."""
-    tree = (folder / TREE_FOLDER if (folder / TREE_FOLDER).is_dir() else folder).absolute()
-    ocdbt = {"driver": "ocdbt", "base": f"file://{tree}/", "path": f"{name}/"}
-    kvstore = ocdbt if (tree / "manifest.ocdbt").is_file() else {"driver": "file", "path": f"{tree / name}/"}
+    tree = folder / TREE_FOLDER if (folder / TREE_FOLDER).is_dir() else folder
+    ocdbt = {"driver": "ocdbt", "base": _kvstore(tree), "path": f"{name}/"}
+    kvstore = ocdbt if (tree / "manifest.ocdbt").is_file() else _kvstore(tree / name)
     try:
-        return tensorstore.open({"driver": "zarr3", "kvstore": kvstore}, read=True).result()
+        return tensorstore.open({"driver": "zarr3", "kvstore": kvstore, **WRITTEN_ONCE}, read=True).result()
     except ValueError as error:
         raise UserError(
             "weights", tree / name, "have no such array", "use a folder that convert or train wrote"
         ) from error
+
+
+def _kvstore(folder: AnyPath) -> dict[str, str]:
+    """A folder as tensorstore names it."""
+    if isinstance(folder, Path):
+        return {"driver": "file", "path": f"{folder.absolute()}/"}
+    _, _, bucket, *inside = folder.parts
+    return {"driver": "gcs", "bucket": bucket, "path": f"{'/'.join(inside)}/"}
 
 
 def _dotted(path: tuple[Any, ...]) -> str:

@@ -2,6 +2,7 @@
 
 A weights folder contains config.json {"format", "model", "vocabulary", "origin"}, weights/ (Orbax) and, where
 the model has them, the tokenizer's files and codec/. `spirit_jax.runs.run_folder` describes a run folder.
+Both may be in a bucket.
 """
 
 import dataclasses
@@ -16,7 +17,8 @@ from orbax.checkpoint import v1 as ocp
 
 from spirit_jax.config import DataConfig, Dtype, MeshConfig, ModelConfig, RunConfig, Source
 from spirit_jax.core.errors import UserError
-from spirit_jax.core.files import read_json, require_folder, write_json
+from spirit_jax.core.files import existing_folder, read_json, read_optional_json, require_folder, write_json
+from spirit_jax.core.paths import AnyPath, resolved
 from spirit_jax.core.settings import from_dict, to_dict
 from spirit_jax.model.llama import Llama, abstract
 from spirit_jax.sharding import make_mesh
@@ -26,6 +28,9 @@ from spirit_jax.tokens.vocabulary import Vocabulary
 FORMAT = 1
 WEIGHTS, CHECKPOINTS, CODEC = "weights", "checkpoints", "codec"
 MODEL = "model"  # the model among the trees of a run's checkpoint
+COMMIT = "commit_success.txt"  # Orbax writes it last: the folder of a step is complete
+BROKEN = "broken.txt"  # why a complete step is not used: written by training when it can't be read
+METADATA = "_CHECKPOINT_METADATA"  # Orbax's, of a step
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,17 +41,17 @@ class StoredModel:
     data: how the model was trained; a converted model's documents have no EOS. origin: values for an export.
     """
 
-    weights: Path
+    weights: AnyPath
     tree: str | None
     model: ModelConfig
     vocabulary: Vocabulary
-    tokenizer_path: Path | None
-    codec_path: Path | None
+    tokenizer_path: AnyPath | None
+    codec_path: AnyPath | None
     data: DataConfig
     origin: dict[str, Any]
 
     @property
-    def tree_folder(self) -> Path:
+    def tree_folder(self) -> AnyPath:
         """The folder with the model's arrays."""
         return self.weights if self.tree is None else self.weights / self.tree
 
@@ -58,12 +63,12 @@ class LoadedModel:
     llama: Llama
     config: ModelConfig
     vocabulary: Vocabulary
-    tokenizer_path: Path | None
-    codec_path: Path | None
+    tokenizer_path: AnyPath | None
+    codec_path: AnyPath | None
     data: DataConfig
 
 
-def load_model(path: str | Path, mesh: Mesh | None = None, dtype: Dtype | None = None) -> LoadedModel:
+def load_model(path: str | AnyPath, mesh: Mesh | None = None, dtype: Dtype | None = None) -> LoadedModel:
     """Loads a weights folder, a run folder (its latest step) or the folder of one step, onto `mesh` or the
     first device.
 
@@ -89,25 +94,48 @@ def write_identity(
     )
 
 
-def find_stored_model(path: str | Path) -> StoredModel:
+def finished_steps(checkpoints: AnyPath) -> list[int]:
+    """The steps in a run's folder of checkpoints that are complete and not broken, ascending."""
+    names = [path.name for path in checkpoints.iterdir()] if checkpoints.is_dir() else []
+    return sorted(int(name) for name in names if name.isdigit() and is_finished(checkpoints / name))
+
+
+def is_finished(step: AnyPath) -> bool:
+    """Whether a step's folder is complete and not broken.
+
+    Where Orbax's last file is missing, its metadata says when the rest was complete: killed between the two,
+    or saved by an earlier version.
+    """
+    if (step / COMMIT).is_file():
+        return True
+    try:
+        complete = read_optional_json(step / METADATA).get("commit_timestamp_nsecs") is not None
+    except UserError:  # half of it was written
+        return False
+    return complete and not (step / BROKEN).is_file()
+
+
+def find_stored_model(path: str | AnyPath) -> StoredModel:
     """Finds the parts of a model without reading its weights; `load_model` says where."""
-    path = require_folder(path, "checkpoint")
+    path = existing_folder(path, "checkpoint")
     if (path / WEIGHTS).is_dir():
         return _read_weights_folder(path)
     if (path / CHECKPOINTS).is_dir():
-        steps = [step for step in (path / CHECKPOINTS).iterdir() if step.name.isdigit()]
+        steps = finished_steps(path / CHECKPOINTS)
         if not steps:
             raise UserError(
                 "checkpoint", path, "has no finished step yet", "train further, or name another run"
             )
-        return _read_step(max(steps, key=lambda step: int(step.name)), path)
+        return _read_step(path / CHECKPOINTS / str(steps[-1]), path)
     if path.name.isdigit() and path.parent.name == CHECKPOINTS:
+        if not is_finished(path):
+            raise UserError("checkpoint", path, "is not complete, or broken", "name another step, or the run")
         return _read_step(path, path.parent.parent)
     rule = f"contains no model: neither {WEIGHTS}/ nor {CHECKPOINTS}/, nor is it a step of a run"
     raise UserError("checkpoint", path, rule, "name what `convert import` or `train` wrote")
 
 
-def _read_weights_folder(folder: Path) -> StoredModel:
+def _read_weights_folder(folder: AnyPath) -> StoredModel:
     values = read_json(folder / "config.json")
     if values.get("format") != FORMAT or not {"model", "vocabulary", "origin"} <= values.keys():
         raise UserError(
@@ -119,14 +147,14 @@ def _read_weights_folder(folder: Path) -> StoredModel:
     return StoredModel(folder / WEIGHTS, None, model, vocabulary, tokenizer, codec, data, values["origin"])
 
 
-def _read_step(step: Path, run: Path) -> StoredModel:
+def _read_step(step: AnyPath, run: AnyPath) -> StoredModel:
     config = from_dict(read_json(run / "config.json"), RunConfig)
     tokenizer, codec = _find_tokenizer_and_codec(run)
     vocabulary = Vocabulary.from_dict(read_json(run / "vocabulary.json"))
     return StoredModel(step, MODEL, config.model, vocabulary, tokenizer, codec, config.data, {})
 
 
-def _find_tokenizer_and_codec(folder: Path) -> tuple[Path | None, Path | None]:
+def _find_tokenizer_and_codec(folder: AnyPath) -> tuple[AnyPath | None, AnyPath | None]:
     names = (SENTENCEPIECE_NAME, HUGGING_FACE_NAME)
     tokenizer = folder if any((folder / name).is_file() for name in names) else None
     return tokenizer, folder / CODEC if (folder / CODEC).is_dir() else None
@@ -137,7 +165,7 @@ def _restore(stored: StoredModel, config: ModelConfig, mesh: Mesh | None) -> Lla
     shapes = abstract(config, mesh)
     named = {} if stored.tree is None else {"checkpointable_name": stored.tree}
     try:
-        tree = ocp.load(str(stored.weights.absolute()), nnx.as_pure(shapes), **named)
+        tree = ocp.load(str(resolved(stored.weights)), nnx.as_pure(shapes), **named)
     except (ValueError, KeyError, FileNotFoundError) as error:
         raise UserError(
             "weights",

@@ -18,20 +18,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     _add_import_arguments(verbs)
     exporter = verbs.add_parser("export", help="write a model as a Hugging Face LlamaForCausalLM folder")
-    exporter.add_argument("checkpoint", type=Path, help="weights folder, run folder or folder of a step")
+    exporter.add_argument("checkpoint", help="weights folder, run folder or folder of a step")
     exporter.add_argument("out", type=Path, help="the folder to write")
     exporter.add_argument(
         "--dtype", choices=("float32", "bfloat16", "float16"), help="type of the weights (default: as stored)"
     )
     logits = verbs.add_parser("logits", help="write the logits of given ids")
-    logits.add_argument("checkpoint", type=Path, help="weights folder, run folder or folder of a step")
+    logits.add_argument("checkpoint", help="weights folder, run folder or folder of a step")
     logits.add_argument("--ids", type=Path, required=True, help=".npy file of integers [B, T]")
     logits.add_argument("--out", type=Path, required=True, help=".npy file to write: float32 [B, T, rows]")
     verifier = verbs.add_parser(
         "verify",
         help="compare a model with its source or export: tensors to the bit, logits with transformers",
     )
-    verifier.add_argument("checkpoint", type=Path, help="weights folder, run folder or folder of a step")
+    verifier.add_argument("checkpoint", help="weights folder, run folder or folder of a step")
     verifier.add_argument("source", type=Path, help="the Llama folder to compare with")
 
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from spirit_jax.config import ModelConfig
 from spirit_jax.core.files import read_optional_json, write_json
+from spirit_jax.core.paths import AnyPath, resolved, to_path
 from spirit_jax.core.progress import Progress
 from spirit_jax.model.array_store import open_array
 from spirit_jax.model.checkpoint import StoredModel, find_stored_model
@@ -26,19 +27,19 @@ SHARD_BYTES = 2**30  # of a file: the most that an interrupted export writes aga
 TensorId = tuple[Name, int | None]  # a name and its layer
 
 
-def export_llama(checkpoint: str | Path, out: str | Path, dtype: str | None = None) -> None:
+def export_llama(checkpoint: str | AnyPath, out: str | Path, dtype: str | None = None) -> None:
     """Writes a model as a Hugging Face folder. dtype: float32, float16 or bfloat16; None: as stored.
 
     UserError if there is no model, or its tokenizer cannot be exported.
     """
-    stored, out = find_stored_model(checkpoint), check_apart(out, Path(checkpoint))
+    stored, out = find_stored_model(checkpoint), check_apart(out, to_path(checkpoint))
     tensors = model_tensors(stored.model)
     arrays = {name.ours: open_array(stored.tree_folder, name.ours) for name, _ in tensors}
     dtypes = {name: dtype or array.dtype.name for name, array in arrays.items()}
     small_files = _small_files(stored, dtypes)
     shards = _plan_shards(stored.model, dtypes)
     description = {
-        "checkpoint": str(stored.weights.resolve()),
+        "checkpoint": str(resolved(stored.weights)),
         "stamps": file_stamps(stored.weights),
         "dtype": dtype,
     }

@@ -4,13 +4,13 @@ added at their ids.
 
 import json
 import sys
-from pathlib import Path
 from typing import Any
 
 import tokenizers
 
 from spirit_jax.core.errors import UserError
 from spirit_jax.core.files import read_json, read_optional_json
+from spirit_jax.core.paths import AnyPath
 from spirit_jax.model_io.foreign_keys import check_tokenizer_json
 from spirit_jax.model_io.sentencepiece_file import PieceType, SentencePieceFile, read
 from spirit_jax.tokens.text import (
@@ -37,7 +37,7 @@ PROBES = (
 )
 
 
-def tokenizer_files(source: Path, vocabulary: Vocabulary, longest: int) -> dict[str, bytes]:
+def tokenizer_files(source: AnyPath, vocabulary: Vocabulary, longest: int) -> dict[str, bytes]:
     """The contents of tokenizer.json and tokenizer_config.json, and of the SentencePiece model if the folder
     `source` has one.
 
@@ -118,7 +118,7 @@ def from_sentencepiece(model: SentencePieceFile, vocabulary: Vocabulary) -> dict
     }
 
 
-def warn_of_export(tokenizer: TextTokenizer, folder: Path) -> None:
+def warn_of_export(tokenizer: TextTokenizer, folder: AnyPath) -> None:
     """Prints a warning if an export of this tokenizer will need a tokenizer.json that it does not have.
 
     folder: where the export will look for it.
@@ -131,7 +131,7 @@ def warn_of_export(tokenizer: TextTokenizer, folder: Path) -> None:
         print(f"warning: {says}; put it into {folder}", file=sys.stderr)
 
 
-def _read_twin(folder: Path, model: SentencePieceFile) -> dict[str, Any]:
+def _read_twin(folder: AnyPath, model: SentencePieceFile) -> dict[str, Any]:
     """The tokenizer.json in the folder of a SentencePiece model, without tokens after the model's pieces.
 
     UserError if there is none, or if its tokens are not the pieces. Warns if it gives other ids than the
@@ -155,7 +155,7 @@ def _read_twin(folder: Path, model: SentencePieceFile) -> dict[str, Any]:
     return values
 
 
-def _warn_of_other_ids(values: dict[str, Any], folder: Path, model: SentencePieceFile) -> None:
+def _warn_of_other_ids(values: dict[str, Any], folder: AnyPath, model: SentencePieceFile) -> None:
     """Warns if a tokenizer.json gives other ids than tokenizer.model to one of the probes."""
     words = [piece.text.replace(SPACE, " ") for piece in model.pieces if piece.type == PieceType.NORMAL]
     lines = ["".join(words[first : first + 8]) for first in range(0, min(len(words), 800), 8)]

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from spirit_jax.core.errors import UserError
+from spirit_jax.core.files import require_renames
+from spirit_jax.core.paths import AnyPath, require_local, resolved
 
 JOURNAL = "progress.jsonl"
 
@@ -50,6 +52,7 @@ def resumable(
     """
     if out.exists() and not is_ours(out):
         raise UserError("target", out, "exists, and this command did not write it", "choose another folder")
+    require_renames(out.parent, "target")
     partial, replaced = (out.with_name(f".{out.name}.{what}") for what in ("partial", "replaced"))
     with contextlib.closing(_open_journal(partial / JOURNAL, json.dumps(description), out)) as file:
         for unfinished in partial.glob(".*.partial"):  # of files that were being written
@@ -63,18 +66,23 @@ def resumable(
     shutil.rmtree(replaced, ignore_errors=True)
 
 
-def check_apart(out: str | Path, source: Path) -> Path:
-    """The target's path. UserError if writing it would replace the source."""
-    target, resolved = Path(out).resolve(), source.resolve()
-    if target == resolved or target in resolved.parents:
+def check_apart(out: str | Path, source: AnyPath) -> Path:
+    """The target's path. UserError if writing it would replace the source, or if it is in a bucket."""
+    target, apart_from = require_local(out, "target").resolve(), resolved(source)
+    if target == apart_from or target in apart_from.parents:
         raise UserError("target", out, f"contains the source, {source}", "choose another folder")
     return Path(out)
 
 
-def file_stamps(folder: Path) -> list[tuple[str, int, int]]:
+def file_stamps(folder: AnyPath) -> list[tuple[str, int, int]]:
     """Names, sizes and times of a folder's files. They show whether it is unchanged."""
-    files = (path for path in sorted(folder.iterdir()) if path.is_file())
-    return [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in files]
+    files = ((path, path.stat()) for path in sorted(folder.iterdir()) if path.is_file())
+    return [
+        (path.name, stat.st_size, stat.st_mtime_ns)
+        if isinstance(stat, os.stat_result)
+        else (path.name, stat.length, stat.mtime * 10**9)
+        for path, stat in files
+    ]
 
 
 def _open_journal(path: Path, first: str, out: Path) -> TextIO:

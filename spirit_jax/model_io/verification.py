@@ -14,6 +14,7 @@ import numpy as np
 from spirit_jax.config import ARCHITECTURE, Dtype, ModelConfig
 from spirit_jax.core.errors import UserError
 from spirit_jax.core.files import require_file, require_folder, require_output_file, write_atomically
+from spirit_jax.core.paths import AnyPath
 from spirit_jax.core.progress import track
 from spirit_jax.model.array_store import named_arrays, open_array
 from spirit_jax.model.checkpoint import StoredModel, find_stored_model, load_model
@@ -43,7 +44,7 @@ class Difference:
         return not self.tensors and (self.logits is None or self.logits <= TOLERANCE)
 
 
-def write_logits(checkpoint: str | Path, ids: str | Path, out: str | Path) -> np.ndarray:
+def write_logits(checkpoint: str | AnyPath, ids: str | Path, out: str | Path) -> np.ndarray:
     """Writes the logits of ids to a .npy file, and returns them: float32 [B, T, V] with padding rows.
 
     ids: a .npy file of integers [B, T] or [T]. UserError for other files and for ids that the model lacks.
@@ -86,7 +87,7 @@ def our_logits(llama: Llama, ids_BT: np.ndarray) -> np.ndarray:
     return np.asarray(jax.jit(lambda m, i, p: m(i, p)[0].astype(jnp.float32))(llama, ids_BT, positions_BT))
 
 
-def verify(checkpoint: str | Path, source: str | Path) -> Difference:
+def verify(checkpoint: str | AnyPath, source: str | Path) -> Difference:
     """Compares a model of ours with the Llama folder that it was imported from or exported to.
 
     Values are compared in the folder's types, so an export to a narrower type agrees too. Rows that the

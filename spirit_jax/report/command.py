@@ -12,14 +12,15 @@ import jax
 
 from spirit_jax.core.errors import UserError
 from spirit_jax.core.files import (
+    existing_folder,
     read_json,
     read_jsonl,
     require_file,
-    require_folder,
     require_output_folder,
     write_json,
     write_text,
 )
+from spirit_jax.core.paths import resolved
 from spirit_jax.evals.evaluation import read_records
 from spirit_jax.evals.results import read_results
 from spirit_jax.generation.spirit_lm import SpiritLM
@@ -60,7 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Writes the two files and prints where they are."""
     require_output_folder(args.out, "--out")
-    run_folder = require_folder(args.run, "--run")
+    run_folder = existing_folder(args.run, "--run")
     rows = list(read_jsonl(run_folder / "metrics.jsonl"))
     config = read_json(run_folder / "config.json")
     before, after = (read_results(path) if path else {} for path in (args.eval_before, args.eval_after))
@@ -74,7 +75,7 @@ def run(args: argparse.Namespace) -> int:
     numbers = report_numbers(rows, before, after)
     html = page.render(
         {
-            "title": args.title or run_folder.resolve().name,
+            "title": args.title or resolved(run_folder).name,
             "tiles": tiles(numbers),
             "facts": facts(numbers, parameters),
             "tables": result_tables(before, after),

@@ -1,26 +1,27 @@
 """A run's checkpoints: model, optimizer, position in the data and configuration, saved together and
 asynchronously by Orbax.
 
-A checkpoint is written to a temporary folder and renamed when complete; older ones are deleted only then. So
-killing the run at any moment leaves the last finished checkpoint. At most `every_steps` steps are lost: a
-save begins every half of that interval and is written while training continues, and training waits for it
-rather than run more than one interval ahead of the last finished one. Layout:
+A checkpoint is complete when its last file is written, commit_success.txt; older ones are deleted only then.
+No folder is renamed, so a checkpoint may be in a bucket, mounted or not. Killing the run at any moment leaves
+the last complete checkpoint; what is not complete is removed when the run is resumed. At most `every_steps`
+steps are lost: a save begins every half of that interval and is written while training continues, and
+training waits for it rather than run more than one interval ahead of the last finished one. Layout:
 STEP/{model,optimizer,data,config}; `model` is the plain tree of the weights, stored layer by layer, so that
 an export reads one at a time.
 
 A save that fails (full disk, unreachable storage) is retried after growing pauses; if all retries fail, the
 run ends and the last finished checkpoint stays. A checkpoint that is unreadable, or whose checksums differ,
-is set aside, and the one before it is used.
+gets a file broken.txt with the reason, and the one before it is used. It stays until the run saves that step
+again.
 """
 
 import asyncio
 import json
-import shutil
 import sys
 import zlib
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
-from time import sleep, time_ns
+from time import sleep
 from typing import Any
 
 import jax
@@ -33,34 +34,49 @@ from orbax.checkpoint import v1 as ocp
 
 from spirit_jax.config import CheckpointConfig
 from spirit_jax.core.errors import Halted, UserError
+from spirit_jax.core.files import write_text
+from spirit_jax.core.paths import AnyPath, resolved, storage_errors
+from spirit_jax.core.storage import remove_folder
 from spirit_jax.model.array_store import chunk_by_layer
+from spirit_jax.model.checkpoint import BROKEN, COMMIT, is_finished
 from spirit_jax.runs.state import TrainState
 
 RETRY_AFTER_S = (1.0, 5.0, 25.0, 60.0)  # pauses before a save is retried: our choice
 BITS = "bits"  # name of the arrays' checksum among the JSON values
-# what Orbax, tensorstore and JAX raise for files that are missing, broken or not writable
-FAILURES = (OSError, ValueError, KeyError, RuntimeError)
 
 
 class Checkpoints:
     """The checkpoints in one folder. Use as a context manager, so that a running save is finished."""
 
-    def __init__(self, folder: str | Path, config: CheckpointConfig):
-        self._folder, self._config, self._writing, self._failed = Path(folder).absolute(), config, None, False
+    def __init__(self, folder: str | AnyPath, config: CheckpointConfig):
+        self._folder, self._config, self._writing, self._failed = resolved(folder), config, None, False
         self._checkpointer, self._spoiled = self._open(), False
         self._begun = self._finished = self.latest or 0
 
     def _open(self) -> ocp.training.Checkpointer:
+        if jax.process_index() == 0:
+            self._tidy()
+        _agreed(True)  # the others look when it is done
         keep = ocp.training.preservation_policies
         policies: list = [keep.LatestN(self._config.keep_last)]
         if self._config.keep_every is not None:
             policies.append(keep.EveryNSteps(self._config.keep_every))
         policy, context = keep.AnyPreservationPolicy(policies), ocp.Context()
+        context.atomicity.mode = ocp.options.AtomicityMode.COMMIT_FILE
         # of the weights; moments are read whole
         context.array.saving.scoped_storage_options_creator = chunk_by_layer
-        return ocp.training.Checkpointer(
-            self._folder, preservation_policy=policy, context=context, cleanup_tmp_directories=True
-        )
+        return ocp.training.Checkpointer(self._folder, preservation_policy=policy, context=context)
+
+    def _tidy(self) -> None:
+        """Removes what killed or failed saves left, and marks steps that are complete for Orbax."""
+        for path in list(self._folder.iterdir()) if self._folder.is_dir() else []:
+            step, _, rest = path.name.partition(".")
+            if not (step.isdigit() and path.is_dir()) or (path / BROKEN).is_file():
+                continue
+            if rest or not is_finished(path):
+                remove_folder(path)
+            elif not (path / COMMIT).is_file():
+                write_text(path / COMMIT, "")
 
     def __enter__(self) -> "Checkpoints":
         return self
@@ -137,7 +153,7 @@ class Checkpoints:
         """The newest readable state, sharded like `abstract` whatever mesh it was saved on, and the JSON
         values `names`.
 
-        Newer checkpoints are moved to the folder `broken_checkpoints`; `latest` is then the step restored.
+        Newer checkpoints are marked as broken; `latest` is then the step restored.
         Raises a UserError, and changes nothing, if none can be read.
         """
         self.wait()
@@ -145,7 +161,7 @@ class Checkpoints:
         for step in reversed(self.steps):
             try:
                 state, values = self._load(step, abstract, names)
-            except FAILURES as error:
+            except _failures() as error:
                 reasons[step] = _line(error)
             good = _agreed(step not in reasons)
             if good and _bits(state) != values[BITS]:
@@ -159,7 +175,7 @@ class Checkpoints:
                 )
                 continue
             if reasons:
-                self._set_aside(list(reasons), step)
+                self._set_aside(reasons, step)
             return state, {name: values[name] for name in names}
         causes = "; ".join(f"step {step}: {reason}" for step, reason in reasons.items())
         raise UserError(
@@ -186,7 +202,7 @@ class Checkpoints:
         reason = None
         try:
             act()
-        except FAILURES as error:
+        except _failures() as error:
             reason = _line(error)
         if _agreed(reason is None):
             return True
@@ -202,31 +218,27 @@ class Checkpoints:
         """Raises an OSError if the folder is not writable, before Orbax tries: its threads would wait ten
         minutes for each other, at exit too.
         """
-        self._folder.mkdir(exist_ok=True)
+        if isinstance(self._folder, Path):
+            self._folder.mkdir(exist_ok=True)
         probe = self._folder / f".probe_{jax.process_index()}"
         probe.write_bytes(b"x")
         probe.unlink()
 
     def _renew(self) -> None:
-        """After a failure: removes what the failed save left, including what its threads wrote since, and
-        reopens the folder.
+        """After a failure: reopens the folder, without what the failed save left, including what its threads
+        wrote since.
         """
-        if not self._spoiled:
-            return
-        if jax.process_index() == 0:
-            for left in self._folder.glob(f"{self._begun}.*"):
-                shutil.rmtree(left, ignore_errors=True)
-        self._checkpointer, self._spoiled = self._open(), False
+        if self._spoiled:
+            self._checkpointer, self._spoiled = self._open(), False
 
-    def _set_aside(self, steps: Sequence[int], used: int) -> None:
-        aside = self._folder.with_name("broken_checkpoints")
+    def _set_aside(self, reasons: dict[int, str], used: int) -> None:
         if jax.process_index() == 0:
-            aside.mkdir(exist_ok=True)
-            for step in steps:
-                (self._folder / str(step)).rename(aside / f"{step}.{time_ns()}")
-        _agreed(True)
+            for step, reason in reasons.items():
+                write_text(self._folder / str(step) / BROKEN, f"{reason}\n")
+                (self._folder / str(step) / COMMIT).unlink()
         print(
-            f"warning: resuming from step {used:,}; unreadable checkpoints were moved to {aside}",
+            f"warning: resuming from step {used:,}; unreadable checkpoints in {self._folder} have a {BROKEN} "
+            "with the reason",
             file=sys.stderr,
             flush=True,
         )
@@ -239,6 +251,11 @@ class Checkpoints:
             f"the checkpoint of step {step:,} can't be written to {self._folder}; {last}: "
             "the same command resumes from there"
         )
+
+
+def _failures() -> tuple[type[Exception], ...]:
+    """What Orbax, tensorstore and JAX raise for files that are missing, broken or not writable."""
+    return (*storage_errors(), ValueError, KeyError, RuntimeError)
 
 
 def _line(error: BaseException) -> str:

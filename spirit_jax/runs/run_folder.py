@@ -1,25 +1,29 @@
 """A run's folder: config.json, vocabulary.json, data.json, tokenizer, codec/, metrics.jsonl, tensorboard/,
 checkpoints/STEP.
 
-A folder belongs to one configuration and its data.
+A folder belongs to one configuration and its data. It is on a disk or in a bucket. Nothing in it is renamed
+but files: what consists of several files is complete when the last of them is there.
 """
 
 import json
-import shutil
 from collections.abc import Callable, Mapping
-from pathlib import Path
+from pathlib import PurePosixPath
 from typing import Any, NoReturn
 
 from spirit_jax.config import RunConfig, Schedule, replace_paths
 from spirit_jax.core.errors import UserError
 from spirit_jax.core.files import (
+    copy_files,
     read_json,
     require_output_file,
     require_output_folder,
-    write_atomically,
     write_json,
 )
+from spirit_jax.core.paths import AnyPath, in_bucket, resolved, to_path
 from spirit_jax.core.settings import from_dict, to_dict
+from spirit_jax.core.storage import check_storage, remove_folder
+from spirit_jax.model.checkpoint import finished_steps
+from spirit_jax.speech.codec_folder import CONFIG as CODEC_CONFIG
 from spirit_jax.speech.codec_folder import read_identity
 from spirit_jax.tokens.text import TextTokenizer
 from spirit_jax.tokens.vocabulary import Vocabulary
@@ -40,21 +44,24 @@ FREE = (
 )
 
 
-def has_steps(out: Path) -> bool:
+def has_steps(out: AnyPath) -> bool:
     """Whether there is a checkpoint, so that the run is resumed and its start weights are not needed."""
-    return any(step.name.isdigit() for step in (out / CHECKPOINTS).glob("*"))
+    return bool(finished_steps(out / CHECKPOINTS))
 
 
-def check_places(out: str | Path) -> Path:
+def check_places(out: str | AnyPath) -> AnyPath:
     """The folder. Raises a UserError if a run can't create its folders or files there."""
-    for name in ("", CHECKPOINTS, "tensorboard"):
-        require_output_folder(Path(out) / name, "run folder")
-    for name in (CONFIG, "metrics.jsonl", DATA):
-        require_output_file(Path(out) / name, f"run folder's {name}")
-    return Path(out)
+    out = to_path(out)
+    if not in_bucket(out):
+        for name in ("", CHECKPOINTS, "tensorboard"):
+            require_output_folder(out / name, "run folder")
+        for name in (CONFIG, "metrics.jsonl", DATA):
+            require_output_file(out / name, f"run folder's {name}")
+    check_storage(out, "run folder")
+    return out
 
 
-def check_owner(out: Path, config: RunConfig) -> None:
+def check_owner(out: AnyPath, config: RunConfig) -> None:
     """Raises a UserError, showing the difference, if the folder holds a run of another configuration; or no
     run, but another codec.
 
@@ -65,7 +72,8 @@ def check_owner(out: Path, config: RunConfig) -> None:
     """
     free = FREE if config.optim.schedule is Schedule.COSINE else (*FREE, "train.steps")
     refuse_other(out, config, free, _without_places if (out / DATA).is_file() else _unchanged)
-    if config.data.codec is not None and (out / CODEC).exists() and not (out / CONFIG).is_file():
+    has_codec = (out / CODEC / CODEC_CONFIG).is_file()
+    if config.data.codec is not None and has_codec and not (out / CONFIG).is_file():
         there, ours = (read_identity(folder).fingerprint for folder in (out / CODEC, config.data.codec))
         if there != ours:
             raise UserError(
@@ -76,7 +84,7 @@ def check_owner(out: Path, config: RunConfig) -> None:
             )
 
 
-def check_identity(out: Path, codec: str | None, tokenizer: str, rows: dict[str, str]) -> None:
+def check_identity(out: AnyPath, codec: str | None, tokenizer: str, rows: dict[str, str]) -> None:
     """Raises a UserError, naming both, if the run to resume was trained with another tokenizer or speech
     encoder, or on other rows, wherever they are stored.
 
@@ -92,7 +100,7 @@ def check_identity(out: Path, codec: str | None, tokenizer: str, rows: dict[str,
     check_data(out, rows)
 
 
-def check_data(out: Path, rows: dict[str, str]) -> None:
+def check_data(out: AnyPath, rows: dict[str, str]) -> None:
     """Raises a UserError, naming both fingerprints, if the run in the folder was trained on other rows.
 
     Rows that an earlier version did not write down are not compared.
@@ -111,11 +119,11 @@ def _unchanged(config: Any) -> Any:
 
 def _without_places(config: RunConfig) -> RunConfig:
     """What is left of the paths is compared."""
-    return replace_paths(config, lambda path: "", lambda path: Path(path).name)
+    return replace_paths(config, lambda path: "", lambda path: PurePosixPath(path).name)
 
 
 def refuse_other(
-    out: Path, config: Any, free: tuple[str, ...], compared: Callable[[Any], Any] = _unchanged
+    out: AnyPath, config: Any, free: tuple[str, ...], compared: Callable[[Any], Any] = _unchanged
 ) -> None:
     """Raises a UserError if the folder's config.json differs from `config`, of the same type, in keys that
     don't begin with one of `free`.
@@ -148,7 +156,7 @@ def refuse_other(
 
 
 def write_identity(
-    out: Path,
+    out: AnyPath,
     config: RunConfig,
     vocabulary: Vocabulary,
     tokenizer: TextTokenizer,
@@ -158,24 +166,22 @@ def write_identity(
     """Writes what makes the folder usable alone: tokenizer, codec, vocabulary, the rows' fingerprints and
     shares of aligned records by source, and last the configuration.
     """
-    out.mkdir(parents=True, exist_ok=True)
     tokenizer.save(out)
-    codec = config.data.codec
-    if codec is not None and Path(codec).resolve() != (out / CODEC).resolve():
-        with write_atomically(out / CODEC) as partial:
-            shutil.copytree(codec, partial)
+    codec = None if config.data.codec is None else resolved(config.data.codec)
+    if codec is not None and codec != resolved(out / CODEC):
+        remove_folder(out / CODEC)
+        copy_files(codec, out / CODEC, last=CODEC_CONFIG)
     write_json(out / "vocabulary.json", vocabulary.to_dict())
     write_json(out / DATA, {**rows, SHARES: shares} if shares else rows)
     write_config(out, config)
 
 
-def write_config(out: Path, config: Any) -> None:
+def write_config(out: AnyPath, config: Any) -> None:
     """Writes the configuration: a resumed run may have changed its free settings."""
-    out.mkdir(parents=True, exist_ok=True)
     write_json(out / CONFIG, to_dict(config))
 
 
-def _refuse_learned(out: Path, what: str, there: str, ours: str) -> NoReturn:
+def _refuse_learned(out: AnyPath, what: str, there: str, ours: str) -> NoReturn:
     raise UserError(
         what, ours, f"the run in {out} learned {there}", "bring back what it began with, or use another --out"
     )

@@ -14,7 +14,7 @@ import soundfile
 from spirit_jax.core.errors import UserError
 from spirit_jax.core.files import write_atomically
 from spirit_jax.core.sound_part import Part
-from spirit_jax.core.storage import local_copy
+from spirit_jax.core.stored_files import local_copy
 from spirit_jax.speech.containers.faults import find_fault
 from spirit_jax.speech.containers.sound_file import ForwardFile, open_sound
 from spirit_jax.tokens.streams import SAMPLE_RATE
@@ -51,9 +51,9 @@ def load(
 ) -> np.ndarray:
     """Reads wav, flac, mp3, ogg or opus at any rate, its channels averaged: float32 [samples] at 16 kHz.
 
-    path: also a URL, or a member of a tar (`spirit_jax.core.storage`). max_seconds: read no more than this.
-    part: where to begin, in seconds, how long the part is, None for up to the end, and the channel. admit:
-    called with the seconds that are about to be decoded, infinite where the file does not say.
+    path: also a URL, or a member of a tar (`spirit_jax.core.stored_files`). max_seconds: read no more than
+    this. part: where to begin, in seconds, how long the part is, None for up to the end, and the channel.
+    admit: called with the seconds that are about to be decoded, infinite where the file does not say.
 
     Raises BadAudio, with the reason, where `check` does and for files that do not decode or are cut. With
     `corpus` also for sound that is not fit for training: more than two channels, or a rate below 8 kHz.

@@ -13,6 +13,7 @@ from typing import Any
 
 from spirit_jax.core.errors import UserError
 from spirit_jax.core.files import read_json, require_output_folder, write_atomically, write_json
+from spirit_jax.core.paths import AnyPath, to_path
 from spirit_jax.speech.codec import Codec
 from spirit_jax.speech.decoders.hifigan_decoder import HifiganDecoder
 from spirit_jax.speech.decoders.mel_codebook import MelCodebook
@@ -70,7 +71,7 @@ def save_codec(codec: Codec, folder: str | Path) -> None:
         write_json(partial / CONFIG, about)
 
 
-def load_codec(folder: str | Path) -> Codec:
+def load_codec(folder: str | AnyPath) -> Codec:
     """Reads what `save_codec` wrote.
 
     UserError for a missing folder, one of an earlier format, and weights that are not those of codec.json.
@@ -89,19 +90,20 @@ def load_codec(folder: str | Path) -> Codec:
     return codec
 
 
-def read_identity(folder: str | Path) -> Identity:
+def read_identity(folder: str | AnyPath) -> Identity:
     """The streams and the fingerprint in a codec's folder, without loading it. UserErrors as of
     `load_codec`.
     """
     about = _read(folder)
     streams = streams_from_dicts(about["streams"])
-    if about["encoders"][0].get("kind") == "mfcc_units":  # earlier folders state HuBERT's merge rate for them
+    kinds = [encoder.get("kind") for encoder in about["encoders"]]
+    if kinds[:1] == ["mfcc_units"]:  # earlier folders state HuBERT's merge rate for them
         streams = (dataclasses.replace(streams[0], merge_rate=None), *streams[1:])
     return Identity(streams, about["fingerprint"])
 
 
-def _read(folder: str | Path) -> dict[str, Any]:
-    about = read_json(Path(folder) / CONFIG)
+def _read(folder: str | AnyPath) -> dict[str, Any]:
+    about = read_json(to_path(folder) / CONFIG)
     if about.get("kind") in EARLIER:
         rule = f"is a codec folder of format 1, this version reads {FORMAT}"
         raise UserError("codec", folder, rule, EARLIER[about["kind"]])
@@ -125,7 +127,9 @@ def _save(component: Any, kinds: dict[str, type], folder: Path, names: Mapping[s
     return {"kind": kind, "parts": parts, "settings": settings_of(component)}
 
 
-def _load(about: dict[str, Any], kinds: dict[str, type], folder: str | Path, names: Mapping[str, str]) -> Any:
+def _load(
+    about: dict[str, Any], kinds: dict[str, type], folder: str | AnyPath, names: Mapping[str, str]
+) -> Any:
     if about.get("kind") not in kinds or about.keys() != {"kind", "parts", "settings"}:
         rule = f"must be one of {', '.join(kinds)}, with parts and settings"
         fix = "use a codec of this version"
@@ -134,5 +138,5 @@ def _load(about: dict[str, Any], kinds: dict[str, type], folder: str | Path, nam
     return kinds[about["kind"]](**parts, **about["settings"])
 
 
-def _weights(folder: str | Path, name: str) -> Path:
-    return Path(folder) / WEIGHTS / f"{name}.safetensors"
+def _weights(folder: str | AnyPath, name: str) -> AnyPath:
+    return to_path(folder) / WEIGHTS / f"{name}.safetensors"

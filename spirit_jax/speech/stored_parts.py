@@ -10,7 +10,6 @@ import dataclasses
 import itertools
 import json
 from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -18,10 +17,11 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load, save_file
 
 from spirit_jax.core.errors import UserError
-from spirit_jax.core.files import fingerprint, require_file
+from spirit_jax.core.files import existing_file, fingerprint
+from spirit_jax.core.paths import AnyPath
 from spirit_jax.core.settings import from_dict, part, to_dict
 from spirit_jax.speech.decoders.hifigan import Generator
 from spirit_jax.speech.decoders.hifigan_config import GeneratorConfig
@@ -180,7 +180,7 @@ def part_names(streams: Sequence[str], fields: Sequence[Iterable[str]]) -> list[
     ]
 
 
-def save_part(path: Path, network: Any) -> dict[str, Any]:
+def save_part(path: AnyPath, network: Any) -> dict[str, Any]:
     """Writes a network's weights to a file and returns what else `load_part` needs: {"kind", "sizes"}."""
     kind = NAMES[type(network)]
     arrays = arrays_by_name(KINDS[kind].tree(network))
@@ -188,7 +188,7 @@ def save_part(path: Path, network: Any) -> dict[str, Any]:
     return {"kind": kind, "sizes": to_dict(KINDS[kind].size(network))}
 
 
-def load_part(path: Path, about: dict[str, Any]) -> Any:
+def load_part(path: AnyPath, about: dict[str, Any]) -> Any:
     """The network that `save_part` wrote, on the first device. UserError where the weights do not fit the
     sizes.
     """
@@ -198,7 +198,7 @@ def load_part(path: Path, about: dict[str, Any]) -> Any:
     sizes = from_dict(about["sizes"], kind.sizes)
     shapes = jax.eval_shape(lambda: kind.build(sizes, RandomReader(jax.random.key(0))))
     try:
-        stored = load_file(require_file(path, "codec weights"))
+        stored = load(existing_file(path, "codec weights").read_bytes())
     except (SafetensorError, OSError) as error:
         raise UserError("codec weights", path, f"do not load: {error}".splitlines()[0], FIX) from error
     wanted = arrays_by_name(shapes)

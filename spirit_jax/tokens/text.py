@@ -19,7 +19,8 @@ import numpy as np
 import sentencepiece
 
 from spirit_jax.core.errors import UserError
-from spirit_jax.core.files import fingerprint, read_json, write_atomically
+from spirit_jax.core.files import fingerprint, read_json, write_bytes
+from spirit_jax.core.paths import AnyPath, to_path
 
 SENTENCEPIECE_NAME = "tokenizer.model"
 HUGGING_FACE_NAME = "tokenizer.json"
@@ -67,11 +68,11 @@ class TextTokenizer:
         self._before_word = "" if self.encode("a a") == self.encode("a") * 2 else " "
 
     @classmethod
-    def load(cls, path: str | Path) -> "TextTokenizer":
+    def load(cls, path: str | AnyPath) -> "TextTokenizer":
         """Reads a `tokenizer.model` or `tokenizer.json`, or a folder with either; a UserError if there is
         none or it doesn't parse.
         """
-        path = Path(path)
+        path = to_path(path)
         if path.is_dir():
             found = [
                 path / name for name in (SENTENCEPIECE_NAME, HUGGING_FACE_NAME) if (path / name).is_file()
@@ -146,11 +147,10 @@ class TextTokenizer:
     def _begins_word(self) -> np.ndarray:
         return np.array([self._backend.spell(id).startswith(SPACES) for id in range(self.size)])
 
-    def save(self, folder: str | Path) -> None:
+    def save(self, folder: str | AnyPath) -> None:
         """Writes its files into a folder, byte for byte, under their usual names."""
         for name, content in self.files.items():
-            with write_atomically(Path(folder) / name) as partial:
-                partial.write_bytes(content)
+            write_bytes(to_path(folder) / name, content)
 
 
 def train_tokenizer(sentences: Iterable[str], size: int, path: str | Path) -> TextTokenizer:
@@ -183,8 +183,7 @@ def train_tokenizer(sentences: Iterable[str], size: int, path: str | Path) -> Te
         raise UserError(
             "tokenizer size", size, f"SentencePiece says: {reason}", "choose another size or give more text"
         ) from error
-    with write_atomically(path) as partial:
-        partial.write_bytes(model.getvalue())
+    write_bytes(path, model.getvalue())
     return _from_model(model.getvalue(), Path(path))
 
 
@@ -205,7 +204,7 @@ def _cut(text: str) -> Iterator[str]:
             )
 
 
-def _from_model(content: bytes, path: Path) -> TextTokenizer:
+def _from_model(content: bytes, path: AnyPath) -> TextTokenizer:
     # an export needs the tokenizer.json of some models, so it stays with the model
     twin = path.with_name(HUGGING_FACE_NAME)
     files = {SENTENCEPIECE_NAME: content} | ({twin.name: twin.read_bytes()} if twin.is_file() else {})
@@ -259,7 +258,7 @@ class _HuggingFace:
         "unk": ("<unk>",),
     }
 
-    def __init__(self, path: Path, config: dict):
+    def __init__(self, path: AnyPath, config: dict):
         values = read_json(path)
         if "model" not in values:
             raise UserError(
@@ -275,7 +274,7 @@ class _HuggingFace:
                 "tokenizer", path, "needs the package tokenizers", "pip install tokenizers"
             ) from error
         try:
-            self.tokenizer = tokenizers.Tokenizer.from_file(str(path))
+            self.tokenizer = tokenizers.Tokenizer.from_buffer(path.read_bytes())
         except Exception as error:  # the package raises no narrower type
             reason = str(error).splitlines()[0]
             raise UserError("tokenizer", path, f"does not load: {reason}", "download it again") from error

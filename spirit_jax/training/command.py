@@ -14,7 +14,6 @@ Exit codes:
 import argparse
 import sys
 import traceback
-from pathlib import Path
 
 import jax
 
@@ -35,11 +34,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the command's options."""
     parser.add_argument("--config", required=True, help="a recipe (.py with config()) or a config.json")
     parser.add_argument(
-        "--out", required=True, type=Path, help="run folder; an unfinished run in it is resumed"
+        "--out", required=True, help="run folder, or gs://BUCKET/NAME; an unfinished run in it is resumed"
     )
-    parser.add_argument(
-        "--root", default=".", type=Path, help="folder from which the config's relative paths are taken"
-    )
+    parser.add_argument("--root", default=".", help="folder from which the config's relative paths are taken")
     parser.add_argument(
         "--set",
         nargs="*",

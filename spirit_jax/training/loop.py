@@ -171,6 +171,8 @@ class _Loop:
 
     def _save(self, step: int) -> None:
         self._write(self.meter.flush())
+        if self.writer is not None:
+            self.writer.flush()
         files, config = self.batches.files(self.position), to_dict(self.run_.config)
         with self.clock.section("checkpoint"):
             self.checkpoints.save(step, self.state, files, config)

@@ -1,13 +1,13 @@
 """A run before its first step: everything checked, nothing written."""
 
 import dataclasses
-from pathlib import Path
 
 import jax
 from jax.sharding import Mesh
 
 from spirit_jax.config import RunConfig
 from spirit_jax.core.errors import UserError
+from spirit_jax.core.paths import AnyPath
 from spirit_jax.model.llama import Llama, abstract
 from spirit_jax.runs.run_folder import check_identity, check_owner, check_places, has_steps
 from spirit_jax.sharding import make_mesh
@@ -22,13 +22,13 @@ class Run:
     """A run that has passed all checks. model: shapes and shardings only."""
 
     config: RunConfig
-    out: Path
+    out: AnyPath
     mesh: Mesh
     data: OpenData
     model: Llama
 
 
-def prepare(config: RunConfig, out: str | Path, data: OpenData | None = None) -> Run:
+def prepare(config: RunConfig, out: str | AnyPath, data: OpenData | None = None) -> Run:
     """Checks mesh, shards, start weights and the run folder, and raises a UserError for the first mistake.
 
     data: replaces what the configuration names (for data in memory).

@@ -6,6 +6,7 @@ import pytest
 
 from spirit_jax.core import files
 from spirit_jax.core.errors import UserError
+from tests.storages.flat_mount import refuse_folder_renames
 
 
 def test_failure_leaves_the_old_file_and_no_temporary_one(tmp_path):
@@ -67,6 +68,16 @@ def test_a_folder_for_output_is_checked_first(tmp_path):
     (tmp_path / "full/codec.json").write_text("{}")
     files.require_output_folder(tmp_path / "full", "--out", "codec.json")
     assert not (tmp_path / "new").exists()
+
+
+def test_storage_that_cannot_rename_folders_is_refused_for_folders_that_are_written_whole(
+    tmp_path, monkeypatch
+):
+    refuse_folder_renames(monkeypatch)
+    files.require_output_folder(tmp_path / "new/run", "--out")
+    with pytest.raises(UserError, match=r"can't rename a folder .*write to a local disk, then copy"):
+        files.require_output_folder(tmp_path / "new/codec", "--out", "codec.json")
+    assert not list(tmp_path.iterdir())
 
 
 def test_fingerprint_keeps_parts_apart():

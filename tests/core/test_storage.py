@@ -1,82 +1,65 @@
-import gzip
-import tarfile
+"""Storage that a run can use, and storage that it can't."""
 
-import fsspec
-import pyarrow
+import errno
+import os
+import shutil
+from pathlib import Path
+
 import pytest
 
 from spirit_jax.core import storage
 from spirit_jax.core.errors import UserError
-
-LINES = b"one\ntwo\n" * 1000
-
-
-def compress(path, content):
-    if path.suffix == ".gz":
-        path.write_bytes(gzip.compress(content))
-    else:
-        path.write_bytes(pyarrow.compress(content, "zstd", asbytes=True))
-    return path
+from spirit_jax.core.growing_file import GrowingFile
+from spirit_jax.core.paths import to_path
+from spirit_jax.core.storage import check_storage
+from tests.storages.flat_mount import refuse_folder_renames
 
 
-@pytest.mark.parametrize("suffix", [".gz", ".zst"])
-def test_compressed_lines_and_those_that_are_cut(tmp_path, suffix):
-    path = compress(tmp_path / f"a.txt{suffix}", LINES)
-    lines = list(storage.stream_lines(path, "text"))
-    assert (lines[0], lines[-1]) == ((1, b"one\n"), (2000, b"two\n"))
-    assert b"".join(line for _, line in lines) == LINES
-    path.write_bytes(path.read_bytes()[:-9])
-    with pytest.raises(UserError, match="is damaged after line"):
-        list(storage.stream_lines(path, "text"))
-    path.write_bytes(b"not compressed at all\n")
-    with pytest.raises(UserError, match="is damaged after line 0"):
-        list(storage.stream_lines(path, "text"))
+def test_a_disk_passes_and_is_left_as_it_was(tmp_path):
+    check_storage(tmp_path / "new/run", "run folder")
+    assert not list(tmp_path.iterdir())
 
 
-def test_files_written_one_after_the_other_are_read_to_the_end(tmp_path):
-    for suffix in (".gz", ".zst"):
-        path = compress(tmp_path / f"a{suffix}", b"one\n")
-        path.write_bytes(path.read_bytes() * 2)
-        assert [line for _, line in storage.stream_lines(path, "text")] == [b"one\n", b"one\n"]
+def test_a_mount_that_refuses_to_rename_folders_passes(tmp_path, monkeypatch):
+    refuse_folder_renames(monkeypatch)
+    check_storage(tmp_path / "run", "run folder")
 
 
-def test_addresses(tmp_path):
-    assert storage.url_of("s3://bucket/a/b") == storage.url_of("s3:/bucket/a/b") == "s3://bucket/a/b"
-    assert storage.url_of("/a/b:/c") is None
-    assert storage.url_of("a.tar::b") is None
-    assert storage.join("s3:/bucket/dir", "x.wav") == "s3://bucket/dir/x.wav"
-    assert storage.join("s3:/bucket/dir", "/x.wav") == "/x.wav"
-    assert storage.join(tmp_path, "gs://b/x.wav") == "gs://b/x.wav"
-    assert storage.join(tmp_path, "x.wav") == str(tmp_path / "x.wav")
-    assert [storage.bare_name(name) for name in ("d/a.jsonl", "a.jsonl.gz", "a.b.txt")] == ["a", "a", "a.b"]
-    assert [storage.format_suffix(name) for name in ("a.TXT", "a.JSONL.zst", "a")] == [".txt", ".jsonl", ""]
+def fail(*_: object, **__: object):
+    raise OSError(errno.ENOTSUP, "not supported")
 
 
-def test_a_file_in_an_object_store():
-    with fsspec.open("memory://bucket/a.txt", "wb") as file:
-        file.write(LINES)
-    assert len(list(storage.stream_lines("memory:/bucket/a.txt", "text"))) == 2000
-    with storage.local_copy("memory://bucket/a.txt") as path:
-        assert path.read_bytes() == LINES
-    assert not path.exists()
-    for address, message in (
-        ("memory://bucket/none", "no such file"),
-        ("nosuchstore://bucket/a", "cannot be opened"),
-    ):
-        with pytest.raises(UserError, match=message):
-            storage.open_stored(address)
+def keep_nothing(self, content: bytes) -> None:
+    """Appending that replaces what was there."""
+    self._path.write_bytes(content)
 
 
-def test_a_member_of_a_tar(tmp_path):
-    (tmp_path / "x.wav").write_bytes(b"sound")
-    with tarfile.open(tmp_path / "a.tar", "w") as tar:
-        tar.add(tmp_path / "x.wav", "dir/x.wav")
-    address = f"{tmp_path}/a.tar::dir/x.wav"
-    with storage.local_copy(address) as path:
-        assert (path.suffix, path.read_bytes()) == (".wav", b"sound")
-    assert not path.exists()
-    with pytest.raises(FileNotFoundError), storage.local_copy(f"{tmp_path}/a.tar::dir/y.wav"):
-        pass
-    assert storage.stamp_of(address) == storage.stamp_of(tmp_path / "a.tar")
-    assert storage.stamp_of(tmp_path / "x.wav")[0] == 5
-    assert storage.stamp_of(tmp_path / "none") is None
+LACKS = {
+    "make a folder": (Path, "mkdir", fail),
+    "append to a file": (GrowingFile, "__init__", fail),
+    "replace a file by another": (os, "replace", fail),
+    "read what was written": (GrowingFile, "add", keep_nothing),
+    "remove a folder": (shutil, "rmtree", fail),
+}
+
+
+@pytest.mark.parametrize("lack", LACKS)
+def test_a_mount_is_refused_with_what_it_lacks_and_the_fix(tmp_path, monkeypatch, lack):
+    owner, name, broken = LACKS[lack]
+    monkeypatch.setattr(owner, name, broken)
+    if owner in (os, shutil):  # which writing a whole file uses too
+        monkeypatch.setattr(storage, "write_bytes", lambda path, content: path.write_bytes(content))
+    with pytest.raises(UserError, match=rf"can't {lack} .*use gs://BUCKET/NAME"):
+        check_storage(tmp_path / "run", "run folder")
+    assert not list(tmp_path.iterdir()) or owner is shutil
+
+
+def test_a_bucket_passes_and_is_left_empty(bucket):
+    check_storage(bucket / "runs/first", "run folder")
+    assert not list(bucket.iterdir())
+
+
+def test_a_bucket_that_is_not_there_is_refused(bucket):
+    nowhere = to_path(f"gs://no-{bucket.parts[2]}") / "run"
+    with pytest.raises(UserError, match="can't show its bucket .*check the bucket's name, your permissions"):
+        check_storage(nowhere, "run folder")

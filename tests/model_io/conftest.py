@@ -5,8 +5,8 @@ import pytest
 
 from spirit_jax.model_io.vocabulary_plan import VocabularyRequest
 from tests.model.tiny import CONFIG
-from tests.model_io.llama_folders import tensors, write_folder
-from tests.model_io.tokenizer_folders import write_sentencepiece
+from tests.model_io.folders.llama_folders import tensors, write_folder
+from tests.model_io.folders.tokenizer_folders import write_sentencepiece
 from tests.speech_codes import make_streams
 
 PIECES = 300

@@ -9,8 +9,8 @@ import pytest
 from spirit_jax.cli import COMMANDS
 from spirit_jax.core import commands
 from tests.model.tiny import CONFIG
-from tests.model_io.llama_folders import listing, tensors, write_folder
-from tests.model_io.tokenizer_folders import write_sentencepiece
+from tests.model_io.folders.llama_folders import listing, tensors, write_folder
+from tests.model_io.folders.tokenizer_folders import write_sentencepiece
 from tests.speech_codes import make_streams, write_codec_json
 
 

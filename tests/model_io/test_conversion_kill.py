@@ -14,8 +14,8 @@ from spirit_jax.config import ModelConfig
 from spirit_jax.model_io.foreign_folders import open_foreign_folder
 from spirit_jax.model_io.names import model_tensors
 from spirit_jax.model_io.resumable_folder import JOURNAL
-from tests.model_io.llama_folders import tensors, write_folder
-from tests.model_io.tokenizer_folders import write_sentencepiece
+from tests.model_io.folders.llama_folders import tensors, write_folder
+from tests.model_io.folders.tokenizer_folders import write_sentencepiece
 
 ROOT = Path(__file__).parents[2]
 CFG = ModelConfig(rows=340, width=128, layers=12, heads=4, kv_heads=2, head_width=32, mlp_width=256)

@@ -17,7 +17,7 @@ from spirit_jax.model_io.tensor_files import row_slices
 from spirit_jax.tokens.vocabulary import Vocabulary
 from tests.model.tiny import CONFIG, model
 from tests.model_io.conftest import PIECES, SPEECH
-from tests.model_io.llama_folders import equal, listing, read_config, tensors, write_folder
+from tests.model_io.folders.llama_folders import equal, listing, read_config, tensors, write_folder
 from tests.weights_folder import save_weights
 
 

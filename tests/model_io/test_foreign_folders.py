@@ -12,7 +12,7 @@ from spirit_jax.model_io.foreign_folders import open_foreign_folder
 from spirit_jax.model_io.importing import import_llama
 from spirit_jax.model_io.verification import verify
 from tests.model.tiny import CONFIG
-from tests.model_io.llama_folders import read_config, tensors, write_folder
+from tests.model_io.folders.llama_folders import read_config, tensors, write_folder
 
 SIZES = {
     "multi-query": {"heads": 6, "kv_heads": 1, "width": 48},

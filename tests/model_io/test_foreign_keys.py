@@ -10,7 +10,7 @@ from spirit_jax.core.files import write_json
 from spirit_jax.model_io.foreign_folders import open_foreign_folder
 from spirit_jax.model_io.foreign_keys import KNOWN, READ, TABLE, check_keys
 from spirit_jax.model_io.vocabulary_plan import read_tokenizer
-from tests.model_io.families import (
+from tests.model_io.folders.families import (
     CONFIGS,
     GENERATION,
     META_2_7B,
@@ -21,8 +21,8 @@ from tests.model_io.families import (
     write_small,
     write_tokenizers,
 )
-from tests.model_io.llama_folders import tensors, write_folder
-from tests.model_io.tokenizer_folders import write_byte_level, write_sentencepiece
+from tests.model_io.folders.llama_folders import tensors, write_folder
+from tests.model_io.folders.tokenizer_folders import write_byte_level, write_sentencepiece
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from spirit_jax.model_io.hf_tokenizer import tokenizer_files, warn_of_export
 from spirit_jax.model_io.vocabulary_plan import read_tokenizer
 from spirit_jax.tokens.strings import render
 from spirit_jax.tokens.text import TextTokenizer
-from tests.model_io.tokenizer_folders import (
+from tests.model_io.folders.tokenizer_folders import (
     BEGIN,
     END,
     WORDS,

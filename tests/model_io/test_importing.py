@@ -22,8 +22,8 @@ from spirit_jax.tokens.text import TextTokenizer
 from spirit_jax.tokens.vocabulary import Vocabulary
 from tests.model.tiny import CONFIG
 from tests.model_io.conftest import PIECES, SPEECH, TEXT_CONFIG
-from tests.model_io.llama_folders import INV_FREQ, equal, listing, read_config, tensors, write_folder
-from tests.model_io.tokenizer_folders import write_open_llama, write_twin
+from tests.model_io.folders.llama_folders import INV_FREQ, equal, listing, read_config, tensors, write_folder
+from tests.model_io.folders.tokenizer_folders import write_open_llama, write_twin
 from tests.speech_codes import make_streams, make_vocabulary
 
 

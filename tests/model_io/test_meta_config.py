@@ -15,8 +15,8 @@ from spirit_jax.model_io.importing import import_llama
 from spirit_jax.model_io.meta_config import mlp_width
 from spirit_jax.model_io.names import EMBED, model_tensors
 from tests.model.tiny import CONFIG
-from tests.model_io.families import META_2_7B, META_3_1_8B, META_3_2_1B
-from tests.model_io.llama_folders import tensors
+from tests.model_io.folders.families import META_2_7B, META_3_1_8B, META_3_2_1B
+from tests.model_io.folders.llama_folders import tensors
 
 torch = pytest.importorskip("torch")
 PARAMS = {

@@ -6,7 +6,7 @@ import pytest
 
 from spirit_jax.core.errors import UserError
 from spirit_jax.model_io.resumable_folder import JOURNAL, resumable
-from tests.model_io.llama_folders import listing
+from tests.model_io.folders.llama_folders import listing
 
 DESCRIPTION = {"source": "a"}
 

@@ -12,7 +12,7 @@ from spirit_jax.model_io.vocabulary_plan import MAX_SURPLUS, VocabularyRequest, 
 from spirit_jax.tokens.text import TextTokenizer
 from spirit_jax.tokens.vocabulary import Vocabulary
 from tests.model.tiny import CONFIG
-from tests.model_io.tokenizer_folders import add_to_json, write_byte_level, write_sentencepiece
+from tests.model_io.folders.tokenizer_folders import add_to_json, write_byte_level, write_sentencepiece
 from tests.speech_codes import make_streams, make_vocabulary
 
 

@@ -15,8 +15,8 @@ from spirit_jax.model_io.verification import TOLERANCE, verify
 from spirit_jax.model_io.vocabulary_plan import VocabularyRequest
 from spirit_jax.tokens.strings import render
 from tests.model.tiny import CONFIG, model
-from tests.model_io.llama_folders import tensors, write_folder
-from tests.model_io.tokenizer_folders import WORDS, write_byte_level, write_sentencepiece
+from tests.model_io.folders.llama_folders import tensors, write_folder
+from tests.model_io.folders.tokenizer_folders import WORDS, write_byte_level, write_sentencepiece
 from tests.prompt_strings import parse_prompt
 from tests.speech_codes import make_speech, make_streams, make_vocabulary
 from tests.weights_folder import save_weights

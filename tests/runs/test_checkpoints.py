@@ -8,16 +8,20 @@ import time
 import jax
 import numpy as np
 import pytest
+from orbax.checkpoint import v1 as ocp
 
 from spirit_jax.config import CheckpointConfig, MeshConfig, OptimConfig
 from spirit_jax.core.errors import Halted, UserError
+from spirit_jax.core.files import copy_files, read_json, write_json
 from spirit_jax.model.array_store import named_arrays, open_array
+from spirit_jax.model.checkpoint import METADATA, finished_steps
 from spirit_jax.model.llama import abstract, init_sharded
 from spirit_jax.runs import checkpoints as checkpointing
 from spirit_jax.runs.checkpoints import Checkpoints
 from spirit_jax.sharding import make_mesh, shardings_of
 from spirit_jax.training.optimizer import make_optimizer
 from spirit_jax.training.state import abstract_state, make_state
+from tests.storages.flat_mount import refuse_folder_renames
 from tests.training.tiny import MODEL
 
 OPTIMIZER = make_optimizer(OptimConfig(), 10)
@@ -46,9 +50,18 @@ def assert_equal(a, b):
         np.testing.assert_array_equal(np.asarray(x), np.asarray(y))
 
 
+@pytest.fixture(params=["disk", "mount", "bucket"])
+def folder(request, tmp_path, monkeypatch):
+    """A folder for checkpoints: on a disk, on a mount that refuses to rename folders, and in a bucket."""
+    if request.param == "bucket":
+        return request.getfixturevalue("bucket") / "run/checkpoints"
+    if request.param == "mount":
+        refuse_folder_renames(monkeypatch)
+    return tmp_path / "run"
+
+
 @pytest.mark.parametrize("sizes", [(2, 2, 2), (1, 4, 1), (1, 1, 1)])
-def test_a_state_comes_back_to_the_bit_on_any_mesh(tmp_path_factory, state, sizes):
-    folder = tmp_path_factory.mktemp("run")
+def test_a_state_comes_back_to_the_bit_on_any_mesh(folder, state, sizes):
     with Checkpoints(folder, CheckpointConfig()) as checkpoints:
         checkpoints.save(5, state, {"place": {"at": [1, 2]}}, {"x": 1})
     shapes, _ = shapes_on(*sizes)
@@ -80,20 +93,47 @@ def test_weights_are_stored_layer_by_layer_by_each_device(tmp_path, state):
         np.testing.assert_array_equal(stored[1].read().result(), np.asarray(leaf)[1])
 
 
-def test_the_last_and_every_nth_are_kept(tmp_path, state):
-    with Checkpoints(tmp_path, CheckpointConfig(keep_last=2, keep_every=4)) as checkpoints:
+def test_the_last_and_every_nth_are_kept(folder, state):
+    with Checkpoints(folder, CheckpointConfig(keep_last=2, keep_every=4)) as checkpoints:
         for step in range(1, 8):
             checkpoints.save(step, state, {}, {})
-    with Checkpoints(tmp_path, CheckpointConfig(keep_last=2, keep_every=4)) as checkpoints:
-        assert checkpoints.steps == [4, 6, 7]
+    with Checkpoints(folder, CheckpointConfig(keep_last=2, keep_every=4)) as checkpoints:
+        assert checkpoints.steps == finished_steps(folder) == [4, 6, 7]
 
 
-def test_an_unfinished_checkpoint_is_none(tmp_path, state):
-    with Checkpoints(tmp_path, CheckpointConfig()) as checkpoints:
+def test_an_unfinished_checkpoint_is_none_and_is_removed(folder, state):
+    with Checkpoints(folder, CheckpointConfig()) as checkpoints:
         checkpoints.save(3, state, {}, {})
-    shutil.copytree(tmp_path / "3", tmp_path / "4.orbax-checkpoint-tmp")
-    with Checkpoints(tmp_path, CheckpointConfig()) as checkpoints:
+    for name in ("4", "5.orbax-checkpoint-tmp"):
+        copy_files(folder / "3", folder / name)
+    (folder / "4/commit_success.txt").unlink()
+    write_json(folder / "4" / METADATA, read_json(folder / "4" / METADATA) | {"commit_timestamp_nsecs": None})
+    assert finished_steps(folder) == [3]
+    with Checkpoints(folder, CheckpointConfig()) as checkpoints:
         assert checkpoints.latest == 3
+    assert [path.name for path in folder.iterdir()] == ["3"]
+
+
+@pytest.mark.parametrize("saved_by", ["an earlier version", "a run killed before the last file"])
+def test_a_complete_checkpoint_without_its_last_file_is_used(tmp_path, state, saved_by):
+    if saved_by == "an earlier version":
+        earlier = ocp.training.Checkpointer(tmp_path)
+        place = checkpointing._JsonFiles({"place": checkpointing._sealed(1), **bits_of(state)})
+        earlier.save_checkpointables(3, {**checkpointing._arrays(state), "data": place}, force=True)
+        earlier.close()
+    else:
+        with Checkpoints(tmp_path, CheckpointConfig()) as checkpoints:
+            checkpoints.save(3, state, {"place": 1}, {})
+        (tmp_path / "3/commit_success.txt").unlink()
+    assert finished_steps(tmp_path) == [3]
+    with Checkpoints(tmp_path, CheckpointConfig()) as checkpoints:
+        restored, data = checkpoints.restore(shapes_on(1, 1, 1)[0], ["place"])
+    assert data == {"place": 1}
+    assert_equal(restored, state)
+
+
+def bits_of(state) -> dict:
+    return {checkpointing.BITS: checkpointing._sealed(checkpointing._bits(state))}
 
 
 def test_donating_the_state_while_it_is_written_does_no_harm(tmp_path, state):
@@ -125,7 +165,7 @@ def test_saves_begin_at_half_intervals_and_training_stays_within_one_of_a_finish
     with Checkpoints(tmp_path / "run", CheckpointConfig(every_steps=3)) as checkpoints:
         for step in range(1, 9):
             checkpoints.stay_near(step)
-            finished = [int(path.name) for path in (tmp_path / "run").iterdir() if path.name.isdigit()]
+            finished = finished_steps(tmp_path / "run")
             assert step - max(finished, default=0) <= 3
             if checkpoints.is_due(step):
                 checkpoints.save(step, state, {}, {})
@@ -180,8 +220,23 @@ def test_a_broken_checkpoint_is_set_aside_and_the_one_before_is_used(tmp_path, s
         assert "step 6 can't be read" in printed
         assert "resuming from step 3" in printed
         checkpoints.save(6, restored, data, {})
-    assert sorted(path.name for path in (tmp_path / "run").iterdir() if path.name.isdigit()) == ["3", "6"]
-    assert len(list((tmp_path / "broken_checkpoints").iterdir())) == 1
+    assert finished_steps(tmp_path / "run") == [3, 6]
+    assert not (tmp_path / "run/6/broken.txt").exists(), "saved again"
+
+
+def test_a_broken_checkpoint_stays_with_the_reason_and_can_be_brought_back(folder, state):
+    saved(folder, state, 3, 6)
+    place = (folder / "6/data/place.json").read_text()
+    (folder / "6/data/place.json").write_text("[]")
+    with Checkpoints(folder, CheckpointConfig()) as checkpoints:
+        checkpoints.restore(shapes_on(1, 1, 1)[0], ["place"])
+    assert "place.json isn't what was written" in (folder / "6/broken.txt").read_text()
+    with Checkpoints(folder, CheckpointConfig()) as checkpoints:
+        assert checkpoints.steps == finished_steps(folder) == [3]
+    (folder / "6/data/place.json").write_text(place)
+    (folder / "6/broken.txt").unlink()
+    with Checkpoints(folder, CheckpointConfig()) as checkpoints:
+        assert checkpoints.restore(shapes_on(1, 1, 1)[0], ["place"])[1] == {"place": {"at": 6}}
 
 
 def test_where_none_can_be_read_all_stays_as_it_is(tmp_path, state):

@@ -46,6 +46,20 @@ def test_a_resumed_run_drops_the_rows_it_writes_again(tmp_path):
     assert list((tmp_path / "tensorboard").glob("events.*"))
 
 
+def test_rows_in_a_bucket_are_there_after_a_flush_and_continued(bucket):
+    killed = Writer(bucket / "run", start=0)
+    for step in range(1, 4):
+        killed.write({"step": step, "loss": 1.0})
+    killed.flush()
+    killed.write({"step": 4, "loss": 1.0})
+    writer = Writer(bucket / "run", start=2)
+    writer.write({"step": 3, "loss": 0.5})
+    writer.close()
+    rows = [json.loads(line) for line in (bucket / "run/metrics.jsonl").read_text().splitlines()]
+    assert [(row["step"], row["loss"]) for row in rows] == [(1, 1.0), (2, 1.0), (3, 0.5)]
+    assert [event.step for event in events_of(bucket / "run/tensorboard") if event.summary.value]
+
+
 def events_of(folder) -> list[Event]:
     """All events, in order, of files without gaps."""
     events = []

@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from spirit_jax.core.errors import UserError
+from spirit_jax.model.checkpoint import finished_steps
 from spirit_jax.runs.processes import join_processes
-from tests.training.test_kill import finished_steps, last_logged, latest
+from tests.training.test_kill import last_logged, latest
 
 ROOT = Path(__file__).parents[2]
 
@@ -87,7 +88,7 @@ def test_a_notice_to_one_process_makes_both_save_and_leave(tmp_path):
         time.sleep(0.05)
     processes[1].send_signal(signal.SIGTERM)
     finish(processes)
-    assert finished_steps(out)[-1] == last_logged(out), "saved where it stopped"
+    assert finished_steps(out / "checkpoints")[-1] == last_logged(out), "saved where it stopped"
 
 
 @pytest.mark.parametrize(("name", "value"), [("JAX_NUM_PROCESSES", "two"), ("JAX_PROCESS_ID", "-1")])

@@ -1,7 +1,8 @@
+import jax.numpy as jnp
 import pytest
 
 from spirit_jax.core.errors import UserError
-from spirit_jax.runs.profiling import parse_steps
+from spirit_jax.runs.profiling import Profile, parse_steps
 
 
 def test_steps_are_first_and_last():
@@ -13,3 +14,14 @@ def test_steps_are_first_and_last():
 def test_anything_else_is_refused(text):
     with pytest.raises(UserError, match="must be FIRST:LAST"):
         parse_steps(text)
+
+
+@pytest.mark.parametrize("where", ["disk", "bucket"])
+def test_the_trace_of_the_steps_is_in_the_run_folder(where, tmp_path, request):
+    out = tmp_path if where == "disk" else request.getfixturevalue("bucket") / "run"
+    profile = Profile(out, (2, 3))
+    for step in range(1, 5):
+        profile.begin(step)
+        profile.end(step, jnp.ones(3) + step)
+    (trace,) = (out / "profile/plugins/profile").iterdir()
+    assert any(path.name.endswith(".xplane.pb") for path in trace.iterdir())

@@ -91,6 +91,8 @@ def test_checkpoints_without_a_configuration_are_not_adopted(tmp_path):
     (tmp_path / "checkpoints").mkdir()
     check_owner(tmp_path, make_config())  # killed before its first checkpoint: starts again
     (tmp_path / "checkpoints/3").mkdir()
+    check_owner(tmp_path, make_config())  # killed while it saved its first checkpoint
+    (tmp_path / "checkpoints/3/commit_success.txt").touch()
     with pytest.raises(UserError, match=r"no config.json"):
         check_owner(tmp_path, make_config())
 

@@ -13,7 +13,7 @@ from spirit_jax.tokens.prompt_format import PromptFormat, Task
 from spirit_jax.tokens.text import TextTokenizer, train_tokenizer
 from spirit_jax.tokens.vocabulary import Modality
 from tests.layouts import LAYOUTS
-from tests.model_io.tokenizer_folders import sentences, write_byte_level, write_sentencepiece
+from tests.model_io.folders.tokenizer_folders import sentences, write_byte_level, write_sentencepiece
 from tests.speech_codes import make_speech, make_vocabulary
 
 

@@ -99,6 +99,17 @@ def test_it_starts_again_after_a_preemption_and_not_after_a_mistake(manifest, jo
     assert manifest["spec"]["failurePolicy"]["maxRestarts"] > 0
 
 
+def test_the_mount_is_read_only_and_the_run_folder_in_the_bucket(job):
+    pod = job["template"]["spec"]
+    (container,), (volume,) = pod["containers"], pod["volumes"]
+    (mount,) = container["volumeMounts"]
+    options = dict(zip(container["args"][::2], container["args"][1::2], strict=True))
+    assert mount["readOnly"] is volume["csi"]["readOnly"] is True
+    assert options["--root"] == mount["mountPath"]
+    assert options["--out"] == "gs://b/runs/r"
+    assert options["--set"] == "checkpoint.init_from=gs://b/base"
+
+
 def test_xpk_starts_again_on_the_same_code():
     """Left alone it does so on 42 and from 127 on."""
     line = re.sub(r" \\\n#", " ", TEXT)

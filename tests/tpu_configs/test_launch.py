@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from spirit_jax.config import RunConfig
+from spirit_jax.core.settings import load
+
 ROOT = Path(__file__).parent.parent.parent
 GCLOUD = """#!/usr/bin/env bash
 echo "$*" >> "$STUB/asked"
@@ -84,8 +87,38 @@ def test_the_slice_is_asked_for_once_with_what_the_machines_do(tmp_path, recipe,
     assert " --spot --metadata-from-file startup-script=" in creates[0]
     assert creates[0].endswith("--project ours --zone us-x1-a")
     boot = (tmp_path / "boot").read_text()
-    assert f"--config tpu_configs/pods/{recipe}.py --root /mnt/data/ --out /mnt/data/runs/first" in boot
+    assert f"--config tpu_configs/pods/{recipe}.py --root /mnt/data --out gs://shelf/runs/first " in boot
     subprocess.run(["bash", "-n", tmp_path / "boot"], check=True)
+
+
+@pytest.mark.parametrize("settings", [{}, {"FOLDER": "corpus/one"}, {"MOUNT": "1"}])
+def test_the_run_folder_is_written_without_a_mount_and_shards_are_local_or_read_only(tmp_path, settings):
+    launch(tmp_path, "spirit_base_7b_v4_128", **settings)
+    boot = (tmp_path / "boot").read_text()
+    subprocess.run(["bash", "-n", tmp_path / "boot"], check=True)
+    source = "/".join(("gs://shelf", settings.get("FOLDER", ""))).rstrip("/")
+    assert "--out gs://shelf/runs/first " in boot
+    assert f"--set checkpoint.init_from={source}/base;" in boot
+    assert "gcloud storage cp - gs://shelf/runs/first/finished" in boot
+    assert "-r requirements-gcs.txt" in boot
+    assert ("gcsfuse -o ro " in boot) == ("MOUNT" in settings)
+    copied = f"gcloud storage rsync --recursive {source}/$part /mnt/data/$part"
+    assert (copied in boot) == ("MOUNT" not in settings)
+
+
+def test_a_machine_copies_what_a_recipe_reads(tmp_path):
+    """The first part of the boot script, with a gcloud that copies from a folder."""
+    launch(tmp_path, "spirit_base_7b_v4_128")
+    copying = (tmp_path / "boot").read_text().partition("PYTHON=")[0].replace("/mnt/data", f"{tmp_path}/data")
+    for part in ("shards", "tokenizer", "codec"):
+        (tmp_path / "shelf" / part / "inner").mkdir(parents=True)
+    gcloud = f'#!/bin/sh\ncp -r {tmp_path}/shelf/$(basename "$4") "${{5%/*}}"\n'
+    (tmp_path / "gcloud").write_text(gcloud)
+    environment = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    subprocess.run(["bash", "-c", copying], env=environment, check=True)
+    recipe = load(ROOT / "tpu_configs/pods/spirit_base_7b_v4_128.py", RunConfig)
+    for path in (recipe.data.tokenizer, recipe.data.codec, *(s.shards for s in recipe.data.sources)):
+        assert (tmp_path / "data" / path.partition("/")[0] / "inner").is_dir()
 
 
 def test_one_that_is_there_is_not_asked_for_again(tmp_path):

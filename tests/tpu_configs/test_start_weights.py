@@ -13,7 +13,7 @@ from spirit_jax.model.checkpoint import find_stored_model
 from spirit_jax.model_io import hf_config
 from spirit_jax.tokens.text import TextTokenizer
 from spirit_jax.training.start_weights import check_start
-from tests.model_io.families import CONFIGS, write_small, write_tokenizers
+from tests.model_io.folders.families import CONFIGS, write_small, write_tokenizers
 from tests.model_io.test_command import convert
 from tests.verbs import ROOT
 

@@ -19,7 +19,7 @@ from spirit_jax.tokens.interleave import Arrangement
 from spirit_jax.tokens.text import TextTokenizer
 from spirit_jax.tokens.vocabulary import Vocabulary
 from spirit_jax.training import command
-from tests.model_io.tokenizer_folders import write_open_llama, write_twin
+from tests.model_io.folders.tokenizer_folders import write_open_llama, write_twin
 from tests.speech_codes import make_vocabulary
 from tests.training.conftest import write
 from tests.training.tiny import make_config

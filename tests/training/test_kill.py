@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 
 from spirit_jax.config import MeshConfig
+from spirit_jax.core.paths import AnyPath
+from spirit_jax.model.checkpoint import finished_steps
 from spirit_jax.model.llama import abstract
 from spirit_jax.runs.checkpoints import Checkpoints
 from spirit_jax.sharding import make_mesh
@@ -36,12 +38,8 @@ def start(out: Path) -> subprocess.Popen:
     )
 
 
-def finished_steps(out: Path) -> list[int]:
-    return sorted(int(path.name) for path in (out / "checkpoints").glob("*") if path.name.isdigit())
-
-
 def latest(out: Path) -> int:
-    return max(finished_steps(out), default=0)
+    return max(finished_steps(out / "checkpoints"), default=0)
 
 
 def last_logged(out: Path) -> int:
@@ -55,12 +53,12 @@ def steps_of(out: Path) -> list[dict]:
     return [row for row in rows if "loss" in row]
 
 
-def final_state(out: Path):
-    config = make_config(STEPS)
+def final_state(out: AnyPath, steps: int = STEPS):
+    config = make_config(steps)
     mesh = make_mesh(MeshConfig(1, 1, 1), jax.devices()[:1])
     with Checkpoints(out / "checkpoints", config.checkpoint) as checkpoints:
-        assert checkpoints.latest == STEPS
-        shapes = abstract_state(abstract(config.model, mesh), make_optimizer(config.optim, STEPS), mesh)
+        assert checkpoints.latest == steps
+        shapes = abstract_state(abstract(config.model, mesh), make_optimizer(config.optim, steps), mesh)
         return checkpoints.restore(shapes, ["stream_0-of-1"])
 
 

@@ -3,7 +3,6 @@
 import dataclasses
 from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 
 import jax
 import numpy as np
@@ -19,6 +18,8 @@ from spirit_jax.config import (
     Source,
     TrainConfig,
 )
+from spirit_jax.core.files import write_bytes
+from spirit_jax.core.paths import AnyPath
 from spirit_jax.model.llama import Llama, abstract, init_sharded
 from spirit_jax.sharding import make_mesh
 from spirit_jax.tokens.interleave import Arrangement, Record, Spans, arrange
@@ -51,8 +52,8 @@ class StandInTokenizer:
 
     fingerprint = "0" * 16
 
-    def save(self, folder: Path) -> None:
-        (Path(folder) / "tokenizer.model").write_bytes(b"stand-in")
+    def save(self, folder: AnyPath) -> None:
+        write_bytes(folder / "tokenizer.model", b"stand-in")
 
 
 def make_record(index: int, words: int, aligned: bool = True, units_per_word: int = 3) -> Record:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from spirit_jax.core.errors import UserError
 from spirit_jax.core.files import parse_lines
-from spirit_jax.core.storage import format_suffix
+from spirit_jax.core.stored_files import format_suffix
 from spirit_jax.datasets.corpora import lhotse
 from spirit_jax.datasets.corpora.common_voice import is_common_voice, read_common_voice
 from spirit_jax.datasets.corpora.expresso import is_expresso, read_expresso

@@ -12,7 +12,7 @@ from typing import Any
 
 from spirit_jax.core.errors import UserError
 from spirit_jax.core.files import parse_lines
-from spirit_jax.core.storage import bare_name
+from spirit_jax.core.stored_files import bare_name
 from spirit_jax.datasets.corpora.given import Given, held_out_split, missing_partner
 from spirit_jax.datasets.corpus import BadRow
 

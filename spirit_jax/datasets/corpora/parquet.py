@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from spirit_jax.core.errors import UserError
-from spirit_jax.core.storage import open_stored
+from spirit_jax.core.stored_files import open_stored
 from spirit_jax.datasets.corpora.given import Given
 from spirit_jax.datasets.recordings import AUDIO_SUFFIXES, files_below
 

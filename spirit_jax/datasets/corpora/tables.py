@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from spirit_jax.core.storage import stream_lines
+from spirit_jax.core.stored_files import stream_lines
 from spirit_jax.datasets.corpus import BadRow
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from spirit_jax.core.errors import UserError
-from spirit_jax.core.storage import INSIDE
+from spirit_jax.core.stored_files import INSIDE
 from spirit_jax.datasets.corpora.given import Given, missing_partner
 from spirit_jax.datasets.corpora.nemo import RENAMED
 from spirit_jax.datasets.corpora.tables import not_utf8

@@ -10,31 +10,25 @@ from pathlib import Path
 import numpy as np
 
 from spirit_jax.core.errors import UserError
-from spirit_jax.core.files import read_optional_json
 from spirit_jax.core.foreign_config import ForeignConfig
 from spirit_jax.speech import segments
 from spirit_jax.speech.audio import mix_down, normalize
 from spirit_jax.speech.encoders.wav2vec2.batches import encode_wavs
 from spirit_jax.speech.encoders.wav2vec2.checkpoints import (
-    HF_EPS,
     canonical,
     config_from_fairseq,
     config_from_hf,
     load_encoder,
 )
 from spirit_jax.speech.encoders.wav2vec2.fairseq_files import read_fairseq
-from spirit_jax.speech.encoders.wav2vec2.foreign_keys import (
-    FAIRSEQ_TASK,
-    HF_PREPROCESSOR,
-    HF_PREPROCESSOR_FIXED,
-)
+from spirit_jax.speech.encoders.wav2vec2.foreign_keys import FAIRSEQ_TASK
 from spirit_jax.speech.encoders.wav2vec2.network import Wav2Vec2
+from spirit_jax.speech.encoders.wav2vec2.preprocessor import read_normalize_eps
 from spirit_jax.speech.weights.torch_files import Tensors, read_folder
 from spirit_jax.tokens.streams import SAMPLE_RATE
 
 SHORTEST = 400  # samples; a shorter segment is dropped (observed in Meta's release)
 FAIRSEQ_EPS = 1e-5  # under the root when a waveform is normalised
-PREPROCESSOR = "preprocessor_config.json"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,8 +106,4 @@ def _load_folder(folder: str | Path) -> tuple[Wav2Vec2, float | None]:
     tensors = Tensors(folder, canonical(arrays, cfg))
     encoder = load_encoder(tensors, cfg)
     tensors.finish()
-    preprocessor = ForeignConfig(PREPROCESSOR, read_optional_json(Path(folder) / PREPROCESSOR))
-    preprocessor.require(HF_PREPROCESSOR_FIXED)
-    normalized = preprocessor.get("do_normalize", True)  # the default of transformers
-    preprocessor.finish(HF_PREPROCESSOR)
-    return encoder, HF_EPS if normalized else None
+    return encoder, read_normalize_eps(folder)

@@ -17,8 +17,8 @@ from spirit_jax.speech.encoders.hubert_units import HubertUnits
 from spirit_jax.speech.kernels.choice import fast_form
 from spirit_jax.speech.quantizers.linear import load_quantizer
 from tests.parity import golden
-from tests.parity.encoder_stages import trace
 from tests.parity.golden import assert_close
+from tests.parity.speech.encoder_stages import trace
 
 pytestmark = pytest.mark.parity
 pytest.importorskip("torch", reason="reading the published files needs requirements-parity.txt")

@@ -8,8 +8,8 @@ from spirit_jax.model_io import hf_config
 from spirit_jax.tokens.streams import PUBLISHED_BASE
 from spirit_jax.tokens.text import TextTokenizer
 from spirit_jax.tokens.vocabulary import Vocabulary
-from tests.model_io.llama_folders import tensors, write_folder
-from tests.model_io.tokenizer_folders import write_byte_level, write_sentencepiece
+from tests.model_io.folders.llama_folders import tensors, write_folder
+from tests.model_io.folders.tokenizer_folders import write_byte_level, write_sentencepiece
 
 COMMON = {
     "architectures": ["LlamaForCausalLM"],

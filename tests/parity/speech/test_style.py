@@ -9,8 +9,8 @@ from spirit_jax.speech.audio import normalize
 from spirit_jax.speech.encoders.style.classifier import encode_style, last_states, load_style_encoder, pool
 from spirit_jax.speech.encoders.wav2vec2.checkpoints import HF_EPS
 from tests.parity import golden
-from tests.parity.encoder_stages import trace
 from tests.parity.golden import assert_close
+from tests.parity.speech.encoder_stages import trace
 
 pytestmark = pytest.mark.parity
 pytest.importorskip("torch", reason="reading the published files needs requirements-parity.txt")

@@ -7,8 +7,8 @@ from spirit_jax.speech.encoders.hubert import extract_features, load_hubert
 from spirit_jax.speech.kernels.choice import fastest
 from spirit_jax.speech.quantizers.linear import load_quantizer
 from tests.parity import golden
-from tests.parity.encoder_stages import trace
 from tests.parity.golden import assert_close, assert_row
+from tests.parity.speech.encoder_stages import trace
 
 pytestmark = pytest.mark.parity
 pytest.importorskip("torch", reason="reading the published files needs requirements-parity.txt")

@@ -1,0 +1,1 @@
+"""Word times for recordings with transcripts."""
