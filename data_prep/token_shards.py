@@ -25,6 +25,7 @@ from data_prep.shard_files import VERSION, SplitFiles, write_info
 from spirit_jax.core.errors import UserError
 from spirit_jax.core.files import drop_partials, require_output_folder, require_renames, write_atomically
 from spirit_jax.core.progress import track
+from spirit_jax.core.stored_files import format_suffix
 from spirit_jax.datasets.manifest import stream_texts, text_of, timed_words
 from spirit_jax.datasets.shards import DATASET, Finished, Layout, Metadata, row_from_record, split_sizes
 from spirit_jax.datasets.units_folder import UnitsFolder, open_units
@@ -166,7 +167,7 @@ def run(args: argparse.Namespace) -> int:
     """Checks that the inputs fit each other, writes the data set atomically, and prints rows by split."""
     if args.units is None and args.texts is None:
         raise UserError("--units, --texts", None, "at least one is needed", "name what data_prep units wrote")
-    if args.lines and (args.texts is None or args.texts.suffix != ".txt"):
+    if args.lines and (args.texts is None or format_suffix(args.texts) != ".txt"):
         raise UserError("--lines", args.texts, "needs --texts with a .txt file", "leave it out")
     for name, (low, high) in (("--text-span", args.text_span), ("--speech-span", args.speech_span)):
         if not 1 <= low <= high:

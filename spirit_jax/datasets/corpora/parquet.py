@@ -6,6 +6,7 @@ Other columns are ignored and named. A folder's files are read in the order of t
 import collections
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from spirit_jax.core.errors import UserError
 from spirit_jax.core.stored_files import open_stored
@@ -36,12 +37,7 @@ def _read_file(path: Path, ignored: collections.Counter[str]) -> Iterator[Given]
     with open_stored(path, "parquet file") as stored:
         try:
             file = pyarrow.parquet.ParquetFile(stored)
-            names = file.schema_arrow.names
-            if "text" not in names:
-                rule = f"has no column text, but {', '.join(names)}"
-                raise UserError("parquet file", path, rule, "rename the column of the texts")
-            ignored.update(name for name in names if name not in READ)
-            for batch in file.iter_batches(ROWS, columns=[name for name in READ if name in names]):
+            for batch in _batches(file, _columns(file.schema_arrow.names, path, ignored)):
                 for row in batch.to_pylist():
                     number += 1
                     if isinstance(row.get("id"), int):
@@ -50,3 +46,18 @@ def _read_file(path: Path, ignored: collections.Counter[str]) -> Iterator[Given]
         except (pyarrow.ArrowException, OSError) as error:
             rule = f"is damaged after row {number} ({error})"
             raise UserError("parquet file", path, rule, "copy it again") from error
+
+
+def _columns(names: list[str], path: Path, ignored: collections.Counter[str]) -> list[str]:
+    """Those of `names` that are read. UserError without texts."""
+    if "text" not in names:
+        rule = f"has no column text, but {', '.join(names)}"
+        raise UserError("parquet file", path, rule, "rename the column of the texts")
+    ignored.update(name for name in names if name not in READ)
+    return [name for name in READ if name in names]
+
+
+def _batches(file: Any, columns: list[str]) -> Iterator[Any]:
+    """Rows that are decoded together; group after group, since a reader of all groups keeps some of each."""
+    for group in range(file.num_row_groups):
+        yield from file.iter_batches(ROWS, row_groups=[group], columns=columns, use_threads=False)
