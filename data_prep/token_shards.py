@@ -13,7 +13,7 @@ import dataclasses
 import itertools
 import sys
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -88,7 +88,7 @@ class Contents:
         finished = Finished(self.draws.arrangement, self.draws.spans).to_dict()
         return dataclasses.replace(self.metadata, finished=finished)
 
-    def rows(self) -> Iterator[dict]:
+    def rows(self) -> Iterator[Mapping[str, Any]]:
         """All rows: utterances with their codes, then texts without speech."""
         spoken = self.units.rows() if self.units else ()
         return itertools.chain(spoken, stream_texts(self.texts, self.lines) if self.texts else ())

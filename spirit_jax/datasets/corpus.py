@@ -4,6 +4,7 @@ import collections
 import dataclasses
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import NotRequired, TypedDict
 
 from spirit_jax.core.errors import UserError
 
@@ -16,6 +17,26 @@ class BadRow(UserError):
         self.reason = reason
 
 
+class ManifestRow(TypedDict):
+    """A checked row of a corpus (`manifest_rows` says what the keys mean). Other keys are kept as they are
+    given.
+    """
+
+    id: str
+    audio: str | None
+    text: str | None
+    words: list | None
+    voice: str
+    source: str
+    split: str
+    offset: NotRequired[float]
+    duration: NotRequired[float]
+    channel: NotRequired[int]
+    language: NotRequired[str | None]
+    licence: NotRequired[str | None]
+    speaking_style: NotRequired[str | None]
+
+
 @dataclasses.dataclass(frozen=True)
 class Corpus:
     """rows: usable, with unique ids. set_aside: lines of a quarantine, {"id", "audio", "reason", "detail"},
@@ -24,7 +45,7 @@ class Corpus:
     corpus was read. ignored: keys and files that are not needed, with their number.
     """
 
-    rows: list[dict]
+    rows: list[ManifestRow]
     set_aside: list[dict] = dataclasses.field(default_factory=list)
     unread: Mapping[str, Mapping[str, int]] = dataclasses.field(default_factory=dict)
     untimed: int = 0
@@ -32,7 +53,7 @@ class Corpus:
     ignored: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
     @property
-    def recordings(self) -> list[dict]:
+    def recordings(self) -> list[ManifestRow]:
         """The rows with sound."""
         return [row for row in self.rows if row["audio"]]
 

@@ -17,13 +17,13 @@ from spirit_jax.core.errors import UserError
 from spirit_jax.core.sound_part import Part
 from spirit_jax.datasets.corpora.given import Given
 from spirit_jax.datasets.corpora.layouts import Layout, recognise
-from spirit_jax.datasets.corpus import BadRow, Corpus, count_reasons, count_suffixes
+from spirit_jax.datasets.corpus import BadRow, Corpus, ManifestRow, count_reasons, count_suffixes
 from spirit_jax.datasets.manifest_rows import Rows
 from spirit_jax.datasets.recordings import AUDIO_SUFFIXES, files_below, scan_folder
 from spirit_jax.datasets.splits import TRAINING_SPLITS
 
 
-def read_corpus(path: Path, lines: bool = False) -> list[dict]:
+def read_corpus(path: Path, lines: bool = False) -> list[ManifestRow]:
     """The usable rows of `open_corpus`, with a warning that counts those that are set aside."""
     corpus = open_corpus(path, lines)
     if corpus.set_aside:
@@ -48,7 +48,7 @@ def open_corpus(path: Path, lines: bool = False) -> Corpus:
     return corpus
 
 
-def stream_texts(path: Path, lines: bool = False) -> Iterator[dict]:
+def stream_texts(path: Path, lines: bool = False) -> Iterator[ManifestRow]:
     """The rows without audio, read as they are needed. Two may have one id.
 
     Rows that break a rule are counted in a warning at the end. UserError if all of them do.
@@ -114,7 +114,7 @@ def _collect(path: Path, layout: Layout) -> Corpus:
     """Checked rows. Of two with one id the second is set aside. UserError if every row breaks a rule."""
     rows = Rows(layout.path, layout.path.is_dir())
     ignored: collections.Counter[str] = collections.Counter()
-    usable: dict[str, dict] = {}
+    usable: dict[str, ManifestRow] = {}
     lines: dict[str, int | None] = {}
     set_aside, first, untimed = [], None, 0
     for given in layout.read(layout.path, ignored):

@@ -28,7 +28,7 @@ from typing import Any
 from spirit_jax.core.errors import UserError
 from spirit_jax.core.stored_files import bare_name, join
 from spirit_jax.datasets.corpora.given import Given
-from spirit_jax.datasets.corpus import BadRow, default_split, put_aside
+from spirit_jax.datasets.corpus import BadRow, ManifestRow, default_split, put_aside
 
 SPLIT_NAME = re.compile(r"(?!all$)\w[\w-]*")
 SAME = {"speaker": "voice", "style": "speaking_style", "license": "licence"}
@@ -47,7 +47,7 @@ class Rows:
         self._number = 0
         self._parts: collections.Counter[str] = collections.Counter()  # rows so far of each recording
 
-    def check(self, given: Given) -> dict | BadRow:
+    def check(self, given: Given) -> ManifestRow | BadRow:
         """A row with every key and an absolute audio path, or the rule that it breaks."""
         self._number += 1
         try:
@@ -66,7 +66,7 @@ class Rows:
         name = id or (self._name if given.line is None else f"{self._name} line {given.line}")
         return put_aside(name, whole, error.reason, str(error), given.line)
 
-    def _complete(self, given: Given) -> dict:
+    def _complete(self, given: Given) -> ManifestRow:
         row = _rename(_given_row(given), given.where)
         for key in TEXT_KEYS:
             if not isinstance(row.get(key), str | None):
@@ -83,7 +83,7 @@ class Rows:
         if not SPLIT_NAME.fullmatch(split):
             rule = "must be letters, digits, - and _, and not all: TFDS reads the rest as ranges"
             raise BadRow("bad_row", f"{given.where} split", split, rule, "rename the split")
-        return {
+        return {  # type: ignore[return-value]
             **row,
             "id": row.get("id") or self._default_id(audio, part.keys() & {"offset", "channel"}),
             "audio": join(self._base, audio) if audio else None,

@@ -1,5 +1,6 @@
 import json
 import shutil
+import tarfile
 import threading
 import time
 
@@ -408,3 +409,22 @@ def test_decoded_sound_that_waits_is_bounded_by_seconds(codec, tmp_path, monkeyp
     extract(open_corpus(tmp_path), Encoded(codec), tmp_path / "out", 100)
     assert outstanding == 0
     assert most <= AHEAD_SECONDS + BATCH_SECONDS + 60
+
+
+def test_a_tar_is_read_in_place_and_found_unchanged(stages, tmp_path, capsys):
+    soundfile.write(tmp_path / "a.flac", voiced(1.0), 16_000)
+    (tmp_path / "a.txt").write_text("said")
+    (tmp_path / "bad.flac").write_bytes(b"fLaC no sound")
+    (tmp_path / "tars").mkdir()
+    with tarfile.open(tmp_path / "tars/x.tar", "w") as tar:
+        for name in ("a.flac", "a.txt", "bad.flac"):
+            tar.add(tmp_path / name, name)
+    options = ("units", "--audio", tmp_path / "tars", "--codec", stages.codec, "--out", tmp_path / "out")
+    for again in (False, True):
+        assert prepare(*options) == 0
+        printed = capsys.readouterr()
+        assert "read as WebDataset, 1 utterances" in printed.out
+        assert "1 set aside: 1 unreadable" in printed.out
+        assert ("(unchanged)" in printed.err) == again
+    (row,) = open_units(tmp_path / "out").rows()
+    assert (row["id"], row["text"], row["audio"]) == ("x/a", "said", f"{tmp_path}/tars/x.tar::a.flac")
