@@ -109,6 +109,7 @@ demo-clean:  ## forget the demo's results, so that `make demo` starts over
 # ---- each stage on your own data ------------------------------------------------------------------------------------
 UNITS ?= 100
 STRICT ?=
+TASKS ?=
 CONFIG ?=
 SET ?=
 need = $(if $(value $(1)),,$(error $(1) is not set: $(2)))
@@ -151,9 +152,9 @@ train: $(VENV)/runtime  ## train: CONFIG=recipe OUT=run [ROOT=dir that the recip
 	$(call need,CONFIG,a recipe of tpu_configs)$(call need,OUT,a run folder)
 	$(PY) -m spirit_jax train --config $(call path,CONFIG) $(if $(ROOT),--root $(call path,ROOT)) --out $(call path,OUT) $(if $(SET),--set $(SET))
 
-eval: $(VENV)/runtime  ## evaluate: CKPT=run SHARDS=dir OUT=eval.json [SPLIT=heldout]
-	$(call need,CKPT,a run folder)$(call need,SHARDS,a folder of shards)$(call need,OUT,a JSON file)
-	$(PY) -m spirit_jax eval --checkpoint $(call path,CKPT) --shards $(call path,SHARDS) $(if $(SPLIT),--split $(SPLIT)) --out $(call path,OUT)
+eval: $(VENV)/runtime  ## evaluate: CKPT=run OUT=eval.json and SHARDS=dir or DATA=dir TASKS="swuggy mmlu" [SPLIT=heldout]
+	$(call need,CKPT,a run folder)$(if $(value SHARDS)$(value DATA),,$(error SHARDS or DATA is not set: a folder of shards or of data sets))$(call need,OUT,a JSON file)
+	$(PY) -m spirit_jax eval $(TASKS) --checkpoint $(call path,CKPT) $(if $(SHARDS),--shards $(call path,SHARDS)) $(if $(DATA),--data $(call path,DATA)) $(if $(SPLIT),--split $(SPLIT)) --out $(call path,OUT)
 
 generate: $(VENV)/runtime  ## continue a prompt: CKPT=run TEXT="..." or AUDIO=file [MODALITY=text]
 	$(call need,CKPT,a run folder)$(if $(value TEXT)$(value AUDIO),,$(error TEXT or AUDIO is not set: a prompt))

@@ -15,7 +15,10 @@ COMMANDS = {
         "train a part of a speech codec: the vocoder or the encoder of a stream",
     ),
     "generate": ("spirit_jax.generation.command", "continue, transcribe or speak prompts from a checkpoint"),
-    "eval": ("spirit_jax.evals.command", "loss, choice accuracy and word error rate on held-out shards"),
+    "eval": (
+        "spirit_jax.evals.command",
+        "tasks on held-out shards, and published benchmarks",
+    ),
     "report": ("spirit_jax.report.command", "one HTML page and one JSON file about a run"),
     "convert": ("spirit_jax.model_io.command", "Llama weights in and out"),
     "convert-speech": ("spirit_jax.speech.commands.convert", "published speech checkpoints to a codec"),

@@ -1,89 +1,181 @@
-"""`python -m spirit_jax eval`: held-out loss, choice of the right continuation, word error rates.
+"""`python -m spirit_jax eval`: tasks on held-out shards, and benchmarks on data sets that a user brings.
 
-python -m spirit_jax eval --checkpoint runs/demo --shards shards \
-    --split heldout --tasks loss,choice,transcription --out eval.json
+python -m spirit_jax eval loss choice transcription --checkpoint runs/demo --shards shards --out eval.json
+python -m spirit_jax eval swuggy sblimp mmlu --checkpoint runs/demo --data benchmarks --out eval.json
 """
 
 import argparse
+import importlib.metadata
+import platform
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
+import spirit_jax
 from spirit_jax.core.errors import UserError
-from spirit_jax.core.files import require_output_file, write_json
+from spirit_jax.core.files import read_optional_json, require_output_file, write_json
 from spirit_jax.core.progress import Progress
+from spirit_jax.datasets.shards import Layout, open_shards
+from spirit_jax.evals.benchmarks import BENCHMARKS
 from spirit_jax.evals.evaluation import Evaluation, read_records
-from spirit_jax.evals.registry import GROUPS, TASKS, expand
-from spirit_jax.evals.results import summarize, to_json
+from spirit_jax.evals.layouts.trials import fingerprint_of
+from spirit_jax.evals.registry import GROUPS, HELD_OUT, TASKS, expand
+from spirit_jax.evals.results import read_results, summarize, to_json, write_scores
 from spirit_jax.evals.task import Result, measure
 from spirit_jax.generation.spirit_lm import SpiritLM
+from spirit_jax.model.checkpoint import find_stored_model
+from spirit_jax.tokens.interleave import Record
 
-DEFAULT_TASKS = "loss,choice,transcription"
+DEFAULT_TASKS = ("loss", "choice", "transcription")
+SHARDS_SPLIT, DATA_SPLIT = "heldout", "dev"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the command's options."""
     parser.add_argument(
+        "task",
+        nargs="*",
+        metavar="TASK",
+        help=f"any of {', '.join([*GROUPS, *TASKS])} (default: {', '.join(DEFAULT_TASKS)}, without those "
+        "whose prompts the model was not trained on)",
+    )
+    parser.add_argument("--tasks", help="the same, separated by commas")
+    parser.add_argument(
         "--checkpoint",
         required=True,
         help="run folder, one of its step folders, or a folder of converted weights",
     )
-    parser.add_argument("--shards", required=True, help="folder of aligned shards")
-    parser.add_argument("--split", default="heldout")
+    parser.add_argument("--shards", help="folder of aligned shards, for loss, choice and transcription")
+    parser.add_argument("--data", type=Path, help="folder of data sets, for all other tasks")
     parser.add_argument(
-        "--tasks",
-        help=f"any of {', '.join([*GROUPS, *TASKS])}, separated by commas (default: {DEFAULT_TASKS}, without "
-        "those whose prompts the model was not trained on)",
+        "--split", help=f"default: {SHARDS_SPLIT} of shards, {DATA_SPLIT} of ZeroSpeech's data"
     )
     parser.add_argument(
         "--max-records",
         type=int,
         default=300,
-        help="how many records of the split are used, counted from the first",
+        help="how many records of the shards' split are used, counted from the first",
     )
     parser.add_argument("--seed", type=int, default=0, help="of distractors, spans and bootstrap")
-    parser.add_argument("--out", type=Path, required=True, help="JSON file")
+    parser.add_argument(
+        "--out", type=Path, required=True, help="JSON file; scores of trials go to a folder next to it"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Writes the results and prints a line for each task."""
-    tasks = expand((args.tasks or DEFAULT_TASKS).split(","))
+    """Writes the results as each task finishes, and prints a line for each task.
+
+    An evaluation that was interrupted continues with the task that it was at, if nothing that it depends on
+    has changed.
+    """
+    named = [*args.task, *(args.tasks.split(",") if args.tasks else [])]
+    tasks = expand(named or list(DEFAULT_TASKS))
+    _check(args, tasks)
+    prints = _fingerprint_data(args, tasks)
+    started = time.monotonic()
+    stored = find_stored_model(args.checkpoint)
+    model = str(stored.weights if stored.tree else args.checkpoint)  # of a run, the folder of its last step
+    lm = SpiritLM.load(model)
+    records = (
+        read_records(lm, args.shards, args.split or SHARDS_SPLIT, args.max_records) if args.shards else []
+    )
+    evaluation = Evaluation(lm, records, seed=args.seed, data=args.data, split=args.split or DATA_SPLIT)
+    about = {**_describe(args, evaluation), "model": model, "data_fingerprints": prints}
+    results = _continue(args.out, about, tasks)
+
+    def keep(name: str, result: Result) -> None:
+        for warning in write_scores(args.out.with_name(f"{args.out.stem}_scores"), name, result):
+            print(f"warning: {warning}", file=sys.stderr)
+        results[name] = result
+        tasks_json = {one: to_json(results[one]) for one in tasks if one in results}
+        unfinished = [one for one in tasks if one not in results]
+        spent = {"wall_seconds": round(time.monotonic() - started, 1), "unfinished": unfinished}
+        write_json(args.out, {**about, **spent, "tasks": tasks_json})
+
+    evaluate(evaluation, [name for name in tasks if name not in results], bool(named), keep)
+    for name in tasks:
+        print(f"{name}: {summarize(results[name])}")
+    return 0
+
+
+def evaluate(
+    evaluation: Evaluation, tasks: list[str], asked: bool, keep: Callable[[str, Result], None]
+) -> None:
+    """Measures the tasks in order.
+
+    asked: the user named them (see `measure`). keep: called with each result.
+    """
+    with Progress("eval", len(tasks), "task") as progress:
+        for name in tasks:
+            result = measure(TASKS[name], evaluation, asked)
+            keep(name, result)
+            progress.advance(note=f"{name} {summarize(result)}")
+
+
+def _continue(out: Path, about: dict, tasks: list[str]) -> dict[str, Result]:
+    """Results of the same evaluation if it was interrupted, else none."""
+    try:
+        stored = read_optional_json(out)
+    except UserError:
+        return {}  # another file, to be replaced
+    if not stored.get("unfinished") or any(stored.get(key) != value for key, value in about.items()):
+        return {}
+    results = {name: result for name, result in read_results(out).items() if name in tasks}
+    print(f"note: {out} has {len(results)} of {len(tasks)} tasks; continuing", file=sys.stderr)
+    return results
+
+
+def _check(args: argparse.Namespace, tasks: list[str]) -> None:
+    """UserError for a mistake that can be found before the model is loaded."""
     if args.max_records < 1:
         raise UserError(
             "--max-records", args.max_records, "must be at least 1", "300 gives intervals of about 0.05"
         )
     require_output_file(args.out, "--out")
-    started = time.monotonic()
-    lm = SpiritLM.load(args.checkpoint)
-    records = read_records(lm, args.shards, args.split, args.max_records)
-    evaluation = Evaluation(lm, records, seed=args.seed)
+    held_out = [name for name in tasks if name in HELD_OUT]
+    if held_out and not args.shards:
+        fix = "give --shards FOLDER, or name tasks of data sets"
+        raise UserError("--shards", None, f"{held_out[0]} is measured on held-out shards", fix)
+    for name in tasks:
+        if name not in BENCHMARKS:
+            continue
+        if args.data is None:
+            shape = BENCHMARKS[name].layout.place.shape
+            raise UserError(
+                "--data", None, f"{name} is measured on a data set", f"give a folder with {shape}"
+            )
+
+
+def _fingerprint_data(args: argparse.Namespace, tasks: list[str]) -> dict[str, str]:
+    """Fingerprints of the rows of the shards, and by task of what is asked. UserError for missing data."""
+    prints = {
+        name: fingerprint_of(BENCHMARKS[name].layout.read(args.data, args.split or DATA_SPLIT))
+        for name in tasks
+        if name in BENCHMARKS
+    }
+    if args.shards:
+        prints["shards"] = open_shards(args.shards, Layout.ALIGNED, args.split or SHARDS_SPLIT).fingerprint
+    return prints
+
+
+def _describe(args: argparse.Namespace, evaluation: Evaluation) -> dict:
+    """What the results depend on, besides the weights and the data."""
+    records: list[Record] = list(evaluation.records)
     if too_long := len(records) - len(evaluation.fitting_records):
         print(
             f"warning: {too_long} of {len(records)} records have more than {evaluation.max_tokens:,} "
             "tokens: cut for the loss, left out of the rest",
             file=sys.stderr,
         )
-    results = evaluate(evaluation, tasks, asked=args.tasks is not None)
+    versions = {name: importlib.metadata.version(name) for name in ("jax", "numpy")}
     about = {
         "checkpoint": str(args.checkpoint),
-        "shards": str(args.shards),
-        "split": args.split,
-        "records": len(records),
-        "too_long": too_long,
         "seed": args.seed,
+        "max_tokens": evaluation.max_tokens,
+        "versions": {"spirit_jax": spirit_jax.__version__, "python": platform.python_version(), **versions},
     }
-    tasks_json = {name: to_json(result) for name, result in results.items()}
-    write_json(args.out, {**about, "wall_seconds": round(time.monotonic() - started, 1), "tasks": tasks_json})
-    for name, result in results.items():
-        print(f"{name}: {summarize(result)}")
-    return 0
-
-
-def evaluate(evaluation: Evaluation, tasks: list[str], asked: bool) -> dict[str, Result]:
-    """Results by task, in order. asked: the user named them (see `measure`)."""
-    results = {}
-    with Progress("eval", len(tasks), "task") as progress:
-        for name in tasks:
-            results[name] = measure(TASKS[name], evaluation, asked)
-            progress.advance(note=f"{name} {summarize(results[name])}")
-    return results
+    if not args.shards:
+        return about
+    shards = {"shards": str(args.shards), "split": args.split or SHARDS_SPLIT}
+    return {**about, **shards, "records": len(records), "too_long": too_long}

@@ -1,4 +1,4 @@
-"""What every evaluation task is given: a model and held-out records."""
+"""What every evaluation task is given: a model, held-out records, and the folder of data sets."""
 
 import dataclasses
 import itertools
@@ -21,6 +21,7 @@ class Evaluation:
     spans: the same for all models, and so short that a single sentence changes modality (our choice).
     max_tokens: the longest sequence that a model reads. 4,096 is the paper's; we keep it since the memory of
     attention grows with its square. Longer documents are cut for the loss; other tasks skip longer records.
+    data, split: the user's folder of data sets, and the split that is read where a data set has several.
     """
 
     lm: SpiritLM
@@ -28,6 +29,8 @@ class Evaluation:
     spans: Spans = Spans((2, 6), (1, 4))
     seed: int = 0
     max_tokens: int = 4096
+    data: Path | None = None
+    split: str = "dev"
 
     @cached_property
     def fitting_records(self) -> list[Record]:

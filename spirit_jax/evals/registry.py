@@ -1,11 +1,13 @@
 """The one table of evaluation tasks.
 
-A new task is a row of it, and a file of `suites/` if none there fits.
+A new task is a row of it, and a file of `suites/` if none there fits. Tasks of `HELD_OUT` ask about records
+of shards, those of `BENCHMARKS` about data sets that a user brings.
 """
 
 from typing import Any
 
 from spirit_jax.core.errors import UserError
+from spirit_jax.evals.benchmarks import BENCHMARK_GROUPS, BENCHMARKS
 from spirit_jax.evals.suites.continuations import DIRECTIONS, ContinuationChoice
 from spirit_jax.evals.suites.losses import HeldOutLoss
 from spirit_jax.evals.suites.transcription import Transcription, recorded_speech, spoken_sound, spoken_tokens
@@ -35,15 +37,16 @@ TRANSCRIPTION = {
         max_items=16,
     ),
 }
-TASKS: dict[str, Task[Any]] = {"loss": HeldOutLoss(), **CHOICE, **TRANSCRIPTION}
-GROUPS = {"choice": tuple(CHOICE), "transcription": tuple(TRANSCRIPTION)}
+HELD_OUT: dict[str, Task[Any]] = {"loss": HeldOutLoss(), **CHOICE, **TRANSCRIPTION}
+TASKS: dict[str, Task[Any]] = {**HELD_OUT, **BENCHMARKS}
+GROUPS = {"choice": tuple(CHOICE), "transcription": tuple(TRANSCRIPTION), **BENCHMARK_GROUPS}
 
 
 def expand(names: list[str]) -> list[str]:
     """Task names of a list that may hold groups, in the table's order; an unknown one is a UserError."""
     if unknown := [name for name in names if name not in TASKS and name not in GROUPS]:
         raise UserError(
-            "--tasks", unknown[0], f"must be among {', '.join([*GROUPS, *TASKS])}", "separate them by commas"
+            "task", unknown[0], f"must be among {', '.join([*GROUPS, *TASKS])}", "name one of them"
         )
     wanted = {task for name in names for task in GROUPS.get(name, (name,))}
     return [name for name in TASKS if name in wanted]

@@ -1,9 +1,9 @@
-"""Results as the `tasks` of eval.json, and as printed lines."""
+"""Results as the `tasks` of eval.json, as printed lines, and scores of trials as files."""
 
 from pathlib import Path
 
 from spirit_jax.core.errors import UserError
-from spirit_jax.core.files import read_json
+from spirit_jax.core.files import read_json, write_jsonl, write_text
 from spirit_jax.evals.registry import TASKS
 from spirit_jax.evals.task import Result, ResultKind
 
@@ -33,6 +33,23 @@ def read_results(path: Path) -> dict[str, Result]:
     if not isinstance(tasks, dict):
         raise UserError("evaluation", path, "has no tasks", "give what eval wrote")
     return {name: from_json(name, values) for name, values in tasks.items()}
+
+
+def write_scores(folder: Path, name: str, result: Result) -> list[str]:
+    """Writes the scores of a task's trials to `NAME.jsonl`, and ZeroSpeech's submission (`NAME SCORE` lines)
+    below `submission/`. Returns warnings.
+    """
+    if result.rows:
+        write_jsonl(folder / f"{name}.jsonl", result.rows)
+    warnings = []
+    for path, scores in result.submissions.items():
+        known = {sound: score for sound, score in scores.items() if score is not None}
+        lines = "".join(f"{sound} {score:.9g}\n" for sound, score in known.items())
+        write_text(folder / "submission" / path, lines)
+        if without := len(scores) - len(known):
+            reasons = f"{without} of {len(scores)} recordings have no score, so the submission is incomplete"
+            warnings.append(f"{name}: {reasons}; {folder / f'{name}.jsonl'} says why")
+    return warnings
 
 
 def summarize(result: Result) -> str:

@@ -46,7 +46,9 @@ class Result:
 
     interval: the ends of the bootstrap 95 % interval. n: see `ResultKind.counted`. details: JSON values that
     only some tasks have, such as `pairs` (comparisons), `examples` (of transcripts), losses by modality,
-    `cer`, `cer_low`, `cer_high` (character error rate), or `not_measured` (why the task was left out).
+    `cer`, `cer_low`, `cer_high` (character error rate), `set_aside` (what could not be asked, by reason), or
+    `not_measured` (why the task was left out). rows: a JSON object for each trial, with its scores.
+    submissions: scores by name of a recording, by the path of a file in ZeroSpeech's format; None: no score.
     """
 
     value: float | None
@@ -54,6 +56,8 @@ class Result:
     n: int
     kind: ResultKind
     details: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    rows: tuple[dict, ...] = ()
+    submissions: Mapping[str, Mapping[str, float | None]] = dataclasses.field(default_factory=dict)
 
     @property
     def extent(self) -> str:
@@ -61,12 +65,14 @@ class Result:
         if "not_measured" in self.details:
             return f"not measured: {self.details['not_measured']}"
         counted = f"{self.n} {self.kind.counted}"
-        return f"{self.details['pairs']} pairs, {counted}" if "pairs" in self.details else counted
+        counted = f"{self.details['pairs']} pairs, {counted}" if "pairs" in self.details else counted
+        reasons = ", ".join(f"{count} {why}" for why, count in self.details.get("set_aside", {}).items())
+        return f"{counted}; set aside: {reasons}" if reasons else counted
 
     @property
     def chance(self) -> float | None:
-        """The value of a model that guesses: 0.5 for comparisons of pairs, else None."""
-        return 0.5 if "pairs" in self.details else None
+        """The value of a model that guesses: 0.5 for pairs, else what the details say, or None."""
+        return 0.5 if "pairs" in self.details else self.details.get("chance")
 
     @property
     def losses(self) -> dict[str, dict[str, float]]:
@@ -110,7 +116,7 @@ class Task(Protocol[Item]):
         ...
 
     def items(self, evaluation: Evaluation) -> list[Item]:
-        """Chooses the items from the records; runs no model."""
+        """Chooses the items from the records or reads them from the data set; runs no model."""
         ...
 
     def score(self, evaluation: Evaluation, items: Sequence[Item]) -> Result:

@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Mapping, Sequence
 
-from spirit_jax.evals.registry import TASKS
+from spirit_jax.evals.registry import HELD_OUT, TASKS
 from spirit_jax.evals.task import Result, ResultKind
 from spirit_jax.report.page import compact
 
@@ -169,6 +169,6 @@ def _losses_by_title(results: Results) -> dict[str, float | None]:
 
 
 def _kinds(before: Results, after: Results) -> dict[str, ResultKind]:
-    """The kind of every task by name: those of the registry, then others that the results hold."""
-    known = {name: task.kind for name, task in TASKS.items()}
+    """The kind of every task by name: those about held-out records, then others that the results hold."""
+    known = {name: task.kind for name, task in HELD_OUT.items()}
     return known | {name: result.kind for name, result in {**before, **after}.items()}

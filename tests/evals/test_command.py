@@ -1,15 +1,19 @@
 """Evaluation from folders on disk, as a user runs it."""
 
+import dataclasses
 import json
 
 import numpy as np
 import pytest
 
-from spirit_jax.evals.registry import TASKS, TRANSCRIPTION
+from spirit_jax.evals.registry import HELD_OUT, TASKS, TRANSCRIPTION
+from spirit_jax.evals.task import Result, ResultKind
 from spirit_jax.generation.spirit_lm import SpiritLM
+from tests.evals.data_sets import Writer, write_lexical, write_mmlu
 from tests.evals.folders import spirit, write_folders
 from tests.generation.tiny import random_llama
 from tests.generation.world import UNITS, record, tiny_lm, tokenizer
+from tests.verbs import run_verb
 from tests.weights_folder import save_weights
 
 
@@ -17,6 +21,9 @@ from tests.weights_folder import save_weights
 def at(tmp_path_factory):
     root = tmp_path_factory.mktemp("evals")
     write_folders(root)
+    writer = Writer(root / "data")
+    write_lexical(writer, 3)
+    write_mmlu(writer, 1, 3)
     return root
 
 
@@ -48,7 +55,7 @@ def test_a_model_of_text_alone_is_measured_on_the_text_of_spoken_shards(at, caps
     words = ["--checkpoint", at / "text", "--shards", at / "shards", "--out", at / "text.json"]
     assert spirit("eval", *words) == 0
     lines = dict(line.split(": ", 1) for line in capsys.readouterr().out.splitlines())
-    assert lines.keys() == TASKS.keys()
+    assert lines.keys() == HELD_OUT.keys()
     measured = {name for name, line in lines.items() if line != "not measured: the model is text-only"}
     assert measured == {"loss", "choice_t2t"}
     assert lines["choice_t2t"].endswith(" of 24 pairs, 8 items")
@@ -81,9 +88,105 @@ def test_converted_weights_leave_out_transcription_unless_it_is_asked_for(at, ca
     assert json.loads((at / "a.json").read_text())["tasks"]["wer_s2t"]["n"] == 1
 
 
+def test_benchmarks_and_held_out_tasks_are_measured_together(at, capsys):
+    words = ["swuggy", "mmlu", "--checkpoint", at / "run", "--data", at / "data", "--out", at / "both.json"]
+    assert spirit("eval", *words, "--shards", at / "shards", "--tasks", "loss") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(": ")[0] for line in lines] == ["loss", "swuggy", "mmlu"]
+    assert lines[1].endswith(" of 9 pairs, 3 items")
+    results = json.loads((at / "both.json").read_text())
+    assert results["versions"].keys() == {"spirit_jax", "python", "jax", "numpy"}
+    assert results["unfinished"] == []
+    assert results["tasks"]["swuggy"]["data"]["sounds"] == 18
+    assert len((at / "both_scores/swuggy.jsonl").read_text().splitlines()) == 9
+    assert len((at / "both_scores/submission/lexical/dev.txt").read_text().splitlines()) == 18
+
+
+def test_the_verb_takes_a_folder_of_data_sets(at, capsys):
+    out = at / "verb.json"
+    assert run_verb("eval", CKPT=at / "text", DATA=at / "data", TASKS="swuggy_text mmlu", OUT=out) == 0
+    lines = [line.split(": ")[0] for line in capsys.readouterr().out.splitlines()]
+    assert lines == ["swuggy_text", "mmlu"]
+
+
+@dataclasses.dataclass
+class Broken:
+    """A task that fails until it is mended."""
+
+    measured: list
+    broken: bool = True
+    kind: ResultKind = ResultKind.LOSS
+    needs_speech: bool = False
+    learned_from: tuple = ()
+
+    def items(self, evaluation):
+        return []
+
+    def score(self, evaluation, items):
+        if self.broken:
+            raise OSError("no space left on device")
+        self.measured.append(self)
+        return Result(1.0, None, 0, self.kind)
+
+
+def test_an_evaluation_that_stops_keeps_what_it_has_and_continues(at, monkeypatch, capsys):
+    measured = []
+    first, second = Broken(measured, broken=False), Broken(measured)
+    for name, task in (("first", first), ("second", second)):
+        monkeypatch.setitem(HELD_OUT, name, task)
+        monkeypatch.setitem(TASKS, name, task)
+    words = ["first", "second", "--checkpoint", at / "run", "--shards", at / "shards"]
+    words += ["--out", at / "stopped.json"]
+    assert spirit("eval", *words) == 1
+    results = json.loads((at / "stopped.json").read_text())
+    assert (list(results["tasks"]), results["unfinished"]) == (["first"], ["second"])
+    assert (results["model"], results["checkpoint"]) == (str(at / "run"), str(at / "run"))
+    second.broken = False
+    assert spirit("eval", *words) == 0
+    assert measured == [first, second]
+    assert "1 of 2 tasks; continuing" in capsys.readouterr().err
+    done = json.loads((at / "stopped.json").read_text())
+    assert (list(done["tasks"]), done["unfinished"]) == (["first", "second"], [])
+    assert spirit("eval", *words) == 0, "a finished one is measured again"
+    assert measured == [first, second, first, second]
+
+
+@pytest.mark.parametrize("change", ["seed", "data", "file"])
+def test_an_interrupted_evaluation_of_something_else_is_not_continued(at, monkeypatch, change, capsys):
+    words = ["swuggy_text", "mmlu", "--checkpoint", at / "text", "--data", at / "data"]
+    words += ["--out", at / "changed.json"]
+    assert spirit("eval", *words) == 0
+    stored = json.loads((at / "changed.json").read_text())
+    (at / "changed.json").write_text(json.dumps({**stored, "unfinished": ["mmlu"]}))
+    if change == "seed":
+        words += ["--seed", 5]
+    if change == "data":
+        table = next((at / "data/mmlu/test").glob("*.csv"))
+        table.write_text(table.read_text() + "one more?,a,b,c,d,A\n")
+    if change == "file":
+        (at / "changed.json").write_text("not what eval writes")
+    capsys.readouterr()
+    assert spirit("eval", *words) == 0
+    assert "continuing" not in capsys.readouterr().err
+    assert json.loads((at / "changed.json").read_text())["unfinished"] == []
+
+
+def test_missing_data_is_found_before_the_model_is_loaded(at, capsys):
+    words = ["sblimp", "--checkpoint", at / "nowhere", "--data", at / "data", "--out", at / "none.json"]
+    assert spirit("eval", *words) == 2
+    error = capsys.readouterr().err.strip()
+    assert "no folder syntactic" in error
+    assert "download.zerospeech.com" in error
+    assert "transcription" in error
+    assert "\n" not in error
+
+
 @pytest.mark.parametrize(
     ("words", "complaint"),
     [
+        (["swuggy", "--checkpoint", "run", "--shards", "shards"], "--data = None"),
+        (["--checkpoint", "run", "--data", "data"], "--shards = None"),
+        (["swuggy", "--checkpoint", "run", "--data", "nowhere"], "nowhere"),
         (["--checkpoint", "nowhere", "--shards", "shards"], "nowhere"),
         (["--checkpoint", "run", "--shards", "foreign"], "0123456789abcdef"),
         (["--checkpoint", "run", "--shards", "shards", "--split", "tset"], "tset"),

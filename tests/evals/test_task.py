@@ -5,7 +5,7 @@ import pytest
 from spirit_jax.config import RunConfig
 from spirit_jax.core.settings import load
 from spirit_jax.evals.evaluation import Evaluation
-from spirit_jax.evals.registry import TASKS, TRANSCRIPTION
+from spirit_jax.evals.registry import HELD_OUT, TRANSCRIPTION
 from spirit_jax.evals.task import Result, ResultKind, measure
 from spirit_jax.tokens.interleave import Arrangement
 from tests.generation.world import records, tiny_lm
@@ -52,7 +52,7 @@ def evaluation_after(*arrangements: Arrangement) -> Evaluation:
 )
 def test_tasks_whose_marker_was_never_trained_on_are_left_out_with_the_reason(arrangements, left_out):
     evaluation = evaluation_after(*arrangements)
-    reasons = {name: measure(task, evaluation).details.get("not_measured") for name, task in TASKS.items()}
+    reasons = {name: measure(task, evaluation).details.get("not_measured") for name, task in HELD_OUT.items()}
     found = {name: why for name, why in reasons.items() if why is not None}
     assert found.keys() == left_out.keys()
     for name, says in left_out.items():
@@ -69,5 +69,5 @@ def test_a_task_that_is_asked_for_is_measured():
 def test_the_demos_recipes_have_all_that_the_tasks_need(name):
     recipe = load(ROOT / f"tpu_configs/local/{name}.py", RunConfig)
     evaluation = evaluation_after(*(source.arrangement for source in recipe.data.sources))
-    for task in TASKS.values():
+    for task in HELD_OUT.values():
         assert "not_measured" not in measure(task, evaluation).details

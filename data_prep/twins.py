@@ -1,0 +1,219 @@
+"""Makes small data sets in the layouts of the benchmarks, from the held-out sentences of the demo corpus.
+
+    python -m data_prep twins --corpus corpus/manifest.jsonl --out twins
+
+So every benchmark of `spirit_jax eval` runs without a download. Figures on them say nothing about the
+published data sets. The same seed gives the same bytes.
+
+lexical/        a word and the same word with other vowels, by four voices
+syntactic/      a sentence and its words in another order, by two voices
+prosaudit/      a pause between clauses or words, and the same pause inside a clause or a word
+sStoryCloze/    a first clause; its ending, and the ending with another object
+tStoryCloze/    a first clause; its ending, and the ending of a sentence about something else
+salmon/         two clauses in one condition, and with a change between them (`salmon_twins`)
+mmlu/           a sentence without its object or its adverb, and four words to choose from
+"""
+
+import argparse
+import csv
+import dataclasses
+import itertools
+import random
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import soxr
+
+from data_prep.espeak import Voice, speak
+from data_prep.salmon_twins import PARTS, draw_pair
+from data_prep.synthesize import TRAINING_VOICES
+from spirit_jax.core.errors import UserError
+from spirit_jax.core.files import require_output_folder, write_atomically, write_json
+from spirit_jax.core.progress import track
+from spirit_jax.datasets.manifest import read_corpus, text_of
+from spirit_jax.speech import audio
+from spirit_jax.tokens.streams import SAMPLE_RATE
+
+OTHER_VOWELS = str.maketrans("aeiou", "uoaie")
+PAUSE_S = 0.3
+SHOTS = 5  # answered questions of each subject
+SUBJECTS = {"objects": 2, "adverbs": 3}  # place of the asked word in the second clause
+KNOWN_BY = "twins.json"
+LEAST_ITEMS = 8  # fewer have too few different objects and adverbs
+
+
+@dataclasses.dataclass(frozen=True)
+class Sentence:
+    """A sentence of the demo corpus: two clauses of words."""
+
+    first: tuple[str, ...]
+    second: tuple[str, ...]
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """Of both clauses."""
+        return self.first + self.second
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the command's options."""
+    parser.add_argument("--corpus", type=Path, required=True, help="manifest of a corpus of `synthesize`")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the data sets")
+    parser.add_argument("--items", type=int, default=40, help="items of each data set")
+    parser.add_argument("--seed", type=int, default=0)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Writes all data sets, or none."""
+    if args.items < LEAST_ITEMS:
+        fix = f"give {LEAST_ITEMS} or more"
+        raise UserError("--items", args.items, f"must be at least {LEAST_ITEMS}", fix)
+    require_output_folder(args.out, "--out", KNOWN_BY)
+    rows = read_corpus(args.corpus)
+    sentences = _find_sentences(rows)
+    if len(sentences) < args.items + SHOTS:
+        rule = f"has {len(sentences)} held-out sentences of two clauses, {args.items + SHOTS} are needed"
+        raise UserError("--corpus", args.corpus, rule, "make it with data_prep synthesize, or lower --items")
+    counts = Counter(word for row in rows if row["split"] == "train" for word in _words(text_of(row)))
+    with write_atomically(args.out) as folder:
+        write_all(folder, sentences, counts, args.items, args.seed)
+        write_json(folder / KNOWN_BY, {"items": args.items, "seed": args.seed})
+    print(f"{args.out}: {args.items} items of each data set")
+    return 0
+
+
+def write_all(folder: Path, sentences: list[Sentence], counts: Counter, items: int, seed: int) -> None:
+    """Writes every data set from the first `items` sentences. counts: of words, in the training texts."""
+    rng = random.Random(seed)
+    _write_lexical(folder / "lexical/dev", sentences, counts, items)
+    _write_syntactic(folder / "syntactic/dev", sentences[:items], rng)
+    _write_prosody(folder / "prosaudit/english/dev", sentences[:items])
+    _write_stories(folder / "sStoryCloze", sentences, items, _change_object)
+    _write_stories(folder / "tStoryCloze", sentences, items, _change_ending)
+    for part in PARTS:
+        for number, sentence in enumerate(track(sentences[:items], part)):
+            for side, wav in enumerate(draw_pair(part, sentence.first, sentence.second, number, say)):
+                audio.save(folder / "salmon" / part / f"sample_{number}_{side}.wav", wav)
+    for subject, place in SUBJECTS.items():
+        _write_questions(folder / "mmlu", subject, place, sentences[: items + SHOTS], rng)
+
+
+def say(words: Iterable[str], voice: Voice) -> np.ndarray:
+    """Spoken words: float32 [samples] at 16 kHz."""
+    spoken = speak(" ".join(words), voice)
+    return soxr.resample(spoken.samples.astype(np.float32) / 32768, spoken.sample_rate, SAMPLE_RATE)
+
+
+def _find_sentences(rows: list[dict]) -> list[Sentence]:
+    clauses = [text_of(row).split(", ") for row in rows if row["split"] == "heldout"]
+    cut = [[tuple(clause.split()) for clause in both] for both in clauses if len(both) == 2]
+    return [Sentence(first, second) for first, second in cut if len(first) > 3 and len(second) > 3]
+
+
+def _words(text: str) -> list[str]:
+    return text.replace(",", "").split()
+
+
+def _write_lexical(folder: Path, sentences: list[Sentence], counts: Counter, items: int) -> None:
+    known = sorted({word for sentence in sentences for word in sentence.words if len(word) > 3})
+    pairs = [(word, other) for word in known if (other := word.translate(OTHER_VOWELS)) not in counts]
+    rows = []
+    for item, pair in enumerate(track(pairs[:items], "lexical")):
+        for voice, (correct, word) in itertools.product(TRAINING_VOICES, zip((1, 0), pair)):
+            name = f"{item}_{TRAINING_VOICES.index(voice)}_{correct}"
+            audio.save(folder / f"{name}.wav", say([word], Voice(voice)))
+            row = {"filename": name, "id": item, "voice": voice, "frequency": counts[pair[0]], "word": word}
+            rows.append({**row, "phones": "", "length": len(word), "correct": correct})
+    _write_table(folder / "gold.csv", rows)
+
+
+def _write_syntactic(folder: Path, sentences: list[Sentence], rng: random.Random) -> None:
+    rows = []
+    for item, sentence in enumerate(track(sentences, "syntactic")):
+        kind = ("shuffled", "swapped")[item % 2]
+        texts = {1: sentence.words, 0: _reorder(sentence.words, kind, rng)}
+        for voice, correct in itertools.product(TRAINING_VOICES[:2], texts):
+            name = f"{item}_{TRAINING_VOICES.index(voice)}_{correct}"
+            audio.save(folder / f"{name}.wav", say(texts[correct], Voice(voice)))
+            row = {"filename": name, "id": item, "voice": voice, "type": "order", "subtype": kind}
+            rows.append({**row, "transcription": " ".join(texts[correct]), "correct": correct})
+    _write_table(folder / "gold.csv", rows)
+
+
+def _reorder(words: tuple[str, ...], kind: str, rng: random.Random) -> tuple[str, ...]:
+    """The words shuffled, or the two in the middle swapped."""
+    order, middle = list(words), len(words) // 2
+    if kind == "swapped":
+        order[middle], order[middle + 1] = order[middle + 1], order[middle]
+    else:
+        rng.shuffle(order)
+    return tuple(order) if tuple(order) != words else words[::-1]
+
+
+def _write_prosody(folder: Path, sentences: list[Sentence]) -> None:
+    rows = []
+    for item, sentence in enumerate(track(sentences, "prosaudit")):
+        spoken = speak(" ".join(sentence.words), Voice(TRAINING_VOICES[item % len(TRAINING_VOICES)]))
+        wav = soxr.resample(spoken.samples.astype(np.float32) / 32768, spoken.sample_rate, SAMPLE_RATE)
+        clause = spoken.words[len(sentence.first)][1]
+        _, start, end = spoken.words[2]
+        kind = ("protosyntax", "lexical")[item % 2]
+        at_s = {1: clause, 0: start} if kind == "protosyntax" else {1: start, 0: (start + end) / 2}
+        for correct, time_s in at_s.items():
+            name, place = f"{item}_{correct}", round(time_s * SAMPLE_RATE)
+            silence = np.zeros(round(PAUSE_S * SAMPLE_RATE), np.float32)
+            audio.save(folder / f"{name}.wav", np.concatenate([wav[:place], silence, wav[place:]]))
+            rows.append({"filename": name, "id": item, "type": kind, "correct": correct})
+    _write_table(folder / "gold.csv", rows)
+
+
+def _change_object(sentence: Sentence, others: list[Sentence]) -> tuple[str, ...]:
+    """The ending with the object of the first other sentence that has another one."""
+    found = next(other.second[2] for other in others if other.second[2] != sentence.second[2])
+    return (*sentence.second[:2], found, *sentence.second[3:])
+
+
+def _change_ending(sentence: Sentence, others: list[Sentence]) -> tuple[str, ...]:
+    """The ending of the first other sentence with another verb and another object."""
+    wanted = set(sentence.second[1:3])
+    return next(other.second for other in others if not wanted & set(other.second))
+
+
+def _write_stories(folder: Path, sentences: list[Sentence], items: int, change) -> None:
+    folder.mkdir(parents=True)
+    for item, sentence in enumerate(track(sentences[:items], folder.name)):
+        voice = Voice(TRAINING_VOICES[item % len(TRAINING_VOICES)])
+        others = sentences[item + 1 :] + sentences[:item]
+        parts = {"mutual": sentence.first, "correct": sentence.second, "incorrect": change(sentence, others)}
+        for kind, words in parts.items():
+            comma = "," if kind == "mutual" else ""
+            (folder / f"{item}_{kind}.txt").write_text(" ".join(words) + comma + "\n")
+            audio.save(folder / f"{item}_{kind}.wav", say(words, voice))
+
+
+def _write_questions(
+    folder: Path, subject: str, place: int, sentences: list[Sentence], rng: random.Random
+) -> None:
+    """The first five sentences are examples."""
+    known = sorted({sentence.second[place] for sentence in sentences})
+    rows = []
+    for sentence in sentences:
+        answer = sentence.second[place]
+        choices = [answer, *rng.sample([word for word in known if word != answer], 3)]
+        rng.shuffle(choices)
+        question = " ".join((*sentence.first, *sentence.second[:place], "what?"))
+        rows.append([question, *choices, "ABCD"[choices.index(answer)]])
+    for split, some in (("dev", rows[:SHOTS]), ("test", rows[SHOTS:])):
+        path = folder / split / f"{subject}_{split}.csv"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(path, "w", newline="", encoding="utf-8") as file:
+            csv.writer(file).writerows(some)
+
+
+def _write_table(path: Path, rows: list[dict]) -> None:
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)

@@ -1,0 +1,135 @@
+"""ZeroSpeech's data sets of pairs: `SPLIT/gold.csv` and the recordings that it names."""
+
+import csv
+import dataclasses
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+
+from spirit_jax.core.errors import UserError
+from spirit_jax.evals.layouts.trials import Place, Said, Sound, Trial, require_trials
+
+SOURCE = "https://download.zerospeech.com (pip install zerospeech-benchmarks; zrc datasets:pull {})"
+BANDS = ((0, "oov"), (5, "1-5"), (20, "6-20"), (100, "21-100"))  # up to this frequency
+ANSWERS = {"1": True, "0": False}
+
+
+@dataclasses.dataclass(frozen=True)
+class ZeroSpeechPairs:
+    """A trial for each id and voice, or with `text` for each id.
+
+    text: the column whose texts are compared; "" for the recordings. labels: name of a group -> its value in
+    a row of gold.csv.
+    """
+
+    place: Place
+    labels: Mapping[str, Callable[[dict], str]]
+    text: str = ""
+
+    @property
+    def needs_speech(self) -> bool:
+        """Unless texts are compared."""
+        return not self.text
+
+    def read(self, root: Path, split: str) -> list[Trial]:
+        """Trials in the order of gold.csv. UserError for a missing file or column."""
+        folder = self.place.find(root) / split
+        gold = folder / "gold.csv"
+        if not gold.is_file():
+            raise self.place.missing(folder, "no gold.csv")
+        trials, pairs = [], {}
+        for line, row in _read_rows(gold, ("filename", "id", "correct", *filter(None, [self.text]))):
+            answer = ANSWERS.get(row["correct"].strip())
+            if answer is None:
+                detail = f"line {line}: correct is {row['correct']!r}, not 0 or 1"
+                trials.append(Trial(row["id"], fault="bad_row", detail=detail))
+                continue
+            pair = pairs.setdefault((row["id"], "" if self.text else row.get("voice", "")), _Pair(row))
+            if not pair.add(answer, self._said(folder, row)) and not self.text:
+                trials.append(Trial(row["id"], fault="duplicate_row", detail=f"line {line}"))
+        trials += [self._trial(item, voice, pair) for (item, voice), pair in pairs.items()]
+        return require_trials(trials, self.place, folder)
+
+    def _said(self, folder: Path, row: dict) -> Said:
+        if self.text:
+            return row[self.text]
+        name = row["filename"].removesuffix(".wav")
+        return Sound(folder / f"{name}.wav", name)
+
+    def _trial(self, item: str, voice: str, pair: "_Pair") -> Trial:
+        labels = {name: label(pair.row) for name, label in self.labels.items()}
+        labels |= {"voice": voice} if voice else {}
+        fault, detail = pair.fault
+        return Trial(item, (*pair.right, *pair.wrong), (), labels, fault, detail)
+
+
+class _Pair:
+    """The distinct candidates of one id and voice; the first row has its labels."""
+
+    def __init__(self, row: dict):
+        self.row = row
+        self.right: list[Said] = []
+        self.wrong: list[Said] = []
+
+    def add(self, answer: bool, said: Said) -> bool:
+        """Whether the candidate is new."""
+        side = self.right if answer else self.wrong
+        new = said not in side
+        side += [said] * new
+        return new
+
+    @property
+    def fault(self) -> tuple[str, str]:
+        """The fault of the trial and its detail."""
+        for name, side in (("right", self.right), ("wrong", self.wrong)):
+            if len(side) != 1:
+                where = f"of id {self.row['id']} voice {self.row.get('voice', '')}"
+                detail = f"{len(side)} {name} candidates {where}, must be 1"
+                return "ambiguous" if side else "missing_partner", detail
+        return "", ""
+
+
+def frequency_band(row: dict) -> str:
+    """The frequency of a word in the training corpus as a band (our choice of limits); `oov` if it is not in
+    it.
+    """
+    given = row.get("frequency", "").strip().lower()
+    if not given or given == "oov":
+        return "oov" if given else "unknown"
+    try:
+        frequency = float(given)
+    except ValueError:
+        return "unknown"
+    return next((name for limit, name in BANDS if frequency <= limit), "above 100")
+
+
+def _read_rows(path: Path, needed: Iterable[str]) -> Iterable[tuple[int, dict]]:
+    """Lines of a csv file with a heading, each as its number and a dictionary of texts."""
+    try:
+        with open(path, newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file)
+            if missing := [name for name in needed if name not in (reader.fieldnames or ())]:
+                rule = f"has no column {missing[0]}, its columns are {reader.fieldnames}"
+                raise UserError("gold.csv", path, rule, "use the file as published")
+            return [(reader.line_num, {k: v or "" for k, v in row.items() if k}) for row in reader]
+    except UnicodeDecodeError as error:
+        raise UserError("gold.csv", path, f"must be UTF-8 ({error})", "use the file as published") from error
+
+
+LEXICAL = Place(
+    ("lexical", "sLM21-dataset/lexical"),
+    "lexical/{dev,test}/*.wav, gold.csv with filename, id, voice, frequency, word, phones, length, correct",
+    SOURCE.format("sLM21-dataset"),
+)
+SYNTACTIC = Place(
+    ("syntactic", "sLM21-dataset/syntactic"),
+    "syntactic/{dev,test}/*.wav, gold.csv with filename, id, voice, type, subtype, transcription, correct",
+    SOURCE.format("sLM21-dataset"),
+)
+PROSODY = Place(
+    ("prosaudit/english", "english"),
+    "prosaudit/english/{dev,test}/*.wav, gold.csv with filename, id, type, correct",
+    SOURCE.format("prosaudit-dataset"),
+)
+BY_FREQUENCY = {"frequency": frequency_band}
+BY_TYPE = {"type": lambda row: row.get("type", "")}
+BY_SUBTYPE = {**BY_TYPE, "subtype": lambda row: row.get("subtype", "")}
