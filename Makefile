@@ -152,13 +152,13 @@ train: $(VENV)/runtime  ## train: CONFIG=recipe OUT=run [ROOT=dir that the recip
 	$(call need,CONFIG,a recipe of tpu_configs)$(call need,OUT,a run folder)
 	$(PY) -m spirit_jax train --config $(call path,CONFIG) $(if $(ROOT),--root $(call path,ROOT)) --out $(call path,OUT) $(if $(SET),--set $(SET))
 
-eval: $(VENV)/runtime  ## evaluate: CKPT=run OUT=eval.json and SHARDS=dir or DATA=dir TASKS="swuggy mmlu" [SPLIT=heldout]
+eval: $(VENV)/runtime  ## evaluate: CKPT=run OUT=eval.json and SHARDS=dir or DATA=dir TASKS="swuggy mmlu" [SPLIT=heldout] [ARGS="--mesh tensor=4"]
 	$(call need,CKPT,a run folder)$(if $(value SHARDS)$(value DATA),,$(error SHARDS or DATA is not set: a folder of shards or of data sets))$(call need,OUT,a JSON file)
-	$(PY) -m spirit_jax eval $(TASKS) --checkpoint $(call path,CKPT) $(if $(SHARDS),--shards $(call path,SHARDS)) $(if $(DATA),--data $(call path,DATA)) $(if $(SPLIT),--split $(SPLIT)) --out $(call path,OUT)
+	$(PY) -m spirit_jax eval $(TASKS) --checkpoint $(call path,CKPT) $(if $(SHARDS),--shards $(call path,SHARDS)) $(if $(DATA),--data $(call path,DATA)) $(if $(SPLIT),--split $(SPLIT)) --out $(call path,OUT) $(ARGS)
 
-generate: $(VENV)/runtime  ## continue a prompt: CKPT=run TEXT="..." or AUDIO=file [MODALITY=text]
+generate: $(VENV)/runtime  ## continue a prompt: CKPT=run TEXT="..." or AUDIO=file [MODALITY=text] [ARGS="--mesh tensor=4"]
 	$(call need,CKPT,a run folder)$(if $(value TEXT)$(value AUDIO),,$(error TEXT or AUDIO is not set: a prompt))
-	$(PY) -m spirit_jax generate --checkpoint $(call path,CKPT) $(if $(value TEXT),--prompt-text $(call quote,TEXT),--prompt-audio $(call path,AUDIO)) --output-modality $(or $(MODALITY),text)
+	$(PY) -m spirit_jax generate --checkpoint $(call path,CKPT) $(if $(value TEXT),--prompt-text $(call quote,TEXT),--prompt-audio $(call path,AUDIO)) --output-modality $(or $(MODALITY),text) $(ARGS)
 
 report: $(VENV)/runtime  ## a page of curves, figures and sound: CKPT=run SHARDS=dir EVAL=eval.json OUT=dir [BEFORE=eval.json SPLIT=heldout]
 	$(call need,CKPT,a run folder)$(call need,SHARDS,a folder of shards)$(call need,EVAL,what make eval wrote)$(call need,OUT,a folder for the page)

@@ -198,7 +198,11 @@ class DataConfig:
 
 @part
 class OptimConfig:
-    """AdamW. Peak rate and constant schedule are the paper's (appendix A); the rest are our choice."""
+    """AdamW. Peak rate and constant schedule are the paper's (appendix A); the rest are our choice.
+
+    reduce_dtype: the type in which devices sum their gradients of the layers' matrices. Of the embedding, the
+    head and the norms it is float32.
+    """
 
     peak_lr: float = 3e-5
     warmup_steps: int = 500
@@ -209,6 +213,7 @@ class OptimConfig:
     eps: float = 1e-8
     weight_decay: float = 0.1
     clip_norm: float = 1.0
+    reduce_dtype: Dtype = Dtype.FLOAT32
 
     def __post_init__(self):
         require_positive(self, "optim", "peak_lr", "eps", "clip_norm")
@@ -272,6 +277,15 @@ class RunConfig:
     mesh: MeshConfig = MeshConfig()
     optim: OptimConfig = OptimConfig()
     checkpoint: CheckpointConfig = CheckpointConfig()
+
+    def __post_init__(self):
+        if self.optim.reduce_dtype is Dtype.BFLOAT16 and self.model.dtype is Dtype.FLOAT32:
+            raise UserError(
+                "optim.reduce_dtype",
+                self.optim.reduce_dtype.value,
+                "is narrower than model.dtype = float32",
+                "set optim.reduce_dtype=float32",
+            )
 
 
 def resolve_paths(config: RunConfig, root: str | AnyPath) -> RunConfig:

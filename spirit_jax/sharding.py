@@ -6,8 +6,9 @@ context, tensor): rows of the batch are split over data and fsdp, parameters ove
 the inner width of the MLP over tensor, the tokens of a row over context.
 """
 
+import contextlib
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 import jax
@@ -21,6 +22,7 @@ from spirit_jax.core.errors import UserError
 T = TypeVar("T")
 MESH_AXES = ("data", "fsdp", "context", "tensor")
 BATCH = ("data", "fsdp")
+INFERENCE_AXES = ("data", "fsdp", "tensor")  # a token is generated at a time: rows cannot be split
 RULES: dict[str, str | tuple[str, ...] | None] = {
     "batch": BATCH,
     "sequence": "context",
@@ -55,6 +57,31 @@ def make_mesh(config: MeshConfig, devices: Sequence[Any] | None = None) -> Mesh:
     else:
         grid = mesh_utils.create_hybrid_device_mesh(within, across, devices, allow_split_physical_axes=True)
     return Mesh(grid, MESH_AXES, axis_types=(AxisType.Auto,) * len(MESH_AXES))
+
+
+def make_inference_mesh(sizes: Mapping[str, int]) -> Mesh:
+    """A mesh of the first devices of this process, as many as the sizes multiply to; axes that are not named
+    have size 1. No sizes: the first device.
+
+    Raises a UserError for an axis that inference cannot use, and for more devices than there are.
+    """
+    for axis, size in sizes.items():
+        if axis not in INFERENCE_AXES or size < 1:
+            rule = f"must be a size of at least 1 of {', '.join(INFERENCE_AXES)}"
+            raise UserError("mesh", f"{axis}={size}", rule, "for example tensor=4")
+    devices, count = jax.local_devices(), math.prod(sizes.values())
+    if count > len(devices):
+        said = " ".join(f"{axis}={size}" for axis, size in sizes.items())
+        rule = f"needs {count} devices, and this process has {len(devices)}"
+        raise UserError("mesh", said, rule, "use smaller sizes")
+    ones = dict.fromkeys(MESH_AXES, 1)
+    return make_mesh(MeshConfig(**(ones | dict(sizes))), devices[:count])
+
+
+def use_mesh_of(tree: Any) -> contextlib.AbstractContextManager[Any]:
+    """The mesh on which the tree's arrays are, in use; nothing changes for arrays without one."""
+    sharding = jax.tree.leaves(tree)[0].sharding
+    return jax.set_mesh(sharding.mesh) if isinstance(sharding, NamedSharding) else contextlib.nullcontext()
 
 
 def fill_sizes(config: MeshConfig, count: int) -> tuple[int, ...]:

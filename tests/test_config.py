@@ -28,6 +28,12 @@ def test_json_round_trip_is_identity():
     assert from_dict(to_dict(RUN), c.RunConfig) == RUN
 
 
+def test_gradients_are_not_summed_in_less_than_they_are_computed_in():
+    assert override(RUN, ["optim.reduce_dtype=bfloat16"]).optim.reduce_dtype is c.Dtype.BFLOAT16
+    with pytest.raises(UserError, match="set optim.reduce_dtype=float32"):
+        override(RUN, ["optim.reduce_dtype=bfloat16", "model.dtype=float32"])
+
+
 def test_override_is_typed():
     new = override(
         RUN,

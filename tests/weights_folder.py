@@ -4,9 +4,11 @@ import shutil
 from pathlib import Path
 
 from flax import nnx
+from jax.sharding import Mesh
 from orbax.checkpoint import v1 as ocp
 
-from spirit_jax.model.checkpoint import WEIGHTS, write_identity
+from spirit_jax.config import Dtype
+from spirit_jax.model.checkpoint import WEIGHTS, LoadedModel, load_model, write_identity
 from spirit_jax.model.llama import Llama
 from spirit_jax.tokens.text import CONFIG_NAME, HUGGING_FACE_NAME, SENTENCEPIECE_NAME
 from spirit_jax.tokens.vocabulary import Vocabulary
@@ -27,3 +29,8 @@ def save_weights(
         if tokenizer is not None and (tokenizer / name).is_file():
             shutil.copyfile(tokenizer / name, folder / name)
     write_identity(folder, llama.cfg, vocabulary, codec, origin or {})
+
+
+def load_stored(folder: Path, mesh: Mesh | None = None) -> LoadedModel:
+    """With the numbers that are stored, whatever the type of its activations."""
+    return load_model(folder, mesh, Dtype.FLOAT32)

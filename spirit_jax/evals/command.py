@@ -23,7 +23,7 @@ from spirit_jax.evals.layouts.trials import fingerprint_of
 from spirit_jax.evals.registry import GROUPS, HELD_OUT, TASKS, expand
 from spirit_jax.evals.results import read_results, summarize, to_json, write_scores
 from spirit_jax.evals.task import Result, measure
-from spirit_jax.generation.spirit_lm import SpiritLM
+from spirit_jax.generation.model_options import add_model_arguments, load_lm
 from spirit_jax.model.checkpoint import find_stored_model
 from spirit_jax.tokens.interleave import Record
 
@@ -41,11 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "whose prompts the model was not trained on)",
     )
     parser.add_argument("--tasks", help="the same, separated by commas")
-    parser.add_argument(
-        "--checkpoint",
-        required=True,
-        help="run folder, one of its step folders, or a folder of converted weights",
-    )
+    add_model_arguments(parser)
     parser.add_argument("--shards", help="folder of aligned shards, for loss, choice and transcription")
     parser.add_argument("--data", type=Path, help="folder of data sets, for all other tasks")
     parser.add_argument(
@@ -76,7 +72,7 @@ def run(args: argparse.Namespace) -> int:
     started = time.monotonic()
     stored = find_stored_model(args.checkpoint)
     model = str(stored.weights if stored.tree else args.checkpoint)  # of a run, the folder of its last step
-    lm = SpiritLM.load(model)
+    lm = load_lm(model, args)
     records = (
         read_records(lm, args.shards, args.split or SHARDS_SPLIT, args.max_records) if args.shards else []
     )

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from spirit_jax.core.errors import UserError
 from spirit_jax.core.files import require_file, require_output_folder
+from spirit_jax.generation.model_options import add_model_arguments, load_lm
 from spirit_jax.generation.sampling import Sampling
 from spirit_jax.generation.spirit_lm import Output, SpiritLM, default_sampling
 from spirit_jax.speech import audio
@@ -24,7 +25,7 @@ MAX_SHOWN = 40  # letters of a text in an error
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the command's options."""
     add = parser.add_argument
-    add("--checkpoint", required=True, help="run folder, one of its step folders, or converted weights")
+    add_model_arguments(parser)
     add("--prompt-text", nargs="+", default=[], metavar="TEXT", help="each text is a prompt")
     add("--prompt-audio", nargs="+", default=[], metavar="FILE", help="each sound file is a prompt")
     add("--prompt-seconds", type=float, metavar="S", help="use only the first S seconds of each sound file")
@@ -60,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
     """Prints one line of JSON for each prompt, and writes speech as wav files to `--out`."""
     task, sampling = Task(args.task), _sampling(args)
     _check(args)
-    lm = SpiritLM.load(args.checkpoint)
+    lm = load_lm(args.checkpoint, args)
     _refuse_token_strings(args.prompt_text, lm.vocabulary.streams)
     if task is Task.SPEAK or (task is Task.CONTINUE and args.output_modality != Modality.TEXT.value):
         lm.codec.check_voice(None, None)  # before anything is generated

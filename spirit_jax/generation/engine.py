@@ -5,7 +5,8 @@ Shapes: B rows, P prompt slots, N slots for new tokens, S = P + N cache slots, V
 `prefill` reads prompts into a `DecodeState`. `step` generates one token in each row; `decode` runs many steps
 in one call, on the device. Each compiles once for each shape of its arguments. `step` and `decode` donate the
 state: they reuse its memory, so the state passed in can't be used afterwards. `generate` runs a list of
-prompts to the end.
+prompts to the end. For a model that is split over devices, call the first three under its mesh
+(`sharding.use_mesh_of`), with rows that `data` and `fsdp` divide.
 
 A row depends on its own state only. Rows may be at different positions.
 """
@@ -22,6 +23,7 @@ from spirit_jax.core.errors import UserError
 from spirit_jax.generation.prompt_batches import batch_prompts
 from spirit_jax.generation.sampling import Sampling, forbid, sample
 from spirit_jax.model.llama import Cache, Llama, new_cache
+from spirit_jax.sharding import constrain, use_mesh_of
 
 NEW_SLOTS = 32  # slots for new tokens are a multiple of it, so that few shapes are compiled
 
@@ -63,9 +65,9 @@ class DrawRules:
 class DecodeState:
     """Rows in the middle of generation.
 
-    cache: keys and values, [L, B, G, S, K]. logits_BV: of the next token. lengths_B: int32, tokens of each
-    prompt. keys_B: each row's random key. ids_BN: int32, new ids without EOS, of which the first counts_B
-    (int32) are valid. open_B: bool, rows that have neither ended nor run out of slots.
+    cache: keys and values, [L, B, G, S, K]. logits_BV: of the next token, float32. lengths_B: int32, tokens
+    of each prompt. keys_B: each row's random key. ids_BN: int32, new ids without EOS, of which the first
+    counts_B (int32) are valid. open_B: bool, rows that have neither ended nor run out of slots.
     """
 
     cache: Cache
@@ -106,7 +108,7 @@ def prefill(
     x_B1D = jnp.take_along_axis(x_BPD, last_B[:, None, None], axis=1)
     return DecodeState(
         cache=cache,
-        logits_BV=llama.logits(x_B1D)[:, 0],
+        logits_BV=_next_logits(llama, x_B1D),
         lengths_B=jnp.asarray(lengths_B),
         keys_B=jax.vmap(jax.random.fold_in, (None, 0))(jax.random.key(seed), numbers_B),
         ids_BN=jnp.zeros((rows, new_slots), jnp.int32),
@@ -155,13 +157,19 @@ def generate(
     new_slots = -(-limits.max_new_tokens // NEW_SLOTS) * NEW_SLOTS
     rules = make_rules(forbidden_V, limits.eos, sampling)
     outputs: list[np.ndarray] = [np.zeros(0, np.int32)] * len(prompts)
-    for batch in batch_prompts(prompts, llama.cfg, new_slots):
-        state = prefill(llama, *batch, np.uint32(seed), new_slots=new_slots)
-        state = decode(llama, state, rules, limits.max_new_tokens)
-        ids_BN, counts_B = np.asarray(state.ids_BN), np.asarray(state.counts_B)
-        for row in np.flatnonzero(batch.lengths_B):
-            outputs[batch.numbers_B[row]] = ids_BN[row, : counts_B[row]]
+    with use_mesh_of(llama):
+        for batch in batch_prompts(prompts, llama.cfg, new_slots):
+            state = prefill(llama, *batch, np.uint32(seed), new_slots=new_slots)
+            state = decode(llama, state, rules, limits.max_new_tokens)
+            ids_BN, counts_B = np.asarray(state.ids_BN), np.asarray(state.counts_B)
+            for row in np.flatnonzero(batch.lengths_B):
+                outputs[batch.numbers_B[row]] = ids_BN[row, : counts_B[row]]
     return outputs
+
+
+def _next_logits(llama: Llama, x_B1D: jax.Array) -> jax.Array:
+    """Float32 [B, V]; a row is whole on its device, where sampling sorts it."""
+    return constrain(llama.logits(x_B1D)[:, 0], "batch", None)
 
 
 def _advance(llama: Llama, state: DecodeState, rules: DrawRules) -> tuple[DecodeState, jax.Array]:
@@ -177,7 +185,7 @@ def _advance(llama: Llama, state: DecodeState, rules: DrawRules) -> tuple[Decode
     advanced = dataclasses.replace(
         state,
         cache=cache,
-        logits_BV=llama.logits(x_B1D)[:, 0],
+        logits_BV=_next_logits(llama, x_B1D),
         ids_BN=state.ids_BN.at[jnp.arange(rows), slots_B].set(next_B, mode="drop"),
         counts_B=counts_B,
         open_B=kept_B & (counts_B < new_slots),

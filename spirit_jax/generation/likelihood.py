@@ -15,10 +15,11 @@ from spirit_jax.core.errors import UserError
 from spirit_jax.model.batch import Batch, make_batch
 from spirit_jax.model.llama import Llama
 from spirit_jax.model.loss import token_nll
+from spirit_jax.sharding import mesh_sizes, use_mesh_of
 
 MIN_WIDTH = 256
-MAX_TOKENS = 4096  # in one call
-MAX_LOGITS = 2**25  # in one call: 128 MiB in float32
+MAX_TOKENS = 4096  # in one call, of a device
+MAX_LOGITS = 2**25  # in one call, of a device: 128 MiB in float32
 
 Pair = tuple[np.ndarray, np.ndarray]  # ids of a prompt, ids of its target
 
@@ -63,15 +64,25 @@ def log_probs(llama: Llama, pairs: Sequence[Pair]) -> list[np.ndarray]:
             )
     chunks = [(number, np.concatenate(pair).astype(np.int32)) for number, pair in enumerate(pairs)]
     width = round_up_doubling(max((len(ids) - 1 for _, ids in chunks), default=1), MIN_WIDTH)
-    height = max(1, min(MAX_TOKENS, MAX_LOGITS // llama.cfg.rows) // width)
     rows, found = pack(chunks, width), [np.zeros(0, np.float32)] * len(pairs)
-    for first in range(0, len(rows), height):
-        called = rows[first : first + height]
-        batch = make_batch([[ids for _, ids in row] for row in called], height, width)
-        for row, log_probs_T in zip(called, np.asarray(_score_rows(llama, batch))):
-            ends = np.cumsum([len(ids) - 1 for _, ids in row])
-            for (number, _), end in zip(row, ends):
-                found[number] = log_probs_T[end - len(pairs[number][1]) : end]
+    for row, log_probs_T in zip(rows, _score_all(llama, rows, width)):
+        ends = np.cumsum([len(ids) - 1 for _, ids in row])
+        for (number, _), end in zip(row, ends):
+            found[number] = log_probs_T[end - len(pairs[number][1]) : end]
+    return found
+
+
+def _score_all(
+    llama: Llama, rows: Sequence[Sequence[tuple[int, np.ndarray]]], width: int
+) -> list[np.ndarray]:
+    """For each row, the log-probability of its tokens after the first: float32 [width]."""
+    found: list[np.ndarray] = []
+    with use_mesh_of(llama):
+        height = max(1, min(MAX_TOKENS, MAX_LOGITS // llama.cfg.rows) // width)
+        height *= mesh_sizes()["data"] * mesh_sizes()["fsdp"]
+        for first in range(0, len(rows), height):
+            called = [[ids for _, ids in row] for row in rows[first : first + height]]
+            found.extend(np.asarray(_score_rows(llama, make_batch(called, height, width))))
     return found
 
 

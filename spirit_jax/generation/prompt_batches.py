@@ -4,7 +4,7 @@ Shapes: B rows, P prompt slots. Prompts are sorted by length. Rows are padded on
 with empty rows, which cost less than compiling another shape.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import jax.numpy as jnp
@@ -14,12 +14,14 @@ from spirit_jax.config import ModelConfig
 from spirit_jax.core.batching import round_up_doubling
 from spirit_jax.core.errors import UserError
 from spirit_jax.model.llama import DTYPES
+from spirit_jax.sharding import mesh_sizes
 
 MIN_PROMPT = 32  # slots of the shortest rows
 # a length that is at least this share of the longest one shares its shape: compiling would cost more
 SHARED = 1 / 4
-ROWS = (1, 8, 64)
-MAX_CACHE_BYTES = 2**31
+ROWS = (1, 8, 64)  # of a device
+MAX_CACHE_BYTES = 2**31  # of a device
+MAX_SCORES_BYTES = 2**32  # of a device: the float32 scores of a layer, all queries of the prompts at once
 
 
 class PromptBatch(NamedTuple):
@@ -44,19 +46,30 @@ def batch_prompts(prompts: Sequence[np.ndarray], cfg: ModelConfig, new_slots: in
     while order:
         slots = round_up_doubling(len(prompts[order[0]]), MIN_PROMPT)
         slots = longest if slots >= SHARED * longest else slots
-        rows = choose_rows(len(prompts), cfg, slots + new_slots)
+        rows = choose_rows(len(prompts), cfg, slots, new_slots, mesh_sizes())
         yield _fill(prompts, order[:rows], rows, slots)
         order = order[rows:]
 
 
-def choose_rows(wanted: int, cfg: ModelConfig, slots: int) -> int:
-    """Rows of a batch: 1, 8 or 64; no more than needed, and no more than MAX_CACHE_BYTES hold.
+def choose_rows(wanted: int, cfg: ModelConfig, slots: int, new_slots: int, mesh: Mapping[str, int]) -> int:
+    """Rows of a batch: 1, 8 or 64 on each device that has rows; no more than needed, and no more than
+    MAX_CACHE_BYTES and MAX_SCORES_BYTES hold on a device.
 
-    slots: of the cache, a row.
+    slots: of a row's prompt. mesh: sizes by axis.
     """
-    row_bytes = 2 * cfg.layers * slots * cfg.kv_heads * cfg.head_width * jnp.dtype(DTYPES[cfg.dtype]).itemsize
-    enough = next((rows for rows in ROWS if rows >= wanted), ROWS[-1])
-    return max(rows for rows in ROWS if rows == 1 or (rows <= enough and rows * row_bytes <= MAX_CACHE_BYTES))
+    parts, tensor, all_slots = mesh["data"] * mesh["fsdp"], mesh["tensor"], slots + new_slots
+    enough = next((rows for rows in ROWS if rows * parts >= wanted), ROWS[-1])
+    most = min(
+        MAX_CACHE_BYTES / (cache_bytes(cfg, all_slots) / tensor),
+        MAX_SCORES_BYTES / (4 * cfg.heads * slots * all_slots / tensor),
+    )
+    return parts * max(rows for rows in ROWS if rows == 1 or rows <= min(enough, most))
+
+
+def cache_bytes(cfg: ModelConfig, slots: int) -> int:
+    """Bytes of the keys and values of a row."""
+    values = 2 * cfg.layers * slots * cfg.kv_heads * cfg.head_width
+    return values * jnp.dtype(DTYPES[cfg.dtype]).itemsize
 
 
 def _fill(prompts: Sequence[np.ndarray], numbers: list[int], rows: int, slots: int) -> PromptBatch:

@@ -36,8 +36,8 @@ GREEDY = Sampling(temperature=0.0)
 
 
 def forbid(logits_BV: jax.Array, forbidden_V: jax.Array) -> jax.Array:
-    """Logits in float32, -inf for the forbidden ids (bool [V])."""
-    return jnp.where(forbidden_V[None], -jnp.inf, logits_BV.astype(jnp.float32))
+    """The logits, -inf for the forbidden ids (bool [V])."""
+    return jnp.where(forbidden_V[None], -jnp.inf, logits_BV)
 
 
 def nucleus(logits_BV: jax.Array, top_p: jax.Array) -> jax.Array:

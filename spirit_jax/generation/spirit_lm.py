@@ -2,24 +2,26 @@
 
 import dataclasses
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
+from spirit_jax.config import Dtype
 from spirit_jax.core.errors import UserError
-from spirit_jax.core.paths import AnyPath
+from spirit_jax.core.paths import AnyPath, to_path
 from spirit_jax.generation import engine, likelihood
 from spirit_jax.generation.sampling import GREEDY, Sampling
-from spirit_jax.model.checkpoint import load_model
+from spirit_jax.model.checkpoint import StoredModel, find_stored_model, load_model
 from spirit_jax.model.llama import Llama
+from spirit_jax.sharding import make_inference_mesh
 from spirit_jax.speech import audio
 from spirit_jax.speech.codec import Codec
-from spirit_jax.speech.codec_folder import load_codec
+from spirit_jax.speech.codec_folder import load_codec, read_identity
 from spirit_jax.tokens.interleave import Arrangement
 from spirit_jax.tokens.prompt_format import MIN_SPEECH_UNITS, Part, PromptFormat, Said, Task
-from spirit_jax.tokens.streams import SAMPLE_RATE, SpeechTokens, SpokenUnits
+from spirit_jax.tokens.streams import SAMPLE_RATE, SpeechTokens, SpokenUnits, Streams
 from spirit_jax.tokens.text import TextTokenizer
 from spirit_jax.tokens.vocabulary import Modality, Vocabulary
 
@@ -74,12 +76,25 @@ class SpiritLM:
     arrangements: frozenset[Arrangement]
 
     @classmethod
-    def load(cls, checkpoint: str | AnyPath) -> "SpiritLM":
+    def load(
+        cls,
+        checkpoint: str | AnyPath,
+        codec: str | AnyPath | None = None,
+        dtype: Dtype | str | None = None,
+        mesh: Mapping[str, int] | None = None,
+    ) -> "SpiritLM":
         """Loads a run folder (its last step), the folder of one step, or a folder of converted weights.
 
-        Raises a UserError if there is no model or no tokenizer.
+        codec: a folder that replaces the checkpoint's, for example to use another decoder. dtype: of weights
+        and activations, by default the type of the activations in training. mesh: sizes by axis of the
+        devices over which the model is split, such as {"tensor": 4}; by default the first device.
+
+        Raises a UserError if there is no model or no tokenizer, or if codec or mesh do not fit the model.
         """
-        loaded = load_model(checkpoint)
+        stored = find_stored_model(checkpoint)
+        codec_path = stored.codec_path if codec is None else _fitting_codec(to_path(codec), stored)
+        devices = make_inference_mesh(mesh or {})
+        loaded = load_model(checkpoint, devices, None if dtype is None else Dtype(dtype))
         if loaded.tokenizer_path is None:
             raise UserError(
                 "checkpoint tokenizer",
@@ -94,7 +109,7 @@ class SpiritLM:
         return cls(
             loaded.llama,
             prompt_format,
-            loaded.codec_path,
+            codec_path,
             data.append_eos,
             data.sequence_length,
             arrangements,
@@ -118,7 +133,7 @@ class SpiritLM:
                 "checkpoint codec",
                 None,
                 "this checkpoint has no codec/ folder",
-                "train with data.codec set, or prompt with text",
+                "give one (--codec), train with data.codec set, or prompt with text",
             )
         return load_codec(self.codec_path)
 
@@ -199,6 +214,25 @@ class SpiritLM:
                     "that the model was trained on"
                 )
                 print(f"warning: {says}; expect poor output", file=sys.stderr)
+
+
+def _fitting_codec(folder: AnyPath, stored: StoredModel) -> AnyPath:
+    """The codec's folder. UserError if its streams are not the model's, or its encoder is another than that
+    of the checkpoint's own codec.
+    """
+    given, streams = read_identity(folder), stored.vocabulary.streams
+    if given.streams != streams:
+        rule = f"has the streams {_spell(given.streams)}, and the model {_spell(streams)}"
+        raise UserError("codec", folder, rule, "use the codec of the model's training")
+    own = None if stored.codec_path is None else read_identity(stored.codec_path).fingerprint
+    if own not in (None, given.fingerprint):
+        rule = f"has the encoder {given.fingerprint}, and the model was trained with {own}"
+        raise UserError("codec", folder, rule, "use a codec with the same encoder")
+    return folder
+
+
+def _spell(streams: Streams) -> str:
+    return ", ".join(f"{stream.name} {stream.size}" for stream in streams) or "none"
 
 
 def default_sampling(task: Task) -> Sampling:

@@ -15,13 +15,13 @@ from flax import nnx
 from jax.sharding import Mesh
 from orbax.checkpoint import v1 as ocp
 
-from spirit_jax.config import DataConfig, Dtype, MeshConfig, ModelConfig, RunConfig, Source
+from spirit_jax.config import DataConfig, Dtype, ModelConfig, RunConfig, Source
 from spirit_jax.core.errors import UserError
 from spirit_jax.core.files import existing_folder, read_json, read_optional_json, require_folder, write_json
 from spirit_jax.core.paths import AnyPath, resolved
 from spirit_jax.core.settings import from_dict, to_dict
 from spirit_jax.model.llama import Llama, abstract
-from spirit_jax.sharding import make_mesh
+from spirit_jax.sharding import make_inference_mesh
 from spirit_jax.tokens.text import HUGGING_FACE_NAME, SENTENCEPIECE_NAME
 from spirit_jax.tokens.vocabulary import Vocabulary
 
@@ -70,9 +70,11 @@ class LoadedModel:
 
 def load_model(path: str | AnyPath, mesh: Mesh | None = None, dtype: Dtype | None = None) -> LoadedModel:
     """Loads a weights folder, a run folder (its latest step) or the folder of one step, onto `mesh` or the
-    first device.
+    first device. Each device reads its own part.
 
-    `dtype` replaces the type of activations. UserError if there is no model or its weights are damaged.
+    The weights get the type of the activations, in which the model uses them: a float32 model stays float32,
+    and bfloat16 needs half the memory and gives the same numbers. `dtype` replaces this type. UserError if
+    there is no model or its weights are damaged.
     """
     stored = find_stored_model(path)
     config = stored.model if dtype is None else dataclasses.replace(stored.model, dtype=dtype)
@@ -161,8 +163,8 @@ def _find_tokenizer_and_codec(folder: AnyPath) -> tuple[AnyPath | None, AnyPath 
 
 
 def _restore(stored: StoredModel, config: ModelConfig, mesh: Mesh | None) -> Llama:
-    mesh = make_mesh(MeshConfig(1, 1, 1), jax.devices()[:1]) if mesh is None else mesh
-    shapes = abstract(config, mesh)
+    mesh = make_inference_mesh({}) if mesh is None else mesh
+    shapes = abstract(config, mesh, config.dtype)
     named = {} if stored.tree is None else {"checkpointable_name": stored.tree}
     try:
         tree = ocp.load(str(resolved(stored.weights)), nnx.as_pure(shapes), **named)

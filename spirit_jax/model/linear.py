@@ -1,32 +1,66 @@
-"""The matrix product of a linear layer, with gradients that XLA's CPU compiler computes without copying the
-wide operand.
+"""The matrix product of a linear layer. Its weight's gradient has the weight's own type, and is computed
+without copying the wide operand.
 
-B rows, T tokens, D inputs, F outputs. JAX's own rule computes the weight's gradient as [F, D] and transposes
-it. For that a CPU copies the gradient of the outputs in transposed order, even if it is the wider operand.
-Here the narrower operand is transposed. On TPUs it makes no difference: the compiler chooses the layouts, and
-spirit_base_7b_v6e_64 compiles to the same size and the same collectives either way.
+B rows, T tokens, D inputs, F outputs.
+
+The weight is cast to the activations' type inside the product. So the gradient of a float32 weight is a
+float32 product, and devices sum it in float32. If the cast were outside, each device would round its part to
+bfloat16 before the sum.
+
+JAX's own rule computes the weight's gradient as [F, D] and transposes it. For that a CPU copies the gradient
+of the outputs in transposed order, even if it is the wider operand. Here the narrower operand is transposed.
+On TPUs it makes no difference: the compiler chooses the layouts, and spirit_base_7b_v6e_64 compiles to the
+same size and the same collectives either way.
 """
 
 import jax
 import jax.numpy as jnp
 
+from spirit_jax.sharding import constrain, platform
 
-@jax.custom_vjp
-def linear(x_BTD: jax.Array, weight_DF: jax.Array) -> jax.Array:
-    """`x_BTD @ weight_DF`: [B, T, F]. Reverse-mode gradients only."""
-    return x_BTD @ weight_DF
+Axes = tuple[str | None, str | None]
 
 
-def _forward(x_BTD: jax.Array, weight_DF: jax.Array) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
-    return linear(x_BTD, weight_DF), (x_BTD, weight_DF)
+def _linear(x_BTD: jax.Array, weight_DF: jax.Array, axes: Axes | None = None) -> jax.Array:
+    """`x_BTD @ weight_DF` in the type of x: [B, T, F]. Reverse-mode gradients only.
+
+    axes: names of the weight's axes while it is used; the others are gathered, after the cast. None: the
+    compiler decides.
+    """
+    return x_BTD @ _used(weight_DF, x_BTD.dtype, axes)
 
 
-def _backward(saved: tuple[jax.Array, jax.Array], dy_BTF: jax.Array) -> tuple[jax.Array, jax.Array]:
+linear = jax.custom_vjp(_linear, nondiff_argnums=(2,))
+
+
+def _forward(
+    x_BTD: jax.Array, weight_DF: jax.Array, axes: Axes | None
+) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+    return _linear(x_BTD, weight_DF, axes), (x_BTD, weight_DF)
+
+
+def _backward(
+    axes: Axes | None, saved: tuple[jax.Array, jax.Array], dy_BTF: jax.Array
+) -> tuple[jax.Array, jax.Array]:
     x_BTD, weight_DF = saved
-    dx_BTD = dy_BTF @ weight_DF.T
+    dx_BTD = dy_BTF @ _used(weight_DF, x_BTD.dtype, axes).T
     if x_BTD.shape[-1] <= dy_BTF.shape[-1]:
-        return dx_BTD, jnp.einsum("BTD,BTF->DF", x_BTD, dy_BTF)
-    return dx_BTD, jnp.einsum("BTF,BTD->FD", dy_BTF, x_BTD).T
+        dw_DF = _sum_of_products("BTD,BTF->DF", x_BTD, dy_BTF, weight_DF.dtype)
+    else:
+        dw_DF = _sum_of_products("BTF,BTD->FD", dy_BTF, x_BTD, weight_DF.dtype).T
+    return dx_BTD, dw_DF if axes is None else constrain(dw_DF, *axes)
 
 
 linear.defvjp(_forward, _backward)
+
+
+def _used(weight_DF: jax.Array, dtype: jnp.dtype, axes: Axes | None) -> jax.Array:
+    weight_DF = weight_DF.astype(dtype)
+    return weight_DF if axes is None else constrain(weight_DF, *axes)
+
+
+def _sum_of_products(axes: str, a: jax.Array, b: jax.Array, dtype: jnp.dtype) -> jax.Array:
+    """An einsum whose result was never rounded to a narrower type than `dtype`."""
+    if platform() == "cpu":  # which has no product of bfloat16 with a float32 result in all layouts
+        a, b = a.astype(dtype), b.astype(dtype)
+    return jnp.einsum(axes, a, b, preferred_element_type=dtype)

@@ -3,9 +3,10 @@
 B rows, T tokens, S cache slots, V vocabulary rows, D width, F MLP width, H heads, G key/value heads, K head
 width, L layers.
 
-Parameters are float32. Matrices are stored inputs first (D, F), the head like the embedding (V, D). The
-rotary embedding is Hugging Face's half rotation: component i of a head pairs with component i + K/2. A tied
-model has no head; its embedding is also the output matrix.
+Parameters are float32 in training; inference may hold them in the activations' type. Matrices are stored
+inputs first (D, F), the head like the embedding (V, D). The rotary embedding is Hugging Face's half rotation:
+component i of a head pairs with component i + K/2. A tied model has no head; its embedding is also the output
+matrix.
 """
 
 import math
@@ -25,6 +26,7 @@ from spirit_jax.model.linear import linear
 from spirit_jax.sharding import RULES, constrain, place_axes
 
 Cache = tuple[jax.Array, jax.Array]  # keys and values, each [L, B, G, S, K]
+CACHE_AXES = ("layers", "batch", "kv_heads", None, "head_width")
 # models of at most so many layers compile without a loop: a step on CPU is 1.15 to 1.2 times as fast
 UNROLLED_LAYERS = 8
 DTYPES = {Dtype.FLOAT32: jnp.float32, Dtype.BFLOAT16: jnp.bfloat16}
@@ -75,7 +77,7 @@ class Norm(nnx.Module):
         """[B, T, D] -> [B, T, D]."""
         y_BTD = x_BTD.astype(jnp.float32)
         y_BTD = y_BTD * jax.lax.rsqrt(jnp.mean(y_BTD * y_BTD, axis=-1, keepdims=True) + self.eps)
-        return y_BTD.astype(x_BTD.dtype) * self.scale[...].astype(x_BTD.dtype)[None, None]
+        return (y_BTD * self.scale[...].astype(jnp.float32)[None, None]).astype(x_BTD.dtype)
 
 
 class Attention(nnx.Module):
@@ -108,9 +110,7 @@ class Attention(nnx.Module):
             )
             y_BTHK = attend_cache(q_BTHK, cache[0][layer], cache[1][layer], info.positions_BT)
         y_BTE = y_BTHK.reshape(*y_BTHK.shape[:2], -1)
-        return checkpoint_name(
-            linear(y_BTE, _gather_matrix(cast(self.o_HKD, x_BTD), 2, "heads", None)), "out"
-        ), cache
+        return checkpoint_name(linear(y_BTE, _as_matrix(self.o_HKD, 2), ("heads", None)), "out"), cache
 
 
 class Mlp(nnx.Module):
@@ -126,9 +126,9 @@ class Mlp(nnx.Module):
 
     def __call__(self, x_BTD: jax.Array) -> jax.Array:
         """[B, T, D] -> [B, T, D]."""
-        gate_BTF = checkpoint_name(linear(x_BTD, cast(self.gate_DF, x_BTD)), "gate")
-        up_BTF = checkpoint_name(linear(x_BTD, cast(self.up_DF, x_BTD)), "up")
-        return linear(jax.nn.silu(gate_BTF) * up_BTF, cast(self.down_FD, x_BTD))
+        gate_BTF = checkpoint_name(linear(x_BTD, self.gate_DF[...]), "gate")
+        up_BTF = checkpoint_name(linear(x_BTD, self.up_DF[...]), "up")
+        return linear(jax.nn.silu(gate_BTF) * up_BTF, self.down_FD[...])
 
 
 class Block(nnx.Module):
@@ -161,7 +161,7 @@ class Llama(nnx.Module):
 
     @property
     def output_VD(self) -> jax.Array:
-        """The output matrix, float32 [V, D]: the head, or the embedding if tied."""
+        """The output matrix [V, D]: the head, or the embedding if tied."""
         return (self.embed_VD if self.head_VD is None else self.head_VD)[...]
 
     def __call__(
@@ -171,13 +171,17 @@ class Llama(nnx.Module):
         segment_ids_BT: jax.Array | None = None,
         cache: Cache | None = None,
     ):
-        """Logits [B, T, V] in the activation dtype, and the cache; see `hidden`."""
+        """Logits, float32 [B, T, V], and the cache; see `hidden`."""
         x_BTD, cache = self.hidden(tokens_BT, positions_BT, segment_ids_BT, cache)
         return self.logits(x_BTD), cache
 
     def logits(self, x_BTD: jax.Array) -> jax.Array:
-        """Logits [B, T, V] of hidden states [B, T, D]. Padding rows of the vocabulary are not masked."""
-        return jnp.einsum("BTD,VD->BTV", x_BTD, self.output_VD.astype(x_BTD.dtype))
+        """Logits of hidden states [B, T, D], float32 [B, T, V]: in bfloat16 the best tokens would tie.
+
+        Padding rows of the vocabulary are not masked.
+        """
+        table_VD = self.output_VD.astype(x_BTD.dtype)
+        return jnp.einsum("BTD,VD->BTV", x_BTD, table_VD, preferred_element_type=jnp.float32)
 
     def hidden(
         self,
@@ -218,26 +222,19 @@ def lookup(table_VD: jax.Array, tokens_BT: jax.Array, cfg: ModelConfig) -> jax.A
     return constrain(table_VD, "vocab", None)[tokens_BT].astype(DTYPES[cfg.dtype])
 
 
-def cast(weight: nnx.Param, x: jax.Array) -> jax.Array:
-    """The weight in the type of the activations."""
-    return weight[...].astype(x.dtype)
-
-
 def _to_heads(x_BTD: jax.Array, weight_DHK: nnx.Param) -> jax.Array:
     """[B, T, H, K]."""
-    weight_DE = _gather_matrix(cast(weight_DHK, x_BTD), 1, None, "heads")
-    return linear(x_BTD, weight_DE).reshape(*x_BTD.shape[:2], *weight_DHK.shape[1:])
+    y_BTE = linear(x_BTD, _as_matrix(weight_DHK, 1), (None, "heads"))
+    return y_BTE.reshape(*x_BTD.shape[:2], *weight_DHK.shape[1:])
 
 
-def _gather_matrix(weight: jax.Array, inputs: int, *axes: str | None) -> jax.Array:
-    """A weight as a matrix, its first `inputs` axes merged and the others merged, gathered over fsdp. `axes`
-    names the two axes.
+def _as_matrix(weight: nnx.Param, inputs: int) -> jax.Array:
+    """A weight as a matrix, its first `inputs` axes merged and the others merged, to be gathered over fsdp.
 
     TPUs lay out a weight of three axes with D innermost and cannot gather along it. They would sum arrays
     that are zero except for one part, at twice the cost.
     """
-    rows = math.prod(weight.shape[:inputs])
-    return constrain(weight.reshape(rows, -1), *axes)
+    return weight[...].reshape(math.prod(weight.shape[:inputs]), -1)
 
 
 def frequencies(cfg: ModelConfig) -> np.ndarray:
@@ -275,19 +272,20 @@ def new_cache(cfg: ModelConfig, rows: int, slots: int) -> Cache:
     the activation dtype.
     """
     shape = (cfg.layers, rows, cfg.kv_heads, slots, cfg.head_width)
-    return jnp.zeros(shape, DTYPES[cfg.dtype]), jnp.zeros(shape, DTYPES[cfg.dtype])
+    empty = constrain(jnp.zeros(shape, DTYPES[cfg.dtype]), *CACHE_AXES)
+    return empty, empty
 
 
-def abstract(cfg: ModelConfig, mesh: Mesh) -> Llama:
+def abstract(cfg: ModelConfig, mesh: Mesh, dtype: Dtype = Dtype.FLOAT32) -> Llama:
     """The model as shapes with shardings, for initialisation, restoring and ahead-of-time compilation.
 
-    UserError if the mesh does not divide the model. Call it outside `jax.set_mesh`.
+    dtype: of the parameters. UserError if the mesh does not divide the model. Call it outside `jax.set_mesh`.
     """
 
     def with_sharding(variable: nnx.Variable) -> nnx.Variable:
         axes = variable.get_metadata("axes")
         return jax.tree.map(
-            lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=place_axes(mesh, axes, a.shape)),
+            lambda a: jax.ShapeDtypeStruct(a.shape, DTYPES[dtype], sharding=place_axes(mesh, axes, a.shape)),
             variable,
         )
 
@@ -331,4 +329,5 @@ def _write(
     cache_LBGSK: jax.Array, new_BTGK: jax.Array, layer: jax.Array, positions_BT: jax.Array
 ) -> jax.Array:
     """The cache with a layer's new entries in the slots of their positions."""
-    return cache_LBGSK.at[layer, jnp.arange(len(positions_BT))[:, None], :, positions_BT].set(new_BTGK)
+    rows_B1 = jnp.arange(len(positions_BT))[:, None]
+    return constrain(cache_LBGSK.at[layer, rows_B1, :, positions_BT].set(new_BTGK), *CACHE_AXES)

@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from spirit_jax.core.errors import UserError
+from spirit_jax.model.device_options import add_mesh_argument, read_mesh
 from spirit_jax.model_io.exporting import export_llama
 from spirit_jax.model_io.importing import ImportOptions, import_llama
 from spirit_jax.model_io.new_rows import Init, NewRowOptions
@@ -27,12 +28,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     logits.add_argument("checkpoint", help="weights folder, run folder or folder of a step")
     logits.add_argument("--ids", type=Path, required=True, help=".npy file of integers [B, T]")
     logits.add_argument("--out", type=Path, required=True, help=".npy file to write: float32 [B, T, rows]")
+    add_mesh_argument(logits)
     verifier = verbs.add_parser(
         "verify",
         help="compare a model with its source or export: tensors to the bit, logits with transformers",
     )
     verifier.add_argument("checkpoint", help="weights folder, run folder or folder of a step")
     verifier.add_argument("source", type=Path, help="the Llama folder to compare with")
+    add_mesh_argument(verifier)
 
 
 def _add_import_arguments(verbs: argparse._SubParsersAction) -> None:
@@ -83,9 +86,10 @@ def run(args: argparse.Namespace) -> int:
         export_llama(args.checkpoint, args.out, args.dtype)
         print(f"{args.out}: a Hugging Face Llama folder")
     elif args.verb == "logits":
-        print(f"{args.out}: float32 {write_logits(args.checkpoint, args.ids, args.out).shape}")
+        written = write_logits(args.checkpoint, args.ids, args.out, read_mesh(args.mesh))
+        print(f"{args.out}: float32 {written.shape}")
     else:
-        return _report(verify(args.checkpoint, args.source))
+        return _report(verify(args.checkpoint, args.source, read_mesh(args.mesh)))
     return 0
 
 

@@ -4,6 +4,7 @@ of transformers, if that is installed.
 
 import dataclasses
 import importlib.util
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from spirit_jax.model_io.foreign_folders import ForeignFolder, open_foreign_fold
 from spirit_jax.model_io.names import EMBED, HEAD, model_tensors, our_shape, to_theirs
 from spirit_jax.model_io.tensor_files import row_slices
 from spirit_jax.model_io.vocabulary_plan import VocabularyRequest, plan_vocabulary
+from spirit_jax.sharding import make_inference_mesh, mesh_sizes, use_mesh_of
 
 TOLERANCE = 2e-4  # largest difference of float32 logits by the largest logit: our choice
 PROBE = (2, 64)  # rows and tokens of the random ids that both models get
@@ -44,14 +46,17 @@ class Difference:
         return not self.tensors and (self.logits is None or self.logits <= TOLERANCE)
 
 
-def write_logits(checkpoint: str | AnyPath, ids: str | Path, out: str | Path) -> np.ndarray:
+def write_logits(
+    checkpoint: str | AnyPath, ids: str | Path, out: str | Path, mesh: Mapping[str, int] | None = None
+) -> np.ndarray:
     """Writes the logits of ids to a .npy file, and returns them: float32 [B, T, V] with padding rows.
 
-    ids: a .npy file of integers [B, T] or [T]. UserError for other files and for ids that the model lacks.
+    ids: a .npy file of integers [B, T] or [T]. mesh: sizes by axis of the devices that the float32 model is
+    split over; None: the first device. UserError for other files and for ids that the model lacks.
     """
     ids_BT = _read_ids(require_file(ids, "ids"), find_stored_model(checkpoint).model.rows)
     require_output_file(out, "--out")
-    loaded = load_model(checkpoint, dtype=Dtype.FLOAT32)
+    loaded = load_model(checkpoint, make_inference_mesh(mesh or {}), Dtype.FLOAT32)
     logits_BTV = our_logits(loaded.llama, ids_BT)
     with write_atomically(out) as partial, open(partial, "wb") as file:
         np.save(file, logits_BTV)
@@ -82,17 +87,22 @@ def _read_ids(path: Path, rows: int) -> np.ndarray:
 
 def our_logits(llama: Llama, ids_BT: np.ndarray) -> np.ndarray:
     """Logits of rows that are one segment each: float32 [B, T, V]."""
-    ids_BT = ids_BT.astype(np.int32)
-    positions_BT = np.broadcast_to(np.arange(ids_BT.shape[1], dtype=np.int32), ids_BT.shape)
-    return np.asarray(jax.jit(lambda m, i, p: m(i, p)[0].astype(jnp.float32))(llama, ids_BT, positions_BT))
+    rows, length = ids_BT.shape
+    with use_mesh_of(llama):
+        parts = mesh_sizes()["data"] * mesh_sizes()["fsdp"]
+        ids_BT = np.pad(ids_BT.astype(np.int32), ((0, -rows % parts), (0, 0)))
+        positions_BT = np.broadcast_to(np.arange(length, dtype=np.int32), ids_BT.shape)
+        return np.asarray(jax.jit(lambda m, i, p: m(i, p)[0])(llama, ids_BT, positions_BT))[:rows]
 
 
-def verify(checkpoint: str | AnyPath, source: str | Path) -> Difference:
+def verify(
+    checkpoint: str | AnyPath, source: str | Path, mesh: Mapping[str, int] | None = None
+) -> Difference:
     """Compares a model of ours with the Llama folder that it was imported from or exported to.
 
     Values are compared in the folder's types, so an export to a narrower type agrees too. Rows that the
     import added are left out, and both compute with our rotary base, which an import may have changed.
-    UserError if the architectures differ.
+    mesh: see `write_logits`. UserError if the architectures differ.
     """
     stored, folder = find_stored_model(checkpoint), require_folder(source, "source")
     theirs = open_foreign_folder(folder)
@@ -111,7 +121,8 @@ def verify(checkpoint: str | AnyPath, source: str | Path) -> Difference:
         return Difference(differing, None, "transformers does not read Meta's format")
     ids_BT = np.random.default_rng(0).integers(0, rows, PROBE)
     theirs_BTV = _transformers_logits(folder, stored.model.rope_theta, ids_BT)[..., :rows]
-    llama = _rounded_like(load_model(checkpoint, dtype=Dtype.FLOAT32).llama, theirs)
+    loaded = load_model(checkpoint, make_inference_mesh(mesh or {}), Dtype.FLOAT32)
+    llama = _rounded_like(loaded.llama, theirs)
     ours_BTV = our_logits(llama, ids_BT)[..., :rows]
     return Difference(differing, float(np.abs(ours_BTV - theirs_BTV).max() / np.abs(theirs_BTV).max()))
 

@@ -17,6 +17,7 @@ from spirit_jax.core.errors import UserError
 from spirit_jax.model.batch import Batch
 from spirit_jax.model.llama import abstract
 from spirit_jax.pod_check.estimate import AnyMesh, memory_of, seconds_of, work_of
+from spirit_jax.pod_check.generation import generation_of
 from spirit_jax.pod_check.hlo import collectives
 from spirit_jax.pod_check.pod import HBM_SHARE, Pod, pod_of
 from spirit_jax.sharding import MESH_AXES, fill_sizes, make_mesh, pspec, shardings_of
@@ -79,7 +80,13 @@ def compile_step(config: RunConfig, mesh: Mesh) -> dict[str, Any]:
     shapes = abstract_state(abstract(config.model, mesh), optimizer, mesh)
     start = time.monotonic()
     with jax.set_mesh(mesh):
-        step = make_train_step(optimizer, config.model.rows, config.train.accumulate, shardings_of(shapes))
+        step = make_train_step(
+            optimizer,
+            config.model.rows,
+            config.train.accumulate,
+            shardings_of(shapes),
+            reduce_dtype=config.optim.reduce_dtype,
+        )
         try:
             compiled = step.lower(shapes, _abstract_batch(config, mesh)).compile()
         except jax.errors.JaxRuntimeError as error:
@@ -150,6 +157,7 @@ def _describe(config: RunConfig, mesh: AnyMesh, pod: Pod) -> dict[str, Any]:
         "devices": pod.devices,
         "mesh": dict(mesh.shape),
         "remat": config.model.remat.value,
+        "reduce_dtype": config.optim.reduce_dtype.value,
         "rows": config.train.batch_rows,
         "accumulate": config.train.accumulate,
         "length": config.data.sequence_length,
@@ -172,6 +180,7 @@ def _bounds(config: RunConfig, mesh: AnyMesh, pod: Pod, found: dict[str, Any]) -
         **dataclasses.asdict(work),
         "network_by": "compiled program" if kinds else "analysis",
         "roofline_seconds": {name: round(value, 4) for name, value in seconds.items()},
+        "generation": generation_of(config.model),
         "mfu_ceiling": round(work.model_flops / pod.devices / pod.chip.flops / bound, 3),
     }
 

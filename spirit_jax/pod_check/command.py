@@ -51,14 +51,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--record", type=Path, help="JSON-lines file to which the rows are added")
     parser.add_argument(
-        "--tabulate", type=Path, help="print such a file as a Markdown table, and check nothing"
+        "--tabulate", type=Path, help="print such a file as Markdown tables, and check nothing"
     )
 
 
 def run(args: argparse.Namespace) -> int:
     """Checks each recipe; returns 1 if one doesn't fit."""
     if args.tabulate:
-        print(tabulate(list(read_jsonl(args.tabulate))))
+        rows = list(read_jsonl(args.tabulate))
+        print(f"{tabulate(rows)}\n\n{tabulate_generation(rows)}")
         return 0
     if not args.recipes:
         raise UserError("recipes", "none", "at least one is needed", "name files of tpu_configs/")
@@ -101,6 +102,7 @@ def describe(row: dict[str, Any]) -> list[tuple[str, str]]:
             + f" on {row['slices']} × {row['topology']}",
         ),
         ("remat", row["remat"]),
+        ("gradients summed in", row["reduce_dtype"]),
         (
             "tokens a step",
             f"{row['tokens']:,}: {row['rows']} rows × {row['length']}, {row['accumulate']} parts",
@@ -138,7 +140,42 @@ def _describe_speed(row: dict[str, Any]) -> list[tuple[str, str]]:
     ]
     if "compile_seconds" in row:
         lines.append(("compiled in", f"{row['compile_seconds']} s"))
+    lines += [(f"generates on {one['machine']}", _describe_generation(one)) for one in row["generation"]]
     return [*lines, ("fits", f"{row['fits']}: at most {HBM_SHARE:.0%} of memory")]
+
+
+def _describe_generation(one: dict[str, Any]) -> str:
+    says = (
+        f"{'yes' if one['fits'] else 'no'}: {one['rows']} × {one['prompt']:,} tokens, tensor={one['tensor']}"
+    )
+    return f"{says}, {one['peak_bytes'] / GIB:.1f} GiB of {one['hbm_bytes'] / GIB:.1f} (by analysis)"
+
+
+def tabulate_generation(rows: list[dict[str, Any]]) -> str:
+    """A Markdown table of the machines on which the recipes' models generate; equal models share a line."""
+    titles = "recipes|machine|tensor|rows|weights GiB|cache GiB|workspace GiB|sum|of|share|fits"
+    lines: dict[tuple[str, ...], list[str]] = {}
+    for row in rows:
+        for one in row["generation"]:
+            parts = [one[f"{part}_bytes"] for part in ("weight", "cache", "workspace", "peak", "hbm")]
+            cells = (
+                one["machine"],
+                str(one["tensor"]),
+                str(one["rows"]),
+                *(f"{part / GIB:.1f}" for part in parts),
+                f"{one['peak_bytes'] / one['hbm_bytes']:.0%}",
+                "yes" if one["fits"] else "**no**",
+            )
+            lines.setdefault(cells, []).append(row["recipe"])
+    table = [titles.split("|"), ["---"] * (titles.count("|") + 1)]
+    table += [[_common(names), *cells] for cells, names in sorted(lines.items(), key=lambda line: line[1])]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in table)
+
+
+def _common(names: list[str]) -> str:
+    """`spirit_base_7b_*` for recipes of one model, the name for a single one."""
+    start = os.path.commonprefix(sorted(set(names)))
+    return start if len(set(names)) == 1 else f"{start}*"
 
 
 def tabulate(rows: list[dict[str, Any]]) -> str:

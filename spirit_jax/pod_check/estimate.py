@@ -40,11 +40,11 @@ def work_of(config: RunConfig, mesh: AnyMesh, slices: int) -> Work:
     """The work of one step of a recipe.
 
     For each accumulation part, weights cross the network forward and backward, in the activations' type, and
-    gradients once; the embedding and the head's gradient are float32. Splash and cuDNN compute scores again
-    in the backward pass: counted as hardware work.
+    gradients once, in `optim.reduce_dtype`; the embedding and the head's gradient are float32. Splash and
+    cuDNN compute scores again in the backward pass: counted as hardware work.
     """
     model, length = config.model, config.data.sequence_length
-    width = 2 if model.dtype is Dtype.BFLOAT16 else 4
+    width, summed = bytes_of(model.dtype), bytes_of(config.optim.reduce_dtype)
     tokens = config.train.batch_rows * length
     ours = flops_per_token(model, length)
     again = _recomputed(config) + 3.0 * model.layers * model.heads * model.head_width * length
@@ -53,10 +53,9 @@ def work_of(config: RunConfig, mesh: AnyMesh, slices: int) -> Work:
     parts, tensor = config.train.accumulate, mesh.shape["tensor"]
     share = 1 - 1 / mesh.shape["fsdp"]
     gathered = parts * share * (2 * matrices * width + tables * (4 + width)) / tensor
-    reduced = (
-        parts * (matrices * width + tables * 4) / tensor * (mesh.shape["fsdp"] > 1 or mesh.shape["data"] > 1)
-    )
-    crossed = parts * 2 * (1 - 1 / slices) * (matrices * width + tables * 4) / tensor / mesh.shape["fsdp"]
+    gradients = parts * (matrices * summed + tables * 4) / tensor
+    reduced = gradients * (mesh.shape["fsdp"] > 1 or mesh.shape["data"] > 1)
+    crossed = gradients * 2 * (1 - 1 / slices) / mesh.shape["fsdp"]
     touched = 2 * state_bytes(config, mesh) + parts * 3 * (matrices + tables) * width / tensor
     return Work(tokens, ours * tokens, (ours + again) * tokens, gathered, reduced, crossed, touched)
 
@@ -89,7 +88,7 @@ def memory_of(config: RunConfig, mesh: AnyMesh) -> float:
     """Peak bytes of one device, by analysis: state, gradients, what the forward pass saves for the backward
     pass, two layers' gathered weights, the head's gradient and a few chunks of logits.
     """
-    model, width = config.model, 2 if config.model.dtype is Dtype.BFLOAT16 else 4
+    model, width = config.model, bytes_of(config.model.dtype)
     tensor = mesh.shape["tensor"]
     state = state_bytes(config, mesh)
     gradients = state / 3 * (2 if config.train.accumulate > 1 else 1)
@@ -104,6 +103,11 @@ def memory_of(config: RunConfig, mesh: AnyMesh) -> float:
     )
     gathered = 2 * _layer_matrices(config) * width / tensor + model.rows * model.width * (8 + width) / tensor
     return state + gradients + saved + gathered + 4 * LOGITS_BYTES
+
+
+def bytes_of(dtype: Dtype) -> int:
+    """Bytes of a value."""
+    return 2 if dtype is Dtype.BFLOAT16 else 4
 
 
 def _layer_matrices(config: RunConfig) -> int:

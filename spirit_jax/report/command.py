@@ -23,7 +23,7 @@ from spirit_jax.core.files import (
 from spirit_jax.core.paths import resolved
 from spirit_jax.evals.evaluation import read_records
 from spirit_jax.evals.results import read_results
-from spirit_jax.generation.spirit_lm import SpiritLM
+from spirit_jax.generation.model_options import add_model_arguments, load_lm
 from spirit_jax.report import figures, page
 from spirit_jax.report.examples import make_examples, show_utterance
 from spirit_jax.report.numbers import facts, loss_rows, report_numbers, result_tables, tiles, transcripts
@@ -33,7 +33,7 @@ RECORDS = 300
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the command's options."""
-    parser.add_argument("--run", required=True, help="run folder")
+    add_model_arguments(parser, "--run")
     parser.add_argument(
         "--eval-before", type=Path, help="what eval wrote for the checkpoint that training began with"
     )
@@ -69,7 +69,7 @@ def run(args: argparse.Namespace) -> int:
         require_file(args.manifest, "--manifest")
     if args.examples < 0:
         raise UserError("--examples", args.examples, "must be at least 0", "3 make a readable page")
-    lm = SpiritLM.load(args.run)
+    lm = load_lm(args.run, args)
     records = read_records(lm, args.shards, args.split, RECORDS)
     parameters = sum(weight.size for weight in jax.tree.leaves(lm.llama))
     numbers = report_numbers(rows, before, after)

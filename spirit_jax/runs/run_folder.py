@@ -36,6 +36,7 @@ SHARES = "alignment"  # key of data.json
 # settings that a resumed run may change
 FREE = (
     "mesh.",
+    "optim.reduce_dtype",
     "train.log_every",
     "train.evaluate_every",
     "checkpoint.every_steps",
@@ -66,9 +67,9 @@ def check_owner(out: AnyPath, config: RunConfig) -> None:
     run, but another codec.
 
     Mesh, checkpoint and logging intervals may differ, and the number of steps unless a cosine schedule
-    depends on it: none of them changes the data's order or the numbers (a mesh only their rounding). Data may
-    move, since `check_identity` compares its fingerprints; the first weights may move with their folder's
-    name.
+    depends on it: none of them changes the data's order or the numbers (a mesh, and the type in which its
+    devices sum, only their rounding). Data may move, since `check_identity` compares its fingerprints; the
+    first weights may move with their folder's name.
     """
     free = FREE if config.optim.schedule is Schedule.COSINE else (*FREE, "train.steps")
     refuse_other(out, config, free, _without_places if (out / DATA).is_file() else _unchanged)

@@ -55,7 +55,14 @@ def train(run: Run, profile: tuple[int, int] | None = None) -> int:
             print(f"{run.out} is finished: step {start:,} of {steps:,}", file=sys.stderr)
             return start
         sources, text_size = len(run.data.train), run.data.vocabulary.text_size
-        step = make_train_step(optimizer, text_size, config.train.accumulate, shardings_of(shapes), sources)
+        step = make_train_step(
+            optimizer,
+            text_size,
+            config.train.accumulate,
+            shardings_of(shapes),
+            sources,
+            config.optim.reduce_dtype,
+        )
         loop = _Loop(run, state, step, checkpoints, batches, Profile(run.out, profile))
         with contextlib.closing(loop), jax.set_mesh(run.mesh):
             return loop.run(stop)

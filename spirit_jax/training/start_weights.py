@@ -5,7 +5,7 @@ import json
 import jax
 from jax.sharding import Mesh
 
-from spirit_jax.config import ARCHITECTURE, RunConfig
+from spirit_jax.config import ARCHITECTURE, Dtype, RunConfig
 from spirit_jax.core.errors import UserError
 from spirit_jax.core.settings import to_dict
 from spirit_jax.model.checkpoint import find_stored_model, load_model
@@ -54,5 +54,5 @@ def start_model(config: RunConfig, mesh: Mesh) -> Llama:
     """
     if config.checkpoint.init_from is None:
         return init_sharded(config.model, jax.random.key(config.train.seed), mesh)
-    loaded = load_model(config.checkpoint.init_from, mesh).llama
+    loaded = load_model(config.checkpoint.init_from, mesh, Dtype.FLOAT32).llama
     return jax.tree.unflatten(jax.tree.structure(abstract(config.model, mesh)), jax.tree.leaves(loaded))

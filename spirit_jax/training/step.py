@@ -11,8 +11,9 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from spirit_jax.config import Dtype
 from spirit_jax.model.batch import Batch
-from spirit_jax.model.llama import Llama
+from spirit_jax.model.llama import DTYPES, Llama, is_param
 from spirit_jax.model.loss import loss_terms
 from spirit_jax.runs.state import TrainState
 from spirit_jax.training.guard import Guard, judge
@@ -55,17 +56,21 @@ def make_train_step(
     accumulate: int,
     shardings: TrainState,
     sources: int = 1,
+    reduce_dtype: Dtype = Dtype.FLOAT32,
 ) -> TrainStep:
     """Compiles (state, batch) -> (state after one update, metrics); the state passed in is donated.
 
     The gradient is that of the batch's mean loss over weighted tokens, whatever `accumulate`: parts are
     weighted by their tokens. A step whose loss or gradient the guard refuses leaves weights and optimizer
-    unchanged, and is counted. sources: N of the metrics.
+    unchanged, and is counted. sources: N of the metrics. reduce_dtype: see `OptimConfig`.
     """
+
+    def loss(model: Llama, part: Batch) -> tuple[jax.Array, dict[str, jax.Array]]:
+        return loss_terms(_cast_matrices(model, reduce_dtype), part, text_size, sources)
 
     def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, StepMetrics]:
         total = jnp.maximum(batch.loss_weights.sum(), 1.0)
-        grads, terms = _summed_gradients(state.model, batch, text_size, accumulate, sources)
+        grads, terms = _summed_gradients(loss, state.model, batch, accumulate)
         grads = jax.tree.map(lambda g: g / total, grads)
         with jax.numpy_dtype_promotion("standard"):  # optax mixes its integer counter with floats
             updates, opt = optimizer.update(grads, state.opt, state.model)
@@ -91,21 +96,35 @@ def make_eval_step(text_size: int) -> EvalStep:
     return jax.jit(lambda model, batch: loss_terms(model, batch, text_size)[1])
 
 
+def _cast_matrices(model: Llama, dtype: Dtype) -> Llama:
+    """The model with the matrices of its layers in `dtype`. Their gradients have this type too, when devices
+    sum them (`spirit_jax.model.linear`); those of the model given are float32.
+    """
+
+    def cast(variable: Any) -> Any:
+        axes = variable.get_metadata("axes")
+        if "layers" not in axes or "norm" in axes:
+            return variable
+        return jax.tree.map(lambda a: a.astype(DTYPES[dtype]), variable)
+
+    return jax.tree.map(cast, model, is_leaf=is_param)
+
+
 def _summed_gradients(
-    model: Llama, batch: Batch, text_size: int, accumulate: int, sources: int
+    loss: Callable[[Llama, Batch], Any], model: Llama, batch: Batch, accumulate: int
 ) -> tuple[Llama, dict[str, jax.Array]]:
-    """Gradient of the summed loss, and its terms; one part of the batch at a time."""
-    gradient = jax.grad(loss_terms, has_aux=True)
+    """Gradient of the summed loss, and its terms; one part of the batch at a time, summed in float32."""
+    gradient = jax.grad(loss, has_aux=True)
     if accumulate == 1:
-        return gradient(model, batch, text_size, sources)
+        return gradient(model, batch)
 
     def add_part(sums: Any, part: Batch) -> tuple[Any, None]:
-        return jax.tree.map(jnp.add, sums, gradient(model, part, text_size, sources)), None
+        return jax.tree.map(jnp.add, sums, gradient(model, part)), None
 
     parts = jax.tree.map(lambda x: _split_rows(x, accumulate), batch)
     zeros = jax.tree.map(
         lambda s: jnp.zeros(s.shape, s.dtype),
-        jax.eval_shape(lambda m: gradient(m, batch, text_size, sources), model),
+        jax.eval_shape(lambda m: gradient(m, batch), model),
     )
     return jax.lax.scan(add_part, zeros, parts)[0]
 

@@ -14,7 +14,7 @@ SPEECH = record(3).speech
 
 
 def command(monkeypatch, capsys, *words):
-    monkeypatch.setattr(SpiritLM, "load", lambda checkpoint: tiny_lm())
+    monkeypatch.setattr(SpiritLM, "load", lambda *options: tiny_lm())
     parser = argparse.ArgumentParser()
     add_arguments(parser)
     code = run(parser.parse_args(["--checkpoint", "run", *map(str, words)]))

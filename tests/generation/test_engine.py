@@ -1,16 +1,18 @@
 import dataclasses
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from spirit_jax.config import Dtype
 from spirit_jax.core.errors import UserError
 from spirit_jax.generation import prompt_batches
 from spirit_jax.generation.engine import Limits, decode, generate, make_rules, prefill, step
-from spirit_jax.generation.prompt_batches import batch_prompts, choose_rows
+from spirit_jax.generation.prompt_batches import batch_prompts
 from spirit_jax.generation.sampling import GREEDY, Sampling
 from spirit_jax.tokens.vocabulary import Modality, TokenClass
-from tests.generation.tiny import CONFIG, VOCABULARY, llama, logits_by_definition
+from tests.generation.tiny import CONFIG, VOCABULARY, llama, logits_by_definition, random_llama
 
 NOTHING = VOCABULARY.forbidden(Modality.ARBITRARY)
 NO_EOS = NOTHING | (np.arange(CONFIG.rows) == VOCABULARY.eos)
@@ -238,9 +240,29 @@ def test_fewer_rows_give_the_same_ids(monkeypatch):
     prompts = random_prompts(5)
     expected = generate(llama(), prompts, NO_EOS, Limits(6, VOCABULARY.eos), GREEDY)
     monkeypatch.setattr(prompt_batches, "MAX_CACHE_BYTES", 20_000)
-    assert choose_rows(5, CONFIG, 64) == 1
+    assert {len(batch.lengths_B) for batch in batch_prompts(prompts, CONFIG, 32)} == {1}
     for left, right in zip(expected, generate(llama(), prompts, NO_EOS, Limits(6, VOCABULARY.eos), GREEDY)):
         np.testing.assert_array_equal(left, right)
+
+
+def test_a_bfloat16_model_chooses_by_float32_logits():
+    """Of the hidden states that it computed; in bfloat16 most of these rows would have ties."""
+    cfg = dataclasses.replace(CONFIG, rows=4096, dtype=Dtype.BFLOAT16)
+    model = random_llama(cfg, 0.1)
+    (batch,) = batch_prompts(random_prompts(60), cfg, 32)
+    state = prefill(model, *batch, np.uint32(0), new_slots=32)
+    slots = np.broadcast_to(np.arange(batch.tokens_BP.shape[1], dtype=np.int32), batch.tokens_BP.shape)
+    hidden_BPD = jax.jit(lambda m, t, p: m.hidden(t, p)[0])(model, batch.tokens_BP, slots)
+    hidden_BD = np.asarray(hidden_BPD)[np.arange(len(slots)), np.maximum(batch.lengths_B - 1, 0)]
+    table_VD = np.asarray(model.output_VD.astype(jnp.bfloat16))
+    exact_BV = hidden_BD.astype(np.float64) @ table_VD.astype(np.float64).T
+    assert state.logits_BV.dtype == jnp.float32
+    rules = make_rules(np.zeros(cfg.rows, bool), cfg.rows, GREEDY)
+    drawn_B = np.asarray(step(model, state, rules)[1])
+    open_B = batch.lengths_B > 0
+    np.testing.assert_array_equal(drawn_B[open_B], exact_BV.argmax(-1)[open_B])
+    rounded_BV = exact_BV.astype(jnp.bfloat16)
+    assert (rounded_BV == rounded_BV.max(-1, keepdims=True)).sum(-1).max() > 1, "no ties: tests nothing"
 
 
 def test_nothing_to_do_and_bad_input():

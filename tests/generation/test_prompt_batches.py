@@ -7,6 +7,8 @@ from spirit_jax.generation.prompt_batches import ROWS, batch_prompts, choose_row
 from spirit_jax.model.llama import new_cache
 from tests.generation.tiny import CONFIG
 
+ONE = {"data": 1, "fsdp": 1, "context": 1, "tensor": 1}
+
 
 def random_prompts(count, high, seed=0):
     rng = np.random.default_rng(seed)
@@ -45,13 +47,25 @@ def test_short_prompts_share_the_shape_of_long_ones_unless_they_are_far_shorter(
 
 
 def test_rows_shrink_with_the_cache(monkeypatch):
-    assert choose_rows(5, CONFIG, 64) == 8
+    assert choose_rows(5, CONFIG, 32, 32, ONE) == 8
     one = sum(x.nbytes for x in new_cache(CONFIG, 1, 64))
     for rows, bound in ((1, 8 * one - 1), (8, 8 * one), (8, 64 * one - 1), (64, 64 * one)):
         monkeypatch.setattr(prompt_batches, "MAX_CACHE_BYTES", bound)
-        assert choose_rows(100, CONFIG, 64) == rows
+        assert choose_rows(100, CONFIG, 32, 32, ONE) == rows
+        # two devices hold half of each row's heads, or half of the rows
+        assert choose_rows(200, CONFIG, 96, 32, ONE | {"tensor": 2}) == rows
+        assert choose_rows(200, CONFIG, 32, 32, ONE | {"data": 2}) == 2 * rows
     monkeypatch.setattr(prompt_batches, "MAX_CACHE_BYTES", 1)
-    assert choose_rows(100, CONFIG, 64) == min(ROWS)
+    assert choose_rows(100, CONFIG, 32, 32, ONE) == min(ROWS)
+    assert choose_rows(1, CONFIG, 32, 32, ONE | {"data": 2, "fsdp": 3}) == 6
+
+
+def test_rows_shrink_with_the_scores_of_long_prompts(monkeypatch):
+    """A small model's cache is small, but the scores of a prompt grow with the square of its length."""
+    one = 4 * CONFIG.heads * 96 * 128
+    for rows, bound in ((1, 8 * one - 1), (8, 8 * one), (8, 64 * one - 1), (64, 64 * one)):
+        monkeypatch.setattr(prompt_batches, "MAX_SCORES_BYTES", bound)
+        assert choose_rows(100, CONFIG, 96, 32, ONE) == rows
 
 
 def test_no_prompts_give_no_batch_and_an_empty_one_is_refused():

@@ -1,3 +1,5 @@
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import soundfile
@@ -9,8 +11,9 @@ from spirit_jax.generation.spirit_lm import Output, SpiritLM
 from spirit_jax.speech import audio
 from spirit_jax.tokens.prompt_format import Task
 from spirit_jax.tokens.vocabulary import Modality, TokenClass
-from tests.generation.world import Tones, record, tiny_lm, vocabulary
-from tests.speech_codes import make_speech, make_spoken
+from tests.generation.world import Tones, record, tiny_lm, tokenizer, vocabulary
+from tests.speech_codes import make_speech, make_spoken, make_streams, write_codec_json
+from tests.weights_folder import save_weights
 
 SPEECH = record(3).speech
 
@@ -142,6 +145,47 @@ def test_without_a_codec_speech_is_refused():
     lm = tiny_lm()
     with pytest.raises(UserError, match="no codec"):
         _ = SpiritLM(lm.llama, lm.format, None, True, 64, frozenset()).codec
+
+
+@pytest.fixture
+def stored(tmp_path):
+    """A weights folder with the identity of a codec, and more such identities beside it."""
+    lm = tiny_lm()
+    tokenizer().save(tmp_path / "text")
+    ours = vocabulary().streams
+    for name, streams, encoder in (
+        ("own", ours, "made"),
+        ("same encoder", ours, "made"),
+        ("other encoder", ours, "another"),
+        ("other streams", make_streams(9), "made"),
+    ):
+        (tmp_path / name).mkdir()
+        write_codec_json(tmp_path / name, streams, encoder)
+    save_weights(tmp_path / "model", lm.llama, vocabulary(), tmp_path / "text", tmp_path / "own", {})
+    return tmp_path
+
+
+def test_a_codec_with_the_same_encoder_may_replace_the_checkpoints(stored):
+    assert SpiritLM.load(stored / "model").codec_path == stored / "model/codec"
+    given = stored / "same encoder"
+    assert SpiritLM.load(stored / "model", codec=given).codec_path == given
+    with pytest.raises(UserError, match="has the streams units 9, and the model units 40"):
+        SpiritLM.load(stored / "model", codec=stored / "other streams")
+    with pytest.raises(UserError, match="has the encoder another, and the model was trained with"):
+        SpiritLM.load(stored / "model", codec=stored / "other encoder")
+
+
+def test_a_model_is_loaded_onto_the_devices_and_in_the_type_that_are_asked_for(stored):
+    whole = SpiritLM.load(stored / "model")
+    split = SpiritLM.load(stored / "model", mesh={"tensor": 2})
+    narrow = SpiritLM.load(stored / "model", dtype="bfloat16")
+    assert len(split.llama.embed_VD[...].devices()) == 2
+    assert {leaf.dtype for leaf in jax.tree.leaves(narrow.llama)} == {jnp.dtype(jnp.bfloat16)}
+    for task in (Task.CONTINUE, Task.SPEAK):
+        (ours,), (theirs,) = (
+            lm.generate([["the fox"]], task=task, max_new_tokens=9) for lm in (split, whole)
+        )
+        np.testing.assert_array_equal(ours.ids, theirs.ids)
 
 
 def test_a_prompt_longer_than_the_rows_of_training_gives_a_warning(capsys):

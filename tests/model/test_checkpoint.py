@@ -2,6 +2,7 @@ import dataclasses
 import shutil
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
@@ -74,8 +75,8 @@ def test_weights_are_equal_to_the_bit_on_another_mesh(saved, sizes):
 
 
 def test_a_folder_contains_all_that_is_needed(saved):
-    loaded = load_model(saved, dtype=Dtype.BFLOAT16)
-    assert loaded.config == loaded.llama.cfg == dataclasses.replace(CONFIG, dtype=Dtype.BFLOAT16)
+    loaded = load_model(saved)
+    assert loaded.config == loaded.llama.cfg == CONFIG
     assert {len(x.devices()) for x in jax.tree.leaves(loaded.llama)} == {1}
     assert_same_weights(loaded.llama)
     assert loaded.vocabulary == VOCABULARY
@@ -89,6 +90,24 @@ def test_a_folder_contains_all_that_is_needed(saved):
         "codec",
     }
     assert find_stored_model(saved).origin == {"from": "here"}
+
+
+def test_weights_have_the_type_of_the_activations_which_gives_the_same_numbers(saved, copy):
+    """A float32 model stays float32; one with bfloat16 activations needs half of that memory."""
+    assert {x.dtype for x in jax.tree.leaves(load_model(saved).llama)} == {np.dtype(np.float32)}
+    asked = load_model(saved, dtype=Dtype.BFLOAT16)
+    config = read_json(copy / "config.json")
+    write_json(copy / "config.json", config | {"model": config["model"] | {"dtype": "bfloat16"}})
+    stored = load_model(copy)
+    half = dataclasses.replace(CONFIG, dtype=Dtype.BFLOAT16)
+    assert asked.config == asked.llama.cfg == stored.config == half
+    assert_same_weights(asked.llama, jax.tree.map(lambda x: x.astype(jnp.bfloat16), MODEL))
+    assert_same_weights(asked.llama, stored.llama)
+    whole = jax.tree.unflatten(jax.tree.structure(asked.llama), jax.tree.leaves(MODEL))
+    ids_BT = np.arange(24, dtype=np.int32).reshape(2, 12)
+    slots_BT = np.broadcast_to(np.arange(12, dtype=np.int32), (2, 12))
+    hidden = jax.jit(lambda m: m.hidden(ids_BT, slots_BT)[0])
+    np.testing.assert_array_equal(hidden(asked.llama), hidden(whole))
 
 
 def test_a_run_gives_its_latest_step_or_the_one_named(tmp_path):

@@ -65,7 +65,10 @@ def test_the_four_verbs(folders, capsys):
     assert "11 speech rows added after 340 text rows" in said
     assert json.loads((folders / "spoken/config.json").read_text())["model"]["rope_theta"] == 100_000
     assert (folders / "spoken/codec/codec.json").is_file()
-    for name in ("theirs", "logits.npy", "spoken"):
+    words = ("logits", folders / "ours", "--ids", folders / "ids.npy", "--out", folders / "split.npy")
+    assert convert(*words, "--mesh", "fsdp=4", "tensor=2") == 0
+    np.testing.assert_allclose(np.load(folders / "split.npy"), logits, rtol=1e-4, atol=1e-4)
+    for name in ("theirs", "logits.npy", "split.npy", "spoken"):
         shutil.rmtree(folders / name) if (folders / name).is_dir() else (folders / name).unlink()
 
 
@@ -99,6 +102,7 @@ MISTAKES = {
     "ids that are real": ("logits ours --ids real.npy --out OUT", "float64 (2, 2): must be integers"),
     "no ids": ("logits ours --ids empty.npy --out OUT", "(0, 2): must be integers"),
     "ids that are junk": ("logits ours --ids junk.npy --out OUT", "must be a .npy file of integers"),
+    "no such axis": ("logits ours --ids ids.npy --out OUT --mesh context=2", "--mesh = context=2: must be"),
     "nothing to compare": ("verify ours mine", "neither config.json nor params.json"),
     "no verb": ("", "required: VERB"),
 }

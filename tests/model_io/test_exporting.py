@@ -7,7 +7,6 @@ from spirit_jax.config import RopeScaling
 from spirit_jax.core.errors import UserError
 from spirit_jax.core.files import read_json, write_json
 from spirit_jax.model.array_store import named_arrays
-from spirit_jax.model.checkpoint import load_model
 from spirit_jax.model_io import exporting, importing
 from spirit_jax.model_io.exporting import export_llama
 from spirit_jax.model_io.foreign_folders import open_foreign_folder
@@ -18,7 +17,7 @@ from spirit_jax.tokens.vocabulary import Vocabulary
 from tests.model.tiny import CONFIG, model
 from tests.model_io.conftest import PIECES, SPEECH
 from tests.model_io.folders.llama_folders import equal, listing, read_config, tensors, write_folder
-from tests.weights_folder import save_weights
+from tests.weights_folder import load_stored, save_weights
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
@@ -34,7 +33,7 @@ def test_in_out_in_is_the_identity_to_the_bit(tmp_path, dtype, tied):
     for name, array in given.items():
         assert back.tensors[name].dtype == dtype
         np.testing.assert_array_equal(back.tensors[name].read(slice(None)), array)
-    first, second = load_model(tmp_path / "b"), load_model(tmp_path / "d")
+    first, second = load_stored(tmp_path / "b"), load_stored(tmp_path / "d")
     assert first.config == second.config
     assert equal(first.llama, second.llama)
     for name, layer in model_tensors(cfg):
@@ -64,7 +63,7 @@ def test_a_table_larger_than_a_slice_is_copied_whole(tmp_path, source, monkeypat
             module, "row_slices", lambda n, row_bytes: row_slices(n, row_bytes, 50 * row_bytes)
         )
     import_llama(source, tmp_path / "sliced", ImportOptions(SPEECH))
-    assert equal(load_model(tmp_path / "whole").llama, load_model(tmp_path / "sliced").llama)
+    assert equal(load_stored(tmp_path / "whole").llama, load_stored(tmp_path / "sliced").llama)
     export_llama(tmp_path / "sliced", tmp_path / "out sliced")
     assert (tmp_path / "out/model.safetensors").read_bytes() == (
         tmp_path / "out sliced/model.safetensors"
@@ -95,7 +94,7 @@ def test_a_model_of_ours_goes_out_and_comes_back(tmp_path):
     save_weights(tmp_path / "a", llama, Vocabulary.text_only(CONFIG.rows))
     export_llama(tmp_path / "a", tmp_path / "b")
     import_llama(tmp_path / "b", tmp_path / "c")
-    assert equal(load_model(tmp_path / "c").llama, llama)
+    assert equal(load_stored(tmp_path / "c").llama, llama)
 
 
 def test_export_splits_into_shards_with_an_index(tmp_path, monkeypatch):

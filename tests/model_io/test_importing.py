@@ -10,7 +10,6 @@ import pytest
 from spirit_jax.config import MeshConfig, RopeScaling
 from spirit_jax.core.errors import UserError
 from spirit_jax.core.files import write_json
-from spirit_jax.model.checkpoint import load_model
 from spirit_jax.model_io.exporting import export_llama
 from spirit_jax.model_io.foreign_folders import open_foreign_folder
 from spirit_jax.model_io.importing import ImportOptions, import_llama
@@ -25,6 +24,7 @@ from tests.model_io.conftest import PIECES, SPEECH, TEXT_CONFIG
 from tests.model_io.folders.llama_folders import INV_FREQ, equal, listing, read_config, tensors, write_folder
 from tests.model_io.folders.tokenizer_folders import write_open_llama, write_twin
 from tests.speech_codes import make_streams, make_vocabulary
+from tests.weights_folder import load_stored
 
 
 @pytest.mark.parametrize("init", list(Init))
@@ -32,7 +32,7 @@ def test_speech_rows_come_after_the_text_rows(tmp_path, source, init):
     plan = import_llama(
         source, tmp_path / "out", ImportOptions(SPEECH, NewRowOptions(init), rope_theta=100_000.0)
     )
-    loaded, old = load_model(tmp_path / "out"), tensors(TEXT_CONFIG)["model.embed_tokens.weight"]
+    loaded, old = load_stored(tmp_path / "out"), tensors(TEXT_CONFIG)["model.embed_tokens.weight"]
     assert plan.vocabulary == loaded.vocabulary == make_vocabulary(PIECES, 10, 4, 3)
     assert loaded.config == dataclasses.replace(
         TEXT_CONFIG, rows=384, rope_theta=100_000.0, dtype=loaded.config.dtype, remat=loaded.config.remat
@@ -59,7 +59,7 @@ def test_a_model_with_speech_rows_is_left_as_it_is(tmp_path, source):
     )
     assert plan.keep
     assert plan.vocabulary == make_vocabulary(PIECES, 10, 4, 3)
-    assert equal(load_model(tmp_path / "a").llama, load_model(tmp_path / "c").llama)
+    assert equal(load_stored(tmp_path / "a").llama, load_stored(tmp_path / "c").llama)
 
 
 def test_published_rows_are_recognised(tmp_path, tokenizer):
@@ -79,14 +79,14 @@ def test_as_is_and_no_tokenizer_leave_the_rows(tmp_path, source):
     (source / "tokenizer.model").unlink()
     plan = import_llama(source, tmp_path / "b")
     assert (plan.rows, plan.vocabulary) == (384, Vocabulary.text_only(384))
-    assert equal(load_model(tmp_path / "a").llama, load_model(tmp_path / "b").llama)
+    assert equal(load_stored(tmp_path / "a").llama, load_stored(tmp_path / "b").llama)
 
 
 def test_a_converted_model_is_restored_on_any_mesh(tmp_path):
     import_llama(write_folder(tmp_path / "a", tensors(dtype="bfloat16")), tmp_path / "b")
     one, eight = (
-        load_model(tmp_path / "b").llama,
-        load_model(tmp_path / "b", make_mesh(MeshConfig(2, 2, 2))).llama,
+        load_stored(tmp_path / "b").llama,
+        load_stored(tmp_path / "b", make_mesh(MeshConfig(2, 2, 2))).llama,
     )
     assert equal(one, eight)
     assert {leaf.dtype for leaf in jax.tree.leaves(one)} == {np.dtype(np.float32)}
@@ -152,7 +152,7 @@ def test_a_wrong_configuration_stops_it_before_anything_is_written(tmp_path, con
 def test_tensors_named_as_ignored_are_passed_over(tmp_path):
     folder = write_folder(tmp_path / "a", {**tensors(), INV_FREQ: np.ones(4, np.float32)})
     import_llama(folder, tmp_path / "b")
-    assert load_model(tmp_path / "b").config.layers == CONFIG.layers
+    assert load_stored(tmp_path / "b").config.layers == CONFIG.layers
 
 
 def test_a_head_that_contradicts_tied_embeddings_is_refused(tmp_path):
@@ -203,7 +203,7 @@ def test_an_interrupted_import_resumes_and_gives_the_same_bits(tmp_path, source,
     monkeypatch.setattr(Journal, "add", lambda self, key: (steps.append(key), add(self, key)))
     import_llama(source, tmp_path / "out", ImportOptions(SPEECH))
     assert len(steps) == len(set(steps)) == len(tensors())
-    assert equal(load_model(tmp_path / "out").llama, load_model(tmp_path / "whole").llama)
+    assert equal(load_stored(tmp_path / "out").llama, load_stored(tmp_path / "whole").llama)
     assert not list(tmp_path.glob(".*"))
 
 
@@ -219,7 +219,7 @@ def test_an_attempt_with_other_options_is_not_resumed(tmp_path, source, monkeypa
             import_llama(source, tmp_path / "out", ImportOptions(SPEECH, NewRowOptions(Init.RANDOM)))
     import_llama(source, tmp_path / "out", ImportOptions(SPEECH, NewRowOptions(Init.MEAN)))
     import_llama(source, tmp_path / "other", ImportOptions(SPEECH, NewRowOptions(Init.MEAN)))
-    assert equal(load_model(tmp_path / "out").llama, load_model(tmp_path / "other").llama)
+    assert equal(load_stored(tmp_path / "out").llama, load_stored(tmp_path / "other").llama)
 
 
 def test_config_json_reads_back_in_its_older_form_too(tmp_path):

@@ -51,6 +51,15 @@ def test_7b_needs_12_bytes_and_6_operations_a_parameter():
     assert work.hardware_flops > work.model_flops
 
 
+def test_gradients_that_are_summed_in_float32_send_twice_the_bytes_of_the_layers():
+    recipe = load(RECIPES[0], RunConfig)
+    narrow, wide = (
+        work_of(override(recipe, [f"optim.reduce_dtype={name}"]), mesh_of(fsdp=256), 1).reduced
+        for name in ("bfloat16", "float32")
+    )
+    assert wide - narrow == pytest.approx(2 * 6.48e9, rel=0.01)  # its layers' matrices
+
+
 def test_policies_trade_memory_for_work():
     recipe = load(RECIPES[0], RunConfig)
     order = [Remat.NONE, Remat.SAVE_DOTS, Remat.SAVE_NARROW, Remat.FULL]

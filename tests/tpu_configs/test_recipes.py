@@ -10,7 +10,7 @@ from spirit_jax.core.files import read_jsonl
 from spirit_jax.core.settings import load
 from spirit_jax.model.llama import abstract
 from spirit_jax.pod_check.check import check
-from spirit_jax.pod_check.command import tabulate
+from spirit_jax.pod_check.command import tabulate, tabulate_generation
 from spirit_jax.pod_check.pod import HBM_SHARE, pod_of
 from spirit_jax.sharding import MESH_AXES, fill_sizes
 from spirit_jax.tokens.interleave import Arrangement
@@ -45,9 +45,10 @@ def test_the_documented_row_is_this_recipes_and_fits(name):
     assert row["peak_bytes"] <= HBM_SHARE * pod_of(recipe.mesh).chip.hbm
 
 
-def test_the_documented_table_is_of_the_documented_rows():
+def test_the_documented_tables_are_of_the_documented_rows():
     assert set(ROWS) == set(PODS)
-    assert tabulate(list(ROWS.values())) in (DOCS / "pods.md").read_text()
+    for table in (tabulate, tabulate_generation):
+        assert table(list(ROWS.values())) in (DOCS / "pods.md").read_text()
 
 
 @pytest.mark.parametrize("name", [name for name in PODS if name.startswith("spirit")])

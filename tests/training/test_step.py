@@ -1,5 +1,6 @@
 import dataclasses
 import itertools
+import re
 
 import jax
 import jax.numpy as jnp
@@ -148,3 +149,29 @@ def test_losses_by_source_are_those_of_its_tokens_alone():
         )
         np.testing.assert_allclose(terms["source_nll"][source], nll, rtol=1e-5)
         assert terms["source_weight"][source] == weight
+
+
+def lowered(reduce_dtype: Dtype, accumulate: int = 1) -> str:
+    """The step of a bfloat16 model for eight devices, before it is divided among them."""
+    config, mesh = dataclasses.replace(MODEL, dtype=Dtype.BFLOAT16), make_mesh(MeshConfig(4, 2, 1))
+    shapes = abstract_state(abstract(config, mesh), OPTIMIZER, mesh)
+    with jax.set_mesh(mesh):
+        step = make_train_step(
+            OPTIMIZER, VOCABULARY.text_size, accumulate, shardings_of(shapes), reduce_dtype=reduce_dtype
+        )
+        return step.lower(shapes, place_batch(some_batches(1, 8 * accumulate)[0], mesh)).as_text()
+
+
+@pytest.mark.parametrize("dtype", list(Dtype))
+def test_products_that_give_gradients_have_the_type_in_which_devices_sum(dtype):
+    """Devices sum what a product gives, so its type is that of the sum. The head's is float32."""
+    kinds = set(re.findall(r"dot_general.*-> tensor<\d+x\d+x(b?f\d+)>", lowered(dtype)))
+    assert kinds == ({"f32"} if dtype is Dtype.FLOAT32 else {"f32", "bf16"})
+
+
+@pytest.mark.parametrize("dtype", list(Dtype))
+def test_parts_of_a_batch_are_summed_in_float32(dtype):
+    """Arrays with an axis of layers are added for nothing else than sums over parts, and updates."""
+    layers, gate = MODEL.layers, f"{MODEL.width}x{MODEL.mlp_width}"
+    kinds = re.findall(rf"stablehlo.add .*: tensor<{layers}x{gate}x(b?f\d+)>", lowered(dtype, 2))
+    assert set(kinds) == {"f32"}
