@@ -12,7 +12,6 @@ import collections
 import contextlib
 import dataclasses
 import json
-import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,6 +29,7 @@ from spirit_jax.core.files import (
     write_jsonl,
 )
 from spirit_jax.core.progress import Progress
+from spirit_jax.core.stored_files import stamp_of
 from spirit_jax.datasets.corpus import Corpus, count_reasons, put_aside
 from spirit_jax.datasets.manifest import open_corpus, part_of
 from spirit_jax.datasets.units_folder import SUMMARY
@@ -170,7 +170,7 @@ def _read(row: dict, admit: Admit) -> np.ndarray | audio.BadAudio:
 def _check_length(row: dict, seconds: float) -> None:
     """BadAudio for a sound that is not as long as its row says."""
     stated = row.get("duration")
-    if part_of(row) is None and stated is not None and abs(stated - seconds) > TOLERANCE_S:
+    if row.get("offset") is None and stated is not None and abs(stated - seconds) > TOLERANCE_S:
         detail = f"the row says {stated:.2f} s, the sound has {seconds:.2f} s; a part needs an offset as well"
         raise audio.BadAudio("duration_differs", detail)
     last = max((end for _, _, end in row["words"] or ()), default=0.0)
@@ -185,8 +185,7 @@ def _samples(wav: np.ndarray | audio.BadAudio) -> int:
 
 def _identity(row: dict) -> bytes:
     """A row with its recording's size and time of change, for the fingerprint of a shard's inputs."""
-    stat = os.stat(row["audio"]) if os.path.isfile(row["audio"]) else None
-    return json.dumps([row, [stat.st_size, stat.st_mtime_ns] if stat else None], sort_keys=True).encode()
+    return json.dumps([row, stamp_of(row["audio"])], sort_keys=True).encode()
 
 
 def _drop_stale(out: Path, shards: list[Shard]) -> None:
@@ -209,6 +208,8 @@ def _summarize(corpus: Corpus, quarantine: list[dict], ledgers: list[dict], code
         "n_recordings": len(corpus.recordings),
         "n_with_transcript": corpus.transcribed,
         "n_untimed": corpus.untimed,
+        "layout": corpus.layout,
+        "ignored": corpus.ignored,
         "unread": corpus.unread,
         "encoder_fingerprint": codec.fingerprint,
         "streams": [stream.to_dict() for stream in codec.streams],
@@ -219,6 +220,7 @@ def _describe(summary: dict, corpus: Corpus) -> str:
     """The counts of a summary in one line."""
     reasons = ", ".join(f"{count} {reason}" for reason, count in summary["reasons"].items())
     parts = [
+        f"read as {corpus.describe_layout()}",
         f"{summary['n_ok']} utterances",
         f"{summary['hours']:.3f} h",
         f"{corpus.transcribed} of {len(corpus.recordings)} with a transcript",

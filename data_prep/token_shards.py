@@ -13,7 +13,7 @@ import dataclasses
 import itertools
 import sys
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from data_prep.shard_files import VERSION, SplitFiles, write_info
 from spirit_jax.core.errors import UserError
 from spirit_jax.core.files import drop_partials, require_output_folder, require_renames, write_atomically
 from spirit_jax.core.progress import track
+from spirit_jax.core.stored_files import format_suffix
 from spirit_jax.datasets.manifest import stream_texts, text_of, timed_words
 from spirit_jax.datasets.shards import DATASET, Finished, Layout, Metadata, row_from_record, split_sizes
 from spirit_jax.datasets.units_folder import UnitsFolder, open_units
@@ -87,7 +88,7 @@ class Contents:
         finished = Finished(self.draws.arrangement, self.draws.spans).to_dict()
         return dataclasses.replace(self.metadata, finished=finished)
 
-    def rows(self) -> Iterator[dict]:
+    def rows(self) -> Iterator[Mapping[str, Any]]:
         """All rows: utterances with their codes, then texts without speech."""
         spoken = self.units.rows() if self.units else ()
         return itertools.chain(spoken, stream_texts(self.texts, self.lines) if self.texts else ())
@@ -166,7 +167,7 @@ def run(args: argparse.Namespace) -> int:
     """Checks that the inputs fit each other, writes the data set atomically, and prints rows by split."""
     if args.units is None and args.texts is None:
         raise UserError("--units, --texts", None, "at least one is needed", "name what data_prep units wrote")
-    if args.lines and (args.texts is None or args.texts.suffix != ".txt"):
+    if args.lines and (args.texts is None or format_suffix(args.texts) != ".txt"):
         raise UserError("--lines", args.texts, "needs --texts with a .txt file", "leave it out")
     for name, (low, high) in (("--text-span", args.text_span), ("--speech-span", args.speech_span)):
         if not 1 <= low <= high:

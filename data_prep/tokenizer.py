@@ -8,6 +8,7 @@ from pathlib import Path
 
 from spirit_jax.core.errors import UserError
 from spirit_jax.core.files import require_output_folder
+from spirit_jax.core.stored_files import format_suffix
 from spirit_jax.datasets.manifest import read_corpus, training_texts
 from spirit_jax.tokens.text import SENTENCEPIECE_NAME, train_tokenizer
 
@@ -29,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Trains and writes the tokenizer; prints its size and fingerprint."""
     require_output_folder(args.out, "--out")
-    texts = list(training_texts(read_corpus(args.texts, lines=args.texts.suffix == ".txt")))
+    texts = list(training_texts(read_corpus(args.texts, lines=format_suffix(args.texts) == ".txt")))
     if not texts:
         raise UserError(
             "texts", args.texts, "have no row with text outside held-out splits", "give transcripts or texts"

@@ -4,7 +4,6 @@ Legend: S samples.
 """
 
 import dataclasses
-import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -15,6 +14,8 @@ import numpy as np
 from spirit_jax.codec_training.config import CorpusConfig
 from spirit_jax.core.errors import UserError
 from spirit_jax.core.files import fingerprint
+from spirit_jax.core.sound_part import Part
+from spirit_jax.core.stored_files import is_stored
 from spirit_jax.datasets.manifest import part_of
 from spirit_jax.datasets.splits import split_rows
 from spirit_jax.datasets.units_folder import UnitsFolder, open_units
@@ -28,13 +29,13 @@ LEVEL, PEAK = 0.08, 0.95
 
 @dataclasses.dataclass(frozen=True)
 class Recording:
-    """A file, or a part of one, and its codes. part: where it begins and how long it is, in seconds."""
+    """A file, or a part of one, and its codes. part: None for the whole file."""
 
     id: str
     path: str
     voice: str
     speech: SpeechTokens
-    part: tuple[float, float | None] | None = None
+    part: Part | None = None
 
     def load(self) -> np.ndarray:
         """The wave at the common level, float32 [S]. UserError if it cannot be read any more."""
@@ -117,7 +118,7 @@ def read_corpus(cfg: CorpusConfig, made_with: str, known_voices: bool = False) -
         raise UserError(
             "corpus.units", cfg.units, rule, f"give more, or a manifest with some of the split {cfg.held_out}"
         )
-    if gone := [row["audio"] for row in known + chosen if not os.path.isfile(row["audio"])]:
+    if gone := [row["audio"] for row in known + chosen if not is_stored(row["audio"])]:
         fix = "restore them, or make the units again and begin a new run"
         raise UserError("recordings", f"{len(gone)}, the first is {gone[0]}", "no such file", fix)
     evaluated = _spread(chosen, cfg.evaluated)

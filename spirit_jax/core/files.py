@@ -16,6 +16,7 @@ from typing import Any
 
 from spirit_jax.core.errors import UserError
 from spirit_jax.core.paths import AnyPath, in_bucket, require_local, to_path
+from spirit_jax.core.stored_files import stream_lines
 
 
 @contextlib.contextmanager
@@ -128,12 +129,11 @@ def read_jsonl(path: str | AnyPath) -> Iterator[dict]:
 
 def parse_lines(path: str | AnyPath) -> Iterator[tuple[int, dict | UserError]]:
     """Yields the number of each line of a JSON-lines file that is not blank, with its object, or with the
-    error of a line that is no JSON object.
+    error of a line that is no JSON object. The file may be compressed or remote (`stored_files`).
     """
-    with existing_file(path, "JSON-lines file").open("rb") as file:
-        for number, line in enumerate(file, 1):
-            if line.strip():
-                yield number, _parse_line(line, f"{path} line {number}")
+    for number, line in stream_lines(path, "JSON-lines file"):
+        if line.strip():
+            yield number, _parse_line(line, f"{path} line {number}")
 
 
 def _parse_line(line: bytes, where: str) -> dict | UserError:

@@ -4,6 +4,7 @@ import collections
 import dataclasses
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import NotRequired, TypedDict
 
 from spirit_jax.core.errors import UserError
 
@@ -16,20 +17,43 @@ class BadRow(UserError):
         self.reason = reason
 
 
+class ManifestRow(TypedDict):
+    """A checked row of a corpus (`manifest_rows` says what the keys mean). Other keys are kept as they are
+    given.
+    """
+
+    id: str
+    audio: str | None
+    text: str | None
+    words: list | None
+    voice: str
+    source: str
+    split: str
+    offset: NotRequired[float]
+    duration: NotRequired[float]
+    channel: NotRequired[int]
+    language: NotRequired[str | None]
+    licence: NotRequired[str | None]
+    speaking_style: NotRequired[str | None]
+
+
 @dataclasses.dataclass(frozen=True)
 class Corpus:
     """rows: usable, with unique ids. set_aside: lines of a quarantine, {"id", "audio", "reason", "detail"},
     and "line" for rows of a manifest. unread: why files of a folder were left out, with their number by
-    suffix. untimed: rows that count as unaligned, since some of their words have no times.
+    suffix. untimed: rows that count as unaligned, since some of their words have no times. layout: how the
+    corpus was read. ignored: keys and files that are not needed, with their number.
     """
 
-    rows: list[dict]
+    rows: list[ManifestRow]
     set_aside: list[dict] = dataclasses.field(default_factory=list)
     unread: Mapping[str, Mapping[str, int]] = dataclasses.field(default_factory=dict)
     untimed: int = 0
+    layout: str = "folder of recordings"
+    ignored: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
     @property
-    def recordings(self) -> list[dict]:
+    def recordings(self) -> list[ManifestRow]:
         """The rows with sound."""
         return [row for row in self.rows if row["audio"]]
 
@@ -41,6 +65,11 @@ class Corpus:
     def describe_unread(self) -> str:
         """For messages: `3 .txt/.tsv files fit no recording, 1 .m4a file is not read`; "" for none."""
         return ", ".join(_describe(why, counts) for why, counts in self.unread.items())
+
+    def describe_layout(self) -> str:
+        """For messages: `NeMo manifest (ignored: 3 pred_text)`."""
+        ignored = ", ".join(f"{count:,} {name}" for name, count in sorted(self.ignored.items()))
+        return f"{self.layout} (ignored: {ignored})" if ignored else self.layout
 
 
 def _describe(why: str, counts: Mapping[str, int]) -> str:

@@ -9,7 +9,8 @@ transcripts.txt         Multilingual LibriSpeech: lines `ID`, tab, `TEXT`, of re
 NAME.tsv                Common Voice: columns `path` and `sentence`, of recordings below its folder
 ID.txt, ID.lab, ID.normalized.txt, ID.original.txt     in the recording's folder
 
-ID is the recording's name without its suffix.
+ID is the recording's name without its suffix. Of LibriSpeech, Multilingual LibriSpeech and LibriTTS, what is
+below a folder named after a held-out split, such as `dev-clean`, has that split; of a .tsv so named as well.
 """
 
 import collections
@@ -21,12 +22,21 @@ from pathlib import Path
 from typing import NamedTuple
 
 from spirit_jax.core.errors import UserError
+from spirit_jax.datasets.corpora.given import held_out_split
 from spirit_jax.datasets.corpus import Corpus, count_suffixes, default_split, put_aside
 
 AUDIO_SUFFIXES = (".wav", ".flac", ".mp3", ".ogg", ".opus")
 TRANSCRIPT_ENDS = (".txt", ".lab", ".normalized.txt", ".original.txt")
 TEXT_SUFFIXES = (".txt", ".lab", ".tsv", ".csv", ".json", ".jsonl", ".textgrid", ".srt", ".vtt", ".xml")
 SPHINX_LINE = re.compile(r"^\s*(?:<s>)?\s*(.*?)\s*(?:</s>)?\s*\(([^()\s]+)\)\s*$")
+SPEAKER_FIRST = re.compile(r"(\d+)([-_])\d+\2\d+(\2\d+)?$")  # names of recordings of LibriSpeech and its kin
+CORPORA = {  # known by the end of their transcripts' names
+    ".trans.txt": "LibriSpeech",
+    "transcripts.txt": "Multilingual LibriSpeech",
+    ".normalized.txt": "LibriTTS",
+    ".original.txt": "LibriTTS",
+    "transcription": "Sphinx",
+}
 REJECTED = "invalidated.tsv"  # Common Voice's clips whose sentence was voted to be wrong
 
 
@@ -49,19 +59,40 @@ def scan_folder(folder: Path) -> Corpus:
     recordings = [path for path in files if path.suffix.lower() in AUDIO_SUFFIXES]
     transcripts = _collect(files)
     stems = collections.Counter(path.stem for path in recordings)
-    rows, set_aside, used = [], [], set(recordings)
+    rows, set_aside, used, known = [], [], set(recordings), set()
     ids = _name_recordings(folder, recordings)
     for path in recordings:
         own = _own_files(path, transcripts)
         text, origin = _find_text(path, folder, transcripts, own, unique=stems[path.stem] == 1)
         used.update([*own, origin] if origin else own)
+        corpus = _corpus_of(origin)
+        known.add(corpus)
         row = _recording_row(folder, path, ids[path], " ".join(text.split()))
+        row |= {"split": _split_of(folder, path, origin) or row["split"]} if text else {}
         defect = _find_foreign(str(path.absolute()), "name") or _find_foreign(text, "transcript")
         if defect is None:
             rows.append(row)
         else:
             set_aside.append(put_aside(row["id"], row["audio"], *defect))
-    return Corpus(rows, set_aside, _unread(path for path in files if path not in used))
+    unread = _unread(path for path in files if path not in used)
+    layout = ", ".join(["folder of recordings", *sorted(filter(None, known))])
+    return Corpus(rows, set_aside, unread, layout=layout)
+
+
+def _corpus_of(origin: Path | None) -> str | None:
+    """The corpus that a file of transcripts is from, where its name says so."""
+    name = origin.name.lower() if origin else ""
+    return next((corpus for end, corpus in CORPORA.items() if name.endswith(end)), None)
+
+
+def _split_of(folder: Path, path: Path, origin: Path | None) -> str | None:
+    """The split that a folder of a published corpus is named after, such as `dev-clean`, or a .tsv; else
+    None.
+    """
+    if origin and origin.suffix.lower() == ".tsv":
+        return held_out_split(origin.stem)
+    named = path.relative_to(folder).parts[:-1] if _corpus_of(origin) else ()
+    return next((split for split in map(held_out_split, named) if split), None)
 
 
 def files_below(folder: Path) -> list[Path]:
@@ -163,14 +194,14 @@ def _read_text(path: Path) -> str:
 
 
 def _recording_row(folder: Path, path: Path, id: str, text: str) -> dict:
-    """The row of one recording. A LibriSpeech name (speaker-chapter-number) contains the voice."""
-    parts = path.stem.split("-")
+    """The row of one recording. A name as in LibriSpeech (speaker-chapter-number) contains the voice."""
+    speaker = SPEAKER_FIRST.match(path.stem)
     return {
         "id": id,
         "audio": _printable(str(path.absolute())),
         "text": text or None,
         "words": None,
-        "voice": parts[0] if len(parts) == 3 and all(part.isdigit() for part in parts) else "",
+        "voice": speaker[1] if speaker else "",
         "source": _printable(folder.absolute().name),
         "split": default_split(str(path), text),
     }

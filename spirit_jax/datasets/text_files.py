@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from spirit_jax.core.errors import UserError
+from spirit_jax.core.stored_files import bare_name, open_stored, stream_lines
 from spirit_jax.datasets.corpus import BadRow
 
 LONGEST_TEXT = 2**26  # bytes of a file that is one text; a tokenizer takes some 100 times as much memory
@@ -11,31 +12,33 @@ LONGEST_TEXT = 2**26  # bytes of a file that is one text; a tokenizer takes some
 
 def read_texts(path: Path, lines: bool) -> Iterator[tuple[int, dict | BadRow]]:
     """The number of each line with a text, and its row, or why it cannot be used; without `lines` 1 and the
-    row of the whole file, byte for byte. Blank texts are left out.
+    row of the whole file, byte for byte. Blank texts are left out. The file may be compressed or remote.
     """
     return _read_lines(path) if lines else _read_document(path)
 
 
 def _read_document(path: Path) -> Iterator[tuple[int, dict | BadRow]]:
-    if (size := path.stat().st_size) > LONGEST_TEXT:
-        rule = f"is one text of {size:,} bytes; the limit is {LONGEST_TEXT:,}"
+    with open_stored(path, "text") as file:
+        content = file.read(LONGEST_TEXT + 1)
+    if len(content) > LONGEST_TEXT:
+        size = f"{path.stat().st_size:,} bytes" if path.is_file() else f"more than {LONGEST_TEXT:,} bytes"
+        rule = f"is one text of {size}; the limit is {LONGEST_TEXT:,}"
         raise UserError("text", path, rule, "give --lines if each line is a text, or a manifest")
-    text = _decode(path.read_bytes(), path)
+    text = _decode(content, path)
     if isinstance(text, BadRow):
         yield 1, text
     elif text.strip():
-        yield 1, {"id": path.stem, "text": text}
+        yield 1, {"id": bare_name(path), "text": text}
 
 
 def _read_lines(path: Path) -> Iterator[tuple[int, dict | BadRow]]:
-    with open(path, "rb") as file:
-        for number, line in enumerate(file):
-            text = _decode(line, f"{path} line {number + 1}")
-            if isinstance(text, BadRow):
-                yield number + 1, text
-            elif text.strip():
-                text = text.removesuffix("\n").removesuffix("\r")
-                yield number + 1, {"id": f"{path.stem}-{number:06d}", "text": text}
+    for number, line in stream_lines(path, "text"):
+        text = _decode(line, f"{path} line {number}")
+        if isinstance(text, BadRow):
+            yield number, text
+        elif text.strip():
+            text = text.removesuffix("\n").removesuffix("\r")
+            yield number, {"id": f"{bare_name(path)}-{number - 1:06d}", "text": text}
 
 
 def _decode(content: bytes, where: object) -> str | BadRow:

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
+from spirit_jax.datasets.corpus import ManifestRow
 from spirit_jax.datasets.manifest import part_of, read_corpus
 from spirit_jax.evals.suites.continuations import DIRECTIONS, Direction, cut_word, words_of
 from spirit_jax.generation.sampling import GREEDY, Sampling
@@ -110,7 +111,7 @@ def show_utterance(lm: SpiritLM, records: Sequence[Record], manifest: Path | Non
     }
 
 
-def find_recording(manifest: Path, id: str) -> dict | None:
+def find_recording(manifest: Path, id: str) -> ManifestRow | None:
     """The row of a manifest with an id and a sound file; None if there is none."""
     return next((row for row in read_corpus(manifest) if row["id"] == id and row["audio"]), None)
 

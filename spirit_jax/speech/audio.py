@@ -4,6 +4,7 @@ Legend: S or N samples, C channels.
 """
 
 import os
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +13,8 @@ import soundfile
 
 from spirit_jax.core.errors import UserError
 from spirit_jax.core.files import write_atomically
+from spirit_jax.core.sound_part import Part
+from spirit_jax.core.stored_files import local_copy
 from spirit_jax.speech.containers.faults import find_fault
 from spirit_jax.speech.containers.sound_file import ForwardFile, open_sound
 from spirit_jax.tokens.streams import SAMPLE_RATE
@@ -30,8 +33,8 @@ class BadAudio(ValueError):
     """A recording that cannot be encoded. `reason` is a short slug for counting, `detail` a sentence for
     people.
 
-    Reasons: missing, unreadable, empty, truncated, joined, part_beyond_sound, too_many_channels, low_rate,
-    not_finite, too_loud, too_short, silent.
+    Reasons: missing, unreadable, empty, truncated, joined, part_beyond_sound, no_channel, too_many_channels,
+    low_rate, not_finite, too_loud, too_short, silent.
     """
 
     def __init__(self, reason: str, detail: str):
@@ -43,19 +46,19 @@ def load(
     path: str | Path,
     max_seconds: float | None = None,
     corpus: bool = False,
-    part: tuple[float, float | None] | None = None,
+    part: Part | tuple[float, float | None] | None = None,
     admit: Callable[[float], None] | None = None,
 ) -> np.ndarray:
     """Reads wav, flac, mp3, ogg or opus at any rate, its channels averaged: float32 [samples] at 16 kHz.
 
-    max_seconds: read no more than this. part: where to begin, in seconds, and how long the part is, None for
-    up to the end. admit: called with the seconds that are about to be decoded, infinite where the file does
-    not say.
+    path: also a URL, or a member of a tar (`spirit_jax.core.stored_files`). max_seconds: read no more than
+    this. part: where to begin, in seconds, how long the part is, None for up to the end, and the channel.
+    admit: called with the seconds that are about to be decoded, infinite where the file does not say.
 
     Raises BadAudio, with the reason, where `check` does and for files that do not decode or are cut. With
     `corpus` also for sound that is not fit for training: more than two channels, or a rate below 8 kHz.
     """
-    wav, rate = _read(Path(path), max_seconds, corpus, part, admit or (lambda seconds: None))
+    wav, rate = _read(path, max_seconds, corpus, Part(*part or ()), admit or (lambda seconds: None))
     if rate != SAMPLE_RATE and np.isfinite(wav).all():
         import soxr
 
@@ -122,23 +125,41 @@ def save(path: str | Path, wav: np.ndarray, rate: int = SAMPLE_RATE) -> None:
 
 
 def _read(
+    address: str | Path,
+    max_seconds: float | None,
+    corpus: bool,
+    part: Part,
+    admit: Callable[[float], None],
+) -> tuple[np.ndarray, int]:
+    """Mono float32 [samples] and the rate, of a file, a member of a tar or a remote file."""
+    try:
+        with local_copy(address) as path:
+            return _read_file(path, max_seconds, corpus, part, admit)
+    except (OSError, UserError, tarfile.TarError) as error:
+        raise BadAudio("missing", str(error)) from error
+
+
+def _read_file(
     path: Path,
     max_seconds: float | None,
     corpus: bool,
-    part: tuple[float, float | None] | None,
+    part: Part,
     admit: Callable[[float], None],
 ) -> tuple[np.ndarray, int]:
-    """Mono float32 [samples] and the rate. Bad files are refused by their header where possible."""
+    """Bad files are refused by their header where possible."""
     if not os.path.isfile(path):  # also for a name that no file can have
         raise BadAudio("missing", f"no file {path}")
     if path.stat().st_size == 0:
         raise BadAudio("empty", "the file has no bytes")
-    whole = part is None and max_seconds is None
+    whole = part[:2] == Part()[:2] and max_seconds is None
     try:
         if fault := find_fault(path):
             raise BadAudio(*fault)
         with open_sound(path, whole) as file:
-            if corpus and file.channels > MAX_CHANNELS:
+            if part.channel is not None and part.channel >= file.channels:
+                raise BadAudio("no_channel", f"channel {part.channel} of {file.channels}, 0 is the first")
+            file.channel = part.channel
+            if corpus and part.channel is None and file.channels > MAX_CHANNELS:
                 raise BadAudio("too_many_channels", f"{file.channels} channels, at most {MAX_CHANNELS}")
             if corpus and file.samplerate < MIN_RATE:
                 raise BadAudio("low_rate", f"{file.samplerate} Hz, at least {MIN_RATE}")
@@ -173,22 +194,23 @@ def _read_whole(file: ForwardFile, admit: Callable[[float], None]) -> np.ndarray
 
 def _read_part(
     file: ForwardFile,
-    part: tuple[float, float | None] | None,
+    part: Part,
     max_seconds: float | None,
     admit: Callable[[float], None],
 ) -> np.ndarray:
     """At most `max_seconds` from where the part begins, mono. BadAudio where the sound ends before the part
     does.
     """
-    begin_s, length_s = part or (0.0, None)
+    begin_s, length_s, _ = part
     rate, begin = file.samplerate, round(begin_s * file.samplerate)
     left = np.inf if file.stated_frames is None else max(0, file.stated_frames - begin)
-    asked = [round(seconds * rate) for seconds in (length_s, max_seconds) if seconds is not None]
+    lengths = [seconds for seconds in (length_s, max_seconds) if seconds is not None and np.isfinite(seconds)]
+    asked = [round(seconds * rate) for seconds in lengths]
     wanted = min([*asked, left])
     admit(wanted / rate)
     wav = file.read_mono(wanted, begin) if wanted else np.zeros(0, np.float32)
     least = 1 if length_s is None else max(1, min(asked) - SLACK_S * rate)
-    if part and len(wav) < least:
+    if part[:2] != Part()[:2] and len(wav) < least:
         end = f"ends at {begin_s + length_s:.2f} s" if length_s else f"begins at {begin_s:.2f} s"
         detail = f"the part {end}, the sound at {begin_s + len(wav) / rate:.2f} s"
         raise BadAudio("part_beyond_sound", detail if len(wav) else f"the part {end}, after the sound")

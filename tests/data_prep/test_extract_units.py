@@ -1,5 +1,6 @@
 import json
 import shutil
+import tarfile
 import threading
 import time
 
@@ -358,6 +359,8 @@ def test_the_line_and_the_summary_say_what_has_a_transcript_and_what_was_not_rea
     assert "left unread: 3 .txt files fit no recording, 1 .m4a file is not read" in line
     summary = read_json(out / "summary.json")
     assert (summary["n_with_transcript"], summary["n_recordings"]) == (1, 3)
+    assert "read as folder of recordings, " in line
+    assert (summary["layout"], summary["ignored"]) == ("folder of recordings", {})
     assert summary["unread"] == {"fit no recording": {".txt": 3}, "are not read": {".m4a": 1}}
 
 
@@ -406,3 +409,22 @@ def test_decoded_sound_that_waits_is_bounded_by_seconds(codec, tmp_path, monkeyp
     extract(open_corpus(tmp_path), Encoded(codec), tmp_path / "out", 100)
     assert outstanding == 0
     assert most <= AHEAD_SECONDS + BATCH_SECONDS + 60
+
+
+def test_a_tar_is_read_in_place_and_found_unchanged(stages, tmp_path, capsys):
+    soundfile.write(tmp_path / "a.flac", voiced(1.0), 16_000)
+    (tmp_path / "a.txt").write_text("said")
+    (tmp_path / "bad.flac").write_bytes(b"fLaC no sound")
+    (tmp_path / "tars").mkdir()
+    with tarfile.open(tmp_path / "tars/x.tar", "w") as tar:
+        for name in ("a.flac", "a.txt", "bad.flac"):
+            tar.add(tmp_path / name, name)
+    options = ("units", "--audio", tmp_path / "tars", "--codec", stages.codec, "--out", tmp_path / "out")
+    for again in (False, True):
+        assert prepare(*options) == 0
+        printed = capsys.readouterr()
+        assert "read as WebDataset, 1 utterances" in printed.out
+        assert "1 set aside: 1 unreadable" in printed.out
+        assert ("(unchanged)" in printed.err) == again
+    (row,) = open_units(tmp_path / "out").rows()
+    assert (row["id"], row["text"], row["audio"]) == ("x/a", "said", f"{tmp_path}/tars/x.tar::a.flac")

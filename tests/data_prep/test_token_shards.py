@@ -1,3 +1,4 @@
+import gzip
 import json
 import shutil
 import subprocess
@@ -212,9 +213,11 @@ def test_units_of_another_codec_are_refused_naming_both(stages, tmp_path, capsys
     assert not (tmp_path / "out").exists()
 
 
-def test_text_alone_needs_no_codec(stages, tmp_path):
-    (tmp_path / "t.txt").write_text("the old farmer\nslept\n")
-    options = ("shards", "--texts", tmp_path / "t.txt", "--tokenizer", stages.tokenizer)
+@pytest.mark.parametrize("name", ["t.txt", "t.txt.gz"])
+def test_text_alone_needs_no_codec(stages, tmp_path, name):
+    content = b"the old farmer\nslept\n"
+    (tmp_path / name).write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
+    options = ("shards", "--texts", tmp_path / name, "--tokenizer", stages.tokenizer)
     for more, texts in (((), ["the old farmer\nslept\n"]), (("--lines",), ["slept", "the old farmer"])):
         assert prepare(*options, "--out", tmp_path / "out", *more) == 0
         shards = open_shards(tmp_path / "out", split="text")

@@ -214,9 +214,14 @@ def test_a_bad_row_is_set_aside_with_its_line(tmp_path, row, rule):
     assert rule in str(error.value)
 
 
-def test_double_ids_name_both(tmp_path):
-    with pytest.raises(UserError, match="line 1 and line 3"):
-        read_corpus(put_manifest(tmp_path / "m.jsonl", *({"id": id, "text": "x"} for id in "aba")))
+def test_the_second_row_of_an_id_is_set_aside_and_names_both(tmp_path):
+    rows = ({"id": id, "text": text} for id, text in zip("aba", "xyz"))
+    corpus = open_corpus(put_manifest(tmp_path / "m.jsonl", *rows))
+    assert [(row["id"], row["text"]) for row in corpus.rows] == [("a", "x"), ("b", "y")]
+    (bad,) = corpus.set_aside
+    assert (bad["id"], bad["reason"], bad["line"]) == ("a", "duplicate_id", 3)
+    assert "line 1 and of" in bad["detail"]
+    assert "line 3" in bad["detail"]
 
 
 def test_recordings_that_differ_in_their_suffix_alone(tmp_path):
@@ -282,6 +287,25 @@ def test_the_split_of_a_row_follows_from_what_it_has(tmp_path):
     assert unnamed["id"] == "."
 
 
+def test_keys_with_two_names_are_one_thing(tmp_path):
+    rows = [
+        {"audio": "a.wav", "speaker": "anna", "style": "whisper", "license": "CC0", "language": "en"},
+        {"audio": "b.wav", "voice": "anna", "speaker": "anna", "speaking_style": "laughing"},
+        {"audio": "c.wav", "style": [3, 1], "speaker": None},
+        {"audio": "d.wav", "voice": "anna", "speaker": "ben"},
+        {"audio": "e.wav", "language": 3},
+    ]
+    corpus = open_corpus(put_manifest(tmp_path / "m.jsonl", *rows))
+    first, second, codes = corpus.rows
+    assert (first["voice"], first["speaking_style"], first["licence"]) == ("anna", "whisper", "CC0")
+    assert first["language"] == "en"
+    assert not {"speaker", "style", "license"} & (first.keys() | second.keys())
+    assert (second["voice"], second["speaking_style"]) == ("anna", "laughing")
+    assert (codes["voice"], codes["style"]) == ("", [3, 1])
+    assert [row["line"] for row in corpus.set_aside] == [4, 5]
+    assert {row["reason"] for row in corpus.set_aside} == {"bad_row"}
+
+
 def test_unknown_keys_are_kept(tmp_path):
     (row,) = read_corpus(put_manifest(tmp_path / "m.jsonl", {"audio": "a.wav", "noise": ["a dog barks"]}))
     assert row["noise"] == ["a dog barks"]
@@ -329,7 +353,7 @@ def test_parts_of_a_recording_have_their_ids_and_times(tmp_path):
     ids = ["talk#1", "talk#2", "talk#3", "talk#4", "mine", "whole", "plain"]
     assert [row["id"] for row in read] == ids
     parts = [(0.0, 2.0), (2.0, 2.0), (4.0, 1.5), (5.5, None), (1.0, 2.0), None, None]
-    assert [part_of(row) for row in read] == parts
+    assert [part and part[:2] for part in map(part_of, read)] == parts
 
 
 @pytest.mark.parametrize(
@@ -343,12 +367,21 @@ def test_parts_of_a_recording_have_their_ids_and_times(tmp_path):
         {"offset": 1.0, "start": 2.0},
         {"start": 1.0, "end": 3.0, "duration": 1.0},
         {"offset": True},
+        {"channel": -1},
+        {"channel": "left"},
     ],
 )
 def test_impossible_parts_are_set_aside(tmp_path, times):
     rows = {"audio": "a.wav", "text": "x"}, {"audio": "a.wav", "text": "x", "id": "bad", **times}
     (bad,) = open_corpus(put_manifest(tmp_path / "m.jsonl", *rows)).set_aside
     assert (bad["id"], bad["reason"], bad["line"]) == ("bad", "bad_part", 2)
+
+
+def test_channels_of_a_recording_are_rows(tmp_path):
+    rows = [{"audio": "a.wav", "channel": 0}, {"audio": "a.wav", "channel": 1, "offset": 2.0}]
+    read = read_corpus(put_manifest(tmp_path / "m.jsonl", *rows))
+    assert [row["id"] for row in read] == ["a#1", "a#2"]
+    assert [part_of(row) for row in read] == [(0.0, None, 0), (2.0, None, 1)]
 
 
 def test_recordings_that_a_manifest_does_not_name_are_counted(tmp_path):

@@ -44,18 +44,35 @@ def test_transcripts_of_a_layout_are_found(tmp_path, layout):
     layout(tmp_path)
     corpus = open_corpus(tmp_path)
     assert [(row["text"], row["split"]) for row in corpus.rows] == [(SAID, "train")]
+    assert layout is common_voice or corpus.rows[0]["voice"] == "501"
     assert (corpus.transcribed, corpus.describe_unread()) == (1, "")
 
 
+@pytest.mark.parametrize("split", ["dev-clean", "test", "dev_other", "train-clean-100", "developers"])
+def test_folders_of_held_out_splits_are_held_out(tmp_path, split):
+    chapter = tmp_path / split / "84/121123"
+    put_audio(chapter / "84-121123-0000.flac")
+    put_text(chapter / "84-121123.trans.txt", f"84-121123-0000 {SAID}\n")
+    put_audio(tmp_path / "test/own.wav")
+    put_text(tmp_path / "test/own.txt", SAID)
+    corpus = open_corpus(tmp_path)
+    rows = {row["id"].rpartition("/")[2]: row["split"] for row in corpus.rows}
+    held_out = {"dev-clean": "dev", "test": "test", "dev_other": "dev"}
+    assert rows == {"84-121123-0000": held_out.get(split, "train"), "own": "train"}
+    assert corpus.layout == "folder of recordings, LibriSpeech"
+    (row,) = open_corpus(tmp_path / split / "84").rows  # what is asked for by its name is wanted
+    assert row["split"] == "train"
+
+
 def test_files_that_are_left_unread_are_counted_by_suffix(tmp_path):
-    put_audio(tmp_path / "wav48/p501/p501_001.wav")
+    put_audio(tmp_path / "sound/p501/p501_001.wav")
     put_audio(tmp_path / "a.opus")
     for name in ("txt/p501/p501_001.txt", "txt/p501/p501_002.TXT", "other.tsv", "LICENSE"):
         put_text(tmp_path / name, SAID)
     for number in range(3):
         put_audio(tmp_path / f"{number}.m4a")
     corpus = open_corpus(tmp_path)
-    assert [row["id"] for row in corpus.rows] == ["a", "wav48/p501/p501_001"]
+    assert [row["id"] for row in corpus.rows] == ["a", "sound/p501/p501_001"]
     assert corpus.transcribed == 0
     unread = "3 .txt/.tsv files fit no recording, 4 .m4a/suffixless files are not read"
     assert corpus.describe_unread() == unread

@@ -1,11 +1,14 @@
 import io
+import tarfile
 
+import fsspec
 import numpy as np
 import pytest
 import soundfile
 import soxr
 
 from spirit_jax.core.errors import UserError
+from spirit_jax.core.sound_part import Part
 from spirit_jax.speech import audio
 from spirit_jax.speech.audio import BadAudio
 from tests.speech.sounds import FORMATS, encoded, state_length, sweep, without_header, wrap_in_ogg
@@ -283,3 +286,33 @@ def test_an_mp3_without_a_header_is_read_to_its_end(tmp_path, mode, rate):
     tail = guessed[-20_000:][lag : lag + 10_000]
     np.testing.assert_allclose(tail, known[-10_000:], atol=0.05)
     assert len(audio.load(tmp_path / "b.mp3", part=(10.0, 1.5))) == 24_000
+
+
+def test_one_channel_of_several(tmp_path):
+    path = tmp_path / "a.wav"
+    soundfile.write(path, np.stack([sweep(1.0), 0.5 * sweep(1.0), 0 * sweep(1.0)], axis=1), 16_000, "FLOAT")
+    first, second = (audio.load(path, part=Part(channel=channel), corpus=True) for channel in (0, 1))
+    np.testing.assert_allclose(first, sweep(1.0), atol=1e-6)
+    np.testing.assert_allclose(second, 0.5 * sweep(1.0), atol=1e-6)
+    np.testing.assert_allclose(audio.load(path, part=Part(0.5, 0.25, 1)), second[8_000:12_000], atol=1e-6)
+    for channel, reason in ((2, "silent"), (3, "no_channel"), (None, "too_many_channels")):
+        with pytest.raises(audio.BadAudio) as bad:
+            audio.load(path, part=Part(channel=channel), corpus=True)
+        assert bad.value.reason == reason
+
+
+def test_a_member_of_a_tar_and_a_remote_file(tmp_path):
+    path = tmp_path / "a.flac"
+    soundfile.write(path, sweep(1.0), 16_000)
+    with tarfile.open(tmp_path / "t.tar", "w") as tar:
+        tar.add(path, "x/a.flac")
+    with fsspec.open("memory://sounds/a.flac", "wb") as file:
+        file.write(path.read_bytes())
+    for address in (f"{tmp_path}/t.tar::x/a.flac", "memory://sounds/a.flac"):
+        np.testing.assert_array_equal(audio.load(address, corpus=True), audio.load(path))
+    (tmp_path / "no.tar").write_bytes(b"x" * 2000)
+    for address in ("t.tar::x/b.flac", "no.tar::a.flac", "none.tar::a.flac"):
+        with pytest.raises(audio.BadAudio, match="missing"):
+            audio.load(f"{tmp_path}/{address}")
+    with pytest.raises(audio.BadAudio, match="missing"):
+        audio.load("memory://sounds/b.flac")

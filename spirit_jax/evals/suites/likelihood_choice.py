@@ -35,8 +35,9 @@ class LikelihoodChoice:
     {split}; "" for none. paper: accuracies of Base and Expressive in the paper.
 
     details: `value_of_sums` (by the likelihood of whole candidates), `span`, `chance`, `candidates`,
-    `target_tokens`, `set_aside` (trials by reason), `incomplete_items` (fewer trials than the most complete),
-    `by_GROUP`, `paper`, and `data` (folder, split, fingerprint, sound files). `pairs`: trials, for pairs.
+    `target_tokens`, `ties` (trials with several likeliest candidates), `set_aside` (trials by reason),
+    `incomplete_items` (fewer trials than the most complete), `by_GROUP`, `paper`, and `data` (folder, split,
+    fingerprint, sound files). `pairs`: trials, for pairs.
     """
 
     title: str
@@ -91,6 +92,7 @@ class LikelihoodChoice:
             "span": SPAN,
             "candidates": sizes,
             "target_tokens": sum(int(trial.lengths.sum()) for trial in counted),
+            "ties": sum(int((trial.means == trial.means.max()).sum() > 1) for trial in counted),
             "set_aside": dict(collections.Counter(trial.fault for trial in scored if trial.fault)),
             "incomplete_items": sum(count < max(trials.values()) for count in trials.values()),
             **{f"by_{group}": _by_group(counted, group) for group in self.groups},

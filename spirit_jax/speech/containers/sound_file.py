@@ -24,7 +24,10 @@ class ForwardFile(soundfile.SoundFile):
     """A sound file that is read block after block.
 
     stated_frames: samples of each channel that the file says to have, None if it says that it does not know.
+    channel: the one that is read, None for the mean of all.
     """
+
+    channel: int | None = None
 
     def __init__(self, stream: Any, stated_frames: int | None = None):
         super().__init__(stream)
@@ -39,7 +42,7 @@ class ForwardFile(soundfile.SoundFile):
         return False
 
     def read_mono(self, frames: float, begin: int = 0) -> np.ndarray:
-        """At most this many samples from `begin` on, infinite for all, the channels averaged: float32 [n]."""
+        """At most this many samples from `begin` on, infinite for all, of `channel`: float32 [n]."""
         if begin and self.subtype in UNSEEKABLE:
             self.read_mono(begin)
         elif begin:
@@ -51,11 +54,16 @@ class ForwardFile(soundfile.SoundFile):
         while count < frames:
             asked = int(min(BLOCK, frames - count))
             block_NC = self.read(asked, dtype="float32", always_2d=True)
-            content += (block_NC.mean(axis=1) if self.channels > 1 else block_NC).tobytes()
+            content += self._mix(block_NC).tobytes()
             count += len(block_NC)
             if len(block_NC) < asked:
                 break
         return np.frombuffer(content, np.float32)
+
+    def _mix(self, block_NC: np.ndarray) -> np.ndarray:
+        if self.channel is not None:
+            return np.ascontiguousarray(block_NC[:, self.channel])
+        return block_NC.mean(axis=1) if self.channels > 1 else block_NC
 
     @property
     def exhausted(self) -> bool:

@@ -51,7 +51,9 @@ def test_a_model_that_knows_the_answers_is_always_right(written, name):
 
 @pytest.mark.parametrize("name", BENCHMARKS)
 def test_a_tie_counts_what_a_guess_would(written, name):
-    assert ask(name, Knowing(set(), lambda prompt, target: -1.0), written.root).value == chance_of(name)
+    result = ask(name, Knowing(set(), lambda prompt, target: -1.0), written.root)
+    assert result.value == chance_of(name)
+    assert result.details["ties"] == len(result.rows)
 
 
 @pytest.mark.parametrize("name", ["sblimp_text", "topic_storycloze_t", "mmlu"])
