@@ -1,4 +1,4 @@
-"""Files that grow while a run goes on: appended to on a disk, written again and again as one object in a
+"""Files that grow during a run: appended to on a disk, written again and again as one object in a
 bucket.
 """
 

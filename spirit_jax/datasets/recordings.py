@@ -41,11 +41,11 @@ REJECTED = "invalidated.tsv"  # Common Voice's clips whose sentence was voted to
 
 
 class Transcripts(NamedTuple):
-    """Texts with the files that they come from. beside: by (folder, ID), of recordings in that folder;
+    """Texts with the files that they come from. of_folder: by (folder, ID), of recordings in that folder;
     below: the same, of recordings anywhere below it; single: files by their path in lower-case suffixes.
     """
 
-    beside: dict[tuple[Path, str], tuple[str, Path]]
+    of_folder: dict[tuple[Path, str], tuple[str, Path]]
     below: dict[tuple[Path, str], tuple[str, Path]]
     single: dict[str, Path]
 
@@ -136,10 +136,10 @@ def _collect(files: Iterable[Path]) -> Transcripts:
     for path in files:
         name, suffix = path.name.lower(), path.suffix.lower()
         if name.endswith(".trans.txt"):
-            _add(found.beside, path, (line.split(maxsplit=1) for line in _read_text(path).splitlines()))
+            _add(found.of_folder, path, (line.split(maxsplit=1) for line in _read_text(path).splitlines()))
         elif name.endswith("transcription"):
             matches = map(SPHINX_LINE.match, _read_text(path).splitlines())
-            _add(found.beside, path, ((match[2], match[1]) for match in matches if match))
+            _add(found.of_folder, path, ((match[2], match[1]) for match in matches if match))
         elif name == "transcripts.txt":
             _add(found.below, path, (line.split("\t", 1) for line in _read_text(path).splitlines()))
         elif suffix == ".tsv" and name != REJECTED:
@@ -175,7 +175,7 @@ def _find_text(
     """A recording's transcript and the file that it is from; "" and None without one. unique: no other
     recording has its name, so that a file further up can mean no other.
     """
-    found = transcripts.beside.get((path.parent, path.stem), ("", None))
+    found = transcripts.of_folder.get((path.parent, path.stem), ("", None))
     for parent in path.parents if unique and found[1] is None else ():
         found = transcripts.below.get((parent, path.stem), found)
         if parent == folder or found[1]:

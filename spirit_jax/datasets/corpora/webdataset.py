@@ -1,7 +1,7 @@
-"""WebDataset tars: a recording, and beside it a `.json` or `.txt` of the same key.
+"""WebDataset tars: a recording, and a `.json` or `.txt` of the same key.
 
 The key is a member's path up to the first dot of its name. A `.json` has the keys of a manifest, or of NeMo;
-its `text` goes before the `.txt`. Archives are read in place, not unpacked: a row's audio is
+its `text` has precedence over the `.txt`. Archives are read in place, not unpacked: a row's audio is
 `ARCHIVE.tar::MEMBER`. Compressed archives are refused, since no member could be found in them.
 """
 
