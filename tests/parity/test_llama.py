@@ -260,13 +260,18 @@ def test_many_rows(big):
 
 
 def test_many_rows_in_bfloat16(big, room):
+    """Two computations in bfloat16 round in other places. Ours is as near to float32 as the published one is
+    (max_abs), so the two are within twice that of each other.
+    """
     loaded, stored = big
+    max_abs = stored["f32_minus_bf16_max_abs"]
     low = load_model(room / f"{BIG}_hf", dtype=Dtype.BFLOAT16).llama
-    logits_BTV = np.asarray(low(*places(stored["input_ids"]))[0].astype(jnp.float32))
+    low_BTV, high_BTV = (np.asarray(llama(*places(stored["input_ids"]))[0]) for llama in (low, loaded.llama))
     for key in stored:
         if key.startswith("bf16|logits_speech_range_"):
             start, stop = map(int, key.rsplit("_", 2)[1:])
-            assert np.abs(logits_BTV[..., start:stop] - stored[key]).max() <= stored["f32_minus_bf16_max_abs"]
+            assert np.abs(low_BTV - high_BTV)[..., start:stop].max() <= max_abs
+            assert np.abs(low_BTV[..., start:stop] - stored[key]).max() <= 2 * max_abs
 
 
 @pytest.mark.parametrize(
