@@ -73,7 +73,7 @@ def load_model(path: str | AnyPath, mesh: Mesh | None = None, dtype: Dtype | Non
     first device. Each device reads its own part.
 
     The weights get the type of the activations, in which the model uses them: a float32 model stays float32,
-    and bfloat16 needs half the memory and gives the same numbers. `dtype` replaces this type. UserError if
+    and bfloat16 needs half the memory. `dtype` replaces this type. UserError if
     there is no model or its weights are damaged.
     """
     stored = find_stored_model(path)
