@@ -129,9 +129,9 @@ codec: $(VENV)/runtime  ## fit the weight-free codec: AUDIO=dir OUT=dir [UNITS=1
 	$(call need,AUDIO,a folder of recordings or a manifest)$(call need,OUT,a folder for the codec)
 	$(PY) -m data_prep fit-codec --audio $(call path,AUDIO) --out $(call path,OUT) --units $(UNITS) $(if $(EXPRESSIVE),--expressive)
 
-align: $(VENV)/align  ## give words their times: AUDIO=dir OUT=dir [CTC=dir or TIMES=path] [LANGUAGE=en] [CASING=as-is, lower or sentence] [STRICT=1]
+align: $(VENV)/align  ## give words their times: AUDIO=dir OUT=dir [CTC=dir or TIMES=path] [SPOKEN=en] [CASING=as-is, lower or sentence] [STRICT=1]
 	$(call need,AUDIO,a folder of recordings with transcripts or a manifest)$(call need,OUT,a folder for the manifest with word times)
-	$(PY) -m data_prep align --audio $(call path,AUDIO) --out $(call path,OUT) $(if $(CTC),--ctc $(call path,CTC)) $(if $(TIMES),--times $(call path,TIMES)) $(if $(LANGUAGE),--language $(call quote,LANGUAGE)) $(if $(CASING),--casing $(CASING)) $(if $(STRICT),--strict)
+	$(PY) -m data_prep align --audio $(call path,AUDIO) --out $(call path,OUT) $(if $(CTC),--ctc $(call path,CTC)) $(if $(TIMES),--times $(call path,TIMES)) $(if $(SPOKEN),--language $(call quote,SPOKEN)) $(if $(CASING),--casing $(CASING)) $(if $(STRICT),--strict)
 
 segment: $(if $(filter silero,$(DETECTOR)),$(VENV)/vad,$(VENV)/runtime)  ## cut long recordings at silences: AUDIO=dir OUT=dir [LONGEST=30 SHORTEST=2 SILENCE=0.3] [DETECTOR=silero] [STRICT=1]
 	$(call need,AUDIO,a folder of recordings or a manifest)$(call need,OUT,a folder for the manifest of the parts)
@@ -152,9 +152,9 @@ tokenizer: $(VENV)/runtime  ## train a SentencePiece model: TEXTS=manifest OUT=d
 	$(call need,TEXTS,a manifest or a text file)$(call need,OUT,a folder for tokenizer.model)
 	$(PY) -m data_prep tokenizer --texts $(call path,TEXTS) --size $(PIECES) --out $(call path,OUT)
 
-shards: $(VENV)/runtime  ## units and texts to TFDS shards: UNITS_DIR=dir or dir:dir TOKENIZER=path CODEC=dir OUT=dir [TEXTS=manifest] [LINES=1] [LAYOUT=aligned]
+shards: $(VENV)/runtime  ## units and texts to TFDS shards: UNITS_DIR=dir or dir:dir TOKENIZER=path CODEC=dir OUT=dir [TEXTS=manifest] [EACH_LINE=1] [LAYOUT=aligned]
 	$(call need,UNITS_DIR,what make units wrote)$(call need,TOKENIZER,a tokenizer.model)$(call need,CODEC,the codec folder)$(call need,OUT,a folder for the shards)
-	$(PY) -m data_prep shards --units $(call paths,UNITS_DIR) $(if $(TEXTS),--texts $(call path,TEXTS)) $(if $(LINES),--lines) --tokenizer $(call path,TOKENIZER) --codec $(call path,CODEC) --out $(call path,OUT) --config $(or $(LAYOUT),aligned)
+	$(PY) -m data_prep shards --units $(call paths,UNITS_DIR) $(if $(TEXTS),--texts $(call path,TEXTS)) $(if $(EACH_LINE),--lines) --tokenizer $(call path,TOKENIZER) --codec $(call path,CODEC) --out $(call path,OUT) --config $(or $(LAYOUT),aligned)
 
 stats: $(VENV)/runtime  ## what shards hold: SHARDS=dir
 	$(call need,SHARDS,a folder of shards)

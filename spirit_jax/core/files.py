@@ -105,8 +105,12 @@ def read_json(path: str | AnyPath) -> dict:
 
 
 def read_optional_json(path: str | AnyPath) -> dict:
-    """Reads a JSON object; an empty one if there is no such file."""
-    return read_json(path) if to_path(path).is_file() else {}
+    """Reads a JSON object; an empty one if there is no such file, or if it goes before it is read."""
+    path = to_path(path)
+    try:
+        return read_json(path) if path.is_file() else {}
+    except FileNotFoundError:  # a run that keeps few checkpoints deletes the others
+        return {}
 
 
 def write_jsonl(path: str | Path, rows: Iterable[dict]) -> int:

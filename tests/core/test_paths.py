@@ -47,6 +47,18 @@ def test_without_gcsfs_the_line_says_how_to_install_it(monkeypatch):
         paths.to_path("gs://bucket/x")
 
 
+def test_json_that_goes_while_it_is_read_counts_as_missing(tmp_path, monkeypatch):
+    """A trainer deletes old checkpoints while another process lists them."""
+    files.write_json(tmp_path / "a.json", {"ü": [1]})
+
+    def go(path):
+        path.unlink()
+        raise FileNotFoundError(path)
+
+    monkeypatch.setattr(type(files.to_path(tmp_path)), "read_bytes", go)
+    assert files.read_optional_json(tmp_path / "a.json") == {}
+
+
 def test_files_in_a_bucket_are_written_and_read_as_on_a_disk(bucket):
     files.write_json(bucket / "a/b.json", {"ü": [1]})
     files.write_json(bucket / "a/b.json", {"ü": [2]})
