@@ -26,7 +26,11 @@ $(VENV)/align: requirements-align.txt $(VENV)/runtime
 	$(PIP) -r requirements-align.txt
 	touch $@
 
-$(VENV)/test: requirements-test.txt requirements-gcs.txt $(VENV)/demo $(VENV)/align
+$(VENV)/vad: requirements-vad.txt $(VENV)/runtime
+	$(PIP) -r requirements-vad.txt
+	touch $@
+
+$(VENV)/test: requirements-test.txt requirements-gcs.txt $(VENV)/demo $(VENV)/align $(VENV)/vad
 	$(PIP) -r requirements-test.txt -r requirements-gcs.txt
 	touch $@
 
@@ -117,7 +121,10 @@ need = $(if $(value $(1)),,$(error $(1) is not set: $(2)))
 quote = '$(subst ','\'',$(value $(1)))'
 path = $(if $(filter ~%,$(value $(1))),$($(1)),$(call quote,$(1)))
 
-.PHONY: codec align units tokenizer shards stats train eval generate report import-llama export-hf convert-speech
+# several paths, with a colon between them
+paths = $(if $(filter ~%,$(value $(1))),$(subst :, ,$($(1))),$(subst :,' ',$(call quote,$(1))))
+
+.PHONY: codec align segment units tokenizer shards stats train eval generate report import-llama export-hf convert-speech
 codec: $(VENV)/runtime  ## fit the weight-free codec: AUDIO=dir OUT=dir [UNITS=100] [EXPRESSIVE=1]
 	$(call need,AUDIO,a folder of recordings or a manifest)$(call need,OUT,a folder for the codec)
 	$(PY) -m data_prep fit-codec --audio $(call path,AUDIO) --out $(call path,OUT) --units $(UNITS) $(if $(EXPRESSIVE),--expressive)
@@ -126,11 +133,16 @@ align: $(VENV)/align  ## give words their times: AUDIO=dir OUT=dir [CTC=dir or T
 	$(call need,AUDIO,a folder of recordings with transcripts or a manifest)$(call need,OUT,a folder for the manifest with word times)
 	$(PY) -m data_prep align --audio $(call path,AUDIO) --out $(call path,OUT) $(if $(CTC),--ctc $(call path,CTC)) $(if $(TIMES),--times $(call path,TIMES)) $(if $(SPOKEN),--language $(call quote,SPOKEN)) $(if $(CASING),--casing $(CASING)) $(if $(STRICT),--strict)
 
-units: $(VENV)/runtime  ## recordings to units: AUDIO=dir OUT=dir [CODEC=dir] [STRICT=1]; without CODEC one is fitted in OUT/codec
+segment: $(if $(filter silero,$(DETECTOR)),$(VENV)/vad,$(VENV)/runtime)  ## cut long recordings at silences: AUDIO=dir OUT=dir [LONGEST=30 SHORTEST=2 SILENCE=0.3] [DETECTOR=silero] [STRICT=1]
+	$(call need,AUDIO,a folder of recordings or a manifest)$(call need,OUT,a folder for the manifest of the parts)
+	$(PY) -m data_prep segment --audio $(call path,AUDIO) --out $(call path,OUT) $(if $(LONGEST),--longest $(LONGEST)) $(if $(SHORTEST),--shortest $(SHORTEST)) $(if $(SILENCE),--silence $(SILENCE)) $(if $(DETECTOR),--detector $(DETECTOR)) $(if $(STRICT),--strict)
+
+units: $(VENV)/runtime  ## recordings to units: AUDIO=dir OUT=dir [CODEC=dir] [PART=0/4, with CODEC] [STRICT=1]; without CODEC one is fitted in OUT/codec
 	$(call need,AUDIO,a folder of recordings or a manifest)$(call need,OUT,a folder for the units)
+	$(if $(PART),$(call need,CODEC,one codec for all parts))
 	$(if $(CODEC),,@test ! -f $(call path,OUT)/codec/codec.json || echo "note: the codec in" $(call path,OUT)/codec "is used as it is, whatever AUDIO, UNITS and EXPRESSIVE are; to fit another, delete that folder or choose another OUT" >&2)
 	$(if $(CODEC),,test -f $(call path,OUT)/codec/codec.json || $(PY) -m data_prep fit-codec --audio $(call path,AUDIO) --out $(call path,OUT)/codec --units $(UNITS) $(if $(EXPRESSIVE),--expressive))
-	$(PY) -m data_prep units --audio $(call path,AUDIO) --codec $(if $(CODEC),$(call path,CODEC),$(call path,OUT)/codec) --out $(call path,OUT) $(if $(STRICT),--strict)
+	$(PY) -m data_prep units --audio $(call path,AUDIO) --codec $(if $(CODEC),$(call path,CODEC),$(call path,OUT)/codec) --out $(call path,OUT) $(if $(PART),--part $(PART)) $(if $(STRICT),--strict)
 
 convert-speech: $(VENV)/parity  ## speech checkpoints to a codec: CHECKPOINTS=dir OUT=dir [HUBERT=path LAYER=n QUANTIZER=path SPEECH=base]
 	$(call need,CHECKPOINTS,a folder of speech checkpoints)$(call need,OUT,a folder for the codec)
@@ -140,9 +152,9 @@ tokenizer: $(VENV)/runtime  ## train a SentencePiece model: TEXTS=manifest OUT=d
 	$(call need,TEXTS,a manifest or a text file)$(call need,OUT,a folder for tokenizer.model)
 	$(PY) -m data_prep tokenizer --texts $(call path,TEXTS) --size $(PIECES) --out $(call path,OUT)
 
-shards: $(VENV)/runtime  ## units and texts to TFDS shards: UNITS_DIR=dir TOKENIZER=path CODEC=dir OUT=dir [TEXTS=manifest] [EACH_LINE=1] [LAYOUT=aligned]
+shards: $(VENV)/runtime  ## units and texts to TFDS shards: UNITS_DIR=dir or dir:dir TOKENIZER=path CODEC=dir OUT=dir [TEXTS=manifest] [EACH_LINE=1] [LAYOUT=aligned]
 	$(call need,UNITS_DIR,what make units wrote)$(call need,TOKENIZER,a tokenizer.model)$(call need,CODEC,the codec folder)$(call need,OUT,a folder for the shards)
-	$(PY) -m data_prep shards --units $(call path,UNITS_DIR) $(if $(TEXTS),--texts $(call path,TEXTS)) $(if $(EACH_LINE),--lines) --tokenizer $(call path,TOKENIZER) --codec $(call path,CODEC) --out $(call path,OUT) --config $(or $(LAYOUT),aligned)
+	$(PY) -m data_prep shards --units $(call paths,UNITS_DIR) $(if $(TEXTS),--texts $(call path,TEXTS)) $(if $(EACH_LINE),--lines) --tokenizer $(call path,TOKENIZER) --codec $(call path,CODEC) --out $(call path,OUT) --config $(or $(LAYOUT),aligned)
 
 stats: $(VENV)/runtime  ## what shards hold: SHARDS=dir
 	$(call need,SHARDS,a folder of shards)

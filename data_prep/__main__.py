@@ -17,6 +17,7 @@ COMMANDS = {
         "a codec with phonetic units by k-means over HuBERT features",
     ),
     "align": ("data_prep.alignment.align", "give the words of transcribed recordings their times"),
+    "segment": ("data_prep.segmentation.segment", "cut long recordings at silences"),
     "units": ("data_prep.extract_units", "recordings to units; unusable recordings are set aside"),
     "shards": ("data_prep.token_shards", "units and texts to TFDS shards"),
     "stats": ("data_prep.stats", "hours, utterances and tokens of a folder of shards"),

@@ -120,7 +120,7 @@ class Contents:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the command's options."""
     draws = Draws()
-    parser.add_argument("--units", type=Path, help="folder that data_prep units wrote")
+    parser.add_argument("--units", type=Path, nargs="+", help="folders that data_prep units wrote")
     parser.add_argument(
         "--texts", type=Path, help="manifest whose rows without audio are texts, or a .txt that is one text"
     )
@@ -177,7 +177,7 @@ def run(args: argparse.Namespace) -> int:
     require_output_folder(args.out, "--out")
     require_renames(args.out, "--out")
     tokenizer = TextTokenizer.load(args.tokenizer)
-    units = open_units(args.units) if args.units else None
+    units = open_units(*args.units) if args.units else None
     metadata = _metadata(Layout(args.config), tokenizer, args.codec, units)
     spans, arrangement = Spans(tuple(args.text_span), tuple(args.speech_span)), Arrangement(args.arrangement)
     draws = Draws(args.draws, args.seed, spans, arrangement)
@@ -196,8 +196,9 @@ def write_shards(contents: Contents, out: Path) -> Path:
     if next(iter(contents.rows()), None) is None:
         raise UserError("shards", out, "would have no rows", "give units or texts with rows")
     if repeated := find_repeated(lambda: (f"{row['split']}/{row['id']}" for row in contents.rows())):
-        split, _, id = repeated.partition("/")
-        raise UserError("id", id, f"names two rows of split {split}", "rename one")
+        split, _, id = repeated[0].partition("/")
+        rule = f"names two rows of split {split}; {len(repeated):,} ids do so"
+        raise UserError("id", id, rule, "rename them, or leave out what is given twice")
     metadata = contents.stored_metadata
     config = out / DATASET / metadata.layout.value
     drop_partials(config.parent, config.name)
@@ -249,16 +250,17 @@ def grouped(rows: Iterable[dict]) -> Iterator[list[dict]]:
         yield group
 
 
-def find_repeated(keys: Callable[[], Iterable[str]]) -> str | None:
-    """A key that comes twice; None if all differ. Takes 8 bytes a key; reads them again only if one does."""
+def find_repeated(keys: Callable[[], Iterable[str]]) -> list[str]:
+    """The keys that come again. Takes 8 bytes a key; reads them again only if there are any."""
     hashes = np.sort(np.fromiter(map(hash, keys()), np.int64))
     twice = set(hashes[1:][hashes[1:] == hashes[:-1]].tolist())
     seen: set[str] = set()
+    repeated = []
     for key in keys() if twice else ():
-        if hash(key) in twice and key in seen:
-            return key
-        seen |= {key} if hash(key) in twice else set()
-    return None
+        if hash(key) in twice:
+            repeated += [key] if key in seen else []
+            seen.add(key)
+    return repeated
 
 
 def _metadata(

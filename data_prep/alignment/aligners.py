@@ -32,7 +32,6 @@ from spirit_jax.tokens.streams import SAMPLE_RATE
 Outcome = Aligned | NotAligned
 Readable = tuple[np.ndarray, list[Spelled]]  # samples at 16 kHz, and the text
 VERSION = "1"  # of the rules; another one makes the parts of an earlier version again
-BATCH_SECONDS = 300.0
 CHUNK = 4  # rows that a process is given at a time
 
 
@@ -88,7 +87,7 @@ class CtcAligner:
         self.identity = fingerprint(*(v.encode() for v in (self.name, VERSION, model.fingerprint, language)))
 
     def align(self, rows: Sequence[dict]) -> Iterator[Outcome]:
-        """As in `Aligner`, about 300 s of sound at a time."""
+        """As in `Aligner`, some of the sound at a time."""
 
         def read(row: dict, admit: Admit) -> Readable | NotAligned:
             try:
@@ -97,7 +96,7 @@ class CtcAligner:
                 return error
 
         with contextlib.closing(read_ahead(rows, read)) as sounds:
-            for batch in groups((item for _, item in sounds), BATCH_SECONDS, _samples):
+            for batch in groups((item for _, item in sounds), samples=_samples):
                 good = [item for item in batch if not isinstance(item, NotAligned)]
                 found = iter(align_with_ctc(self.model, [wav for wav, _ in good], [text for _, text in good]))
                 for item in batch:

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from data_prep.extract_units import BATCH_SECONDS, extract
-from data_prep.sound_queue import AHEAD_SECONDS
+from data_prep.extract_units import extract
+from data_prep.sound_queue import AHEAD_GROUPS
 from spirit_jax.core.errors import UserError
 from spirit_jax.core.files import read_json, read_jsonl, write_jsonl
 from spirit_jax.datasets.corpus import Corpus
@@ -17,6 +17,7 @@ from spirit_jax.datasets.manifest import open_corpus, read_corpus
 from spirit_jax.datasets.units_folder import open_units
 from spirit_jax.speech import audio
 from spirit_jax.speech.codec_folder import load_codec
+from spirit_jax.speech.segments import GROUP_SECONDS
 from spirit_jax.tokens.streams import SpeechTokens
 from tests.data_prep.conftest import prepare
 from tests.speech.sounds import FORMATS, encoded, state_length, sweep
@@ -408,7 +409,7 @@ def test_decoded_sound_that_waits_is_bounded_by_seconds(codec, tmp_path, monkeyp
     monkeypatch.setattr(audio, "load", counted)
     extract(open_corpus(tmp_path), Encoded(codec), tmp_path / "out", 100)
     assert outstanding == 0
-    assert most <= AHEAD_SECONDS + BATCH_SECONDS + 60
+    assert most <= (AHEAD_GROUPS + 1) * GROUP_SECONDS + 60
 
 
 def test_a_tar_is_read_in_place_and_found_unchanged(stages, tmp_path, capsys):

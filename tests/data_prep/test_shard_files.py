@@ -56,6 +56,6 @@ def test_a_block_is_shuffled_as_tfds_does(tmp_path):
 
 
 def test_repeated_keys_are_found():
-    assert find_repeated(lambda: ["a", "b", "c"]) is None
-    assert find_repeated(lambda: ["a", "b", "c", "b"]) == "b"
-    assert find_repeated(list) is None
+    assert find_repeated(lambda: ["a", "b", "c"]) == []
+    assert find_repeated(lambda: ["a", "b", "c", "b", "a", "b"]) == ["b", "a", "b"]
+    assert find_repeated(list) == []
