@@ -271,5 +271,9 @@ bench-speech: $(VENV)/parity  ## HuBERT, vocoder and F0, compared with PyTorch; 
 	mkdir -p runs
 	$(PY) -m benchmarks.bench_speech | tee -a /dev/stderr | tail -1 >> runs/bench_speech.jsonl
 
+bench-eval: $(VENV)/parity  ## likelihood scoring, compared with transformers; adds a line to runs/bench_eval.jsonl
+	mkdir -p runs
+	$(PY) -m benchmarks.bench_eval | tee -a /dev/stderr | tail -1 >> runs/bench_eval.jsonl
+
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
