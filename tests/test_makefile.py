@@ -10,8 +10,27 @@ from spirit_jax.generation import command
 from tests.verbs import ROOT, run_verb
 
 # What terminals, desktops and login shells set: `make` would take each for a variable of its own.
-OF_THE_SYSTEM = """COLUMNS DISPLAY EDITOR HOME HOST HOSTNAME LANG LANGUAGE LINES LOGNAME MAIL NAME PAGER PORT SESSION
-SHELL TERM TZ USER""".split()
+OF_THE_SYSTEM = [
+    "COLUMNS",
+    "DISPLAY",
+    "EDITOR",
+    "HOME",
+    "HOST",
+    "HOSTNAME",
+    "LANG",
+    "LANGUAGE",
+    "LINES",
+    "LOGNAME",
+    "MAIL",
+    "NAME",
+    "PAGER",
+    "PORT",
+    "SESSION",
+    "SHELL",
+    "TERM",
+    "TZ",
+    "USER",
+]
 
 
 def test_no_variable_of_a_verb_is_one_that_the_system_sets():
