@@ -116,7 +116,8 @@ def load(splits: dict[str, ShardSplit]) -> Iterator[int]:
     sources = [
         OpenSource(
             how.value,
-            splits[split],
+            splits[split].stored,
+            splits[split].parse,
             partial(arrange, arrangement=how, vocabulary=VOCABULARY, spans=SPANS),
             VOCABULARY,
         )
@@ -144,7 +145,7 @@ def measure_slow_reads(folder: Path, seconds: float, steps: int = 40) -> tuple[f
     """Seconds of the clock for the first batch, and the median of `steps` later ones."""
     splits = {name: open_shards(folder, Layout.ALIGNED, name) for name in ("speech", "text")}
     for split in splits.values():
-        split._serialized = SlowReads(split._serialized, seconds)
+        split.stored = SlowReads(split.stored, seconds)
     batches, times = load(splits), [time.perf_counter()]
     for _ in range(steps + 1):
         next(batches)

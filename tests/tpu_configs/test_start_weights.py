@@ -1,14 +1,19 @@
 """Each pair of an import and a recipe in the docs: the recipe starts from what the import writes."""
 
 import dataclasses
+import json
+import math
 import re
 from pathlib import Path
 
 import pytest
 
+from spirit_jax.cli import COMMANDS
 from spirit_jax.config import ARCHITECTURE, RunConfig
+from spirit_jax.core import commands
 from spirit_jax.core.errors import UserError
 from spirit_jax.core.settings import load, override
+from spirit_jax.datasets.shards import Layout, Metadata
 from spirit_jax.model.checkpoint import find_stored_model
 from spirit_jax.model_io import hf_config
 from spirit_jax.tokens.text import TextTokenizer
@@ -16,6 +21,7 @@ from spirit_jax.training.start_weights import check_start
 from tests.model_io.folders.families import CONFIGS, write_small, write_tokenizers
 from tests.model_io.test_command import convert
 from tests.verbs import ROOT
+from tests.written_units import write_rows
 
 PAGE = (ROOT / "docs/weights.md").read_text()
 
@@ -57,6 +63,75 @@ def test_the_recipe_starts_from_the_imported_weights(imported, model, options, r
     changes = [f"checkpoint.init_from={folder}", *(f"model.{key}={value}" for key, value in sizes.items())]
     config = override(load(ROOT / recipe, RunConfig), [*settings, *changes])
     check_start(config, stored.vocabulary, TextTokenizer.load(folder).fingerprint)
+
+
+def write_sources(root: Path, folder: Path) -> None:
+    """The sources that the recipes name, in small, with the tokenizer and the streams of a weights folder."""
+    vocabulary, tokenizer = find_stored_model(folder).vocabulary, TextTokenizer.load(folder)
+    codes = {stream.name: [7] * max(1, int(stream.rate)) for stream in vocabulary.streams}
+    codes["units"] = list(range(24))
+    speech = {"audio": "a.wav", "duration_s": 1.0, "words": [["the", 0.2, 0.4], ["cat", 0.4, 0.8]], **codes}
+    silent = {"audio": None, "words": None, "duration_s": None}
+    for name, values in (("speech", speech), ("aligned", speech), ("text", silent)):
+        rows = [
+            {
+                "id": f"{split}{index}",
+                "text": "the cat",
+                "voice": "v",
+                "source": "s",
+                "split": split,
+                **values,
+            }
+            for split in ("train", "heldout")
+            for index in range(16)
+        ]
+        written = vocabulary if name != "text" else dataclasses.replace(vocabulary, streams=())
+        made_with = "0" * 16 if name != "text" else None
+        metadata = Metadata(Layout.ALIGNED, written, tokenizer.fingerprint, made_with)
+        write_rows(rows, root / "shards" / name, tokenizer, metadata)
+
+
+@pytest.fixture(scope="module")
+def sources(imported, tmp_path_factory):
+    """By model and options: a folder with what the recipes name."""
+    made = {}
+    for number, (key, (folder, _)) in enumerate(imported.items()):
+        made[key] = tmp_path_factory.mktemp(f"root{number}")
+        write_sources(made[key], folder)
+    return made
+
+
+def on_eight_devices(config: RunConfig) -> list[str]:
+    """Settings that bring a recipe's mesh and batch to eight devices: an axis that splits, splits in two, and
+    the rest is for fsdp.
+    """
+    axes = {axis: min(getattr(config.mesh, axis), 2) for axis in ("data", "context", "tensor")}
+    axes["fsdp"] = 8 // math.prod(axes.values())
+    accumulate = min(config.train.accumulate, 2)
+    return [
+        *(f"mesh.{axis}={size}" for axis, size in axes.items()),
+        *("train.steps=1", "data.sequence_length=64", "data.codec=null", f"train.accumulate={accumulate}"),
+        *(f"train.batch_rows={8 * accumulate}", f"data.streams={8 * accumulate}"),
+    ]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("model", "options", "recipe", "settings"), PAIRS)
+def test_the_recipe_trains_a_step(imported, sources, tmp_path, model, options, recipe, settings):
+    folder, sizes = imported[model, options]
+    sizes = {**sizes, "rows": find_stored_model(folder).model.rows}
+    changes = [
+        *settings,
+        f"checkpoint.init_from={folder}",
+        f"data.tokenizer={folder}",
+        *(f"model.{key}={value}" for key, value in sizes.items()),
+        *on_eight_devices(load(ROOT / recipe, RunConfig)),
+    ]
+    argv = ["train", "--config", str(ROOT / recipe), "--root", str(sources[model, options])]
+    argv += ["--out", str(tmp_path / "run"), "--set", *changes]
+    assert commands.run("python -m spirit_jax", "", COMMANDS, argv) == 0
+    first = json.loads((tmp_path / "run/metrics.jsonl").read_text().splitlines()[0])
+    assert 0 < first["loss"] < 2 * math.log(sizes["rows"])
 
 
 @pytest.mark.parametrize(("model", "options", "recipe", "settings"), PAIRS)

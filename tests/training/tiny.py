@@ -82,7 +82,8 @@ def make_records(count: int, words: tuple[int, int] = (4, 12), first: int = 0) -
 def make_source(
     name: str, rows: Sequence, arrangement: Arrangement = Arrangement.INTERLEAVED, weight: float = 1.0
 ) -> OpenSource:
-    return OpenSource(name, rows, partial(ARRANGE, arrangement=arrangement), VOCABULARY, weight)
+    arranged = partial(ARRANGE, arrangement=arrangement)
+    return OpenSource(name, rows, lambda row: row, arranged, VOCABULARY, weight)
 
 
 def make_data(validation: bool = False) -> OpenData:

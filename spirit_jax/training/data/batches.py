@@ -15,7 +15,8 @@ streams are divided among processes.
 
 import collections
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import absl.flags
@@ -25,7 +26,7 @@ import numpy as np
 from spirit_jax.core.batching import Chunk, OpenRows
 from spirit_jax.model.batch import Batch, make_batch
 from spirit_jax.tokens.long_documents import cut_document
-from spirit_jax.training.data.epochs import EpochReader
+from spirit_jax.training.data.epochs import EpochReader, Fetched
 from spirit_jax.training.data.mixture import TokenMixture
 from spirit_jax.training.data.reading import ReadAhead, read_all, read_in_order
 from spirit_jax.training.data.sources import OpenSource, documents
@@ -103,7 +104,8 @@ class _BatchIterator(grain.DatasetIterator):
     def __init__(self, of: _Batches):
         super().__init__()
         self._of = of
-        self._readers = [ReadAhead(reader, of.first, of.step) for reader in of.readers]
+        self._ahead = [ReadAhead(reader.fetch, of.first, of.step) for reader in of.readers]
+        self._readers = [partial(_arrange, *both) for both in zip(of.readers, self._ahead, strict=True)]
         self._restart()
 
     def _restart(self) -> None:
@@ -154,13 +156,19 @@ class _BatchIterator(grain.DatasetIterator):
     def _reread(self, key: tuple[int, int]) -> tuple[tuple[int, int], list[Chunk[Name]]]:
         """A source and its read, with the chunks that the read gave."""
         source, read = key
-        return key, self._chunks(source, read, self._of.readers[source](read))
+        reader = self._of.readers[source]
+        return key, self._chunks(source, read, _arrange(reader, reader.fetch, read))
 
     def close(self) -> None:
         """Ends the threads that read ahead."""
         super().close()
-        for reader in self._readers:
+        for reader in self._ahead:
             reader.close()
+
+
+def _arrange(reader: EpochReader, fetch: Callable[[int], Fetched], read: int) -> list[np.ndarray]:
+    """The documents of read number `read`, fetched by the reader itself or ahead."""
+    return reader.arrange(fetch(read))
 
 
 def _cut(
@@ -173,9 +181,9 @@ def _cut(
 
 def _pack_once(source: OpenSource, length: int, seed: int) -> Iterator[list[Chunk[Name]]]:
     packer = OpenRows[Name](length)
-    reads = read_in_order(lambda index: documents(source, index, (seed, index)), range(len(source.rows)))
-    for index, found in enumerate(reads):
-        for chunk in _cut(source, 0, index, found, length):
+    reads = read_in_order(source.rows.__getitem__, range(len(source.rows)))
+    for index, stored in enumerate(reads):
+        for chunk in _cut(source, 0, index, documents(source, stored, (seed, index)), length):
             row = packer.add(chunk)
             if row is not None:
                 yield row

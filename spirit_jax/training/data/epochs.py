@@ -1,9 +1,11 @@
-"""Arrange: the documents of each record that a stream reads from a source, epoch after epoch.
+"""Arrange: the records that a stream reads from a source, epoch after epoch, and their documents.
 
 Every epoch reads the records in another order and draws their spans again, from (seed, source, epoch, record)
 alone (paper, appendix A: "at every training step"). So the draws depend on nothing else, and any read can be
 repeated.
 """
+
+from typing import Any, NamedTuple
 
 import numpy as np
 from grain.experimental import index_shuffle
@@ -12,6 +14,14 @@ from spirit_jax.training.data.sources import OpenSource, check_count, documents
 
 # index_shuffle permutes a domain of at least this size: 1 ms an index for 100 records, 4 us for 100,000
 PERMUTE_BELOW = 2**16
+
+
+class Fetched(NamedTuple):
+    """A record of a source as it is stored, its index there, and the epoch in which it is read."""
+
+    epoch: int
+    record: int
+    stored: Any
 
 
 class EpochReader:
@@ -27,11 +37,16 @@ class EpochReader:
         self.count = len(range(stream, len(source.rows), streams))
         self._order = (-1, np.zeros(0, np.int64))
 
-    def __call__(self, read: int) -> list[np.ndarray]:
-        """The documents, int32 ids each, of read number `read`, from 0 without end."""
+    def fetch(self, read: int) -> Fetched:
+        """The record of read number `read`, from 0 without end."""
         epoch, index = divmod(read, self.count)
         record = self.stream + self.shuffled(epoch, index) * self.streams
-        return documents(self.source, record, (*self.seed, epoch, record))
+        return Fetched(epoch, record, self.source.rows[record])
+
+    def arrange(self, fetched: Fetched) -> list[np.ndarray]:
+        """Its documents, int32 ids each."""
+        epoch, record, stored = fetched
+        return documents(self.source, stored, (*self.seed, epoch, record))
 
     def shuffled(self, epoch: int, index: int) -> int:
         """Which of the stream's records is read at `index` of an epoch: a permutation of range(count),

@@ -4,6 +4,7 @@ import dataclasses
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -30,14 +31,16 @@ PROBED = 1000  # records searched for one that gives a document
 class OpenSource:
     """One source of the mixture.
 
-    name: for messages and metrics. rows: random access to `Record`s, or to finished documents (int32 ids).
-    arrange: (record, rng) -> the record's documents, `tokens.interleave.arrange` with all else chosen.
-    vocabulary: of the documents. weight: share of the tokens, in any unit. alignment: of an arrangement that
-    needs word times. remark: what a user should know of the shards.
+    name: for messages and metrics. rows: random access to rows as they are stored. parse: stored row -> its
+    `Record`, or its finished document (int32 ids). arrange: (record, rng) -> the record's documents,
+    `tokens.interleave.arrange` with all else chosen. vocabulary: of the documents. weight: share of the
+    tokens, in any unit. alignment: of an arrangement that needs word times. remark: what a user should know
+    of the shards.
     """
 
     name: str
-    rows: Sequence[Record | np.ndarray]
+    rows: Sequence[Any]
+    parse: Callable[[Any], Record | np.ndarray]
     arrange: Callable[..., list[np.ndarray]]
     vocabulary: Vocabulary
     weight: float = 1.0
@@ -95,7 +98,7 @@ def open_data(config: DataConfig) -> OpenData:
             f"{index}-{source.arrangement.value}",
             partial(as_configured, arrangement=source.arrangement),
         )
-        found = OpenSource(name, split, arranged, vocabulary, source.weight)
+        found = OpenSource(name, split.stored, split.parse, arranged, vocabulary, source.weight)
         check_source(found, config.streams if index < len(config.sources) else 1)
         opened.append(_examine(found, split, Finished(source.arrangement, spans, config.append_eos)))
     count = len(config.sources)
@@ -120,11 +123,11 @@ def _examine(source: OpenSource, split: ShardSplit, wanted: Finished) -> OpenSou
     return dataclasses.replace(source, alignment=found)
 
 
-def documents(source: OpenSource, index: int, draw: Sequence[int]) -> list[np.ndarray]:
-    """The documents of record `index`, int32 ids each; `draw` seeds the spans. Finished documents are left as
+def documents(source: OpenSource, stored: Any, draw: Sequence[int]) -> list[np.ndarray]:
+    """The documents of a stored row, int32 ids each; `draw` seeds the spans. Finished documents are left as
     they are.
     """
-    row = source.rows[index]
+    row = source.parse(stored)
     return [row] if isinstance(row, np.ndarray) else source.arrange(row, rng=np.random.default_rng(draw))
 
 
@@ -135,7 +138,7 @@ def check_source(source: OpenSource, streams: int = 1) -> None:
     check_count(source, streams)
     count = len(source.rows)
     probed = range(min(count, PROBED))
-    if not any(len(ids) > 1 for index in probed for ids in documents(source, index, (index,))):
+    if not any(len(ids) > 1 for index in probed for ids in documents(source, source.rows[index], (index,))):
         raise UserError(
             f"source {source.name}",
             f"{count} records",

@@ -56,7 +56,7 @@ def test_a_batch_is_packed_documents_with_shifted_targets():
 def test_every_record_once_an_epoch_in_another_order_and_whole():
     records = make_records(30)
     source = make_source("text", records, Arrangement.TEXT)
-    expected = {tuple(documents(source, index, (0,))[0].tolist()) for index in range(30)}
+    expected = {tuple(documents(source, record, (0,))[0].tolist()) for record in records}
     stream = (document for batch in batches([source]) for document in documents_of(batch))
     seen = list(itertools.islice(stream, 30 * 40))
     assert set(seen) == expected
@@ -69,7 +69,7 @@ def test_every_record_once_an_epoch_in_another_order_and_whole():
 @pytest.mark.parametrize("arrangement", list(Arrangement))
 def test_long_documents_are_cut_into_chunks_that_begin_as_prompts_do(arrangement):
     source = make_source("long", [make_record(0, 100)], arrangement)
-    found = documents(source, 0, (0, 0, 0, 0))
+    found = documents(source, source.rows[0], (0, 0, 0, 0))
     cut = [stretch for document in found for stretch in cut_document(document, 32, VOCABULARY)]
     assert len(cut) > 4
     expected = {tuple(ids.tolist()): given for ids, given in cut}
@@ -232,7 +232,7 @@ def test_the_records_that_wait_are_bounded():
     time.sleep(0.5)  # time to read all, if nothing held it back
     taken = int(records_read(iterator.get_state())[0])
     iterator.close()
-    assert taken < source.rows.reads <= taken + AHEAD
+    assert taken < source.rows.reads <= taken + AHEAD < 500
 
 
 def test_a_state_is_restored_by_reads_at_once():

@@ -16,13 +16,13 @@ def test_spans_are_drawn_again_each_epoch_and_depend_on_seed_epoch_and_record_on
 
     def drawn(epoch: int, seed: int = 0) -> set[tuple]:
         reader = EpochReader(source, (seed, 0))
-        return {tuple(reader(2 * epoch + index)[0].tolist()) for index in range(2)}
+        return {tuple(reader.arrange(reader.fetch(2 * epoch + index))[0].tolist()) for index in range(2)}
 
     assert drawn(0) == drawn(0)
     assert not drawn(0) & drawn(1)
     assert not drawn(0) & drawn(0, seed=1)
     alone = EpochReader(make_source("other rows", [make_record(0, 40), make_record(9, 40)]), (0, 0))
-    assert {tuple(alone(index)[0].tolist()) for index in range(2)} & drawn(0), (
+    assert {tuple(alone.arrange(alone.fetch(index))[0].tolist()) for index in range(2)} & drawn(0), (
         "record 0 is drawn alike with another record"
     )
 
