@@ -244,7 +244,7 @@ train-style: $(VENV)/runtime  ## style codes, distilled: UNITS_DIR=dir CODEC=dir
 
 # ---- development ----------------------------------------------------------------------------------------------------
 TWO = -n 2 --dist loadfile  # two processes; the tests of a file share what they set up
-.PHONY: test test-slow parity lint bench bench-train bench-speech help
+.PHONY: test test-slow parity lint bench bench-train bench-speech bench-data bench-eval help
 test: $(VENV)/test  ## the quick tests, under 8 minutes on 2 cores
 	$(PY) -m pytest $(TWO) -m "not slow" --ignore tests/parity
 
@@ -270,6 +270,10 @@ bench-train: $(VENV)/parity  ## training steps, compared with PyTorch on a CPU, 
 bench-speech: $(VENV)/parity  ## HuBERT, vocoder and F0, compared with PyTorch; adds a line to runs/bench_speech.jsonl
 	mkdir -p runs
 	$(PY) -m benchmarks.bench_speech | tee -a /dev/stderr | tail -1 >> runs/bench_speech.jsonl
+
+bench-data: $(VENV)/parity  ## extraction, cutting and alignment; adds a line to runs/bench_data.jsonl
+	mkdir -p runs
+	$(PY) -m benchmarks.bench_data | tee -a /dev/stderr | tail -1 >> runs/bench_data.jsonl
 
 bench-eval: $(VENV)/parity  ## likelihood scoring, compared with transformers; adds a line to runs/bench_eval.jsonl
 	mkdir -p runs

@@ -244,3 +244,36 @@ def test_lengths_are_checked_before_anything_is_read(tmp_path, capsys):
     assert prepare("segment", *options) == 2
     assert "lengths.shortest" in capsys.readouterr().err
     assert json.dumps(sorted(path.name for path in tmp_path.iterdir())) == "[]"
+
+
+@pytest.mark.slow
+def test_a_long_transcript_is_aligned_and_then_cut(stages, tmp_path):
+    """Two minutes of sentences of the demo's corpus, one after the other, with their text as one."""
+    told = [row for row in read_corpus(stages.manifest) if row["words"]]
+    wavs, text, starts, now = [], "", [], 0.0
+    while now < 120:
+        row = told[len(wavs) // 2 % len(told)]
+        wav = audio.load(row["audio"])
+        starts += [now + begin for _, begin, _ in row["words"]]
+        wavs += [wav, FLOOR * np.random.default_rng(0).standard_normal(8_000).astype(np.float32)]
+        text += row["text"].capitalize() + ".\n\n"
+        now += len(wav) / RATE + 0.5
+    (tmp_path / "corpus").mkdir()
+    audio.save(tmp_path / "corpus/long.flac", np.concatenate(wavs))
+    (tmp_path / "corpus/long.txt").write_text(text)
+    assert prepare("segment", "--audio", tmp_path / "corpus", "--out", tmp_path / "early") == 0
+    (early,) = read_jsonl(tmp_path / "early/quarantine.jsonl")
+    assert (early["reason"], "make align" in early["detail"]) == ("unaligned", True)
+    assert (
+        prepare("align", "--audio", tmp_path / "corpus", "--out", tmp_path / "aligned", "--processes", 1) == 0
+    )
+    options = ("--longest", 12, "--silence", 0.4)
+    assert prepare("segment", "--audio", tmp_path / "aligned", "--out", tmp_path / "parts", *options) == 0
+    parts = read_corpus(tmp_path / "parts")
+    (before,) = read_corpus(tmp_path / "aligned")
+    assert "".join(part["text"] for part in parts) == before["text"]
+    assert len(parts) > 10
+    between = [part["text"].rstrip().endswith(".") for part in parts]
+    assert np.mean(between) > 0.8, "pocketsphinx places a few of the short words before a silence"
+    found = [begin for part in parts for _, begin, _ in absolute(part)]
+    assert np.abs(np.array(found) - starts).mean() < 0.03
