@@ -59,6 +59,11 @@ def load(
     `corpus` also for sound that is not fit for training: more than two channels, or a rate below 8 kHz.
     """
     wav, rate = _read(path, max_seconds, corpus, Part(*part or ()), admit or (lambda seconds: None))
+    return resample(wav, rate)
+
+
+def resample(wav: np.ndarray, rate: int) -> np.ndarray:
+    """Mono samples [N] at any rate: float32 at 16 kHz. Raises BadAudio where `check` does."""
     if rate != SAMPLE_RATE and np.isfinite(wav).all():
         import soxr
 
