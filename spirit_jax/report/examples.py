@@ -13,8 +13,9 @@ import soundfile
 from spirit_jax.datasets.corpus import ManifestRow
 from spirit_jax.datasets.manifest import part_of, read_corpus
 from spirit_jax.evals.suites.continuations import DIRECTIONS, Direction, cut_word, words_of
+from spirit_jax.generation.options import NEW_SPEECH_AFTER_TEXT, NEW_TEXT
 from spirit_jax.generation.sampling import GREEDY, Sampling
-from spirit_jax.generation.spirit_lm import NEW_SPEECH_AFTER_TEXT, NEW_TEXT, SpiritLM
+from spirit_jax.generation.spirit_lm import SpiritLM
 from spirit_jax.report import figures
 from spirit_jax.speech import audio
 from spirit_jax.tokens.interleave import Record, boundaries, continuation

@@ -64,6 +64,11 @@ def load(
         if admit is not None:
             admit(_seconds(file, wanted, max_seconds))
         wav, rate = join_blocks(_blocks(file, wanted, max_seconds)), file.samplerate
+    return resample(wav, rate)
+
+
+def resample(wav: np.ndarray, rate: int) -> np.ndarray:
+    """Mono samples [N] at any rate: float32 at 16 kHz. Raises BadAudio where `check` does."""
     if rate != SAMPLE_RATE and np.isfinite(wav).all():
         import soxr
 
