@@ -11,13 +11,13 @@ import argparse
 import collections
 import contextlib
 import dataclasses
-import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
+from data_prep.jobs.row_sound import identity_of, load_row
 from data_prep.sound_queue import Admit, read_ahead
 from spirit_jax.core.errors import UserError
 from spirit_jax.core.files import (
@@ -29,9 +29,8 @@ from spirit_jax.core.files import (
     write_jsonl,
 )
 from spirit_jax.core.progress import Progress
-from spirit_jax.core.stored_files import stamp_of
 from spirit_jax.datasets.corpus import Corpus, count_reasons, put_aside
-from spirit_jax.datasets.manifest import open_corpus, part_of
+from spirit_jax.datasets.manifest import open_corpus
 from spirit_jax.datasets.units_folder import SUMMARY
 from spirit_jax.speech import audio
 from spirit_jax.speech.codec import Codec
@@ -41,9 +40,6 @@ from spirit_jax.tokens.streams import SAMPLE_RATE, SpeechTokens
 
 QUARANTINE = "quarantine.jsonl"
 BATCH_SECONDS = 300.0
-# how much longer or shorter the sound may be than a row says (our choice); more means times of another
-# recording, or not in seconds
-TOLERANCE_S = 0.25
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -85,7 +81,7 @@ def extract(corpus: Corpus, codec: Codec, out: Path, shard_size: int) -> dict:
     ledgers = []
     with Progress("units", len(rows), "utt") as progress:
         for shard, part in zip(shards, slices):
-            inputs = fingerprint(codec.fingerprint.encode(), *(_identity(row) for row in part))
+            inputs = fingerprint(codec.fingerprint.encode(), *map(identity_of, part))
             ledger = shard.finished(inputs)
             if ledger is None:
                 ledger = shard.write(part, codec, inputs, progress)
@@ -160,32 +156,13 @@ def _finish_row(row: dict, speech: SpeechTokens, seconds: float) -> dict:
 
 def _read(row: dict, admit: Admit) -> np.ndarray | audio.BadAudio:
     try:
-        wav = audio.load(row["audio"], corpus=True, part=part_of(row), admit=admit)
-        _check_length(row, len(wav) / SAMPLE_RATE)
+        return load_row(row, admit)
     except audio.BadAudio as error:
         return error
-    return wav
-
-
-def _check_length(row: dict, seconds: float) -> None:
-    """BadAudio for a sound that is not as long as its row says."""
-    stated = row.get("duration")
-    if row.get("offset") is None and stated is not None and abs(stated - seconds) > TOLERANCE_S:
-        detail = f"the row says {stated:.2f} s, the sound has {seconds:.2f} s; a part needs an offset as well"
-        raise audio.BadAudio("duration_differs", detail)
-    last = max((end for _, _, end in row["words"] or ()), default=0.0)
-    if last > seconds + TOLERANCE_S:
-        detail = f"a word ends at {last:.2f} s, the sound at {seconds:.2f} s; times are in seconds"
-        raise audio.BadAudio("words_beyond_sound", detail)
 
 
 def _samples(wav: np.ndarray | audio.BadAudio) -> int:
     return len(wav) if isinstance(wav, np.ndarray) else 0
-
-
-def _identity(row: dict) -> bytes:
-    """A row with its recording's size and time of change, for the fingerprint of a shard's inputs."""
-    return json.dumps([row, stamp_of(row["audio"])], sort_keys=True).encode()
 
 
 def _drop_stale(out: Path, shards: list[Shard]) -> None:

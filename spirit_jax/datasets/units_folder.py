@@ -12,7 +12,7 @@ from typing import Any
 
 from spirit_jax.core.errors import UserError
 from spirit_jax.core.files import read_json
-from spirit_jax.tokens.streams import PUBLISHED_EXPRESSIVE, SpeechTokens, streams_from_dicts
+from spirit_jax.tokens.streams import PUBLISHED_EXPRESSIVE, SpeechTokens, Streams, streams_from_dicts
 
 SUMMARY = "summary.json"
 FIX = "run python -m data_prep units"
@@ -20,11 +20,11 @@ FIX = "run python -m data_prep units"
 
 @dataclasses.dataclass(frozen=True)
 class UnitsFolder:
-    """A finished folder. names: its streams; shards: its files in order."""
+    """A finished folder. streams: of its codes; shards: its files in order."""
 
     path: Path
     encoder_fingerprint: str
-    names: tuple[str, ...]
+    streams: Streams
     shards: tuple[str, ...]
 
     def rows(self) -> Iterator[dict]:
@@ -35,7 +35,9 @@ class UnitsFolder:
 
     def speech_of(self, row: Mapping[str, Any]) -> SpeechTokens:
         """The codes of a row."""
-        return SpeechTokens({name: row[name] for name in self.names if row.get(name) is not None})
+        return SpeechTokens(
+            {stream.name: row[stream.name] for stream in self.streams if row.get(stream.name) is not None}
+        )
 
 
 def open_units(folder: str | Path) -> UnitsFolder:
@@ -49,5 +51,4 @@ def open_units(folder: str | Path) -> UnitsFolder:
         raise UserError(f"{path / SUMMARY}", ", ".join(summary), f"lacks {', '.join(sorted(missing))}", FIX)
     # Folders of earlier versions do not list their streams: they have the published ones, null where absent.
     streams = streams_from_dicts(summary["streams"]) if "streams" in summary else PUBLISHED_EXPRESSIVE
-    names = tuple(stream.name for stream in streams)
-    return UnitsFolder(path, summary["encoder_fingerprint"], names, tuple(summary["shards"]))
+    return UnitsFolder(path, summary["encoder_fingerprint"], streams, tuple(summary["shards"]))
