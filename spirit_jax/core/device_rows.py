@@ -4,6 +4,7 @@ Each device runs the same program on its own rows, so a row gives the same numbe
 """
 
 import collections
+import dataclasses
 import sys
 import weakref
 from collections.abc import Callable, Iterable, Iterator
@@ -77,44 +78,56 @@ class Memory:
         )
 
 
-def run_calls(
-    calls: Iterable[Bucket], run: Callable[[Bucket], jax.Array], memory: Memory
-) -> Iterator[tuple[Bucket, np.ndarray]]:
-    """Each call with its result, or halves of a call that does not fit. Calls run while others are prepared.
+@dataclasses.dataclass(frozen=True)
+class Calls:
+    """How calls are run, on `devices` devices."""
 
-    Raises what JAX raises for a call of one row for each device that does not fit.
-    """
-    pending: collections.deque[tuple[Bucket, jax.Array | Exception]] = collections.deque()
-    for call in calls:
-        pending.append((call, _begin(run, call)))
-        if len(pending) > IN_FLIGHT:
-            yield from _finish(pending, run, memory)
-    while pending:
-        yield from _finish(pending, run, memory)
+    run: Callable[[Bucket], jax.Array]
+    memory: Memory
+    devices: int = 1
 
+    def results(self, calls: Iterable[Bucket]) -> Iterator[tuple[Bucket, np.ndarray]]:
+        """Each call with its result, or the parts of a call that does not fit. Calls run while others are
+        prepared.
 
-def _begin(run: Callable[[Bucket], jax.Array], call: Bucket) -> jax.Array | Exception:
-    try:
-        return run(call)
-    except (jax.errors.JaxRuntimeError, MemoryError) as error:
-        return error
+        Raises what JAX raises for a call of one row for each device that does not fit.
+        """
+        pending: collections.deque[tuple[Bucket, jax.Array | Exception]] = collections.deque()
+        for call in calls:
+            pending.append((call, self._begin(call)))
+            if len(pending) > IN_FLIGHT:
+                yield from self._finish(pending)
+        while pending:
+            yield from self._finish(pending)
 
+    def _begin(self, call: Bucket) -> jax.Array | Exception:
+        try:
+            return self.run(call)
+        except (jax.errors.JaxRuntimeError, MemoryError) as error:
+            return error
 
-def _finish(pending: collections.deque, run: Callable[[Bucket], jax.Array], memory: Memory) -> Iterator:
-    """The first of the pending calls; if it did not fit, all of them, so that they do not take its memory."""
-    call, result = pending.popleft()
-    values = _wait(result)
-    if isinstance(values, np.ndarray):
-        yield call, values
-        return
-    others = [(other, _wait(waiting)) for other, waiting in pending]
-    pending.clear()
-    del result
-    for failed, done in [(call, values), *others]:
-        if isinstance(done, np.ndarray):
-            yield failed, done
-        else:
-            yield from _halve(failed, done, run, memory)
+    def _finish(self, pending: collections.deque) -> Iterator[tuple[Bucket, np.ndarray]]:
+        """The first of the pending calls; if it did not fit, all of them, since they take its memory."""
+        call, result = pending.popleft()
+        done = [(call, _wait(result))]
+        if isinstance(done[0][1], Exception):
+            del result
+            while pending:
+                other, waiting = pending.popleft()
+                done.append((other, _wait(waiting)))
+        for call, values in done:
+            yield from [(call, values)] if isinstance(values, np.ndarray) else self._halve(call, values)
+
+    def _halve(self, call: Bucket, error: Exception) -> Iterator[tuple[Bucket, np.ndarray]]:
+        """The call in calls of half as many rows, in halves again where they do not fit."""
+        if call.rows == 1:
+            raise error
+        self.memory.lower(call.size, call.rows)
+        rows = call.rows // 2
+        for start in range(0, len(call.indices), rows * self.devices):
+            half = Bucket(call.size, rows, call.indices[start : start + rows * self.devices])
+            values = _wait(self._begin(half))
+            yield from [(half, values)] if isinstance(values, np.ndarray) else self._halve(half, values)
 
 
 def _wait(result: jax.Array | Exception) -> np.ndarray | Exception:
@@ -127,19 +140,3 @@ def _wait(result: jax.Array | Exception) -> np.ndarray | Exception:
         if not is_out_of_memory(error):
             raise
         return error.with_traceback(None)
-
-
-def _halve(call: Bucket, error: Exception, run: Callable[[Bucket], jax.Array], memory: Memory) -> Iterator:
-    """The call in calls of half as many rows, in halves again where they do not fit."""
-    if call.rows == 1:
-        raise error
-    memory.lower(call.size, call.rows)
-    rows = call.rows // 2
-    step = rows * jax.local_device_count()
-    for start in range(0, len(call.indices), step):
-        half = Bucket(call.size, rows, call.indices[start : start + step])
-        values = _wait(_begin(run, half))
-        if isinstance(values, np.ndarray):
-            yield half, values
-        else:
-            yield from _halve(half, values, run, memory)

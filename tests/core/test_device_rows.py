@@ -7,7 +7,7 @@ import pytest
 
 from spirit_jax.core import device_rows
 from spirit_jax.core.batching import Bucket, buckets
-from spirit_jax.core.device_rows import Memory, run_calls
+from spirit_jax.core.device_rows import Calls, Memory
 
 FULL = jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 60 bytes.")
 LENGTHS = np.random.default_rng(0).integers(1, 70, 300).tolist()
@@ -38,7 +38,7 @@ class LateFailure:
 def run_all(device, memory):
     calls = buckets(LENGTHS, 5, devices=8, most=memory.most_rows)
     found = {}
-    for call, values in run_calls(calls, device, memory):
+    for call, values in Calls(device, memory, 8).results(calls):
         found.update(zip(call.indices, values.tolist(), strict=True))
     return [found[i] for i in range(len(LENGTHS))]
 
@@ -63,6 +63,14 @@ def test_calls_that_do_not_fit_are_halved_and_said_once(cells, late, accelerator
     assert all(call.size * call.rows <= cells for call in device.calls[seen:]), "what was learned is kept"
 
 
+def test_halves_have_no_more_sequences_than_rows_of_one_device(accelerator):
+    device, memory = Device(200), Memory("encoder", "tiles")
+    calls = buckets(LENGTHS, 5, most=memory.most_rows)
+    found = [i for call, _ in Calls(device, memory).results(calls) for i in call.indices]
+    assert sorted(found) == list(range(len(LENGTHS)))
+    assert all(len(call.indices) <= call.rows for call in device.calls)
+
+
 def test_one_row_that_does_not_fit_is_an_error(accelerator):
     with pytest.raises(jax.errors.JaxRuntimeError, match="RESOURCE_EXHAUSTED"):
         run_all(Device(60), Memory("encoder", "tiles"))
@@ -73,16 +81,13 @@ def test_other_errors_are_not_hidden():
         raise jax.errors.JaxRuntimeError("INTERNAL: broken")
 
     with pytest.raises(jax.errors.JaxRuntimeError, match="INTERNAL"):
-        list(run_calls([Bucket(5, 2, [0])], run, Memory("encoder", "tiles")))
+        list(Calls(run, Memory("encoder", "tiles")).results([Bucket(5, 2, [0])]))
 
 
 def test_at_most_a_few_calls_run_at_a_time():
     begun, taken = [], []
-    for call, _ in run_calls(
-        (Bucket(5, 1, [i]) for i in range(20)),
-        lambda call: begun.append(call) or jnp.zeros(1),
-        Memory("x", "y"),
-    ):
+    calls = Calls(lambda call: begun.append(call) or jnp.zeros(1), Memory("x", "y"))
+    for call, _ in calls.results(Bucket(5, 1, [i]) for i in range(20)):
         taken.append(call)
         assert len(begun) - len(taken) <= device_rows.IN_FLIGHT
     assert begun == taken

@@ -1,15 +1,9 @@
 import json
-import os
 import shutil
-import signal
-import socket
-import subprocess
-import sys
 import tarfile
 import threading
 import time
 
-import jax
 import numpy as np
 import pytest
 import soundfile
@@ -25,72 +19,10 @@ from spirit_jax.speech import audio
 from spirit_jax.speech.codec_folder import load_codec
 from spirit_jax.speech.segments import GROUP_SECONDS
 from spirit_jax.tokens.streams import SpeechTokens
-from tests.data_prep.conftest import prepare
+from tests.data_prep.conftest import REASONS, CountingCodec, prepare, voiced
 from tests.speech.sounds import FORMATS, encoded, state_length, sweep
-from tests.speech_codes import make_streams
-from tests.verbs import ROOT
 
 SPLITS = {"heldout": 5, "heldout_voice": 3, "train": 18, "speech": 3}
-
-
-class CountingCodec:
-    """A codec that counts what it encodes, and fails from the `fails_at`-th wav on."""
-
-    streams, fingerprint = make_streams(5), "counting"
-
-    def __init__(self, real, fails_at=None):
-        self.real, self.fails_at, self.encoded = real, fails_at, 0
-
-    def encode_batch(self, wavs):
-        self.encoded += len(wavs)
-        if self.fails_at is not None and self.encoded >= self.fails_at:
-            raise KeyboardInterrupt
-        return self.real.encode_batch(wavs)
-
-
-@pytest.fixture(scope="module")
-def codec(stages):
-    return load_codec(stages.codec)
-
-
-def voiced(seconds, rate=16_000, channels=1):
-    wave = 0.3 * np.sin(2 * np.pi * 150 * np.arange(round(rate * seconds)) / rate)
-    return np.repeat(wave[:, None], channels, axis=1)
-
-
-@pytest.fixture
-def unusable(tmp_path):
-    """A recording for each reason of quarantine, and two good ones."""
-    folder = tmp_path / "unusable"
-    folder.mkdir()
-    good = voiced(1.0)
-    soundfile.write(folder / "good.wav", good, 16_000)
-    soundfile.write(folder / "stereo.flac", voiced(1.0, 44_100, 2), 44_100)
-    (folder / "corrupt.wav").write_bytes(b"RIFF\x00\x00\x00\x00WAVEnonsense" * 20)
-    (folder / "cut.flac").write_bytes((folder / "stereo.flac").read_bytes()[:30])
-    (folder / "empty.wav").write_bytes(b"")
-    soundfile.write(folder / "no_samples.wav", good[:0], 16_000)
-    soundfile.write(folder / "silent.wav", 0 * good, 16_000)
-    soundfile.write(folder / "blip.wav", voiced(0.05), 16_000)
-    soundfile.write(
-        folder / "nan.wav", np.where(np.arange(16_000)[:, None] == 7, np.nan, good), 16_000, subtype="FLOAT"
-    )
-    soundfile.write(folder / "eight.wav", voiced(1.0, 16_000, 8), 16_000)
-    soundfile.write(folder / "slow.wav", voiced(1.0, 1_000), 1_000)
-    return folder
-
-
-REASONS = {
-    "blip": "too_short",
-    "corrupt": "unreadable",
-    "cut": "unreadable",
-    "eight": "too_many_channels",
-    "empty": "empty",
-    "nan": "not_finite",
-    "no_samples": "empty",
-    "silent": "silent",
-    "slow": "low_rate",
-}
 
 
 def test_bad_recordings_go_to_quarantine_and_the_job_continues(stages, unusable, tmp_path, capsys):
@@ -436,124 +368,3 @@ def test_a_tar_is_read_in_place_and_found_unchanged(stages, tmp_path, capsys):
         assert ("(unchanged)" in printed.err) == again
     (row,) = open_units(tmp_path / "out").rows()
     assert (row["id"], row["text"], row["audio"]) == ("x/a", "said", f"{tmp_path}/tars/x.tar::a.flac")
-
-
-def test_parts_are_together_the_whole(stages, tmp_path, capsys):
-    options = ("units", "--audio", stages.manifest, "--codec", stages.codec, "--out", tmp_path / "out")
-    for index in range(3):
-        assert prepare(*options, "--part", f"{index}/3", "--shard-size", 4) == 0
-        if index < 2:
-            with pytest.raises(UserError, match="parts, the first is"):
-                open_units(tmp_path / "out")
-    by_id = {row["id"]: row for row in open_units(stages.units).rows()}
-    made = list(open_units(tmp_path / "out").rows())
-    assert {row["id"]: row for row in made} == by_id
-    assert len(made) == len(by_id)
-    assert "part-00002-of-00003: read as manifest" in capsys.readouterr().out
-    assert prepare(*options, "--part", "3/3") == 2
-
-
-def test_more_parts_than_recordings_leave_some_empty(codec, stages, tmp_path, unusable):
-    for index in range(12):
-        options = ("units", "--audio", unusable, "--codec", stages.codec, "--out", tmp_path / "out")
-        assert prepare(*options, "--part", f"{index}/12") == 0
-    assert {row["id"] for row in open_units(tmp_path / "out").rows()} == {"good", "stereo"}
-    aside = [row["id"] for path in tmp_path.glob("out/*/quarantine.jsonl") for row in read_jsonl(path)]
-    assert sorted(aside) == sorted(REASONS)
-
-
-class SmallDevice(CountingCodec):
-    """A device that holds `most` samples at a time."""
-
-    def __init__(self, real, most):
-        super().__init__(real)
-        self.most = most
-
-    def encode_batch(self, wavs):
-        if sum(map(len, wavs)) > self.most:
-            raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 60 bytes.")
-        return super().encode_batch(wavs)
-
-
-def test_a_recording_that_a_device_does_not_hold_is_set_aside(codec, tmp_path):
-    for name, seconds in {"a": 1.0, "b": 3.0, "c": 9.0, "d": 2.0, "e": 0.5}.items():
-        soundfile.write(tmp_path / f"{name}.wav", voiced(seconds), 16_000)
-    corpus = open_corpus(tmp_path)
-    summary = extract(corpus, SmallDevice(codec, 4 * 16_000), tmp_path / "small", 10)
-    assert summary["reasons"] == {"device_memory": 1}
-    (bad,) = read_jsonl(tmp_path / "small/quarantine.jsonl")
-    assert (bad["id"], bad["detail"]) == ("c", "9.0 s do not fit into a device's memory")
-    extract(corpus, codec, tmp_path / "large", 10)
-    expected = [row for row in open_units(tmp_path / "large").rows() if row["id"] != "c"]
-    assert list(open_units(tmp_path / "small").rows()) == expected
-
-
-def test_what_fails_otherwise_is_no_lack_of_memory(codec, tmp_path):
-    class Broken(CountingCodec):
-        def encode_batch(self, wavs):
-            raise jax.errors.JaxRuntimeError("INTERNAL: broken")
-
-    soundfile.write(tmp_path / "a.wav", voiced(1.0), 16_000)
-    with pytest.raises(jax.errors.JaxRuntimeError, match="INTERNAL"):
-        extract(open_corpus(tmp_path), Broken(codec), tmp_path / "out", 10)
-
-
-def start(stages, out, **environment):
-    command = [
-        sys.executable,
-        "-m",
-        "data_prep",
-        "units",
-        "--audio",
-        stages.manifest,
-        "--codec",
-        stages.codec,
-    ]
-    command += ["--out", out, "--shard-size", "2", *(["--distributed"] if environment else [])]
-    variables = {**os.environ, "XLA_FLAGS": "", "JAX_COMPILATION_CACHE_DIR": str(stages.root / "compiled")}
-    return subprocess.Popen(
-        [str(word) for word in command],
-        cwd=ROOT,
-        env=variables | environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-
-
-def contents(folder):
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-
-
-@pytest.mark.slow
-def test_killed_at_any_moment_it_ends_as_if_nothing_had_happened(stages, tmp_path):
-    killed, whole = tmp_path / "killed", tmp_path / "whole"
-    assert start(stages, whole).wait(300) == 0
-    rng = np.random.default_rng(0)
-    for ledgers in (0, 1, 4, 8, 13):
-        process = start(stages, killed)
-        while process.poll() is None and len(list(killed.glob("done/*.json"))) < ledgers:
-            time.sleep(0.002)
-        time.sleep(rng.uniform(0, 0.05 if ledgers else 3))
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-    assert start(stages, killed).wait(300) == 0
-    assert contents(killed) == contents(whole)
-    assert not list(killed.rglob("*.partial"))
-
-
-@pytest.mark.slow
-def test_processes_that_joined_each_take_a_share(stages, tmp_path):
-    with socket.socket() as probe:
-        probe.bind(("localhost", 0))
-        address = f"localhost:{probe.getsockname()[1]}"
-    joined = {"JAX_COORDINATOR_ADDRESS": address, "JAX_NUM_PROCESSES": "2", "JAX_PLATFORMS": "cpu"}
-    processes = [start(stages, tmp_path / "out", **joined, JAX_PROCESS_ID=str(index)) for index in range(2)]
-    assert [process.wait(300) for process in processes] == [0, 0]
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
-        "part-00000-of-00002",
-        "part-00001-of-00002",
-    ]
-    by_id = {row["id"]: row for row in open_units(stages.units).rows()}
-    made = list(open_units(tmp_path / "out").rows())
-    assert {row["id"]: row for row in made} == by_id
-    assert len(made) == len(by_id)

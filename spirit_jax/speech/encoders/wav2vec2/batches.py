@@ -48,7 +48,7 @@ def encode_wavs(encoder: Wav2Vec2, wavs: Sequence[np.ndarray], last: int | None 
         return layer_output(network, *device_rows.divide_rows(*arrays), last, divided=True)
 
     calls = buckets(tiles, PADDED_LENGTHS[0], round_up_tiles, devices, memory.most_rows)
-    for call, states_BTD in device_rows.run_calls(calls, run, memory):
+    for call, states_BTD in device_rows.Calls(run, memory, devices).results(calls):
         for place, state_TD in zip(call.indices, states_BTD):
             outputs[filled[place]] = state_TD[: frames[filled[place]]].copy()
     return outputs
