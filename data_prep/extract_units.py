@@ -18,13 +18,14 @@ from pathlib import Path
 import jax
 import numpy as np
 
+from data_prep.jobs.row_sound import load_row
 from data_prep.sound_queue import Admit, read_ahead
 from data_prep.stage_files import StageFiles
 from spirit_jax.core.errors import UserError, is_out_of_memory
 from spirit_jax.core.files import require_output_folder, write_json, write_jsonl
 from spirit_jax.core.progress import Progress
 from spirit_jax.datasets.corpus import Corpus, count_reasons, put_aside
-from spirit_jax.datasets.manifest import open_corpus, part_of
+from spirit_jax.datasets.manifest import open_corpus
 from spirit_jax.datasets.shares import Share, read_share, share_corpus
 from spirit_jax.datasets.units_folder import SUMMARY
 from spirit_jax.runs.processes import join_processes
@@ -35,9 +36,6 @@ from spirit_jax.speech.segments import groups
 from spirit_jax.tokens.streams import SAMPLE_RATE, SpeechTokens
 
 QUARANTINE = "quarantine.jsonl"
-# how much longer or shorter the sound may be than a row says (our choice); more means times of another
-# recording, or not in seconds
-TOLERANCE_S = 0.25
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -137,23 +135,9 @@ def _finish_row(row: dict, speech: SpeechTokens, seconds: float) -> dict:
 
 def _read(row: dict, admit: Admit) -> np.ndarray | audio.BadAudio:
     try:
-        wav = audio.load(row["audio"], corpus=True, part=part_of(row), admit=admit)
-        _check_length(row, len(wav) / SAMPLE_RATE)
+        return load_row(row, admit)
     except audio.BadAudio as error:
         return error
-    return wav
-
-
-def _check_length(row: dict, seconds: float) -> None:
-    """BadAudio for a sound that is not as long as its row says."""
-    stated = row.get("duration")
-    if row.get("offset") is None and stated is not None and abs(stated - seconds) > TOLERANCE_S:
-        detail = f"the row says {stated:.2f} s, the sound has {seconds:.2f} s; a part needs an offset as well"
-        raise audio.BadAudio("duration_differs", detail)
-    last = max((end for _, _, end in row["words"] or ()), default=0.0)
-    if last > seconds + TOLERANCE_S:
-        detail = f"a word ends at {last:.2f} s, the sound at {seconds:.2f} s; times are in seconds"
-        raise audio.BadAudio("words_beyond_sound", detail)
 
 
 def _samples(wav: np.ndarray | audio.BadAudio) -> int:

@@ -38,7 +38,7 @@ class Work:
 
     def results(self, rows: Sequence[dict]) -> Iterator[tuple[dict, Outcome | None]]:
         """Each row with its outcome, None if it does not concern."""
-        concerned = [{**row, "text": text_of(row)} for row in rows if self.concerns(row)]
+        concerned = [{**row, "text": text_of(row), "words": None} for row in rows if self.concerns(row)]
         outcomes = self.aligner.align(concerned)
         for row in rows:
             yield row, next(outcomes) if self.concerns(row) else None

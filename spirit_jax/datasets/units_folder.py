@@ -15,7 +15,7 @@ from typing import Any
 from spirit_jax.core.errors import UserError
 from spirit_jax.core.files import read_json
 from spirit_jax.datasets.shares import PART_FOLDER
-from spirit_jax.tokens.streams import PUBLISHED_EXPRESSIVE, SpeechTokens, streams_from_dicts
+from spirit_jax.tokens.streams import PUBLISHED_EXPRESSIVE, SpeechTokens, Streams, streams_from_dicts
 
 SUMMARY = "summary.json"
 FIX = "run python -m data_prep units"
@@ -23,13 +23,13 @@ FIX = "run python -m data_prep units"
 
 @dataclasses.dataclass(frozen=True)
 class UnitsFolder:
-    """Finished folders that are read as one. path: for messages; names: the streams; files: the shards in
+    """Finished folders that are read as one. path: for messages; streams: of the codes; files: the shards in
     order.
     """
 
     path: str
     encoder_fingerprint: str
-    names: tuple[str, ...]
+    streams: Streams
     files: tuple[Path, ...]
 
     def rows(self) -> Iterator[dict]:
@@ -40,7 +40,9 @@ class UnitsFolder:
 
     def speech_of(self, row: Mapping[str, Any]) -> SpeechTokens:
         """The codes of a row."""
-        return SpeechTokens({name: row[name] for name in self.names if row.get(name) is not None})
+        return SpeechTokens(
+            {stream.name: row[stream.name] for stream in self.streams if row.get(stream.name) is not None}
+        )
 
 
 def open_units(*folders: str | Path) -> UnitsFolder:
@@ -52,7 +54,7 @@ def open_units(*folders: str | Path) -> UnitsFolder:
     opened = [_open_one(path) for folder in folders for path in _finished_folders(Path(folder))]
     first = opened[0]
     for other in opened:
-        if (other.encoder_fingerprint, other.names) != (first.encoder_fingerprint, first.names):
+        if (other.encoder_fingerprint, other.streams) != (first.encoder_fingerprint, first.streams):
             rule = f"is not the encoder of {first.path}, {first.encoder_fingerprint}"
             fix = "give folders of one codec"
             raise UserError(f"encoder of {other.path}", other.encoder_fingerprint, rule, fix)
@@ -89,6 +91,5 @@ def _open_one(path: Path) -> UnitsFolder:
         raise UserError(f"{path / SUMMARY}", ", ".join(summary), f"lacks {', '.join(sorted(missing))}", FIX)
     # Folders of earlier versions do not list their streams: they have the published ones, null where absent.
     streams = streams_from_dicts(summary["streams"]) if "streams" in summary else PUBLISHED_EXPRESSIVE
-    names = tuple(stream.name for stream in streams)
     files = tuple(path / name for name in summary["shards"])
-    return UnitsFolder(str(path), summary["encoder_fingerprint"], names, files)
+    return UnitsFolder(str(path), summary["encoder_fingerprint"], streams, files)

@@ -220,6 +220,23 @@ class Llama(nnx.Module):
         )
         return self.norm(x_BTD), cache
 
+    def layer_states(self, tokens_BT: jax.Array | np.ndarray) -> jax.Array:
+        """The residual stream of rows that are one segment: the embedding, then the state after each layer,
+        [L + 1, B, T, D]. For probes of small batches.
+        """
+        tokens_BT = jnp.asarray(tokens_BT)
+        positions_BT = jnp.broadcast_to(jnp.arange(tokens_BT.shape[1])[None], tokens_BT.shape)
+        info = TokenInfo(positions_BT, jnp.ones_like(tokens_BT), None, rotation_of(positions_BT, self.cfg))
+
+        def layer(x_BTD: jax.Array, block_and_index: Any):
+            block, index = block_and_index
+            x_BTD = constrain(block(x_BTD, info, None, index)[0], "batch", "sequence", None)
+            return x_BTD, x_BTD
+
+        x_BTD = constrain(lookup(self.embed_VD[...], tokens_BT, self.cfg), "batch", "sequence", None)
+        _, states_LBTD = jax.lax.scan(layer, x_BTD, (self.layers, jnp.arange(self.cfg.layers)))
+        return jnp.concatenate([x_BTD[None], states_LBTD])
+
 
 def lookup(table_VD: jax.Array, tokens_BT: jax.Array, cfg: ModelConfig) -> jax.Array:
     """Embeddings [B, T, D] in the activation dtype."""

@@ -64,9 +64,15 @@ def load(
         if admit is not None:
             admit(_seconds(file, wanted, max_seconds))
         wav, rate = join_blocks(_blocks(file, wanted, max_seconds)), file.samplerate
+    return resample(wav, rate)
+
+
+def resample(wav: np.ndarray, rate: int) -> np.ndarray:
+    """Mono samples [N] at any rate: float32 at 16 kHz. Raises BadAudio where `check` does."""
     if rate != SAMPLE_RATE and np.isfinite(wav).all():
         import soxr
 
+        check_silence(wav)  # a resampled constant has edges, which are no silence
         wav = soxr.resample(wav, rate, SAMPLE_RATE)
     wav = np.ascontiguousarray(wav, np.float32)
     check(wav)
@@ -113,8 +119,15 @@ def check(wav: np.ndarray) -> None:
     check_numbers(wav)
     if len(wav) < MIN_SAMPLES:
         raise BadAudio("too_short", f"{len(wav)} samples at 16 kHz, the least is {MIN_SAMPLES}")
-    if (peak := float(np.abs(wav).max())) < SILENCE_PEAK:
-        raise BadAudio("silent", f"the loudest sample is {peak:.1e} of full scale")
+    check_silence(wav)
+
+
+def check_silence(wav: np.ndarray) -> None:
+    """Raises BadAudio if samples [N] are all near their mean: a constant makes no sound."""
+    mean = float(wav.mean(dtype=np.float64))
+    peak = max(float(wav.max()) - mean, mean - float(wav.min()))
+    if peak < SILENCE_PEAK:
+        raise BadAudio("silent", f"the loudest sample is {peak:.1e} of full scale from the mean, {mean:.1e}")
 
 
 def check_numbers(wav: np.ndarray) -> None:

@@ -13,7 +13,7 @@ ROWS = [{"id": "a", "units": [1, 2, 2], "pitch": [3, 4], "style": None}, {"id": 
 
 def test_rows_come_with_the_codes_of_their_streams(tmp_path):
     folder = write_units(tmp_path, ROWS, PUBLISHED_EXPRESSIVE[:2], "made-by")
-    assert (folder.encoder_fingerprint, folder.names) == ("made-by", ("units", "pitch"))
+    assert (folder.encoder_fingerprint, folder.streams) == ("made-by", PUBLISHED_EXPRESSIVE[:2])
     assert list(folder.rows()) == ROWS
     codes = [folder.speech_of(row).codes for row in folder.rows()]
     assert {name: values.tolist() for name, values in codes[0].items()} == {
@@ -28,7 +28,7 @@ def test_folders_of_earlier_versions_have_the_published_streams(tmp_path):
     summary = read_json(tmp_path / "summary.json")
     del summary["streams"]
     write_json(tmp_path / "summary.json", summary)
-    assert open_units(tmp_path).names == ("units", "pitch", "style")
+    assert open_units(tmp_path).streams == PUBLISHED_EXPRESSIVE
 
 
 @pytest.mark.parametrize(("summary", "rule"), [(None, "unfinished"), ({"shards": []}, "encoder_fingerprint")])
