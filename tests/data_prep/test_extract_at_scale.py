@@ -17,7 +17,12 @@ from spirit_jax.core.errors import UserError
 from spirit_jax.core.files import read_jsonl
 from spirit_jax.datasets.manifest import open_corpus
 from spirit_jax.datasets.units_folder import open_units
+from spirit_jax.speech.codec import Codec
+from spirit_jax.speech.encoders.hubert import Hubert
+from spirit_jax.speech.encoders.hubert_units import HubertUnits
+from spirit_jax.speech.quantizers.linear import KmeansQuantizer
 from tests.data_prep.conftest import REASONS, CountingCodec, prepare, voiced
+from tests.speech.tiny_encoders import AT_25_HZ, random_encoder, random_wavs
 from tests.verbs import ROOT
 
 
@@ -140,3 +145,19 @@ def test_processes_that_joined_each_take_a_share(stages, tmp_path):
     made = list(open_units(tmp_path / "out").rows())
     assert {row["id"]: row for row in made} == by_id
     assert len(made) == len(by_id)
+
+
+def test_units_of_eight_devices_are_those_of_one(tmp_path, monkeypatch):
+    hubert = Hubert(random_encoder(AT_25_HZ), 1)
+    centres = np.random.default_rng(0).normal(size=(20, AT_25_HZ.width)).astype(np.float32)
+    codec = Codec((HubertUnits(hubert, KmeansQuantizer(centres)),))
+    for number, wav in enumerate(random_wavs(*range(8_000, 200_000, 9_001))):
+        soundfile.write(tmp_path / f"{number:02d}.wav", wav, 16_000)
+    corpus = open_corpus(tmp_path)
+    assert jax.local_device_count() == 8
+    summary = extract(corpus, codec, tmp_path / "eight", 10)
+    monkeypatch.setattr(jax, "local_device_count", lambda: 1)
+    assert extract(corpus, codec, tmp_path / "one", 10) == summary
+    assert summary["n_ok"] == 22
+    assert contents(tmp_path / "eight") == contents(tmp_path / "one")
+    assert len({unit for row in open_units(tmp_path / "one").rows() for unit in row["units"]}) > 5
