@@ -26,7 +26,11 @@ $(VENV)/align: requirements-align.txt $(VENV)/runtime
 	$(PIP) -r requirements-align.txt
 	touch $@
 
-$(VENV)/test: requirements-test.txt requirements-gcs.txt $(VENV)/demo $(VENV)/align
+$(VENV)/beam: requirements-beam.txt $(VENV)/runtime
+	$(PIP) -r requirements-beam.txt
+	touch $@
+
+$(VENV)/test: requirements-test.txt requirements-gcs.txt $(VENV)/demo $(VENV)/align $(VENV)/beam
 	$(PIP) -r requirements-test.txt -r requirements-gcs.txt
 	touch $@
 
@@ -117,7 +121,7 @@ need = $(if $(value $(1)),,$(error $(1) is not set: $(2)))
 quote = '$(subst ','\'',$(value $(1)))'
 path = $(if $(filter ~%,$(value $(1))),$($(1)),$(call quote,$(1)))
 
-.PHONY: codec align units tokenizer shards stats train eval generate report import-llama export-hf convert-speech
+.PHONY: codec align split units tokenizer shards stats export-jsonl train eval generate report import-llama export-hf convert-speech
 codec: $(VENV)/runtime  ## fit the weight-free codec: AUDIO=dir OUT=dir [UNITS=100] [EXPRESSIVE=1]
 	$(call need,AUDIO,a folder of recordings or a manifest)$(call need,OUT,a folder for the codec)
 	$(PY) -m data_prep fit-codec --audio $(call path,AUDIO) --out $(call path,OUT) --units $(UNITS) $(if $(EXPRESSIVE),--expressive)
@@ -125,6 +129,10 @@ codec: $(VENV)/runtime  ## fit the weight-free codec: AUDIO=dir OUT=dir [UNITS=1
 align: $(VENV)/align  ## give words their times: AUDIO=dir OUT=dir [CTC=dir or TIMES=path] [SPOKEN=en] [CASING=as-is, lower or sentence] [STRICT=1]
 	$(call need,AUDIO,a folder of recordings with transcripts or a manifest)$(call need,OUT,a folder for the manifest with word times)
 	$(PY) -m data_prep align --audio $(call path,AUDIO) --out $(call path,OUT) $(if $(CTC),--ctc $(call path,CTC)) $(if $(TIMES),--times $(call path,TIMES)) $(if $(SPOKEN),--language $(call quote,SPOKEN)) $(if $(CASING),--casing $(CASING)) $(if $(STRICT),--strict)
+
+split: $(VENV)/runtime  ## hold sentences and voices out: AUDIO=dir OUT=dir [TEXTS=manifest] [HELD_SENTENCES=0.01] [HELD_VOICES=0.02]
+	$(call need,AUDIO,a folder of recordings or a manifest)$(call need,OUT,a folder for the manifest)
+	$(PY) -m data_prep split --corpus $(call path,AUDIO) $(if $(TEXTS),$(call path,TEXTS)) --out $(call path,OUT) $(if $(HELD_SENTENCES),--sentences $(HELD_SENTENCES)) $(if $(HELD_VOICES),--voices $(HELD_VOICES))
 
 units: $(VENV)/runtime  ## recordings to units: AUDIO=dir OUT=dir [CODEC=dir] [STRICT=1]; without CODEC one is fitted in OUT/codec
 	$(call need,AUDIO,a folder of recordings or a manifest)$(call need,OUT,a folder for the units)
@@ -140,13 +148,17 @@ tokenizer: $(VENV)/runtime  ## train a SentencePiece model: TEXTS=manifest OUT=d
 	$(call need,TEXTS,a manifest or a text file)$(call need,OUT,a folder for tokenizer.model)
 	$(PY) -m data_prep tokenizer --texts $(call path,TEXTS) --size $(PIECES) --out $(call path,OUT)
 
-shards: $(VENV)/runtime  ## units and texts to TFDS shards: UNITS_DIR=dir TOKENIZER=path CODEC=dir OUT=dir [TEXTS=manifest] [EACH_LINE=1] [LAYOUT=aligned]
+shards: $(VENV)/runtime $(if $(BEAM),$(VENV)/beam)  ## units and texts to TFDS shards: UNITS_DIR=dir TOKENIZER=path CODEC=dir OUT=dir [TEXTS=manifest] [EACH_LINE=1] [LAYOUT=aligned] [BEAM="--runner=..."]
 	$(call need,UNITS_DIR,what make units wrote)$(call need,TOKENIZER,a tokenizer.model)$(call need,CODEC,the codec folder)$(call need,OUT,a folder for the shards)
-	$(PY) -m data_prep shards --units $(call path,UNITS_DIR) $(if $(TEXTS),--texts $(call path,TEXTS)) $(if $(EACH_LINE),--lines) --tokenizer $(call path,TOKENIZER) --codec $(call path,CODEC) --out $(call path,OUT) --config $(or $(LAYOUT),aligned)
+	$(PY) -m data_prep shards --units $(call path,UNITS_DIR) $(if $(TEXTS),--texts $(call path,TEXTS)) $(if $(EACH_LINE),--lines) --tokenizer $(call path,TOKENIZER) --codec $(call path,CODEC) --out $(call path,OUT) --config $(or $(LAYOUT),aligned) $(if $(BEAM),--beam=$(call quote,BEAM))
 
 stats: $(VENV)/runtime  ## what shards hold: SHARDS=dir
 	$(call need,SHARDS,a folder of shards)
 	$(PY) -m data_prep stats --shards $(call path,SHARDS)
+
+export-jsonl: $(VENV)/runtime  ## documents for other trainers: SHARDS=dir TOKENIZER=path OUT=file.jsonl [CODEC=dir] [ARRANGE=interleaved] [FORM=ids or text] [SPLIT=train] [EPOCHS=1] [SET="data.poisson_span_words=[23.3,10] ..."]
+	$(call need,SHARDS,a folder of shards)$(call need,TOKENIZER,a tokenizer.model)$(call need,OUT,a .jsonl file)
+	$(PY) -m data_prep export-jsonl --shards $(call path,SHARDS) --tokenizer $(call path,TOKENIZER) --out $(call path,OUT) $(if $(CODEC),--codec $(call path,CODEC)) $(if $(ARRANGE),--arrangement $(ARRANGE)) $(if $(FORM),--form $(FORM)) $(if $(SPLIT),--split $(SPLIT)) $(if $(EPOCHS),--epochs $(EPOCHS)) $(if $(SET),--set $(SET))
 
 train: $(VENV)/runtime  ## train: CONFIG=recipe OUT=run [ROOT=dir that the recipe's paths start from] [SET="optim.peak_lr=1e-4 ..."]
 	$(call need,CONFIG,a recipe of tpu_configs)$(call need,OUT,a run folder)

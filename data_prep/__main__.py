@@ -18,8 +18,13 @@ COMMANDS = {
     ),
     "align": ("data_prep.alignment.align", "give the words of transcribed recordings their times"),
     "units": ("data_prep.extract_units", "recordings to units; unusable recordings are set aside"),
-    "shards": ("data_prep.token_shards", "units and texts to TFDS shards"),
-    "stats": ("data_prep.stats", "hours, utterances and tokens of a folder of shards"),
+    "split": ("data_prep.corpus_split", "hold sentences and voices out of a corpus"),
+    "shards": ("data_prep.shards.token_shards", "units and texts to TFDS shards, with a card"),
+    "stats": ("data_prep.shards.stats", "hours, utterances and tokens of a folder of shards"),
+    "export-jsonl": (
+        "spirit_jax.training.data.jsonl_export",
+        "documents of shards as training draws them, as JSON lines for other trainers",
+    ),
 }
 
 
