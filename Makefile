@@ -30,7 +30,15 @@ $(VENV)/beam: requirements-beam.txt $(VENV)/runtime
 	$(PIP) -r requirements-beam.txt
 	touch $@
 
-$(VENV)/test: requirements-test.txt requirements-gcs.txt $(VENV)/demo $(VENV)/align $(VENV)/beam
+$(VENV)/vad: requirements-vad.txt $(VENV)/runtime
+	$(PIP) -r requirements-vad.txt
+	touch $@
+
+$(VENV)/judges: requirements-judges.txt $(VENV)/runtime
+	$(PIP) -r requirements-judges.txt
+	touch $@
+
+$(VENV)/test: requirements-test.txt requirements-gcs.txt $(VENV)/demo $(VENV)/align $(VENV)/vad $(VENV)/judges $(VENV)/beam
 	$(PIP) -r requirements-test.txt -r requirements-gcs.txt
 	touch $@
 
@@ -121,7 +129,10 @@ need = $(if $(value $(1)),,$(error $(1) is not set: $(2)))
 quote = '$(subst ','\'',$(value $(1)))'
 path = $(if $(filter ~%,$(value $(1))),$($(1)),$(call quote,$(1)))
 
-.PHONY: codec align split units tokenizer shards stats export-jsonl train eval generate report import-llama export-hf convert-speech
+# several paths, with a colon between them
+paths = $(if $(filter ~%,$(value $(1))),$(subst :, ,$($(1))),$(subst :,' ',$(call quote,$(1))))
+
+.PHONY: codec align split segment units tokenizer shards stats export-jsonl train eval generate report import-llama export-hf convert-speech
 codec: $(VENV)/runtime  ## fit the weight-free codec: AUDIO=dir OUT=dir [UNITS=100] [EXPRESSIVE=1]
 	$(call need,AUDIO,a folder of recordings or a manifest)$(call need,OUT,a folder for the codec)
 	$(PY) -m data_prep fit-codec --audio $(call path,AUDIO) --out $(call path,OUT) --units $(UNITS) $(if $(EXPRESSIVE),--expressive)
@@ -134,11 +145,16 @@ split: $(VENV)/runtime  ## hold sentences and voices out: AUDIO=dir OUT=dir [TEX
 	$(call need,AUDIO,a folder of recordings or a manifest)$(call need,OUT,a folder for the manifest)
 	$(PY) -m data_prep split --corpus $(call path,AUDIO) $(if $(TEXTS),$(call path,TEXTS)) --out $(call path,OUT) $(if $(HELD_SENTENCES),--sentences $(HELD_SENTENCES)) $(if $(HELD_VOICES),--voices $(HELD_VOICES))
 
-units: $(VENV)/runtime  ## recordings to units: AUDIO=dir OUT=dir [CODEC=dir] [STRICT=1]; without CODEC one is fitted in OUT/codec
+segment: $(if $(filter silero,$(DETECTOR)),$(VENV)/vad,$(VENV)/runtime)  ## cut long recordings at silences: AUDIO=dir OUT=dir [LONGEST=30 SHORTEST=2 SILENCE=0.3] [DETECTOR=silero] [STRICT=1]
+	$(call need,AUDIO,a folder of recordings or a manifest)$(call need,OUT,a folder for the manifest of the parts)
+	$(PY) -m data_prep segment --audio $(call path,AUDIO) --out $(call path,OUT) $(if $(LONGEST),--longest $(LONGEST)) $(if $(SHORTEST),--shortest $(SHORTEST)) $(if $(SILENCE),--silence $(SILENCE)) $(if $(DETECTOR),--detector $(DETECTOR)) $(if $(STRICT),--strict)
+
+units: $(VENV)/runtime  ## recordings to units: AUDIO=dir OUT=dir [CODEC=dir] [PART=0/4, with CODEC] [STRICT=1]; without CODEC one is fitted in OUT/codec
 	$(call need,AUDIO,a folder of recordings or a manifest)$(call need,OUT,a folder for the units)
+	$(if $(PART),$(call need,CODEC,one codec for all parts))
 	$(if $(CODEC),,@test ! -f $(call path,OUT)/codec/codec.json || echo "note: the codec in" $(call path,OUT)/codec "is used as it is, whatever AUDIO, UNITS and EXPRESSIVE are; to fit another, delete that folder or choose another OUT" >&2)
 	$(if $(CODEC),,test -f $(call path,OUT)/codec/codec.json || $(PY) -m data_prep fit-codec --audio $(call path,AUDIO) --out $(call path,OUT)/codec --units $(UNITS) $(if $(EXPRESSIVE),--expressive))
-	$(PY) -m data_prep units --audio $(call path,AUDIO) --codec $(if $(CODEC),$(call path,CODEC),$(call path,OUT)/codec) --out $(call path,OUT) $(if $(STRICT),--strict)
+	$(PY) -m data_prep units --audio $(call path,AUDIO) --codec $(if $(CODEC),$(call path,CODEC),$(call path,OUT)/codec) --out $(call path,OUT) $(if $(PART),--part $(PART)) $(if $(STRICT),--strict)
 
 convert-speech: $(VENV)/parity  ## speech checkpoints to a codec: CHECKPOINTS=dir OUT=dir [HUBERT=path LAYER=n QUANTIZER=path SPEECH=base]
 	$(call need,CHECKPOINTS,a folder of speech checkpoints)$(call need,OUT,a folder for the codec)
@@ -148,9 +164,9 @@ tokenizer: $(VENV)/runtime  ## train a SentencePiece model: TEXTS=manifest OUT=d
 	$(call need,TEXTS,a manifest or a text file)$(call need,OUT,a folder for tokenizer.model)
 	$(PY) -m data_prep tokenizer --texts $(call path,TEXTS) --size $(PIECES) --out $(call path,OUT)
 
-shards: $(VENV)/runtime $(if $(BEAM),$(VENV)/beam)  ## units and texts to TFDS shards: UNITS_DIR=dir TOKENIZER=path CODEC=dir OUT=dir [TEXTS=manifest] [EACH_LINE=1] [LAYOUT=aligned] [BEAM="--runner=..."]
+shards: $(VENV)/runtime $(if $(BEAM),$(VENV)/beam)  ## units and texts to TFDS shards: UNITS_DIR=dir or dir:dir TOKENIZER=path CODEC=dir OUT=dir [TEXTS=manifest] [EACH_LINE=1] [LAYOUT=aligned] [BEAM="--runner=..."]
 	$(call need,UNITS_DIR,what make units wrote)$(call need,TOKENIZER,a tokenizer.model)$(call need,CODEC,the codec folder)$(call need,OUT,a folder for the shards)
-	$(PY) -m data_prep shards --units $(call path,UNITS_DIR) $(if $(TEXTS),--texts $(call path,TEXTS)) $(if $(EACH_LINE),--lines) --tokenizer $(call path,TOKENIZER) --codec $(call path,CODEC) --out $(call path,OUT) --config $(or $(LAYOUT),aligned) $(if $(BEAM),--beam=$(call quote,BEAM))
+	$(PY) -m data_prep shards --units $(call paths,UNITS_DIR) $(if $(TEXTS),--texts $(call path,TEXTS)) $(if $(EACH_LINE),--lines) --tokenizer $(call path,TOKENIZER) --codec $(call path,CODEC) --out $(call path,OUT) --config $(or $(LAYOUT),aligned) $(if $(BEAM),--beam=$(call quote,BEAM))
 
 stats: $(VENV)/runtime  ## what shards hold: SHARDS=dir
 	$(call need,SHARDS,a folder of shards)
@@ -164,9 +180,9 @@ train: $(VENV)/runtime  ## train: CONFIG=recipe OUT=run [ROOT=dir that the recip
 	$(call need,CONFIG,a recipe of tpu_configs)$(call need,OUT,a run folder)
 	$(PY) -m spirit_jax train --config $(call path,CONFIG) $(if $(ROOT),--root $(call path,ROOT)) --out $(call path,OUT) $(if $(SET),--set $(SET))
 
-eval: $(VENV)/runtime  ## evaluate: CKPT=run OUT=eval.json and SHARDS=dir or DATA=dir TASKS="swuggy mmlu" [SPLIT=heldout] [ARGS="--mesh tensor=4"]
+eval: $(VENV)/runtime $(if $(value ASR),$(VENV)/judges)  ## evaluate: CKPT=run OUT=eval.json and SHARDS=dir or DATA=dir TASKS="swuggy mmlu" [SPLIT=heldout] [ASR=dir] [ARGS="--mesh tensor=4"]
 	$(call need,CKPT,a run folder)$(if $(value SHARDS)$(value DATA),,$(error SHARDS or DATA is not set: a folder of shards or of data sets))$(call need,OUT,a JSON file)
-	$(PY) -m spirit_jax eval $(TASKS) --checkpoint $(call path,CKPT) $(if $(SHARDS),--shards $(call path,SHARDS)) $(if $(DATA),--data $(call path,DATA)) $(if $(SPLIT),--split $(SPLIT)) --out $(call path,OUT) $(ARGS)
+	$(PY) -m spirit_jax eval $(TASKS) --checkpoint $(call path,CKPT) $(if $(SHARDS),--shards $(call path,SHARDS)) $(if $(DATA),--data $(call path,DATA)) $(if $(SPLIT),--split $(SPLIT)) $(if $(ASR),--asr $(call path,ASR)) --out $(call path,OUT) $(ARGS)
 
 generate: $(VENV)/runtime  ## continue a prompt: CKPT=run TEXT="..." or AUDIO=file [MODALITY=text] [ARGS="--mesh tensor=4"]
 	$(call need,CKPT,a run folder)$(if $(value TEXT)$(value AUDIO),,$(error TEXT or AUDIO is not set: a prompt))
@@ -244,7 +260,7 @@ train-style: $(VENV)/runtime  ## style codes, distilled: UNITS_DIR=dir CODEC=dir
 
 # ---- development ----------------------------------------------------------------------------------------------------
 TWO = -n 2 --dist loadfile  # two processes; the tests of a file share what they set up
-.PHONY: test test-slow parity lint bench bench-train bench-speech help
+.PHONY: test test-slow parity lint bench bench-train bench-speech bench-data bench-eval help
 test: $(VENV)/test  ## the quick tests, under 8 minutes on 2 cores
 	$(PY) -m pytest $(TWO) -m "not slow" --ignore tests/parity
 
@@ -270,6 +286,14 @@ bench-train: $(VENV)/parity  ## training steps, compared with PyTorch on a CPU, 
 bench-speech: $(VENV)/parity  ## HuBERT, vocoder and F0, compared with PyTorch; adds a line to runs/bench_speech.jsonl
 	mkdir -p runs
 	$(PY) -m benchmarks.bench_speech | tee -a /dev/stderr | tail -1 >> runs/bench_speech.jsonl
+
+bench-data: $(VENV)/parity  ## extraction, cutting, alignment and shards; adds a line to runs/bench_data.jsonl
+	mkdir -p runs
+	$(PY) -m benchmarks.bench_data | tee -a /dev/stderr | tail -1 >> runs/bench_data.jsonl
+
+bench-eval: $(VENV)/parity  ## likelihood scoring, compared with transformers; adds a line to runs/bench_eval.jsonl
+	mkdir -p runs
+	$(PY) -m benchmarks.bench_eval | tee -a /dev/stderr | tail -1 >> runs/bench_eval.jsonl
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))

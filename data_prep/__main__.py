@@ -17,6 +17,7 @@ COMMANDS = {
         "a codec with phonetic units by k-means over HuBERT features",
     ),
     "align": ("data_prep.alignment.align", "give the words of transcribed recordings their times"),
+    "segment": ("data_prep.segmentation.segment", "cut long recordings at silences"),
     "units": ("data_prep.extract_units", "recordings to units; unusable recordings are set aside"),
     "split": ("data_prep.corpus_split", "hold sentences and voices out of a corpus"),
     "shards": ("data_prep.shards.token_shards", "units and texts to TFDS shards, with a card"),

@@ -4,35 +4,31 @@
 
 Recordings and rows that cannot be used go to `quarantine.jsonl`, with a reason. Each shard,
 `units-SSSSS-of-NNNNN.jsonl`, is written atomically and has a ledger in `done/`. A later call makes only the
-shards whose rows, recordings or codec have changed. `summary.json` is written last.
+shards whose rows, recordings or codec have changed. `summary.json` is written last. Several hosts each take a
+share of the recordings, by `--part` or `--distributed`.
 """
 
 import argparse
 import collections
 import contextlib
-import dataclasses
-import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import jax
 import numpy as np
 
+from data_prep.jobs.row_sound import load_row
 from data_prep.sound_queue import Admit, read_ahead
-from spirit_jax.core.errors import UserError
-from spirit_jax.core.files import (
-    drop_partials,
-    fingerprint,
-    read_json,
-    require_output_folder,
-    write_json,
-    write_jsonl,
-)
+from data_prep.stage_files import StageFiles
+from spirit_jax.core.errors import UserError, is_out_of_memory
+from spirit_jax.core.files import require_output_folder, write_json, write_jsonl
 from spirit_jax.core.progress import Progress
-from spirit_jax.core.stored_files import stamp_of
 from spirit_jax.datasets.corpus import Corpus, count_reasons, put_aside
-from spirit_jax.datasets.manifest import open_corpus, part_of
+from spirit_jax.datasets.manifest import open_corpus
+from spirit_jax.datasets.shares import Share, read_share, share_corpus
 from spirit_jax.datasets.units_folder import SUMMARY
+from spirit_jax.runs.processes import join_processes
 from spirit_jax.speech import audio
 from spirit_jax.speech.codec import Codec
 from spirit_jax.speech.codec_folder import load_codec
@@ -40,10 +36,6 @@ from spirit_jax.speech.segments import groups
 from spirit_jax.tokens.streams import SAMPLE_RATE, SpeechTokens
 
 QUARANTINE = "quarantine.jsonl"
-BATCH_SECONDS = 300.0
-# how much longer or shorter the sound may be than a row says (our choice); more means times of another
-# recording, or not in seconds
-TOLERANCE_S = 0.25
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -54,6 +46,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--shard-size", type=int, default=1000, help="rows of a shard")
+    parser.add_argument("--part", help="INDEX/COUNT: this host's share of the recordings, in OUT/part-*")
+    parser.add_argument("--distributed", action="store_true", help="the same, by the number of this process")
     parser.add_argument("--strict", action="store_true", help="exit with 1 if a recording was set aside")
 
 
@@ -62,95 +56,76 @@ def run(args: argparse.Namespace) -> int:
     if args.shard_size < 1:
         raise UserError("--shard-size", args.shard_size, "counts rows", "give 1 or more")
     require_output_folder(args.out, "--out")
+    share = _read_share(args)
     corpus = open_corpus(args.audio)
     if not corpus.recordings:
         raise UserError("corpus", args.audio, "has no recordings", "give rows with audio")
-    summary = extract(corpus, load_codec(args.codec), args.out, args.shard_size)
-    print(f"{args.out}: {_describe(summary, corpus)}")
+    corpus, out = share_corpus(corpus, share), share.folder(args.out)
+    summary = extract(corpus, load_codec(args.codec), out, args.shard_size)
+    print(f"{out}: {_describe(summary, corpus)}")
     if summary["n_quarantined"]:
         count = summary["n_quarantined"]
-        print(
-            f"warning: {count} recordings or rows were set aside, see {args.out / QUARANTINE}",
-            file=sys.stderr,
-        )
+        print(f"warning: {count} recordings or rows were set aside, see {out / QUARANTINE}", file=sys.stderr)
     return int(args.strict and summary["n_quarantined"] > 0)
+
+
+def _read_share(args: argparse.Namespace) -> Share:
+    if args.part is not None and args.distributed:
+        raise UserError("--part, --distributed", "both", "name the share twice", "give one of them")
+    if args.distributed:
+        join_processes()
+        return Share(jax.process_index(), jax.process_count())
+    return Share() if args.part is None else read_share(args.part)
 
 
 def extract(corpus: Corpus, codec: Codec, out: Path, shard_size: int) -> dict:
     """Writes shards of `shard_size` rows, the quarantine and the summary; returns the summary."""
-    rows = corpus.recordings
-    slices = [rows[i : i + shard_size] for i in range(0, len(rows), shard_size)]
-    shards = [Shard(out, number, len(slices)) for number in range(len(slices))]
+
+    def make(rows: Sequence[dict], ledger: dict, progress: Progress) -> Iterator[dict]:
+        ledger.update(n_ok=0, seconds=0.0, splits={})
+        return _encode(rows, codec, ledger, progress)
+
     (out / SUMMARY).unlink(missing_ok=True)
-    ledgers = []
-    with Progress("units", len(rows), "utt") as progress:
-        for shard, part in zip(shards, slices):
-            inputs = fingerprint(codec.fingerprint.encode(), *(_identity(row) for row in part))
-            ledger = shard.finished(inputs)
-            if ledger is None:
-                ledger = shard.write(part, codec, inputs, progress)
-            else:
-                progress.advance(len(part), "(unchanged)")
-            ledgers.append(ledger)
-    _drop_stale(out, shards)
+    shards = StageFiles(out, out / "done", "units")
+    files, ledgers = shards.make("units", corpus.recordings, shard_size, codec.fingerprint.encode(), make)
     quarantine = [*corpus.set_aside, *(bad for ledger in ledgers for bad in ledger["quarantine"])]
     write_jsonl(out / QUARANTINE, quarantine)
-    summary = _summarize(corpus, quarantine, ledgers, codec) | {"shards": [s.path.name for s in shards]}
+    names = [file.path.name for file in files]
+    summary = _summarize(corpus, quarantine, ledgers, codec) | {"shards": names}
     write_json(out / SUMMARY, summary)
     return summary
 
 
-@dataclasses.dataclass(frozen=True)
-class Shard:
-    """One output file and its ledger: its inputs, its counts and its part of the quarantine."""
-
-    out: Path
-    number: int
-    total: int
-
-    @property
-    def path(self) -> Path:
-        """The rows with their codes."""
-        return self.out / f"units-{self.number:05d}-of-{self.total:05d}.jsonl"
-
-    @property
-    def ledger_path(self) -> Path:
-        """Written after `path`."""
-        return self.out / "done" / self.path.with_suffix(".json").name
-
-    def finished(self, inputs: str) -> dict | None:
-        """The ledger, if the shard was made of these inputs."""
-        if not self.path.is_file() or not self.ledger_path.is_file():
-            return None
-        ledger = read_json(self.ledger_path)
-        return ledger if ledger["inputs"] == inputs else None
-
-    def write(self, rows: list[dict], codec: Codec, inputs: str, progress: Progress) -> dict:
-        """Encodes `rows` into the file, then writes the ledger."""
-        self.ledger_path.unlink(missing_ok=True)
-        ledger = {"inputs": inputs, "n_ok": 0, "seconds": 0.0, "splits": {}, "quarantine": []}
-        with contextlib.closing(_encode(rows, codec, ledger, progress)) as encoded:
-            write_jsonl(self.path, encoded)
-        write_json(self.ledger_path, ledger)
-        return ledger
-
-
-def _encode(rows: list[dict], codec: Codec, ledger: dict, progress: Progress) -> Iterator[dict]:
+def _encode(rows: Sequence[dict], codec: Codec, ledger: dict, progress: Progress) -> Iterator[dict]:
     """Finished rows in order; counts them, and adds unusable recordings, in the ledger."""
     with contextlib.closing(read_ahead(rows, _read)) as sounds:
-        for batch in groups(sounds, BATCH_SECONDS, lambda item: _samples(item[1])):
-            good = [(row, wav) for row, wav in batch if isinstance(wav, np.ndarray)]
-            encoded = codec.encode_batch([wav for _, wav in good]) if good else []
-            for row, bad in batch:
-                if isinstance(bad, audio.BadAudio):
-                    ledger["quarantine"].append(put_aside(row["id"], row["audio"], bad.reason, bad.detail))
-            for (row, wav), speech in zip(good, encoded):
+        for batch in groups(sounds, samples=lambda item: _samples(item[1])):
+            encoded = iter(encode_fitting(codec, [wav for _, wav in batch if isinstance(wav, np.ndarray)]))
+            for row, wav in batch:
+                made = next(encoded) if isinstance(wav, np.ndarray) else wav
+                if isinstance(made, audio.BadAudio):
+                    ledger["quarantine"].append(put_aside(row["id"], row["audio"], made.reason, made.detail))
+                    continue
                 seconds = len(wav) / SAMPLE_RATE
                 ledger["n_ok"] += 1
                 ledger["seconds"] += seconds
                 ledger["splits"][row["split"]] = ledger["splits"].get(row["split"], 0) + 1
-                yield _finish_row(row, speech, seconds)
+                yield _finish_row(row, made, seconds)
             progress.advance(len(batch))
+
+
+def encode_fitting(codec: Codec, wavs: Sequence[np.ndarray]) -> list[SpeechTokens | audio.BadAudio]:
+    """The codes of each wav, or BadAudio for one that does not fit into a device's memory, alone."""
+    try:
+        return [*codec.encode_batch(wavs)] if wavs else []
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        if len(wavs) == 1:
+            detail = f"{len(wavs[0]) / SAMPLE_RATE:.1f} s do not fit into a device's memory"
+            return [audio.BadAudio("device_memory", detail)]
+    middle = len(wavs) // 2
+    return [*encode_fitting(codec, wavs[:middle]), *encode_fitting(codec, wavs[middle:])]
 
 
 def _finish_row(row: dict, speech: SpeechTokens, seconds: float) -> dict:
@@ -160,41 +135,13 @@ def _finish_row(row: dict, speech: SpeechTokens, seconds: float) -> dict:
 
 def _read(row: dict, admit: Admit) -> np.ndarray | audio.BadAudio:
     try:
-        wav = audio.load(row["audio"], corpus=True, part=part_of(row), admit=admit)
-        _check_length(row, len(wav) / SAMPLE_RATE)
+        return load_row(row, admit)
     except audio.BadAudio as error:
         return error
-    return wav
-
-
-def _check_length(row: dict, seconds: float) -> None:
-    """BadAudio for a sound that is not as long as its row says."""
-    stated = row.get("duration")
-    if row.get("offset") is None and stated is not None and abs(stated - seconds) > TOLERANCE_S:
-        detail = f"the row says {stated:.2f} s, the sound has {seconds:.2f} s; a part needs an offset as well"
-        raise audio.BadAudio("duration_differs", detail)
-    last = max((end for _, _, end in row["words"] or ()), default=0.0)
-    if last > seconds + TOLERANCE_S:
-        detail = f"a word ends at {last:.2f} s, the sound at {seconds:.2f} s; times are in seconds"
-        raise audio.BadAudio("words_beyond_sound", detail)
 
 
 def _samples(wav: np.ndarray | audio.BadAudio) -> int:
     return len(wav) if isinstance(wav, np.ndarray) else 0
-
-
-def _identity(row: dict) -> bytes:
-    """A row with its recording's size and time of change, for the fingerprint of a shard's inputs."""
-    return json.dumps([row, stamp_of(row["audio"])], sort_keys=True).encode()
-
-
-def _drop_stale(out: Path, shards: list[Shard]) -> None:
-    """Removes shards and ledgers of another shard size, and temporary files of a killed call."""
-    drop_partials(out, "units-*")
-    kept = {path for shard in shards for path in (shard.path, shard.ledger_path)}
-    for path in [*out.glob("units-*-of-*.jsonl"), *out.glob("done/units-*-of-*.json")]:
-        if path not in kept:
-            path.unlink()
 
 
 def _summarize(corpus: Corpus, quarantine: list[dict], ledgers: list[dict], codec: Codec) -> dict:

@@ -2,17 +2,20 @@
 
 import collections
 import concurrent.futures
+import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
+
+from spirit_jax.speech.segments import group_seconds
 
 Item = TypeVar("Item")
 Sound = TypeVar("Sound")
 Admit = Callable[[float], None]
 
-READERS = 4  # threads
-AHEAD = 32  # items that may wait
-AHEAD_SECONDS = 600.0  # decoded sound that may wait, 38 MB at 16 kHz: our choice. A longer item waits alone
+READERS = max(4, len(os.sched_getaffinity(0)))  # threads
+AHEAD = 1024  # items that may wait
+AHEAD_GROUPS = 2  # groups of decoded sound that may wait, on a CPU 600 s: our choice
 
 
 class _Closed(Exception):
@@ -20,14 +23,15 @@ class _Closed(Exception):
 
 
 def read_ahead(
-    items: Sequence[Item], read: Callable[[Item, Admit], Sound], seconds: float = AHEAD_SECONDS
+    items: Iterable[Item], read: Callable[[Item, Admit], Sound], seconds: float | None = None
 ) -> Iterator[tuple[Item, Sound]]:
     """Each item with what `read(item, admit)` gives, in order. Threads read while the caller works.
 
     `read` calls `admit(s)` before it decodes s seconds of sound; it waits while more than `seconds` would be
-    in memory that the caller has not taken. Close the iterator if it is not read to its end.
+    in memory that the caller has not taken, by default `AHEAD_GROUPS` groups. Close the iterator if it is not
+    read to its end.
     """
-    budget = _Budget(seconds)
+    budget = _Budget(AHEAD_GROUPS * group_seconds() if seconds is None else seconds)
     pending: collections.deque[tuple[Item, int, concurrent.futures.Future[Sound]]] = collections.deque()
 
     def work(item: Item, turn: int) -> Sound:

@@ -12,6 +12,7 @@ sStoryCloze/    a first clause; its ending, and the ending with another object
 tStoryCloze/    a first clause; its ending, and the ending of a sentence about something else
 salmon/         two clauses in one condition, and with a change between them (`salmon_twins`)
 mmlu/           a sentence without its object or its adverb, and four words to choose from
+LibriSpeech/, fluent_speech_commands_dataset/, stsp/, expresso/     see `generation_twins`
 """
 
 import argparse
@@ -27,6 +28,7 @@ import numpy as np
 import soxr
 
 from data_prep.espeak import Voice, speak
+from data_prep.generation_twins import LEAST_SHOWN, write_generation_twins
 from data_prep.salmon_twins import PARTS, draw_pair
 from data_prep.synthesize import TRAINING_VOICES
 from spirit_jax.core.errors import UserError
@@ -73,8 +75,10 @@ def run(args: argparse.Namespace) -> int:
     require_output_folder(args.out, "--out", KNOWN_BY)
     rows = read_corpus(args.corpus)
     sentences = _find_sentences(rows)
-    if len(sentences) < args.items + SHOTS:
-        rule = f"has {len(sentences)} held-out sentences of two clauses, {args.items + SHOTS} are needed"
+    if len(sentences) < args.items + LEAST_SHOWN:
+        rule = (
+            f"has {len(sentences)} held-out sentences of two clauses, {args.items + LEAST_SHOWN} are needed"
+        )
         raise UserError("--corpus", args.corpus, rule, "make it with data_prep synthesize, or lower --items")
     counts = Counter(word for row in rows if row["split"] == "train" for word in _words(text_of(row)))
     with write_atomically(args.out) as folder:
@@ -98,6 +102,8 @@ def write_all(folder: Path, sentences: list[Sentence], counts: Counter, items: i
                 audio.save(folder / "salmon" / part / f"sample_{number}_{side}.wav", wav)
     for subject, place in SUBJECTS.items():
         _write_questions(folder / "mmlu", subject, place, sentences[: items + SHOTS], rng)
+    clauses = [(sentence.first, sentence.second) for sentence in sentences]
+    write_generation_twins(folder, clauses, items, say)
 
 
 def say(words: Iterable[str], voice: Voice) -> np.ndarray:

@@ -19,7 +19,15 @@ COMMANDS = {
         "spirit_jax.evals.command",
         "tasks on held-out shards, and published benchmarks",
     ),
+    "fit-classifier": (
+        "spirit_jax.evals.judges.command",
+        "a small classifier of sentiment or style, to judge what is generated",
+    ),
     "report": ("spirit_jax.report.command", "one HTML page and one JSON file about a run"),
+    "plot-alignment": (
+        "spirit_jax.report.alignment_curves",
+        "the alignment probe of several checkpoints in one picture",
+    ),
     "convert": ("spirit_jax.model_io.command", "Llama weights in and out"),
     "convert-speech": ("spirit_jax.speech.commands.convert", "published speech checkpoints to a codec"),
     "encode": ("spirit_jax.speech.commands.encode", "sound files to codes and token strings"),

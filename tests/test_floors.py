@@ -9,7 +9,7 @@ ROOT = Path(__file__).parent.parent
 FLOORS = {
     "core": 0,
     "tokens": 1,
-    "config": 2,
+    "config": 2, "pages": 2,
     "sharding": 3, "datasets": 3, "speech": 3,
     "model": 4,
     "model_io": 5, "runs": 5, "generation": 5,

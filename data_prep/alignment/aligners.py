@@ -4,12 +4,8 @@ An outcome is the words with their times, or the reason why there are none.
 """
 
 import collections
-import concurrent.futures
 import contextlib
 import functools
-import multiprocessing
-import os
-import threading
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
 
@@ -20,8 +16,9 @@ from data_prep.alignment.given import Given, cut_times, match_given
 from data_prep.alignment.spelling import Spelled, spell
 from data_prep.alignment.sphinx import LONG_SECONDS, Sphinx, require_pocketsphinx
 from data_prep.alignment.times import Aligned, NotAligned, assemble
+from data_prep.jobs.processes import Processes
+from data_prep.jobs.row_sound import load_row
 from data_prep.sound_queue import Admit, read_ahead
-from spirit_jax.core.errors import Halted
 from spirit_jax.core.files import fingerprint
 from spirit_jax.datasets.manifest import part_of
 from spirit_jax.speech import audio
@@ -32,8 +29,6 @@ from spirit_jax.tokens.streams import SAMPLE_RATE
 Outcome = Aligned | NotAligned
 Readable = tuple[np.ndarray, list[Spelled]]  # samples at 16 kHz, and the text
 VERSION = "1"  # of the rules; another one makes the parts of an earlier version again
-BATCH_SECONDS = 300.0
-CHUNK = 4  # rows that a process is given at a time
 
 
 class Aligner(Protocol):
@@ -59,23 +54,15 @@ class SphinxAligner:
     def __init__(self, processes: int):
         require_pocketsphinx()
         self.identity = fingerprint(self.name.encode(), VERSION.encode())
-        self._pool = concurrent.futures.ProcessPoolExecutor(
-            processes, multiprocessing.get_context("spawn"), _end_with_parent
-        )
+        self._processes = Processes(processes)
 
     def align(self, rows: Sequence[dict]) -> Iterator[Outcome]:
         """As in `Aligner`. Halted if a process dies, for example for lack of memory."""
-        try:
-            yield from self._pool.map(_align_in_worker, rows, chunksize=CHUNK)
-        except concurrent.futures.BrokenExecutor as error:
-            raise Halted(
-                "a process that aligns died; finished parts are kept: run the same command again, with fewer "
-                "--processes if memory was short"
-            ) from error
+        yield from self._processes.map(_align_in_worker, rows)
 
     def close(self) -> None:
         """Ends the processes; work that has not begun is dropped."""
-        self._pool.shutdown(cancel_futures=True)
+        self._processes.close()
 
 
 class CtcAligner:
@@ -88,7 +75,7 @@ class CtcAligner:
         self.identity = fingerprint(*(v.encode() for v in (self.name, VERSION, model.fingerprint, language)))
 
     def align(self, rows: Sequence[dict]) -> Iterator[Outcome]:
-        """As in `Aligner`, about 300 s of sound at a time."""
+        """As in `Aligner`, some of the sound at a time."""
 
         def read(row: dict, admit: Admit) -> Readable | NotAligned:
             try:
@@ -97,7 +84,7 @@ class CtcAligner:
                 return error
 
         with contextlib.closing(read_ahead(rows, read)) as sounds:
-            for batch in groups((item for _, item in sounds), BATCH_SECONDS, _samples):
+            for batch in groups((item for _, item in sounds), samples=_samples):
                 good = [item for item in batch if not isinstance(item, NotAligned)]
                 found = iter(align_with_ctc(self.model, [wav for wav, _ in good], [text for _, text in good]))
                 for item in batch:
@@ -139,18 +126,6 @@ class GivenAligner:
         """Nothing to end."""
 
 
-def _end_with_parent() -> None:
-    """Ends this process when the command that started it is killed."""
-    parent = multiprocessing.parent_process()
-
-    def wait() -> None:
-        if parent is not None:
-            parent.join()
-            os._exit(1)
-
-    threading.Thread(target=wait, daemon=True).start()
-
-
 @functools.cache
 def _sphinx(wide: bool) -> Sphinx:
     """This process's decoder."""
@@ -169,7 +144,7 @@ def _read(row: dict, language: str, admit: Admit | None = None) -> Readable:
     """The sound of a row and its text. NotAligned if the sound cannot be read or the text is not spoken."""
     spelled = _spell(row, language)
     try:
-        return audio.load(row["audio"], corpus=True, part=part_of(row), admit=admit), spelled
+        return load_row(row, admit), spelled
     except audio.BadAudio as error:
         raise NotAligned(error.reason, error.detail) from error
 

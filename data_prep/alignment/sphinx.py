@@ -28,6 +28,9 @@ TOLERANCE = 4.0
 # Recordings from this length on are searched with wider beams than pocketsphinx's own, which lose the path of
 # a minute of sound. In shorter ones a lost path shows that the text is another one.
 LONG_SECONDS = 20.0
+LONGEST_SECONDS = (
+    1800.0  # the search's time for each second of sound grows with the length: 19 x real time at 600 s
+)
 WIDE_BEAMS = {"beam": 1e-100, "wbeam": 1e-80, "pbeam": 1e-100}
 SHIFT = 1 << 10  # pocketsphinx stores acoustic scores divided by this
 LEAST = 1e-300
@@ -47,6 +50,11 @@ class Sphinx:
         if not any(readings):
             raise NotAligned("no_spoken_words", "no word of its text is spoken, or none can be pronounced")
         _require_length(wav, spelled, readings)
+        if len(wav) > LONGEST_SECONDS * SAMPLE_RATE:
+            rule = f"{len(wav) / SAMPLE_RATE:.0f} s, pocketsphinx takes {LONGEST_SECONDS:.0f} s"
+            raise NotAligned(
+                "too_long", f"{rule}: align with --ctc or --times, or give parts with their texts"
+            )
         self._decoder.add_fsg("text", grammar(self._decoder, spelled, readings))
         self._decoder.activate_search("text")
         for noise in NOISES:

@@ -1,19 +1,16 @@
-"""The work of `data_prep align`: a corpus in parts, each written atomically and made again only if its inputs
-have changed.
-"""
+"""The work of `data_prep align`: the rows of a corpus in parts (`data_prep.stage_files`), and a manifest."""
 
 import collections
 import dataclasses
 import itertools
-import json
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from data_prep.alignment.aligners import Aligner, Outcome
 from data_prep.alignment.casing import Casing, recase
 from data_prep.alignment.times import Aligned, NotAligned
-from spirit_jax.core.files import drop_partials, fingerprint, read_json, write_json, write_jsonl
+from data_prep.stage_files import StageFiles
+from spirit_jax.core.files import drop_partials, write_json, write_jsonl
 from spirit_jax.core.progress import Progress
 from spirit_jax.datasets.corpus import Corpus, count_reasons, put_aside
 from spirit_jax.datasets.manifest import text_of
@@ -41,7 +38,7 @@ class Work:
 
     def results(self, rows: Sequence[dict]) -> Iterator[tuple[dict, Outcome | None]]:
         """Each row with its outcome, None if it does not concern."""
-        concerned = [{**row, "text": text_of(row)} for row in rows if self.concerns(row)]
+        concerned = [{**row, "text": text_of(row), "words": None} for row in rows if self.concerns(row)]
         outcomes = self.aligner.align(concerned)
         for row in rows:
             yield row, next(outcomes) if self.concerns(row) else None
@@ -49,67 +46,21 @@ class Work:
 
 def align_corpus(corpus: Corpus, work: Work, out: Path, part_size: int) -> dict:
     """Writes the parts, the manifest, the quarantine and the summary, which it returns."""
-    rows = corpus.rows
-    slices = [rows[i : i + part_size] for i in range(0, len(rows), part_size)]
-    parts = [Part(out / PARTS, number, len(slices)) for number in range(len(slices))]
+
+    def make(rows: Sequence[dict], ledger: dict, progress: Progress) -> Iterator[dict]:
+        ledger["counts"] = collections.Counter()
+        return _finish(work.results(rows), work.casing, ledger["counts"], ledger["quarantine"], progress)
+
+    drop_partials(out, "*")
     (out / SUMMARY).unlink(missing_ok=True)
-    ledgers = []
-    with Progress("align", len(rows), "utt") as progress:
-        for part, held in zip(parts, slices):
-            inputs = fingerprint(work.identity, *map(_identity, held))
-            ledger = part.finished(inputs)
-            if ledger is None:
-                ledger = part.write(held, work, inputs, progress)
-            else:
-                progress.advance(len(held), "(unchanged)")
-            ledgers.append(ledger)
-    _drop_stale(out / PARTS, parts)
-    write_jsonl(out / MANIFEST, (row for part in parts for row in part.rows()))
+    parts = StageFiles(out / PARTS, out / PARTS, "part")
+    files, ledgers = parts.make("align", corpus.rows, part_size, work.identity, make)
+    write_jsonl(out / MANIFEST, (row for file in files for row in file.rows()))
     quarantine = [*corpus.set_aside, *(bad for ledger in ledgers for bad in ledger["quarantine"])]
     write_jsonl(out / QUARANTINE, quarantine)
     summary = _summarize(corpus, quarantine, ledgers, work)
     write_json(out / SUMMARY, summary)
     return summary
-
-
-@dataclasses.dataclass(frozen=True)
-class Part:
-    """A file of finished rows and its ledger: its inputs, its counts and its part of the quarantine."""
-
-    folder: Path
-    number: int
-    total: int
-
-    @property
-    def path(self) -> Path:
-        """The finished rows."""
-        return self.folder / f"part-{self.number:05d}-of-{self.total:05d}.jsonl"
-
-    @property
-    def ledger_path(self) -> Path:
-        """Written after `path`."""
-        return self.path.with_suffix(".json")
-
-    def rows(self) -> Iterator[dict]:
-        """The finished rows."""
-        with open(self.path, encoding="utf-8") as file:
-            yield from map(json.loads, file)
-
-    def finished(self, inputs: str) -> dict | None:
-        """The ledger, if the part was made of these inputs."""
-        if not self.path.is_file() or not self.ledger_path.is_file():
-            return None
-        ledger = read_json(self.ledger_path)
-        return ledger if ledger["inputs"] == inputs else None
-
-    def write(self, rows: Sequence[dict], work: Work, inputs: str, progress: Progress) -> dict:
-        """Aligns `rows` into the file, then writes the ledger."""
-        self.ledger_path.unlink(missing_ok=True)
-        counts, quarantine = collections.Counter(), []
-        write_jsonl(self.path, _finish(work.results(rows), work.casing, counts, quarantine, progress))
-        ledger = {"inputs": inputs, "counts": dict(counts), "quarantine": quarantine}
-        write_json(self.ledger_path, ledger)
-        return ledger
 
 
 def _finish(
@@ -156,22 +107,6 @@ def _recase(row: dict, casing: Casing) -> dict:
     recased = [" ".join(itertools.islice(written, len(entry))) for entry in entries]
     words = [[word, *entry[1:]] for word, entry in zip(recased, row["words"])] if row["words"] else None
     return {**row, "text": " ".join(recased), "words": words}
-
-
-def _identity(row: dict) -> bytes:
-    """A row with its recording's size and time of change, for the fingerprint of a part's inputs."""
-    found = row["audio"] and os.path.isfile(row["audio"])
-    stat = os.stat(row["audio"]) if found else None
-    return json.dumps([row, [stat.st_size, stat.st_mtime_ns] if stat else None], sort_keys=True).encode()
-
-
-def _drop_stale(folder: Path, parts: Sequence[Part]) -> None:
-    """Removes parts of another part size, and temporary files of a killed call."""
-    drop_partials(folder, "part-*")
-    kept = {path for part in parts for path in (part.path, part.ledger_path)}
-    for path in folder.glob("part-*-of-*.json*"):
-        if path not in kept:
-            path.unlink()
 
 
 def _summarize(corpus: Corpus, quarantine: Sequence[dict], ledgers: Sequence[dict], work: Work) -> dict:

@@ -9,7 +9,7 @@ from data_prep.alignment.spelling import Spelled
 class NotAligned(ValueError):
     """An utterance without word times. `reason` is a slug for counting, `detail` a sentence for people.
 
-    Reasons: no_spoken_words, too_little_sound, no_match, other_words, no_times, and those of `BadAudio`.
+    Reasons: no_spoken_words, too_little_sound, too_long, no_match, other_words, no_times; `BadAudio`'s.
     """
 
     def __init__(self, reason: str, detail: str):

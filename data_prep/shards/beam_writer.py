@@ -239,7 +239,8 @@ def _leaked(groups: beam.PCollection) -> AsSingleton:
 
 
 def _held_sentences(rows: list[dict]) -> set[int]:
-    return {sentence_of(row) for row in rows if row["split"] not in TRAINING_SPLITS} - {None}
+    held = (sentence_of(row) for row in rows if row["split"] not in TRAINING_SPLITS)
+    return {sentence for sentence in held if sentence is not None}
 
 
 def _count_leaks(rows: list[dict], held: set[int]) -> int:

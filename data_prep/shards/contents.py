@@ -87,7 +87,7 @@ class Contents:
     @property
     def parts(self) -> list[Part]:
         """What is read, in order: utterances with their codes, then texts without speech."""
-        units = [Part(self.units.path / name, True) for name in self.units.shards] if self.units else []
+        units = [Part(path, True) for path in self.units.files] if self.units else []
         return units + [Part(path, False) for path in self.texts]
 
     def read(self, part: Part) -> Iterator[Mapping[str, Any]]:

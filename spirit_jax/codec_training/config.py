@@ -41,9 +41,9 @@ def _refuse_init_from(checkpoint: CheckpointConfig) -> None:
 
 @part
 class CorpusConfig:
-    """Recordings and their units: the folder that `make units` wrote, and the codec that made them."""
+    """Recordings and their units: what `make units` wrote, in one or more folders, and the codec of these."""
 
-    units: str = "units"
+    units: str | tuple[str, ...] = "units"
     codec: str = "codec"
     held_out: str = "heldout"  # the split that is evaluated; if it has no rows, see `datasets.splits`
     evaluated: int = 24  # held-out recordings of an evaluation: our choice

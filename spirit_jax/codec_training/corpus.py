@@ -3,6 +3,7 @@
 Legend: S samples.
 """
 
+import collections
 import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -103,10 +104,10 @@ def read_corpus(cfg: CorpusConfig, made_with: str, known_voices: bool = False) -
 
     known_voices: leave out held-out recordings of voices that are not trained on.
     """
-    folder = open_units(cfg.units)
+    folder = open_units(*([cfg.units] if isinstance(cfg.units, str) else cfg.units))
     if (found := folder.encoder_fingerprint) != made_with:
         fix = "make the units with this codec"
-        raise UserError(f"{cfg.units} fingerprint", found, f"must be the codec's, {made_with}", fix)
+        raise UserError(f"{folder.path} fingerprint", found, f"must be the codec's, {made_with}", fix)
     known, held_out = split_rows(folder.rows(), cfg.held_out)
     voices = {row["voice"] for row in known}
     chosen = [row for row in held_out if not known_voices or row["voice"] in voices]
@@ -118,6 +119,10 @@ def read_corpus(cfg: CorpusConfig, made_with: str, known_voices: bool = False) -
         raise UserError(
             "corpus.units", cfg.units, rule, f"give more, or a manifest with some of the split {cfg.held_out}"
         )
+    counts = collections.Counter(row["id"] for row in known + held_out)
+    if twice := [id for id, count in counts.items() if count > 1]:
+        rule, fix = f"{len(twice)} ids name two recordings", "leave out what is given twice"
+        raise UserError("corpus.units", f"id {twice[0]}", rule, fix)
     if gone := [row["audio"] for row in known + chosen if not is_stored(row["audio"])]:
         fix = "restore them, or make the units again and begin a new run"
         raise UserError("recordings", f"{len(gone)}, the first is {gone[0]}", "no such file", fix)

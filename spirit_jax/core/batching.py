@@ -65,7 +65,9 @@ def map_blocks(
 
 
 class Bucket(NamedTuple):
-    """One call: the padded length, the number of rows, and the sequences that fill the first rows."""
+    """One call: the padded length, the rows of a device, and the sequences that fill the first rows. More
+    sequences than rows are divided among all devices.
+    """
 
     size: int
     rows: int
@@ -73,15 +75,26 @@ class Bucket(NamedTuple):
 
 
 def buckets(
-    lengths: Sequence[int], shortest: int, round_up: Callable[[int], int] | None = None
+    lengths: Sequence[int],
+    shortest: int,
+    round_up: Callable[[int], int] | None = None,
+    devices: int = 1,
+    most: Callable[[int], int] | None = None,
 ) -> Iterator[Bucket]:
-    """The calls that cover all sequences, padded to few lengths of at least `shortest`."""
+    """The calls that cover all sequences, padded to few lengths of at least `shortest`.
+
+    devices: among which a call may be divided. most: rows of a device at most, for a padded length; asked
+    before each call.
+    """
     round_up = round_up or round_up_length
     padded = np.array([max(shortest, round_up(length)) for length in lengths])
     for size in np.unique(padded).tolist():
-        indices, rows = np.flatnonzero(padded == size).tolist(), count_rows(size, shortest)
-        for start in range(0, len(indices), rows):
-            yield Bucket(size, rows, indices[start : start + rows])
+        left = np.flatnonzero(padded == size).tolist()
+        while left:
+            rows = count_rows(size, shortest)
+            rows = rows if most is None else max(1, min(rows, most(size)))
+            yield Bucket(size, rows, left[: rows * devices])
+            left = left[rows * devices :]
 
 
 def count_rows(size: int, shortest: int) -> int:

@@ -5,12 +5,11 @@ import importlib
 import logging
 import sys
 
-from spirit_jax.core.errors import Halted, UserError, require_seed
+from spirit_jax.core.errors import Halted, UserError, is_out_of_memory, require_seed
 from spirit_jax.core.files import require_writable
 from spirit_jax.core.paths import in_bucket
 
 MISPLACED = (NotADirectoryError, FileExistsError, IsADirectoryError, PermissionError)
-EXHAUSTED = "RESOURCE_EXHAUSTED"  # begins JAX's message that a device's memory is full
 
 
 class Parser(argparse.ArgumentParser):
@@ -38,7 +37,7 @@ def run(prog: str, description: str, commands: dict[str, tuple[str, str]], argv:
     except OSError as error:
         return _fail(error, 2 if isinstance(error, MISPLACED) else 1)
     except (MemoryError, RuntimeError) as error:
-        if not isinstance(error, MemoryError) and not str(error).startswith(EXHAUSTED):
+        if not is_out_of_memory(error):
             raise
         return _fail(
             f"out of memory ({str(error).partition(chr(10))[0]}): use fewer or shorter sequences at a time",

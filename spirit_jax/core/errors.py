@@ -4,6 +4,7 @@ import math
 from typing import Any
 
 SEEDS = 2**32  # what JAX, NumPy and Grain all take
+EXHAUSTED = "RESOURCE_EXHAUSTED"  # begins JAX's message that a device's memory is full
 
 
 class UserError(ValueError):
@@ -27,6 +28,11 @@ class Halted(RuntimeError):
 
     Commands print it after `error:` and exit with 1.
     """
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether the memory of a device, or of this machine, was full."""
+    return isinstance(error, MemoryError) or str(error).startswith(EXHAUSTED)
 
 
 def require_positive(values: Any, prefix: str, *names: str) -> None:

@@ -52,6 +52,11 @@ def join(folder: str | AnyPath, address: str) -> str:
     return f"{url.rstrip('/')}/{address}" if url else str(Path(folder).absolute() / address)
 
 
+def leads_out(address: str) -> bool:
+    """Whether a relative path leads out of the folder that it begins in. An absolute one and a URL do not."""
+    return not url_of(address) and os.path.normpath(address).split(os.sep)[0] == os.pardir
+
+
 def open_stored(address: str | AnyPath, what: str = "file") -> IO[bytes]:
     """The bytes of a file, decompressed. UserError if it cannot be opened. what: names it in the error."""
     raw = _open_raw(address, what)

@@ -76,6 +76,22 @@ def stream_texts(path: Path, lines: bool = False) -> Iterator[ManifestRow]:
         _warn_of_set_aside(path, dict(reasons.most_common()), str(first))
 
 
+def stream_corpus(path: Path) -> Iterator[tuple[ManifestRow, None] | tuple[None, dict]]:
+    """All rows as they are needed: a usable row, or the line of the quarantine for one that breaks a rule.
+    Two rows may have one id.
+    """
+    layout = recognise(path)
+    if layout is None:
+        corpus = scan_folder(path)
+        yield from ((row, None) for row in corpus.rows)
+        yield from ((None, bad) for bad in corpus.set_aside)
+        return
+    rows = Rows(layout.path, layout.path.is_dir())
+    for given in layout.read(layout.path, collections.Counter()):
+        row = rows.check(given)
+        yield (None, rows.describe_bad(given, row, {})) if isinstance(row, BadRow) else (row, None)
+
+
 def part_of(row: Mapping[str, Any]) -> Part | None:
     """The part of its recording that a row is; None for the whole recording."""
     if row.get("offset") is None:

@@ -2,7 +2,8 @@
 
 One of audio and text is required, all else is optional:
 
-audio               path of the recording, relative to the manifest's folder; null for text alone
+audio               path of the recording, relative to the manifest's folder and below it, or absolute; null
+                    for text alone
 text                transcript
 words               [[word, start s, end s], ...], the text with times from where the row's sound begins
 offset, duration    the row is this part of the recording, in seconds; `start` and `end` are the same.
@@ -26,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from spirit_jax.core.errors import UserError
-from spirit_jax.core.stored_files import bare_name, join
+from spirit_jax.core.stored_files import bare_name, join, leads_out
 from spirit_jax.datasets.corpora.given import Given
 from spirit_jax.datasets.corpus import BadRow, ManifestRow, default_split, put_aside
 
@@ -77,6 +78,9 @@ class Rows:
         if audio is None and text is None:
             fix = "give one of them or drop the row"
             raise BadRow("bad_row", given.where, row.get("id"), "has neither audio nor text", fix)
+        if audio and leads_out(audio):
+            rule, fix = "leads out of the corpus", "write the absolute path if it is meant"
+            raise BadRow("outside_corpus", f"{given.where} audio", audio, rule, fix)
         words, plain = _read_words(row.get("words"), given.where)
         part = _read_part(row, given.where) if audio else {}
         split = row.get("split") or default_split(audio, text or words or plain)

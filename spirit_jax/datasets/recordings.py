@@ -9,6 +9,8 @@ transcripts.txt         Multilingual LibriSpeech: lines `ID`, tab, `TEXT`, of re
 NAME.tsv                Common Voice: columns `path` and `sentence`, of recordings below its folder
 ID.txt, ID.lab, ID.normalized.txt, ID.original.txt     in the recording's folder
 
+A transcript that cannot be read sets its recording aside; a file for many that cannot be read is unread.
+
 ID is the recording's name without its suffix. Of LibriSpeech, Multilingual LibriSpeech and LibriTTS, what is
 below a folder named after a held-out split, such as `dev-clean`, has that split; of a .tsv so named as well.
 """
@@ -43,11 +45,13 @@ REJECTED = "invalidated.tsv"  # Common Voice's clips whose sentence was voted to
 class Transcripts(NamedTuple):
     """Texts with the files that they come from. of_folder: by (folder, ID), of recordings in that folder;
     below: the same, of recordings anywhere below it; single: files by their path in lower-case suffixes.
+    unreadable: files for many recordings that cannot be read.
     """
 
     of_folder: dict[tuple[Path, str], tuple[str, Path]]
     below: dict[tuple[Path, str], tuple[str, Path]]
     single: dict[str, Path]
+    unreadable: set[Path]
 
 
 def scan_folder(folder: Path) -> Corpus:
@@ -63,8 +67,14 @@ def scan_folder(folder: Path) -> Corpus:
     ids = _name_recordings(folder, recordings)
     for path in recordings:
         own = _own_files(path, transcripts)
-        text, origin = _find_text(path, folder, transcripts, own, unique=stems[path.stem] == 1)
-        used.update([*own, origin] if origin else own)
+        used.update(own)
+        try:
+            text, origin = _find_text(path, folder, transcripts, own, unique=stems[path.stem] == 1)
+        except OSError as error:
+            detail = f"its transcript cannot be read ({error.strerror})"
+            set_aside.append(put_aside(ids[path], _printable(str(path)), "transcript_unreadable", detail))
+            continue
+        used.update([origin] if origin else [])
         corpus = _corpus_of(origin)
         known.add(corpus)
         row = _recording_row(folder, path, ids[path], " ".join(text.split()))
@@ -74,7 +84,7 @@ def scan_folder(folder: Path) -> Corpus:
             rows.append(row)
         else:
             set_aside.append(put_aside(row["id"], row["audio"], *defect))
-    unread = _unread(path for path in files if path not in used)
+    unread = _unread((path for path in files if path not in used), transcripts.unreadable)
     layout = ", ".join(["folder of recordings", *sorted(filter(None, known))])
     return Corpus(rows, set_aside, unread, layout=layout)
 
@@ -102,22 +112,24 @@ def files_below(folder: Path) -> list[Path]:
 
 def walk_files(folder: Path) -> Iterator[Path]:
     """Files in a folder and below it. Follows links, but enters no folder twice. Hidden files and folders are
-    left out.
+    left out. A folder that cannot be read counts as a file, so that it is not lost from sight.
     """
-    seen = set()
-    for parent, folders, names in os.walk(folder, followlinks=True):
+    seen, unreadable = set(), []
+    for parent, folders, names in os.walk(folder, onerror=unreadable.append, followlinks=True):
         real = os.path.realpath(parent)
         folders[:] = sorted(name for name in folders if not name.startswith(".")) if real not in seen else []
         if real not in seen:
             yield from (Path(parent) / name for name in names if not name.startswith("."))
         seen.add(real)
+    yield from (Path(error.filename) for error in unreadable)
 
 
-def _unread(files: Iterable[Path]) -> dict[str, dict[str, int]]:
-    left: dict[str, list[Path]] = {"fit no recording": [], "are not read": []}
+def _unread(files: Iterable[Path], unreadable: set[Path]) -> dict[str, dict[str, int]]:
+    left: dict[str, list[Path]] = {"fit no recording": [], "are not read": [], "are not readable": []}
     for path in files:
         text = path.suffix.lower() in TEXT_SUFFIXES
-        left["fit no recording" if text else "are not read"].append(path)
+        why = "fit no recording" if text else "are not read"
+        left["are not readable" if path in unreadable else why].append(path)
     return {why: count_suffixes(paths) for why, paths in left.items() if paths}
 
 
@@ -136,21 +148,28 @@ def _name_recordings(folder: Path, recordings: list[Path]) -> dict[Path, str]:
 
 def _collect(files: Iterable[Path]) -> Transcripts:
     """Reads the files that hold many transcripts, and lists those that may hold one."""
-    found = Transcripts({}, {}, {})
+    found = Transcripts({}, {}, {}, set())
     for path in files:
-        name, suffix = path.name.lower(), path.suffix.lower()
-        if name.endswith(".trans.txt"):
-            _add(found.of_folder, path, (line.split(maxsplit=1) for line in _read_text(path).splitlines()))
-        elif name.endswith("transcription"):
-            matches = map(SPHINX_LINE.match, _read_text(path).splitlines())
-            _add(found.of_folder, path, ((match[2], match[1]) for match in matches if match))
-        elif name == "transcripts.txt":
-            _add(found.below, path, (line.split("\t", 1) for line in _read_text(path).splitlines()))
-        elif suffix == ".tsv" and name != REJECTED:
-            _add(found.below, path, _read_sentences(path))
-        elif suffix in (".txt", ".lab"):
-            found.single[str(path.with_suffix(suffix))] = path
+        try:
+            _collect_file(path, found)
+        except OSError:
+            found.unreadable.add(path)
     return found
+
+
+def _collect_file(path: Path, found: Transcripts) -> None:
+    name, suffix = path.name.lower(), path.suffix.lower()
+    if name.endswith(".trans.txt"):
+        _add(found.of_folder, path, (line.split(maxsplit=1) for line in _read_text(path).splitlines()))
+    elif name.endswith("transcription"):
+        matches = map(SPHINX_LINE.match, _read_text(path).splitlines())
+        _add(found.of_folder, path, ((match[2], match[1]) for match in matches if match))
+    elif name == "transcripts.txt":
+        _add(found.below, path, (line.split("\t", 1) for line in _read_text(path).splitlines()))
+    elif suffix == ".tsv" and name != REJECTED:
+        _add(found.below, path, _read_sentences(path))
+    elif suffix in (".txt", ".lab"):
+        found.single[str(path.with_suffix(suffix))] = path
 
 
 def _add(into: dict[tuple[Path, str], tuple[str, Path]], path: Path, lines: Iterable) -> None:

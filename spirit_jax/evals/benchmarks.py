@@ -1,13 +1,21 @@
-"""The table of data sets that a user brings: task, layout, groups, the paper's accuracies.
+"""The tables of data sets that a user brings: task, layout, groups, the paper's figures.
 
-A row is a `LikelihoodChoice`; its `layout.place` says where its files are and where to get them.
+A row's `place` says where its files are and where to get them. `BENCHMARKS` compare likelihoods; `GENERATED`
+judge what the model generates.
 """
 
+from typing import Any
+
 from spirit_jax.evals.layouts import mmlu, salmon, zerospeech
+from spirit_jax.evals.layouts.spoken_texts import FluentSpeechCommands, LibriSpeech
 from spirit_jax.evals.layouts.story_cloze import STORIES, TOPIC_STORIES, StoryEndings
 from spirit_jax.evals.layouts.trials import Place
 from spirit_jax.evals.layouts.zerospeech import ZeroSpeechPairs
+from spirit_jax.evals.suites.few_shot import FewShotAnswer, FewShotReading
 from spirit_jax.evals.suites.likelihood_choice import LikelihoodChoice
+from spirit_jax.evals.suites.resynthesis import Resynthesis, frame_errors, right_styles, word_errors
+from spirit_jax.evals.suites.sentiment import SHOTS, SentimentPreservation
+from spirit_jax.evals.task import DataTask, ResultKind
 from spirit_jax.tokens.vocabulary import Modality
 
 TEXT, SPEECH = Modality.TEXT, Modality.SPEECH
@@ -94,7 +102,79 @@ MMLU = {
     )
 }
 BENCHMARKS: dict[str, LikelihoodChoice] = {**ZEROSPEECH, **STORYCLOZE, **TOPIC_STORYCLOZE, **SALMON, **MMLU}
+FEW_SHOT: dict[str, DataTask[Any]] = {
+    "asr": FewShotAnswer(
+        "ASR, 10 shots",
+        "LibriSpeech's recordings transcribed after ten transcribed ones.",
+        LibriSpeech(),
+        10,
+        "<START Transcript> ",
+        " <END>",
+        ResultKind.WORD_ERROR_RATE,
+        {"base": 0.219},
+    ),
+    "tts": FewShotReading(
+        "TTS, 10 shots",
+        "LibriSpeech's texts read aloud after ten read ones, as a recogniser hears them.",
+        LibriSpeech(stop=True),
+        10,
+        {"base": 0.455},
+    ),
+    "intent": FewShotAnswer(
+        "Intent, 30 shots",
+        "What a spoken command asks for, after thirty answered ones: action, object and location.",
+        FluentSpeechCommands(),
+        30,
+        "A:",
+        "",
+        ResultKind.ACCURACY,
+        {"base": 0.719},
+    ),
+}
+_STSP = {"t": (0.65, 0.63), "t2s": (0.33, 0.38), "s": (0.33, 0.54), "s2t": (0.34, 0.36)}
+STSP: dict[str, DataTask[Any]] = {
+    f"stsp_{direction}{suffix}": SentimentPreservation(
+        f"STSP, {given.value} → {continued.value}{says}",
+        given,
+        continued,
+        shots,
+        None if shots else dict(zip(("base", "expressive"), _STSP[direction])),
+    )
+    for shots, suffix, says in ((0, "", ""), (SHOTS, "_few_shot", f", {SHOTS} shots"))
+    for direction, (given, continued) in DIRECTIONS.items()
+}
+RESYNTHESIS: dict[str, DataTask[Any]] = {
+    "resynthesis_wer": Resynthesis(
+        "Resynthesis, words",
+        "Wrong words that a recogniser hears in resynthesised recordings.",
+        ResultKind.WORD_ERROR_RATE,
+        word_errors,
+        ("asr",),
+        needs_text=True,
+        paper={"original": 0.162, "base": 0.234, "expressive": 0.232},
+    ),
+    "resynthesis_ffe": Resynthesis(
+        "Resynthesis, pitch",
+        "Frames of resynthesised recordings with another voicing, or an F0 that is 20 % off.",
+        ResultKind.FRAME_ERROR_RATE,
+        frame_errors,
+        paper={"base": 0.40, "expressive": 0.16},
+    ),
+    "resynthesis_style": Resynthesis(
+        "Resynthesis, style",
+        "Resynthesised recordings in which a classifier tells the style of the original.",
+        ResultKind.ACCURACY,
+        right_styles,
+        ("speech_classifier",),
+        paper={"original": 0.652, "base": 0.204, "expressive": 0.414},
+    ),
+}
+GENERATED: dict[str, DataTask[Any]] = {**FEW_SHOT, **STSP, **RESYNTHESIS}
+DATA_SETS: dict[str, DataTask[Any]] = {**BENCHMARKS, **GENERATED}
 BENCHMARK_GROUPS = {
+    "few_shot": tuple(FEW_SHOT),
+    "stsp": tuple(STSP),
+    "resynthesis": tuple(RESYNTHESIS),
     "zerospeech": tuple(ZEROSPEECH),
     "storycloze": tuple(STORYCLOZE),
     "topic_storycloze": tuple(TOPIC_STORYCLOZE),

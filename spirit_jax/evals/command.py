@@ -17,9 +17,9 @@ from spirit_jax.core.errors import UserError
 from spirit_jax.core.files import read_optional_json, require_output_file, write_json
 from spirit_jax.core.progress import Progress
 from spirit_jax.datasets.shards import Layout, open_shards
-from spirit_jax.evals.benchmarks import BENCHMARKS
+from spirit_jax.evals.benchmarks import DATA_SETS
 from spirit_jax.evals.evaluation import Evaluation, read_records
-from spirit_jax.evals.layouts.trials import fingerprint_of
+from spirit_jax.evals.judges.judges import Judges
 from spirit_jax.evals.registry import GROUPS, HELD_OUT, TASKS, expand
 from spirit_jax.evals.results import read_results, summarize, to_json, write_scores
 from spirit_jax.evals.task import Result, measure
@@ -27,7 +27,7 @@ from spirit_jax.generation.model_options import add_model_arguments, load_lm
 from spirit_jax.model.checkpoint import find_stored_model
 from spirit_jax.tokens.interleave import Record
 
-DEFAULT_TASKS = ("loss", "choice", "transcription")
+DEFAULT_TASKS = ("loss", "choice", "transcription", "token_rates")
 SHARDS_SPLIT, DATA_SPLIT = "heldout", "dev"
 
 
@@ -44,6 +44,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_model_arguments(parser)
     parser.add_argument("--shards", help="folder of aligned shards, for loss, choice and transcription")
     parser.add_argument("--data", type=Path, help="folder of data sets, for all other tasks")
+    parser.add_argument("--asr", type=Path, help="folder of a Whisper model, which judges speech")
+    for kind in ("text", "speech"):
+        says = f"folder of a classifier, which judges the sentiment of {kind}"
+        parser.add_argument(f"--{kind}-classifier", type=Path, help=says)
     parser.add_argument(
         "--split", help=f"default: {SHARDS_SPLIT} of shards, {DATA_SPLIT} of ZeroSpeech's data"
     )
@@ -76,7 +80,14 @@ def run(args: argparse.Namespace) -> int:
     records = (
         read_records(lm, args.shards, args.split or SHARDS_SPLIT, args.max_records) if args.shards else []
     )
-    evaluation = Evaluation(lm, records, seed=args.seed, data=args.data, split=args.split or DATA_SPLIT)
+    evaluation = Evaluation(
+        lm,
+        records,
+        seed=args.seed,
+        data=args.data,
+        split=args.split or DATA_SPLIT,
+        judges=_judges(args),
+    )
     about = {**_describe(args, evaluation), "model": model, "data_fingerprints": prints}
     results = _continue(args.out, about, tasks)
 
@@ -134,21 +145,25 @@ def _check(args: argparse.Namespace, tasks: list[str]) -> None:
         fix = "give --shards FOLDER, or name tasks of data sets"
         raise UserError("--shards", None, f"{held_out[0]} is measured on held-out shards", fix)
     for name in tasks:
-        if name not in BENCHMARKS:
+        if name not in DATA_SETS:
             continue
         if args.data is None:
-            shape = BENCHMARKS[name].layout.place.shape
-            raise UserError(
-                "--data", None, f"{name} is measured on a data set", f"give a folder with {shape}"
-            )
+            fix = f"give a folder with {DATA_SETS[name].place.shape}"
+            raise UserError("--data", None, f"{name} is measured on a data set", fix)
+        for judge in DATA_SETS[name].judges:
+            _judges(args).require(judge)
+
+
+def _judges(args: argparse.Namespace) -> Judges:
+    return Judges(args.asr, args.text_classifier, args.speech_classifier)
 
 
 def _fingerprint_data(args: argparse.Namespace, tasks: list[str]) -> dict[str, str]:
     """Fingerprints of the rows of the shards, and by task of what is asked. UserError for missing data."""
     prints = {
-        name: fingerprint_of(BENCHMARKS[name].layout.read(args.data, args.split or DATA_SPLIT))
+        name: DATA_SETS[name].fingerprint(args.data, args.split or DATA_SPLIT)
         for name in tasks
-        if name in BENCHMARKS
+        if name in DATA_SETS
     }
     if args.shards:
         prints["shards"] = open_shards(args.shards, Layout.ALIGNED, args.split or SHARDS_SPLIT).fingerprint
@@ -169,6 +184,7 @@ def _describe(args: argparse.Namespace, evaluation: Evaluation) -> dict:
         "checkpoint": str(args.checkpoint),
         "seed": args.seed,
         "max_tokens": evaluation.max_tokens,
+        "judges": {name: str(folder) for name, folder in vars(_judges(args)).items() if folder},
         "versions": {"spirit_jax": spirit_jax.__version__, "python": platform.python_version(), **versions},
     }
     if not args.shards:

@@ -8,7 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
+from spirit_jax.core.errors import UserError
 from spirit_jax.datasets.shards import Layout, check_compatible, open_shards
+from spirit_jax.evals.judges.judges import Judges
+from spirit_jax.evals.layouts.trials import Place
 from spirit_jax.generation.spirit_lm import SpiritLM
 from spirit_jax.tokens.interleave import Record, Spans
 from spirit_jax.tokens.vocabulary import merge
@@ -22,6 +25,7 @@ class Evaluation:
     max_tokens: the longest sequence that a model reads. 4,096 is the paper's; we keep it since the memory of
     attention grows with its square. Longer documents are cut for the loss; other tasks skip longer records.
     data, split: the user's folder of data sets, and the split that is read where a data set has several.
+    judges: models that judge what is generated.
     """
 
     lm: SpiritLM
@@ -31,6 +35,7 @@ class Evaluation:
     max_tokens: int = 4096
     data: Path | None = None
     split: str = "dev"
+    judges: Judges = Judges()
 
     @cached_property
     def fitting_records(self) -> list[Record]:
@@ -47,6 +52,13 @@ class Evaluation:
         return [
             record for record in self.fitting_records if record.speech is not None and len(record.text_ids)
         ]
+
+    def data_folder(self, place: Place) -> Path:
+        """The user's folder of data sets. UserError that names the data set if there is none."""
+        if self.data is None:
+            rule, fix = f"the task reads {place.folders[0]}", f"give a folder with {place.shape}"
+            raise UserError("--data", None, rule, fix)
+        return self.data
 
     def count_speech_tokens(self, record: Record) -> int:
         """Tokens of a record's merged speech, 0 without speech."""

@@ -23,7 +23,7 @@ def hear(codec: Codec, sounds: Sequence[Sound]) -> dict[Sound, Heard]:
     with Progress("listen", len(ordered), "sound") as progress:
         for first in range(0, len(ordered), SOUNDS):
             called = ordered[first : first + SOUNDS]
-            loaded = dict(zip(called, _load_all(called)))
+            loaded = dict(zip(called, load_sounds(called)))
             wavs = {sound: wav for sound, wav in loaded.items() if isinstance(wav, np.ndarray)}
             encoded = dict(zip(wavs, codec.encode_batch(list(wavs.values()))))
             heard |= {sound: _checked(encoded.get(sound, loaded[sound])) for sound in called}
@@ -38,7 +38,8 @@ def _checked(found: Heard | np.ndarray) -> Heard:
     return found
 
 
-def _load_all(sounds: Sequence[Sound]) -> list[np.ndarray | audio.BadAudio]:
+def load_sounds(sounds: Sequence[Sound]) -> list[np.ndarray | audio.BadAudio]:
+    """The samples of each sound, float32 at 16 kHz, or why there are none."""
     with tempfile.TemporaryDirectory() as folder:
         unpacked = _unpack([sound for sound in sounds if sound.row is not None], Path(folder))
         return [_load(unpacked.get(sound, sound.path)) for sound in sounds]

@@ -1,15 +1,17 @@
 """The one table of evaluation tasks.
 
 A new task is a row of it, and a file of `suites/` if none there fits. Tasks of `HELD_OUT` ask about records
-of shards, those of `BENCHMARKS` about data sets that a user brings.
+of shards, those of `DATA_SETS` about data sets that a user brings.
 """
 
 from typing import Any
 
 from spirit_jax.core.errors import UserError
-from spirit_jax.evals.benchmarks import BENCHMARK_GROUPS, BENCHMARKS
+from spirit_jax.evals.benchmarks import BENCHMARK_GROUPS, DATA_SETS
+from spirit_jax.evals.suites.alignment import AlignmentProbe
 from spirit_jax.evals.suites.continuations import DIRECTIONS, ContinuationChoice
 from spirit_jax.evals.suites.losses import HeldOutLoss
+from spirit_jax.evals.suites.token_rates import TokenRates
 from spirit_jax.evals.suites.transcription import Transcription, recorded_speech, spoken_sound, spoken_tokens
 from spirit_jax.evals.task import Task
 from spirit_jax.tokens.interleave import Arrangement
@@ -37,8 +39,14 @@ TRANSCRIPTION = {
         max_items=16,
     ),
 }
-HELD_OUT: dict[str, Task[Any]] = {"loss": HeldOutLoss(), **CHOICE, **TRANSCRIPTION}
-TASKS: dict[str, Task[Any]] = {**HELD_OUT, **BENCHMARKS}
+HELD_OUT: dict[str, Task[Any]] = {
+    "loss": HeldOutLoss(),
+    **CHOICE,
+    **TRANSCRIPTION,
+    "token_rates": TokenRates(),
+    "alignment": AlignmentProbe(),
+}
+TASKS: dict[str, Task[Any]] = {**HELD_OUT, **DATA_SETS}
 GROUPS = {"choice": tuple(CHOICE), "transcription": tuple(TRANSCRIPTION), **BENCHMARK_GROUPS}
 
 

@@ -3,9 +3,11 @@
 import dataclasses
 import enum
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from spirit_jax.evals.evaluation import Evaluation
+from spirit_jax.evals.layouts.trials import Place
 from spirit_jax.tokens.interleave import Arrangement
 
 
@@ -14,6 +16,10 @@ class ResultKind(enum.Enum):
 
     ACCURACY = "accuracy"
     WORD_ERROR_RATE = "word_error_rate"
+    CHARACTER_ERROR_RATE = "character_error_rate"
+    FRAME_ERROR_RATE = "frame_error_rate"
+    BIT_RATE = "bit_rate"
+    SIMILARITY = "similarity"
     LOSS = "loss"
 
     @property
@@ -22,13 +28,17 @@ class ResultKind(enum.Enum):
         return {
             ResultKind.ACCURACY: "Accuracy",
             ResultKind.WORD_ERROR_RATE: "Word error rate",
+            ResultKind.CHARACTER_ERROR_RATE: "Character error rate",
+            ResultKind.FRAME_ERROR_RATE: "F0 frame error rate",
+            ResultKind.BIT_RATE: "Bits a second",
+            ResultKind.SIMILARITY: "Similarity",
             ResultKind.LOSS: "Loss",
         }[self]
 
     @property
     def higher_is_better(self) -> bool:
         """Whether a better model has a higher value."""
-        return self is ResultKind.ACCURACY
+        return self in (ResultKind.ACCURACY, ResultKind.SIMILARITY)
 
     @property
     def counted(self) -> str:
@@ -36,6 +46,10 @@ class ResultKind(enum.Enum):
         return {
             ResultKind.ACCURACY: "items",
             ResultKind.WORD_ERROR_RATE: "utterances",
+            ResultKind.CHARACTER_ERROR_RATE: "utterances",
+            ResultKind.FRAME_ERROR_RATE: "utterances",
+            ResultKind.BIT_RATE: "utterances",
+            ResultKind.SIMILARITY: "records",
             ResultKind.LOSS: "records",
         }[self]
 
@@ -121,6 +135,29 @@ class Task(Protocol[Item]):
 
     def score(self, evaluation: Evaluation, items: Sequence[Item]) -> Result:
         """Runs the model on the items."""
+        ...
+
+
+class DataTask(Task[Item], Protocol[Item]):
+    """An evaluation task on a data set that a user brings."""
+
+    @property
+    def place(self) -> Place:
+        """Where the data set is."""
+        ...
+
+    @property
+    def judges(self) -> tuple[str, ...]:
+        """The judges that it needs, by their names in `Judges`."""
+        ...
+
+    @property
+    def paper(self) -> Any:
+        """The paper's figures, or None."""
+        ...
+
+    def fingerprint(self, root: Path, split: str) -> str:
+        """Names what is asked. UserError if the data set is missing or incomplete."""
         ...
 
 

@@ -1,107 +1,87 @@
-"""Prefill and decode with a key/value cache, many prompts at a time.
+"""Prefill and decode with a key/value cache, many rows at a time, on the device.
 
-Shapes: B rows, P prompt slots, N slots for new tokens, S = P + N cache slots, V vocabulary rows.
+Shapes: B rows, P prompt slots, S slots of a row in all, V vocabulary rows.
 
-`prefill` reads prompts into a `DecodeState`. `step` generates one token in each row; `decode` runs many steps
-in one call, on the device. Each compiles once for each shape of its arguments. `step` and `decode` donate the
-state: they reuse its memory, so the state passed in can't be used afterwards. `generate` runs a list of
-prompts to the end. For a model that is split over devices, call the first three under its mesh
+`prefill` reads prompts into a `DecodeState`. `decode` generates tokens in each row, many in one call.
+`insert` puts another row into a state, between two calls of `decode`. Each compiles once for each shape of
+its arguments. `decode`, `insert` and `close` donate the state: they reuse its memory, so the state passed in
+can't be used afterwards. For a model that is split over devices, call them under its mesh
 (`sharding.use_mesh_of`), with rows that `data` and `fsdp` divide.
 
-A row depends on its own state only. Rows may be at different positions.
+A row depends on its own state and rules only. Rows may be at different positions.
 """
 
 import dataclasses
-from collections.abc import Sequence
 from functools import partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from spirit_jax.core.errors import UserError
-from spirit_jax.generation.prompt_batches import batch_prompts
-from spirit_jax.generation.sampling import Sampling, forbid, sample
+from spirit_jax.generation.sampling import forbid, penalize, sample
 from spirit_jax.model.llama import Cache, Llama, new_cache
-from spirit_jax.sharding import constrain, use_mesh_of
-
-NEW_SLOTS = 32  # slots for new tokens are a multiple of it, so that few shapes are compiled
-
-
-@dataclasses.dataclass(frozen=True)
-class Limits:
-    """When to stop: after `max_new_tokens`, or at the id `eos` unless it is forbidden."""
-
-    max_new_tokens: int
-    eos: int
-
-    def __post_init__(self):
-        if not 1 <= self.max_new_tokens < 2**30:
-            raise UserError(
-                "max_new_tokens",
-                self.max_new_tokens,
-                "must be at least 1 and below 2^30",
-                "the paper uses 50 for text, 200 to 300 for speech",
-            )
+from spirit_jax.sharding import constrain
 
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class DrawRules:
-    """How the next token is drawn, as arrays: changing a value compiles nothing.
+    """How each row's next token is drawn, as arrays: changing a value compiles nothing.
 
-    forbidden_V: bool, ids never drawn. eos: int32, the id that ends a row. temperature, top_p: float32; see
+    forbidden_BV: bool, ids never drawn. eos_B: int32, the id that ends a row, unless it is forbidden.
+    limit_B: int32, new tokens at most. temperature_B, top_p_B, penalty_B: float32, and top_k_B, int32: see
     `Sampling`.
     """
 
-    forbidden_V: np.ndarray
-    eos: np.int32
-    temperature: np.float32
-    top_p: np.float32
+    forbidden_BV: jax.Array | np.ndarray
+    eos_B: jax.Array | np.ndarray
+    limit_B: jax.Array | np.ndarray
+    temperature_B: jax.Array | np.ndarray
+    top_p_B: jax.Array | np.ndarray
+    top_k_B: jax.Array | np.ndarray
+    penalty_B: jax.Array | np.ndarray
 
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class DecodeState:
-    """Rows in the middle of generation.
+    """Rows in the middle of generation. A token's slot is its position.
 
-    cache: keys and values, [L, B, G, S, K]. logits_BV: of the next token, float32. lengths_B: int32, tokens
-    of each prompt. keys_B: each row's random key. ids_BN: int32, new ids without EOS, of which the first
-    counts_B (int32) are valid. open_B: bool, rows that have neither ended nor run out of slots.
+    cache: keys and values, [L, B, G, S, K]. logits_BV: of the next token, float32. tokens_BS: int32 ids, of
+    which the first lengths_B (int32) are the prompt, and the next counts_B (int32) are new, without EOS.
+    log_probs_BS: float32, of the new ids, in nats, by the model alone: at temperature 1, nothing forbidden or
+    penalized. keys_B: each row's random key. open_B: bool, rows that have neither ended nor reached their
+    limit.
     """
 
     cache: Cache
     logits_BV: jax.Array
+    tokens_BS: jax.Array
+    log_probs_BS: jax.Array
     lengths_B: jax.Array
-    keys_B: jax.Array
-    ids_BN: jax.Array
     counts_B: jax.Array
+    keys_B: jax.Array
     open_B: jax.Array
 
 
-def make_rules(forbidden_V: np.ndarray, eos: int, sampling: Sampling) -> DrawRules:
-    """The rules as arrays of fixed types. forbidden_V: bool [V]."""
-    return DrawRules(forbidden_V, np.int32(eos), np.float32(sampling.temperature), np.float32(sampling.top_p))
-
-
-@partial(jax.jit, static_argnames="new_slots")
+@partial(jax.jit, static_argnames="slots")
 def prefill(
     llama: Llama,
     tokens_BP: jax.Array | np.ndarray,
     lengths_B: jax.Array | np.ndarray,
-    numbers_B: jax.Array | np.ndarray,
-    seed: np.uint32,
+    seeds_B: jax.Array | np.ndarray,
+    draws_B: jax.Array | np.ndarray,
     *,
-    new_slots: int,
+    slots: int,
 ) -> DecodeState:
-    """Reads prompts, padded on the right, and makes room for `new_slots` new tokens in each row.
+    """Reads prompts, padded on the right, into rows of `slots` slots.
 
-    tokens_BP: int32 ids. lengths_B: int32; a row of length 0 is empty, and closed. numbers_B: uint32; a row's
-    random key depends on `seed` and its number alone.
+    tokens_BP: int32 ids. lengths_B: int32; a row of length 0 is empty, and closed. seeds_B, draws_B: uint32;
+    a row's random key depends on these two alone.
     """
-    rows, slots = tokens_BP.shape
-    positions_BP = jnp.broadcast_to(jnp.arange(slots, dtype=jnp.int32)[None], (rows, slots))
-    cache = new_cache(llama.cfg, rows, slots + new_slots)
+    rows, prompt_slots = tokens_BP.shape
+    positions_BP = jnp.broadcast_to(jnp.arange(prompt_slots, dtype=jnp.int32)[None], (rows, prompt_slots))
+    cache = new_cache(llama.cfg, rows, slots)
     # what padding writes behind a prompt is overwritten before it can be seen: see `model.attention`
     x_BPD, cache = llama.hidden(jnp.asarray(tokens_BP), positions_BP, cache=cache)
     last_B = jnp.maximum(lengths_B - 1, 0)
@@ -109,85 +89,96 @@ def prefill(
     return DecodeState(
         cache=cache,
         logits_BV=_next_logits(llama, x_B1D),
+        tokens_BS=jnp.pad(jnp.asarray(tokens_BP), ((0, 0), (0, slots - prompt_slots))),
+        log_probs_BS=jnp.zeros((rows, slots), jnp.float32),
         lengths_B=jnp.asarray(lengths_B),
-        keys_B=jax.vmap(jax.random.fold_in, (None, 0))(jax.random.key(seed), numbers_B),
-        ids_BN=jnp.zeros((rows, new_slots), jnp.int32),
         counts_B=jnp.zeros(rows, jnp.int32),
+        keys_B=jax.vmap(lambda seed, draw: jax.random.fold_in(jax.random.key(seed), draw))(seeds_B, draws_B),
         open_B=jnp.asarray(lengths_B) > 0,
     )
 
 
 @partial(jax.jit, donate_argnames="state")
-def step(llama: Llama, state: DecodeState, rules: DrawRules) -> tuple[DecodeState, jax.Array]:
-    """Draws the next token of each open row and feeds it to the model: the new state, and the ids, int32 [B].
-
-    A row closes at EOS, or when its slots are full. A closed row gives EOS; its ids and its count stay.
-    """
-    return _advance(llama, state, rules)
-
-
-@partial(jax.jit, donate_argnames="state")
 def decode(llama: Llama, state: DecodeState, rules: DrawRules, count: int) -> DecodeState:
-    """At most `count` calls of `step`, fewer if all rows close. `count` is no part of the compiled shape."""
+    """Generates `count` tokens in each open row, fewer where a row closes: at EOS or at its limit.
+
+    `count` is no part of the compiled shape.
+    """
 
     def is_unfinished(carry: tuple[jax.Array, DecodeState]) -> jax.Array:
         taken, state = carry
-        return (taken < count) & jnp.any(state.open_B)
+        return (taken < count) & jnp.any(state.open_B & (state.counts_B + 1 < rules.limit_B))
 
     def advance(carry: tuple[jax.Array, DecodeState]) -> tuple[jax.Array, DecodeState]:
         taken, state = carry
-        return taken + 1, _advance(llama, state, rules)[0]
+        return taken + 1, _read_new(llama, *_draw(state, rules))
 
-    return jax.lax.while_loop(is_unfinished, advance, (jnp.int32(0), state))[1]
+    taken, state = jax.lax.while_loop(is_unfinished, advance, (jnp.int32(0), state))
+    # the last token of a row is drawn, but not read: nothing comes after it
+    last_B = state.open_B & (state.counts_B + 1 >= rules.limit_B) & (taken < count)
+    drawn, _ = _draw(dataclasses.replace(state, open_B=last_B), rules)
+    return dataclasses.replace(drawn, open_B=drawn.open_B | (state.open_B & ~last_B))
 
 
-def generate(
-    llama: Llama,
-    prompts: Sequence[np.ndarray],
-    forbidden_V: np.ndarray,
-    limits: Limits,
-    sampling: Sampling,
-    seed: int = 0,
-) -> list[np.ndarray]:
-    """Continues each prompt (int ids, at least one): int32 new ids without EOS, in the order of the prompts.
-
-    forbidden_V: bool [V], ids never drawn. The same prompts and seed give the same ids: prompt i draws with
-    the key (seed, i), whatever the other prompts are.
+@partial(jax.jit, donate_argnames=("state", "rules"))
+def insert(
+    state: DecodeState, rules: DrawRules, new: DecodeState, new_rules: DrawRules, row: int
+) -> tuple[DecodeState, DrawRules]:
+    """The state and its rules with the first row of `new` and of `new_rules` in place of the row `row`. Both
+    states have equally many slots. `row` is no part of the compiled shape.
     """
-    new_slots = -(-limits.max_new_tokens // NEW_SLOTS) * NEW_SLOTS
-    rules = make_rules(forbidden_V, limits.eos, sampling)
-    outputs: list[np.ndarray] = [np.zeros(0, np.int32)] * len(prompts)
-    with use_mesh_of(llama):
-        for batch in batch_prompts(prompts, llama.cfg, new_slots):
-            state = prefill(llama, *batch, np.uint32(seed), new_slots=new_slots)
-            state = decode(llama, state, rules, limits.max_new_tokens)
-            ids_BN, counts_B = np.asarray(state.ids_BN), np.asarray(state.counts_B)
-            for row in np.flatnonzero(batch.lengths_B):
-                outputs[batch.numbers_B[row]] = ids_BN[row, : counts_B[row]]
-    return outputs
+
+    def put(axis: int):
+        return lambda old, one: jax.lax.dynamic_update_slice_in_dim(
+            old, jax.lax.slice_in_dim(jnp.asarray(one), 0, 1, axis=axis), row, axis
+        )
+
+    cache = jax.tree.map(put(1), state.cache, new.cache)
+    others = {
+        field.name: put(0)(getattr(state, field.name), getattr(new, field.name))
+        for field in dataclasses.fields(state)
+        if field.name != "cache"
+    }
+    return DecodeState(cache=cache, **others), jax.tree.map(put(0), rules, new_rules)
+
+
+@partial(jax.jit, donate_argnames="state")
+def close(state: DecodeState, closed_B: jax.Array | np.ndarray) -> DecodeState:
+    """The state with these rows closed (bool): they generate nothing more."""
+    return dataclasses.replace(state, open_B=state.open_B & ~jnp.asarray(closed_B))
+
+
+def _draw(state: DecodeState, rules: DrawRules) -> tuple[DecodeState, jax.Array]:
+    """Draws the next token of each open row: the state with it, and the ids to be read, int32 [B]."""
+    rows, slots = state.tokens_BS.shape
+    keys_B = jax.vmap(jax.random.fold_in)(state.keys_B, state.counts_B)
+    ends_B = state.lengths_B + state.counts_B
+    logits_BV = penalize(state.logits_BV, state.tokens_BS, ends_B, rules.penalty_B)
+    logits_BV = forbid(logits_BV, rules.forbidden_BV)
+    drawn_B = sample(logits_BV, keys_B, rules.temperature_B, rules.top_p_B, rules.top_k_B)
+    next_B = jnp.where(state.open_B, drawn_B, rules.eos_B)
+    kept_B = state.open_B & (next_B != rules.eos_B)
+    places = jnp.arange(rows), jnp.where(kept_B, ends_B, slots)  # beyond the last slot: dropped
+    logit_B = jnp.take_along_axis(state.logits_BV, next_B[:, None], axis=1)[:, 0]
+    log_prob_B = logit_B - jax.nn.logsumexp(state.logits_BV, axis=1)
+    counts_B = state.counts_B + kept_B.astype(jnp.int32)
+    drawn = dataclasses.replace(
+        state,
+        tokens_BS=state.tokens_BS.at[places].set(next_B, mode="drop"),
+        log_probs_BS=state.log_probs_BS.at[places].set(log_prob_B, mode="drop"),
+        counts_B=counts_B,
+        open_B=kept_B & (counts_B < rules.limit_B),
+    )
+    return drawn, next_B
+
+
+def _read_new(llama: Llama, state: DecodeState, next_B: jax.Array) -> DecodeState:
+    """Feeds each row's newest token to the model."""
+    positions_B = jnp.maximum(state.lengths_B + state.counts_B - 1, 0)
+    x_B1D, cache = llama.hidden(next_B[:, None], positions_B[:, None], cache=state.cache)
+    return dataclasses.replace(state, cache=cache, logits_BV=_next_logits(llama, x_B1D))
 
 
 def _next_logits(llama: Llama, x_B1D: jax.Array) -> jax.Array:
     """Float32 [B, V]; a row is whole on its device, where sampling sorts it."""
     return constrain(llama.logits(x_B1D)[:, 0], "batch", None)
-
-
-def _advance(llama: Llama, state: DecodeState, rules: DrawRules) -> tuple[DecodeState, jax.Array]:
-    rows, new_slots = state.ids_BN.shape
-    keys_B = jax.vmap(jax.random.fold_in)(state.keys_B, state.counts_B)
-    logits_BV = forbid(state.logits_BV, rules.forbidden_V)
-    next_B = jnp.where(state.open_B, sample(logits_BV, keys_B, rules.temperature, rules.top_p), rules.eos)
-    kept_B = state.open_B & (next_B != rules.eos)
-    slots_B = jnp.where(kept_B, state.counts_B, new_slots)  # beyond the last slot: dropped
-    positions_B = state.lengths_B + state.counts_B
-    x_B1D, cache = llama.hidden(next_B[:, None], positions_B[:, None], cache=state.cache)
-    counts_B = state.counts_B + kept_B.astype(jnp.int32)
-    advanced = dataclasses.replace(
-        state,
-        cache=cache,
-        logits_BV=_next_logits(llama, x_B1D),
-        ids_BN=state.ids_BN.at[jnp.arange(rows), slots_B].set(next_B, mode="drop"),
-        counts_B=counts_B,
-        open_B=kept_B & (counts_B < new_slots),
-    )
-    return advanced, next_B

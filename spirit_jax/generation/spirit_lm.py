@@ -2,61 +2,31 @@
 
 import dataclasses
 import sys
-from collections.abc import Mapping, Sequence
-from functools import cached_property
-from pathlib import Path
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property, partial
+from typing import Any
 
 import numpy as np
 
 from spirit_jax.config import Dtype
 from spirit_jax.core.errors import UserError
 from spirit_jax.core.paths import AnyPath, to_path
-from spirit_jax.generation import engine, likelihood
+from spirit_jax.generation import jobs, likelihood
+from spirit_jax.generation.inputs import Sound, as_prompts, encode_inputs, load_sound
+from spirit_jax.generation.options import Options, Request
+from spirit_jax.generation.output import Output, find_end, read_output
 from spirit_jax.generation.sampling import GREEDY, Sampling
+from spirit_jax.generation.streaming import Event, Stream
 from spirit_jax.model.checkpoint import StoredModel, find_stored_model, load_model
 from spirit_jax.model.llama import Llama
 from spirit_jax.sharding import make_inference_mesh
-from spirit_jax.speech import audio
 from spirit_jax.speech.codec import Codec
 from spirit_jax.speech.codec_folder import load_codec, read_identity
 from spirit_jax.tokens.interleave import Arrangement
-from spirit_jax.tokens.prompt_format import MIN_SPEECH_UNITS, Part, PromptFormat, Said, Task
-from spirit_jax.tokens.streams import SAMPLE_RATE, SpeechTokens, SpokenUnits, Streams
+from spirit_jax.tokens.prompt_format import Part, PromptFormat
+from spirit_jax.tokens.streams import SpeechTokens, SpokenUnits, Streams
 from spirit_jax.tokens.text import TextTokenizer
 from spirit_jax.tokens.vocabulary import Modality, Vocabulary
-
-# new tokens by default: paper, section 4
-NEW_TEXT, NEW_SPEECH_AFTER_TEXT, NEW_SPEECH_AFTER_SPEECH = 50, 200, 300
-# by the reasons of `audio.BadAudio` for a prompt
-AUDIO_FIXES = {
-    "missing": "check the path",
-    "unreadable": "give a readable wav, flac, mp3, ogg or opus file",
-    "empty": "give a file with sound in it",
-    "truncated": "copy or record the file again",
-    "joined": "give one recording a file",
-    "not_finite": "give finite samples",
-    "too_loud": "scale the samples to -1 to 1",
-    "too_short": f"give at least {audio.MIN_SAMPLES / SAMPLE_RATE} s of sound",
-    "silent": "give a recording that can be heard",
-}
-
-
-@dataclasses.dataclass(frozen=True)
-class Output:
-    """What was generated: ids, int32 without EOS, and the text and speech that they decode to, in order."""
-
-    ids: np.ndarray
-    parts: tuple[Said, ...]
-
-    @property
-    def text(self) -> str:
-        """All text, joined by spaces."""
-        return " ".join(part for part in self.parts if isinstance(part, str))
-
-    @property
-    def speech(self) -> list[SpokenUnits]:
-        """The parts that are speech."""
-        return [part for part in self.parts if isinstance(part, SpokenUnits)]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -137,47 +107,61 @@ class SpiritLM:
             )
         return load_codec(self.codec_path)
 
-    def listen(self, paths: Sequence[str | Path], max_seconds: float | None = None) -> list[SpeechTokens]:
-        """Encodes the first `max_seconds` (default: all) of each sound file.
+    def listen(self, sounds: Sequence[str | Sound], max_seconds: float | None = None) -> list[SpeechTokens]:
+        """Encodes the first `max_seconds` (default: all) of each sound: files, and samples as `Wav`.
 
-        Raises a UserError for a file that holds no usable audio, with the reason.
+        Raises a UserError for one that holds no usable audio, with the reason.
         """
-        wavs = []
-        for path in paths:
-            try:
-                wavs.append(audio.load(path, max_seconds))
-            except audio.BadAudio as error:
-                raise UserError("audio", path, str(error), AUDIO_FIXES[error.reason]) from error
-        return self.codec.encode_batch(wavs)
+        return self.codec.encode_batch([load_sound(sound, max_seconds) for sound in sounds])
 
-    def generate(
-        self,
-        prompts: Sequence[Sequence[Part]],
-        output: Modality = Modality.TEXT,
-        task: Task = Task.CONTINUE,
-        max_new_tokens: int | None = None,
-        sampling: Sampling | None = None,
-        seed: int = 0,
-    ) -> list[Output]:
-        """Continues prompts, each a sequence of texts, SpeechTokens and arrays of speech ids.
+    def generate(self, inputs: Any, output: Modality | str | None = None, **options: Any) -> list[Output]:
+        """Continues one prompt or many: an `Output` for each.
 
-        `output` is for CONTINUE: a transcript is text, and reading aloud is speech. Defaults:
-        `default_sampling`, and for each prompt the paper's number of new tokens, for a transcript at least
-        the prompt's length. Warns of prompts longer than `row_length`.
+        A prompt is a list of parts in any order, each a text (`str`), a sound (a `Path`, or `Wav` with
+        samples and rate) or speech as tokens (`TokenString`, `SpeechTokens`, ids of speech). Many prompts are
+        a list of such lists. output, options: the fields of `Options`. With one seed, a prompt gives the same
+        output alone, among others and in any order; equal prompts of one call draw differently. Warns of
+        prompts longer than `row_length`. UserError for a part, an option or a sound that cannot be used.
         """
-        output = {Task.TRANSCRIBE: Modality.TEXT, Task.SPEAK: Modality.SPEECH}.get(task, output)
-        ids = [self.format.encode(prompt, task, output) for prompt in prompts]
-        self._warn_of_long_prompts(ids)
-        limits = [
-            _default_new_tokens(prompt, one, task, output) if max_new_tokens is None else max_new_tokens
-            for prompt, one in zip(prompts, ids)
-        ]
-        sampling = sampling or default_sampling(task)
-        min_units = MIN_SPEECH_UNITS if output is Modality.ARBITRARY else 0
-        # rows do not depend on each other, so a row with a lower limit is the start of a longer one
-        longest = self.generate_ids(ids, output, max(limits, default=1), sampling, seed)
-        kept = [new[:limit] for new, limit in zip(longest, limits)]
-        return [Output(new, self.format.decode(new, min_units)) for new in kept]
+        chosen = Options.from_mapping({"output": output, **options})
+        return self.respond([Request(prompt, chosen) for prompt in as_prompts(inputs)])
+
+    def stream(self, inputs: Any, output: Modality | str | None = None, **options: Any) -> Iterator[Event]:
+        """The same for one prompt, as it comes: tokens, text and sound, and the whole `Output` at the end."""
+        prompts = as_prompts(inputs)
+        if len(prompts) != 1:
+            raise UserError("inputs", f"{len(prompts)} prompts", "must be one", "stream them one by one")
+        request = Request(prompts[0], Options.from_mapping({"output": output, **options}))
+        (job,) = self.plan([request])
+        return self._follow(request, job)
+
+    def open_stream(self, options: Options) -> Stream:
+        """Says what is new in the growing continuation of a request with these options."""
+        voice = options.speaker, options.style
+        return Stream(self.format, lambda: self.codec, options.stop, options.least_units, voice)
+
+    def respond(self, requests: Sequence[Request]) -> list[Output]:
+        """The same, each prompt with its own options."""
+        continuations = jobs.generate(self.llama, self.plan(requests))
+        return [self.read(request, found) for request, found in zip(requests, continuations, strict=True)]
+
+    def plan(self, requests: Sequence[Request]) -> list[jobs.Job]:
+        """What the engine has to do for each request. All sounds are encoded in one batch."""
+        for voice in {(one.options.speaker, one.options.style) for one in requests} - {(None, None)}:
+            self.codec.check_voice(*voice)
+        sounds = [part for request in requests for part in request.prompt if isinstance(part, Sound)]
+        heard = iter(self.listen(sounds) if sounds else [])
+        prompts = [encode_inputs(request.prompt, self.vocabulary, heard) for request in requests]
+        return [self._plan_one(number, *pair) for number, pair in enumerate(zip(prompts, requests))]
+
+    def read(self, request: Request, continuation: jobs.Continuation) -> Output:
+        """The output of a request whose job was continued so."""
+        options = request.options
+
+        def speak(spoken: SpokenUnits) -> np.ndarray:
+            return self.codec.decode(spoken, options.speaker, options.style)
+
+        return read_output(self.format, continuation, options.stop, options.least_units, speak)
 
     def generate_ids(
         self,
@@ -191,29 +175,49 @@ class SpiritLM:
 
         Speech can end by EOS only if the model has learned it.
         """
-        forbidden_V = self.vocabulary.forbidden(output, self.llama.cfg.rows)
-        forbidden_V[self.vocabulary.eos] &= not self.learned_eos
-        return engine.generate(
-            self.llama,
-            prompts,
-            forbidden_V,
-            engine.Limits(max_new_tokens, self.vocabulary.eos),
-            sampling,
-            seed,
-        )
+        forbidden_V, eos = self._forbidden(output, False), self.vocabulary.eos
+        asked = [jobs.Job(ids, forbidden_V, eos, max_new_tokens, sampling, seed) for ids in prompts]
+        return [found.ids for found in jobs.generate(self.llama, asked)]
 
     def score(self, pairs: Sequence[likelihood.Pair]) -> likelihood.Scores:
         """Log-likelihood of each target after its prompt, both as ids."""
         return likelihood.score(self.llama, pairs)
 
-    def _warn_of_long_prompts(self, prompts: Sequence[np.ndarray]) -> None:
-        for number, ids in enumerate(prompts):
-            if len(ids) > self.row_length:
-                says = (
-                    f"prompt {number} has {len(ids):,} tokens, more than the {self.row_length:,} of the rows "
-                    "that the model was trained on"
-                )
-                print(f"warning: {says}; expect poor output", file=sys.stderr)
+    def _follow(self, request: Request, job: jobs.Job) -> Iterator[Event]:
+        stream = self.open_stream(request.options)
+        for so_far in jobs.follow(self.llama, job):
+            yield from stream.feed(so_far)
+            if so_far.finish is not None:
+                yield self.read(request, so_far)
+
+    def _plan_one(self, number: int, parts: Sequence[Part], request: Request) -> jobs.Job:
+        options, form = request.options, self.format
+        ids = form.encode(parts, options.task, options.modality)
+        self._warn_of_long_prompt(number, len(ids))
+        after_text = isinstance(parts[-1], str)
+        return jobs.Job(
+            ids,
+            self._forbidden(options.modality, options.published_rules),
+            self.vocabulary.eos,
+            options.new_tokens(len(ids), after_text),
+            options.sampling,
+            options.seed,
+            find_end=partial(find_end, form, options.stop) if options.stop else None,
+        )
+
+    def _forbidden(self, output: Modality, published: bool) -> np.ndarray:
+        forbidden_V = self.vocabulary.forbidden(output, self.llama.cfg.rows, published)
+        if not published:
+            forbidden_V[self.vocabulary.eos] &= not self.learned_eos
+        return forbidden_V
+
+    def _warn_of_long_prompt(self, number: int, length: int) -> None:
+        if length > self.row_length:
+            says = (
+                f"prompt {number} has {length:,} tokens, more than the {self.row_length:,} of the rows "
+                "that the model was trained on"
+            )
+            print(f"warning: {says}; expect poor output", file=sys.stderr)
 
 
 def _fitting_codec(folder: AnyPath, stored: StoredModel) -> AnyPath:
@@ -233,16 +237,3 @@ def _fitting_codec(folder: AnyPath, stored: StoredModel) -> AnyPath:
 
 def _spell(streams: Streams) -> str:
     return ", ".join(f"{stream.name} {stream.size}" for stream in streams) or "none"
-
-
-def default_sampling(task: Task) -> Sampling:
-    """The paper's to continue, greedy for the other tasks (our choice: measured, fewer wrong words)."""
-    return Sampling() if task is Task.CONTINUE else GREEDY
-
-
-def _default_new_tokens(prompt: Sequence[Part], ids: np.ndarray, task: Task, output: Modality) -> int:
-    if task is Task.TRANSCRIBE:
-        return max(NEW_TEXT, len(ids))
-    if output is Modality.TEXT:
-        return NEW_TEXT
-    return NEW_SPEECH_AFTER_TEXT if isinstance(prompt[-1], str) else NEW_SPEECH_AFTER_SPEECH

@@ -4,7 +4,9 @@ B rows, T query tokens, S key slots, H heads, G key/value heads, R = H/G query h
 head width.
 
 Training and scoring (`attend`): a token attends to itself and to earlier tokens of its segment. Segment 0 is
-padding, which attends only to padding. So no row of a mask is empty, and no NaN can arise. Decoding
+padding, which attends only to padding. So no row of a mask is empty, and no NaN can arise. Where sequences
+share a beginning, it is in the row once: a slot names the slots up to which it is seen, so that a token
+attends to its own beginning and not to other continuations of it (`branch_mask`). Decoding
 (`attend_cache`): a token's slot in the cache is its position, and a token at position p attends to the slots
 0..p. Prompts of unequal length are padded on the right. The generated token of a position overwrites the
 padding's entry in that slot before any token attends to it.
@@ -15,6 +17,9 @@ mesh each device computes its own rows, heads and queries. Rows that are split o
 keys and values first (our choice). A ring would need less memory but send as many bytes, and the keys of a
 row are small compared with the weights that each layer gathers.
 """
+
+from collections.abc import Callable
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -44,25 +49,35 @@ KEYS = pspec(("batch", None, "kv_heads", None))
 ROWS = pspec(("batch", None))
 
 
-def attend(q_BTHK: jax.Array, k_BTGK: jax.Array, v_BTGK: jax.Array, segment_ids_BT: jax.Array) -> jax.Array:
-    """Causal self-attention within segments: [B, T, H, K]; scores scaled by 1/sqrt(K), softmax in float32."""
-    where = platform()
-    if where == "tpu" and _splash_block(q_BTHK.shape[1]):
+def attend(
+    q_BTHK: jax.Array,
+    k_BTGK: jax.Array,
+    v_BTGK: jax.Array,
+    segment_ids_BT: jax.Array,
+    seen_until_BT: jax.Array | None = None,
+) -> jax.Array:
+    """Causal self-attention within segments, or within branches (`branch_mask`) if `seen_until_BT` is given:
+    [B, T, H, K]. Scores are scaled by 1/sqrt(K), the softmax is in float32.
+    """
+    where, branched = platform(), seen_until_BT is not None
+    if where == "tpu" and not branched and _splash_block(q_BTHK.shape[1]):
         return attend_splash(q_BTHK, k_BTGK, v_BTGK, segment_ids_BT)
-    kernel = _cudnn if where == "gpu" and _fits_cudnn(q_BTHK) else _products
+    kernel = partial(
+        _cudnn if where == "gpu" and _fits_cudnn(q_BTHK) else _products,
+        make_mask=branch_mask if branched else segment_mask,
+    )
+    marks_BT = seen_until_BT if branched else segment_ids_BT
     if not _is_split():
-        return checkpoint_name(kernel(q_BTHK, k_BTGK, v_BTGK, segment_ids_BT, 0), SAVED)
+        return checkpoint_name(kernel(q_BTHK, k_BTGK, v_BTGK, marks_BT, 0), SAVED)
 
-    def local(
-        q_BTHK: jax.Array, k_BSGK: jax.Array, v_BSGK: jax.Array, segment_ids_BS: jax.Array
-    ) -> jax.Array:
+    def local(q_BTHK: jax.Array, k_BSGK: jax.Array, v_BSGK: jax.Array, marks_BS: jax.Array) -> jax.Array:
         first = jax.lax.axis_index("context") * q_BTHK.shape[1] if mesh_sizes()["context"] > 1 else 0
-        return kernel(q_BTHK, k_BSGK, v_BSGK, segment_ids_BS, first)
+        return kernel(q_BTHK, k_BSGK, v_BSGK, marks_BS, first)
 
     attend_locally = jax.shard_map(
         local, in_specs=(QUERIES, KEYS, KEYS, ROWS), out_specs=QUERIES, check_vma=False
     )
-    return checkpoint_name(attend_locally(q_BTHK, k_BTGK, v_BTGK, segment_ids_BT), SAVED)
+    return checkpoint_name(attend_locally(q_BTHK, k_BTGK, v_BTGK, marks_BT), SAVED)
 
 
 def attend_splash(
@@ -139,8 +154,21 @@ def segment_mask(
     return (same_BTS & (slots_S[None, :] <= slots_T[:, None])[None])[:, None]
 
 
+def branch_mask(seen_until_BS: jax.Array, first: jax.Array | int = 0, count: int | None = None) -> jax.Array:
+    """The same for sequences in the order of a tree: slot s is seen from the slots s..seen_until[s] - 1."""
+    slots_S = jnp.arange(seen_until_BS.shape[1])
+    slots_T = first + jnp.arange(len(slots_S) if count is None else count)
+    seen_BTS = slots_T[None, :, None] < seen_until_BS[:, None, :]
+    return (seen_BTS & (slots_S[None, :] <= slots_T[:, None])[None])[:, None]
+
+
 def _products(
-    q_BTHK: jax.Array, k_BSGK: jax.Array, v_BSGK: jax.Array, segment_ids_BS: jax.Array, first: jax.Array | int
+    q_BTHK: jax.Array,
+    k_BSGK: jax.Array,
+    v_BSGK: jax.Array,
+    marks_BS: jax.Array,
+    first: jax.Array | int,
+    make_mask: Callable[..., jax.Array],
 ) -> jax.Array:
     """Attention of the queries from slot `first` on, by matrix products. If the queries cover the row, each
     block of them skips later keys.
@@ -155,7 +183,7 @@ def _products(
     outputs = []
     for start in range(0, length, block):
         end = start + block if whole else k_BSGK.shape[1]
-        mask_B1TS = segment_mask(segment_ids_BS[:, :end], first + start, block)
+        mask_B1TS = make_mask(marks_BS[:, :end], first + start, block)
         outputs.append(
             _attend(q_BTHK[:, start : start + block], k_BGSK[:, :, :end], v_BGSK[:, :, :end], mask_B1TS)
         )
@@ -163,12 +191,17 @@ def _products(
 
 
 def _cudnn(
-    q_BTHK: jax.Array, k_BSGK: jax.Array, v_BSGK: jax.Array, segment_ids_BS: jax.Array, first: jax.Array | int
+    q_BTHK: jax.Array,
+    k_BSGK: jax.Array,
+    v_BSGK: jax.Array,
+    marks_BS: jax.Array,
+    first: jax.Array | int,
+    make_mask: Callable[..., jax.Array],
 ) -> jax.Array:
     """Attention of the queries from slot `first` on, by cuDNN's kernel. If the queries cover the row, the
     mask is declared causal, and the kernel skips blocks.
     """
-    mask_B1TS = segment_mask(segment_ids_BS, first, q_BTHK.shape[1])
+    mask_B1TS = make_mask(marks_BS, first, q_BTHK.shape[1])
     causal = q_BTHK.shape[1] == k_BSGK.shape[1]
     return jax.nn.dot_product_attention(
         q_BTHK, k_BSGK, v_BSGK, mask=mask_B1TS, is_causal=causal, implementation="cudnn"

@@ -15,6 +15,7 @@ class Batch:
     tokens, targets, segment_ids, positions: int32 [B, T]; loss_weights: float32 [B, T]. Segment 0 is padding.
     Positions restart in each segment. loss_weights are 0 where there is no target, or where it is given.
     source_ids: int32 [B, T], the index of each token's source, for metrics; None outside training.
+    seen_until: int32 [B, T], for scoring: see `attention.branch_mask`; None: attention is within segments.
     """
 
     tokens: jax.Array
@@ -23,6 +24,7 @@ class Batch:
     segment_ids: jax.Array
     positions: jax.Array
     source_ids: jax.Array | None = None
+    seen_until: jax.Array | None = None
 
 
 def make_batch(

@@ -63,6 +63,7 @@ class TokenInfo(NamedTuple):
 
     positions_BT: jax.Array
     segment_ids_BT: jax.Array
+    seen_until_BT: jax.Array | None
     rotation: tuple[jax.Array, jax.Array]
 
 
@@ -102,7 +103,7 @@ class Attention(nnx.Module):
         k_BTGK = checkpoint_name(rotate(_to_heads(x_BTD, self.k_DGK), info.rotation), "key")
         v_BTGK = checkpoint_name(_to_heads(x_BTD, self.v_DGK), "value")
         if cache is None:
-            y_BTHK = attend(q_BTHK, k_BTGK, v_BTGK, info.segment_ids_BT)
+            y_BTHK = attend(q_BTHK, k_BTGK, v_BTGK, info.segment_ids_BT, info.seen_until_BT)
         else:
             cache = (
                 _write(cache[0], k_BTGK, layer, info.positions_BT),
@@ -189,17 +190,20 @@ class Llama(nnx.Module):
         positions_BT: jax.Array,
         segment_ids_BT: jax.Array | None = None,
         cache: Cache | None = None,
+        seen_until_BT: jax.Array | None = None,
     ):
         """Hidden states after the last norm [B, T, D], and the cache.
 
         Without a cache, attention is causal within segments (`segment_ids_BT`; 0 is padding; None: a row is
-        one segment). With a cache (`new_cache`), a row is one segment: its positions rise by one, its keys
-        and values are written to the slots of their positions, and a token attends to all slots up to its
-        own.
+        one segment), or with `seen_until_BT` within branches (`attention.branch_mask`). With a cache
+        (`new_cache`), a row is one segment: its positions rise by one, its keys and values are written to
+        the slots of their positions, and a token attends to all slots up to its own.
         """
-        assert cache is None or segment_ids_BT is None, "a cached row is one segment"
+        assert cache is None or (segment_ids_BT is None and seen_until_BT is None), (
+            "a cached row is one segment"
+        )
         segment_ids_BT = jnp.ones_like(tokens_BT) if segment_ids_BT is None else segment_ids_BT
-        info = TokenInfo(positions_BT, segment_ids_BT, rotation_of(positions_BT, self.cfg))
+        info = TokenInfo(positions_BT, segment_ids_BT, seen_until_BT, rotation_of(positions_BT, self.cfg))
 
         def layer(carry: Any, block_and_index: Any):
             (x_BTD, cache), (block, index) = carry, block_and_index
@@ -215,6 +219,23 @@ class Llama(nnx.Module):
             layer, (x_BTD, cache), (self.layers, jnp.arange(self.cfg.layers)), unroll=unroll
         )
         return self.norm(x_BTD), cache
+
+    def layer_states(self, tokens_BT: jax.Array | np.ndarray) -> jax.Array:
+        """The residual stream of rows that are one segment: the embedding, then the state after each layer,
+        [L + 1, B, T, D]. For probes of small batches.
+        """
+        tokens_BT = jnp.asarray(tokens_BT)
+        positions_BT = jnp.broadcast_to(jnp.arange(tokens_BT.shape[1])[None], tokens_BT.shape)
+        info = TokenInfo(positions_BT, jnp.ones_like(tokens_BT), None, rotation_of(positions_BT, self.cfg))
+
+        def layer(x_BTD: jax.Array, block_and_index: Any):
+            block, index = block_and_index
+            x_BTD = constrain(block(x_BTD, info, None, index)[0], "batch", "sequence", None)
+            return x_BTD, x_BTD
+
+        x_BTD = constrain(lookup(self.embed_VD[...], tokens_BT, self.cfg), "batch", "sequence", None)
+        _, states_LBTD = jax.lax.scan(layer, x_BTD, (self.layers, jnp.arange(self.cfg.layers)))
+        return jnp.concatenate([x_BTD[None], states_LBTD])
 
 
 def lookup(table_VD: jax.Array, tokens_BT: jax.Array, cfg: ModelConfig) -> jax.Array:

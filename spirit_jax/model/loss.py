@@ -57,10 +57,14 @@ def _sums_by_kind(
     return jnp.einsum("KBT,BT->K", weights_KBT, nll_BT), weights_KBT.sum((1, 2))
 
 
-def token_nll(llama: Llama, batch: Batch) -> jax.Array:
-    """-ln p(target) of each token, for scoring: float32 [B, T]."""
-    hidden_BTD, _ = llama.hidden(batch.tokens, batch.positions, batch.segment_ids)
-    return cross_entropy(hidden_BTD, llama.output_VD, batch.targets, batch.loss_weights)[1]
+def token_nll(llama: Llama, batch: Batch, slots_BN: jax.Array | None = None) -> jax.Array:
+    """-ln p(target), for scoring: float32 [B, T], or [B, N] for the slots that are given."""
+    x_BTD, _ = llama.hidden(batch.tokens, batch.positions, batch.segment_ids, seen_until_BT=batch.seen_until)
+    targets_BT, weights_BT = batch.targets, batch.loss_weights
+    if slots_BN is not None:
+        x_BTD = jnp.take_along_axis(x_BTD, slots_BN[:, :, None], axis=1)
+        targets_BT, weights_BT = (jnp.take_along_axis(x, slots_BN, axis=1) for x in (targets_BT, weights_BT))
+    return cross_entropy(x_BTD, llama.output_VD, targets_BT, weights_BT)[1]
 
 
 @jax.custom_vjp

@@ -10,7 +10,7 @@ import jax
 from jax.sharding import AbstractMesh
 
 from spirit_jax.config import MeshConfig, ModelConfig
-from spirit_jax.generation.engine import NEW_SLOTS
+from spirit_jax.generation.jobs import NEW_SLOTS
 from spirit_jax.generation.prompt_batches import ROWS, cache_bytes, choose_rows
 from spirit_jax.model.llama import abstract
 from spirit_jax.pod_check.estimate import bytes_of

@@ -85,7 +85,6 @@ def run(args: argparse.Namespace) -> int:
             "examples": make_examples(lm, records, args.examples, args.seed),
             "transcripts": transcripts(after),
             "config": json.dumps(config, indent=2),
-            "axes": (figures.LEFT, figures.RIGHT),
         }
     )
     write_text(args.out / "report.html", html)

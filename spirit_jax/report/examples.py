@@ -1,25 +1,24 @@
 """What the model makes of a few held-out records, next to what the records say."""
 
-import base64
 import dataclasses
-import io
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import soundfile
 
 from spirit_jax.datasets.corpus import ManifestRow
 from spirit_jax.datasets.manifest import part_of, read_corpus
 from spirit_jax.evals.suites.continuations import DIRECTIONS, Direction, cut_word, words_of
+from spirit_jax.generation.options import NEW_SPEECH_AFTER_TEXT, NEW_TEXT
 from spirit_jax.generation.sampling import GREEDY, Sampling
-from spirit_jax.generation.spirit_lm import NEW_SPEECH_AFTER_TEXT, NEW_TEXT, SpiritLM
-from spirit_jax.report import figures
+from spirit_jax.generation.spirit_lm import SpiritLM
+from spirit_jax.pages.sound import player
+from spirit_jax.pages.utterance import Lanes, draw_utterance
 from spirit_jax.speech import audio
 from spirit_jax.tokens.interleave import Record, boundaries, continuation
 from spirit_jax.tokens.prompt_format import Task, speech_of
-from spirit_jax.tokens.streams import SAMPLE_RATE, SpeechTokens, duration_s, excerpt
+from spirit_jax.tokens.streams import SpeechTokens, duration_s, excerpt
 from spirit_jax.tokens.vocabulary import Modality, merge
 
 
@@ -101,11 +100,12 @@ def show_utterance(lm: SpiritLM, records: Sequence[Record], manifest: Path | Non
         f"{source}: {duration_s(record.speech, lm.vocabulary.streams):.1f} s, {len(words)} words, "
         f"{len(record.text_ids)} text tokens, {tokens} speech tokens."
     )
-    figure = figures.utterance(record, words, wav, lm.vocabulary.streams)
+    timed = list(zip(words, record.word_start_s, record.word_end_s))
+    figure = draw_utterance(Lanes(wav, timed, record.speech, lm.vocabulary.streams))
     return {
         "text": " ".join(words),
         "voice": record.voice,
-        "figure_svg": figure,
+        "figure": figure,
         "audio": player(wav),
         "caption": caption,
     }
@@ -114,13 +114,6 @@ def show_utterance(lm: SpiritLM, records: Sequence[Record], manifest: Path | Non
 def find_recording(manifest: Path, id: str) -> ManifestRow | None:
     """The row of a manifest with an id and a sound file; None if there is none."""
     return next((row for row in read_corpus(manifest) if row["id"] == id and row["audio"]), None)
-
-
-def player(wav: np.ndarray) -> str:
-    """Float32 samples at 16 kHz as a 16-bit wav data URI."""
-    file = io.BytesIO()
-    soundfile.write(file, np.clip(wav, -1, 1), SAMPLE_RATE, format="WAV", subtype="PCM_16")
-    return "data:audio/wav;base64," + base64.b64encode(file.getvalue()).decode("ascii")
 
 
 def _load_recording(manifest: Path, id: str) -> np.ndarray | None:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from spirit_jax.evals.registry import HELD_OUT, TASKS
 from spirit_jax.evals.task import Result, ResultKind
-from spirit_jax.report.page import compact
+from spirit_jax.pages.rendering import compact
 
 Results = Mapping[str, Result]  # by task
 

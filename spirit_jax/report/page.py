@@ -1,35 +1,17 @@
-"""One self-contained HTML page, without references to other files."""
+"""The template of the report, and its filters."""
 
 import difflib
 from pathlib import Path
 
-import jinja2
-
 from spirit_jax.evals.metrics.word_errors import normalise
+from spirit_jax.pages import rendering
 
-TEMPLATE = "report.html"
+TEMPLATE = Path(__file__).with_name("report.html")
 
 
 def render(context: dict) -> str:
     """The page as HTML; everything in `context` is escaped except figures (`*_svg`)."""
-    loader = jinja2.FileSystemLoader(Path(__file__).parent)
-    environment = jinja2.Environment(
-        loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters |= {"compact": compact, "difference": difference, "grouped": grouped}
-    return environment.get_template(TEMPLATE).render(context)
-
-
-def compact(number: float) -> str:
-    """A count in a few characters.
-
-    >>> [compact(n) for n in (7, 12_345, 960_000, 7_000_000_000)]
-    ['7', '12.3 K', '960 K', '7 B']
-    """
-    for size, letter in ((1e9, " B"), (1e6, " M"), (1e3, " K")):
-        if number >= size:
-            return f"{number / size:.3g}{letter}"
-    return f"{number:g}"
+    return rendering.render(TEMPLATE, context, difference=difference, grouped=grouped)
 
 
 def grouped(examples: list) -> list[tuple[str, list]]:

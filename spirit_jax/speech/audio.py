@@ -3,9 +3,10 @@
 Legend: S or N samples, C channels.
 """
 
+import contextlib
 import os
 import tarfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from spirit_jax.core.files import write_atomically
 from spirit_jax.core.sound_part import Part
 from spirit_jax.core.stored_files import local_copy
 from spirit_jax.speech.containers.faults import find_fault
-from spirit_jax.speech.containers.sound_file import ForwardFile, open_sound
+from spirit_jax.speech.containers.sound_file import ForwardFile, join_blocks, open_sound
 from spirit_jax.tokens.streams import SAMPLE_RATE
 
 MIN_SAMPLES = 1280  # 80 ms: Meta's release drops shorter segments
@@ -58,14 +59,57 @@ def load(
     Raises BadAudio, with the reason, where `check` does and for files that do not decode or are cut. With
     `corpus` also for sound that is not fit for training: more than two channels, or a rate below 8 kHz.
     """
-    wav, rate = _read(path, max_seconds, corpus, Part(*part or ()), admit or (lambda seconds: None))
+    wanted = Part(*part or ())
+    with _opened(path, corpus, wanted, max_seconds) as file:
+        if admit is not None:
+            admit(_seconds(file, wanted, max_seconds))
+        wav, rate = join_blocks(_blocks(file, wanted, max_seconds)), file.samplerate
+    return resample(wav, rate)
+
+
+def resample(wav: np.ndarray, rate: int) -> np.ndarray:
+    """Mono samples [N] at any rate: float32 at 16 kHz. Raises BadAudio where `check` does."""
     if rate != SAMPLE_RATE and np.isfinite(wav).all():
         import soxr
 
+        check_silence(wav)  # a resampled constant has edges, which are no silence
         wav = soxr.resample(wav, rate, SAMPLE_RATE)
     wav = np.ascontiguousarray(wav, np.float32)
     check(wav)
     return wav
+
+
+def stream(path: str | Path, part: Part | None = None) -> Iterator[np.ndarray]:
+    """The sound of a corpus' recording in blocks, float32 [n] at 16 kHz: memory does not grow with it.
+
+    Raises BadAudio as `load` does, for damage at the end of a file only there, but not for short or silent
+    sound.
+    """
+    wanted = part or Part()
+    with _opened(path, True, wanted, None) as file:
+        blocks = _blocks(file, wanted, None)
+        if file.samplerate == SAMPLE_RATE:
+            for block in blocks:
+                check_numbers(block)
+                yield block
+            return
+        import soxr
+
+        resampler = soxr.ResampleStream(file.samplerate, SAMPLE_RATE, 1, dtype="float32")
+        for block in blocks:
+            check_numbers(block)
+            yield resampler.resample_chunk(block)
+        yield resampler.resample_chunk(np.zeros(0, np.float32), last=True)
+
+
+def stated_seconds(path: str | Path, part: Part | None = None) -> float:
+    """How long a corpus' recording, or the part, is, as the file says; infinite where it does not say.
+
+    Raises BadAudio as `load` does, as far as that is known without decoding.
+    """
+    wanted = part or Part()
+    with _opened(path, True, wanted, None) as file:
+        return _seconds(file, wanted, None)
 
 
 def check(wav: np.ndarray) -> None:
@@ -75,8 +119,15 @@ def check(wav: np.ndarray) -> None:
     check_numbers(wav)
     if len(wav) < MIN_SAMPLES:
         raise BadAudio("too_short", f"{len(wav)} samples at 16 kHz, the least is {MIN_SAMPLES}")
-    if (peak := float(np.abs(wav).max())) < SILENCE_PEAK:
-        raise BadAudio("silent", f"the loudest sample is {peak:.1e} of full scale")
+    check_silence(wav)
+
+
+def check_silence(wav: np.ndarray) -> None:
+    """Raises BadAudio if samples [N] are all near their mean: a constant makes no sound."""
+    mean = float(wav.mean(dtype=np.float64))
+    peak = max(float(wav.max()) - mean, mean - float(wav.min()))
+    if peak < SILENCE_PEAK:
+        raise BadAudio("silent", f"the loudest sample is {peak:.1e} of full scale from the mean, {mean:.1e}")
 
 
 def check_numbers(wav: np.ndarray) -> None:
@@ -124,94 +175,112 @@ def save(path: str | Path, wav: np.ndarray, rate: int = SAMPLE_RATE) -> None:
         soundfile.write(partial, np.clip(wav, -1.0, 1.0), rate)
 
 
-def _read(
-    address: str | Path,
-    max_seconds: float | None,
-    corpus: bool,
-    part: Part,
-    admit: Callable[[float], None],
-) -> tuple[np.ndarray, int]:
-    """Mono float32 [samples] and the rate, of a file, a member of a tar or a remote file."""
+@contextlib.contextmanager
+def _opened(
+    address: str | Path, corpus: bool, part: Part, max_seconds: float | None
+) -> Iterator[ForwardFile]:
+    """A file, a member of a tar or a remote file. Bad files are refused by their header where possible.
+
+    Damage that is found while the file is read is BadAudio too.
+    """
     try:
         with local_copy(address) as path:
-            return _read_file(path, max_seconds, corpus, part, admit)
+            _require_bytes(path)
+            try:
+                if fault := find_fault(path):
+                    raise BadAudio(*fault)
+                with open_sound(path, _is_whole(part, max_seconds)) as file:
+                    _check_header(file, corpus, part)
+                    file.channel = part.channel
+                    yield file
+            # damaged; no permission; or a broken header that claims terabytes
+            except (soundfile.SoundFileError, OSError, MemoryError) as error:
+                raise BadAudio("unreadable", str(error)) from error
     except (OSError, UserError, tarfile.TarError) as error:
         raise BadAudio("missing", str(error)) from error
 
 
-def _read_file(
-    path: Path,
-    max_seconds: float | None,
-    corpus: bool,
-    part: Part,
-    admit: Callable[[float], None],
-) -> tuple[np.ndarray, int]:
-    """Bad files are refused by their header where possible."""
+def _require_bytes(path: Path) -> None:
     if not os.path.isfile(path):  # also for a name that no file can have
         raise BadAudio("missing", f"no file {path}")
     if path.stat().st_size == 0:
         raise BadAudio("empty", "the file has no bytes")
-    whole = part[:2] == Part()[:2] and max_seconds is None
-    try:
-        if fault := find_fault(path):
-            raise BadAudio(*fault)
-        with open_sound(path, whole) as file:
-            if part.channel is not None and part.channel >= file.channels:
-                raise BadAudio("no_channel", f"channel {part.channel} of {file.channels}, 0 is the first")
-            file.channel = part.channel
-            if corpus and part.channel is None and file.channels > MAX_CHANNELS:
-                raise BadAudio("too_many_channels", f"{file.channels} channels, at most {MAX_CHANNELS}")
-            if corpus and file.samplerate < MIN_RATE:
-                raise BadAudio("low_rate", f"{file.samplerate} Hz, at least {MIN_RATE}")
-            wav = _read_whole(file, admit) if whole else _read_part(file, part, max_seconds, admit)
-    # damaged; no permission; or a broken header that claims terabytes
-    except (soundfile.SoundFileError, OSError, MemoryError) as error:
-        raise BadAudio("unreadable", str(error)) from error
-    if not len(wav):
+
+
+def _check_header(file: ForwardFile, corpus: bool, part: Part) -> None:
+    if part.channel is not None and part.channel >= file.channels:
+        raise BadAudio("no_channel", f"channel {part.channel} of {file.channels}, 0 is the first")
+    if corpus and part.channel is None and file.channels > MAX_CHANNELS:
+        raise BadAudio("too_many_channels", f"{file.channels} channels, at most {MAX_CHANNELS}")
+    if corpus and file.samplerate < MIN_RATE:
+        raise BadAudio("low_rate", f"{file.samplerate} Hz, at least {MIN_RATE}")
+
+
+def _is_whole(part: Part, max_seconds: float | None) -> bool:
+    return part[:2] == Part()[:2] and max_seconds is None
+
+
+def _seconds(file: ForwardFile, part: Part, max_seconds: float | None) -> float:
+    """What will be decoded; infinite where the file does not say how long it is."""
+    if _is_whole(part, max_seconds):
+        return np.inf if file.stated_frames is None else file.stated_frames / file.samplerate
+    return _wanted_frames(file, part, max_seconds) / file.samplerate
+
+
+def _wanted_frames(file: ForwardFile, part: Part, max_seconds: float | None) -> float:
+    begin = round(part.begin_s * file.samplerate)
+    left = np.inf if file.stated_frames is None else max(0, file.stated_frames - begin)
+    return min([*(round(seconds * file.samplerate) for seconds in _limits(part, max_seconds)), left])
+
+
+def _limits(part: Part, max_seconds: float | None) -> list[float]:
+    """The finite ones of the limits."""
+    return [limit for limit in (part.length_s, max_seconds) if limit is not None and np.isfinite(limit)]
+
+
+def _blocks(file: ForwardFile, part: Part, max_seconds: float | None) -> Iterator[np.ndarray]:
+    """The samples that are asked for, mono, block after block. BadAudio where there are none, or where the
+    file does not hold what it or the part says.
+    """
+    whole = _is_whole(part, max_seconds)
+    count = 0
+    for block in _whole_blocks(file) if whole else _part_blocks(file, part, max_seconds):
+        count += len(block)
+        yield block
+    if not count:
         raise BadAudio("empty", "the file has no samples")
-    return wav, file.samplerate
 
 
-def _read_whole(file: ForwardFile, admit: Callable[[float], None]) -> np.ndarray:
-    """All samples, mono. BadAudio where they are fewer or more than the file says."""
-    stated, rate = file.stated_frames, file.samplerate
-    admit(np.inf if stated is None else stated / rate)
+def _whole_blocks(file: ForwardFile) -> Iterator[np.ndarray]:
+    """All samples. BadAudio where they are fewer or more than the file says."""
+    stated, rate, count = file.stated_frames, file.samplerate, 0
     try:
-        wav = file.read_mono(np.inf if stated is None else stated)
+        for block in file.mono_blocks(np.inf if stated is None else stated):
+            count += len(block)
+            yield block
     except soundfile.SoundFileError as error:
         if not file.exhausted:
             raise
         raise BadAudio("truncated", "its last frame is cut") from error
     if stated is None:
-        return wav
-    if len(wav) < stated - SLACK_S * rate:
-        detail = f"its header says {stated / rate:.2f} s, it holds {len(wav) / rate:.2f} s"
-        raise BadAudio("truncated", detail)
+        return
+    if count < stated - SLACK_S * rate:
+        raise BadAudio("truncated", f"its header says {stated / rate:.2f} s, it holds {count / rate:.2f} s")
     if file.has_more():
         raise BadAudio("joined", f"it holds more than the {stated / rate:.2f} s that its header says")
-    return wav
 
 
-def _read_part(
-    file: ForwardFile,
-    part: Part,
-    max_seconds: float | None,
-    admit: Callable[[float], None],
-) -> np.ndarray:
-    """At most `max_seconds` from where the part begins, mono. BadAudio where the sound ends before the part
-    does.
-    """
+def _part_blocks(file: ForwardFile, part: Part, max_seconds: float | None) -> Iterator[np.ndarray]:
+    """At most `max_seconds` from where the part begins. BadAudio where the sound ends before the part."""
     begin_s, length_s, _ = part
-    rate, begin = file.samplerate, round(begin_s * file.samplerate)
-    left = np.inf if file.stated_frames is None else max(0, file.stated_frames - begin)
-    lengths = [seconds for seconds in (length_s, max_seconds) if seconds is not None and np.isfinite(seconds)]
-    asked = [round(seconds * rate) for seconds in lengths]
-    wanted = min([*asked, left])
-    admit(wanted / rate)
-    wav = file.read_mono(wanted, begin) if wanted else np.zeros(0, np.float32)
-    least = 1 if length_s is None else max(1, min(asked) - SLACK_S * rate)
-    if part[:2] != Part()[:2] and len(wav) < least:
+    rate, begin, count = file.samplerate, round(begin_s * file.samplerate), 0
+    wanted = _wanted_frames(file, part, max_seconds)
+    for block in file.mono_blocks(wanted, begin) if wanted else ():
+        count += len(block)
+        yield block
+    asked = round(min(_limits(part, max_seconds), default=0.0) * rate)
+    least = 1 if length_s is None else max(1, asked - SLACK_S * rate)
+    if part[:2] != Part()[:2] and count < least:
         end = f"ends at {begin_s + length_s:.2f} s" if length_s else f"begins at {begin_s:.2f} s"
-        detail = f"the part {end}, the sound at {begin_s + len(wav) / rate:.2f} s"
-        raise BadAudio("part_beyond_sound", detail if len(wav) else f"the part {end}, after the sound")
-    return wav
+        detail = f"the part {end}, the sound at {begin_s + count / rate:.2f} s"
+        raise BadAudio("part_beyond_sound", detail if count else f"the part {end}, after the sound")

@@ -66,14 +66,6 @@ class Decoder(Protocol):
     """Makes sound from codes. A frozen dataclass: its networks are stored, its other fields are JSON."""
 
     @property
-    def reach(self) -> int | None:
-        """Units on either side that a sample depends on, so that sound can be made in chunks.
-
-        None: a sample depends on the whole utterance.
-        """
-        ...
-
-    @property
     def keep_durations(self) -> bool:
         """Whether an utterance's units last as long in its sound as they did where they were encoded."""
         ...
@@ -92,6 +84,18 @@ class Decoder(Protocol):
 
     def speak_units(self, spoken: SpokenUnits, speaker: int | None, style: int | None) -> np.ndarray:
         """Sound of units whose durations the decoder predicts: float32 [samples] at 16 kHz."""
+        ...
+
+    def count_settled(self, spoken: SpokenUnits) -> int:
+        """How many of the first units have their sound already, whatever units follow, so that sound can be
+        made while units come. 0 where a sample depends on the whole utterance.
+        """
+        ...
+
+    def speak_section(
+        self, spoken: SpokenUnits, first: int, last: int, speaker: int | None, style: int | None
+    ) -> np.ndarray:
+        """The samples of the units [first, last) in the sound that `speak_units` makes of all."""
         ...
 
 
@@ -167,6 +171,24 @@ class Codec:
         if isinstance(codes, SpokenUnits):
             return decoder.speak_units(codes, speaker, style)
         return decoder.speak(codes, speaker, style)
+
+    def count_settled(self, spoken: SpokenUnits) -> int:
+        """How many of the first units have their sound already, whatever units follow; see `Decoder`."""
+        return self._require_decoder().count_settled(spoken) if len(spoken.units) else 0
+
+    def decode_section(
+        self,
+        spoken: SpokenUnits,
+        first: int,
+        last: int,
+        speaker: int | None = None,
+        style: int | None = None,
+    ) -> np.ndarray:
+        """The sound of the units [first, last) in the sound of all: float32 [samples] at 16 kHz."""
+        self.read(spoken)
+        if first == last:
+            return np.zeros(0, np.float32)
+        return self._require_decoder().speak_section(spoken, first, last, speaker, style)
 
     def read(self, speech: Speech) -> SpeechTokens | SpokenUnits:
         """The codes themselves, a token string parsed. UserError for a code that the codec does not have."""

@@ -3,13 +3,15 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
+import jax
 import numpy as np
 
+from spirit_jax.core.batching import count_rows
 from spirit_jax.speech.audio import MIN_SAMPLES
 from spirit_jax.tokens.streams import SAMPLE_RATE, SpeechTokens
 
 SEGMENT_SECONDS = 100  # longer recordings are encoded in segments of this length, as in Meta's release
-GROUP_SECONDS = 600  # sound encoded at a time, which bounds memory
+GROUP_SECONDS = 300  # sound encoded at a time for each row of a call, which bounds memory
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -68,10 +70,19 @@ def join(
     ]
 
 
+def group_seconds() -> float:
+    """Sound encoded at a time: on accelerators enough for many full calls on every device."""
+    rows = count_rows(1, 1)
+    return GROUP_SECONDS * (rows * jax.local_device_count() if rows > 1 else 1)
+
+
 def groups(
-    items: Iterable[T], seconds: float = GROUP_SECONDS, samples: Callable[[T], int] = len
+    items: Iterable[T], seconds: float | None = None, samples: Callable[[T], int] = len
 ) -> Iterator[list[T]]:
-    """Lists of items that hold about `seconds` of sound at 16 kHz; `samples` counts those of an item."""
+    """Lists of items that hold about `seconds` of sound at 16 kHz, by default `group_seconds`; `samples`
+    counts those of an item.
+    """
+    seconds = group_seconds() if seconds is None else seconds
     group, held = [], 0
     for item in items:
         group.append(item)

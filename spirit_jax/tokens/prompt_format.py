@@ -2,7 +2,8 @@
 
 import dataclasses
 import enum
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -15,7 +16,16 @@ from spirit_jax.tokens.vocabulary import Modality, TokenClass, Vocabulary, merge
 Said = str | SpokenUnits  # what is read from generated ids
 # what a prompt is made of; an array holds ids of speech, taken as they are
 Part = str | SpeechTokens | np.ndarray
-MIN_SPEECH_UNITS = 25  # shorter runs are dropped from arbitrary output, as the published release does
+# shorter runs are dropped from arbitrary output (observed in Meta's release, which counts one too many)
+MIN_SPEECH_UNITS = 24
+
+
+class Run(NamedTuple):
+    """Generated ids [begin, end) of one modality, and what they say."""
+
+    said: Said
+    begin: int
+    end: int
 
 
 class Task(enum.Enum):
@@ -81,22 +91,26 @@ class PromptFormat:
         return np.concatenate([np.asarray(part, np.int32) for part in ids])
 
     def decode(self, ids: np.ndarray, least_units: int = 0) -> tuple[Said, ...]:
-        """Generated ids as runs of text and speech; a speech run with fewer than `least_units` units, or with
-        none at all, is dropped.
+        """What generated ids say, as runs of text and speech; see `runs`."""
+        return tuple(run.said for run in self.runs(ids, least_units))
+
+    def runs(self, ids: np.ndarray, least_units: int = 0) -> Iterator[Run]:
+        """The runs of text and speech in generated ids, without tags. A speech run with fewer than
+        `least_units` units, or with none at all, is dropped, and so is a text without letters. Padding ids
+        say nothing.
         """
         classes = self.vocabulary.classes_of(ids)
-        parts: list[Said] = []
-        for run in np.split(ids, np.flatnonzero(np.diff(classes)) + 1):
-            kind = self.vocabulary.classes_of(run[0]) if len(run) else None
-            if kind == TokenClass.TEXT and (text := self.tokenizer.decode(run)):
-                parts.append(text)
-            elif (
-                kind == TokenClass.SPEECH
-                and (speech := speech_of(run, self.vocabulary))
-                and len(speech.units) >= max(least_units, 1)
-            ):
-                parts.append(speech)
-        return tuple(parts)
+        edges = [0, *(np.flatnonzero(np.diff(classes)) + 1).tolist(), len(ids)]
+        for begin, end in zip(edges, edges[1:]):
+            kind = classes[begin] if end > begin else None
+            if kind == TokenClass.TEXT:
+                known = ids[begin:end][ids[begin:end] < self.vocabulary.text_size]
+                if text := self.tokenizer.decode(known):
+                    yield Run(text, begin, end)
+            elif kind == TokenClass.SPEECH:
+                speech = speech_of(ids[begin:end], self.vocabulary)
+                if len(speech.units) >= max(least_units, 1):
+                    yield Run(speech, begin, end)
 
     def _ids(self, part: Part, inside: bool) -> Sequence[int] | np.ndarray:
         if isinstance(part, str):

@@ -19,7 +19,7 @@ UNITS = "units"  # name of the first stream of every table
 RESERVED = frozenset(  # names of other columns of unit files and shards
     ("id", "audio", "offset", "duration", "text", "words", "voice", "source", "split", "duration_s")
     + ("language", "licence", "speaking_style", "channel")
-    + ("word_scores", "alignment_score")
+    + ("word_scores", "alignment_score", "scores")
     + ("text_ids", "word_offsets", "word_start_s", "word_end_s", "tokens", "draw")
 )
 

@@ -149,19 +149,21 @@ class Vocabulary:
         tags = ["[Text]", "[Speech]"] if self.has_speech else []
         return tags + [f"[{stream.mark}{code}]" for stream in self.streams for code in range(stream.size)]
 
-    def forbidden(self, modality: Modality, rows: int | None = None) -> np.ndarray:
+    def forbidden(self, modality: Modality, rows: int | None = None, published: bool = False) -> np.ndarray:
         """Which ids may not be sampled: bool [rows], True is banned; `rows` is the table's height (default
         `rows()`).
 
         As observed in the published release: TEXT bans both tags and all speech, SPEECH bans all text (BOS
-        and EOS with it) and both tags, ARBITRARY bans nothing. Padding rows are always banned.
+        and EOS with it) and both tags, ARBITRARY bans nothing. Padding rows are banned too, unless
+        `published`: the release leaves them, which in Base are the ids that Expressive uses for pitch and
+        style.
         """
         banned_V = np.zeros(self.rows() if rows is None else rows, bool)
         if modality is Modality.TEXT:
             banned_V[self.text_size :] = True
         if modality is Modality.SPEECH:
             banned_V[: self.speech_tag + 1] = True
-        banned_V[self.size :] = True
+        banned_V[self.size :] = not published
         return banned_V
 
     def classes_of(self, ids: np.ndarray) -> np.ndarray:

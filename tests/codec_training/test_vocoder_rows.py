@@ -1,6 +1,7 @@
 """Rows of the vocoder's batches: sound and codes of the same time, the same for the same step."""
 
 import dataclasses
+import json
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from spirit_jax.codec_training.corpus import at_level, read_corpus
 from spirit_jax.codec_training.vocoder import generator_config
 from spirit_jax.core.errors import UserError
 from spirit_jax.core.files import read_json, write_jsonl
+from spirit_jax.core.settings import from_dict, override, to_dict
 from spirit_jax.speech import audio
 from spirit_jax.speech.codec_folder import load_codec
 from tests.codec_training.world import vocoder_run
@@ -110,6 +112,27 @@ def test_without_a_held_out_split_some_are_set_apart(world, tmp_path):
     write_jsonl(tmp_path / "units-0.jsonl", [{**row, "id": "1", "split": "heldout"}])
     with pytest.raises(UserError, match="0 recordings: for training"):
         read_corpus(CorpusConfig(str(tmp_path)), summary["encoder_fingerprint"])
+
+
+def test_units_may_be_in_several_folders(world, tmp_path):
+    units, _, _ = world
+    made_with = read_json(units / "summary.json")["encoder_fingerprint"]
+    (tmp_path / "a.wav").write_bytes(b"sound")
+    row = {"audio": str(tmp_path / "a.wav"), "voice": "v", "units": [1], "pitch": [1], "style": [0]}
+    for name, split in (("one", "train"), ("two", "heldout")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "summary.json").write_text((units / "summary.json").read_text())
+        write_jsonl(
+            tmp_path / name / "units-0.jsonl", ({**row, "id": f"{name}{i}", "split": split} for i in range(3))
+        )
+    folders = [str(tmp_path / "one"), str(tmp_path / "two")]
+    given = override(CorpusConfig(), [f"units={json.dumps(folders)}", "evaluated=3"])
+    corpus = read_corpus(given, made_with)
+    assert [recording.id for recording in corpus.train] == ["one0", "one1", "one2"]
+    assert [recording.id for recording in corpus.held_out] == ["two0", "two1", "two2"]
+    assert from_dict(to_dict(given), CorpusConfig) == given
+    with pytest.raises(UserError, match="id one0: 3 ids name two recordings"):
+        read_corpus(CorpusConfig((*folders, folders[0])), made_with)
 
 
 def test_held_out_voices_may_be_others_unless_the_vocoder_must_know_them(world, tmp_path):

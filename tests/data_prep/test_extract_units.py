@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from data_prep.extract_units import BATCH_SECONDS, extract
-from data_prep.sound_queue import AHEAD_SECONDS
+from data_prep.extract_units import extract
+from data_prep.sound_queue import AHEAD_GROUPS
 from spirit_jax.core.errors import UserError
 from spirit_jax.core.files import read_json, read_jsonl, write_jsonl
 from spirit_jax.datasets.corpus import Corpus
@@ -17,72 +17,12 @@ from spirit_jax.datasets.manifest import open_corpus, read_corpus
 from spirit_jax.datasets.units_folder import open_units
 from spirit_jax.speech import audio
 from spirit_jax.speech.codec_folder import load_codec
+from spirit_jax.speech.segments import GROUP_SECONDS
 from spirit_jax.tokens.streams import SpeechTokens
-from tests.data_prep.conftest import prepare
+from tests.data_prep.conftest import REASONS, CountingCodec, prepare, voiced
 from tests.speech.sounds import FORMATS, encoded, state_length, sweep
-from tests.speech_codes import make_streams
 
 SPLITS = {"heldout": 5, "heldout_voice": 3, "train": 18, "speech": 3}
-
-
-class CountingCodec:
-    """A codec that counts what it encodes, and fails from the `fails_at`-th wav on."""
-
-    streams, fingerprint = make_streams(5), "counting"
-
-    def __init__(self, real, fails_at=None):
-        self.real, self.fails_at, self.encoded = real, fails_at, 0
-
-    def encode_batch(self, wavs):
-        self.encoded += len(wavs)
-        if self.fails_at is not None and self.encoded >= self.fails_at:
-            raise KeyboardInterrupt
-        return self.real.encode_batch(wavs)
-
-
-@pytest.fixture(scope="module")
-def codec(stages):
-    return load_codec(stages.codec)
-
-
-def voiced(seconds, rate=16_000, channels=1):
-    wave = 0.3 * np.sin(2 * np.pi * 150 * np.arange(round(rate * seconds)) / rate)
-    return np.repeat(wave[:, None], channels, axis=1)
-
-
-@pytest.fixture
-def unusable(tmp_path):
-    """A recording for each reason of quarantine, and two good ones."""
-    folder = tmp_path / "unusable"
-    folder.mkdir()
-    good = voiced(1.0)
-    soundfile.write(folder / "good.wav", good, 16_000)
-    soundfile.write(folder / "stereo.flac", voiced(1.0, 44_100, 2), 44_100)
-    (folder / "corrupt.wav").write_bytes(b"RIFF\x00\x00\x00\x00WAVEnonsense" * 20)
-    (folder / "cut.flac").write_bytes((folder / "stereo.flac").read_bytes()[:30])
-    (folder / "empty.wav").write_bytes(b"")
-    soundfile.write(folder / "no_samples.wav", good[:0], 16_000)
-    soundfile.write(folder / "silent.wav", 0 * good, 16_000)
-    soundfile.write(folder / "blip.wav", voiced(0.05), 16_000)
-    soundfile.write(
-        folder / "nan.wav", np.where(np.arange(16_000)[:, None] == 7, np.nan, good), 16_000, subtype="FLOAT"
-    )
-    soundfile.write(folder / "eight.wav", voiced(1.0, 16_000, 8), 16_000)
-    soundfile.write(folder / "slow.wav", voiced(1.0, 1_000), 1_000)
-    return folder
-
-
-REASONS = {
-    "blip": "too_short",
-    "corrupt": "unreadable",
-    "cut": "unreadable",
-    "eight": "too_many_channels",
-    "empty": "empty",
-    "nan": "not_finite",
-    "no_samples": "empty",
-    "silent": "silent",
-    "slow": "low_rate",
-}
 
 
 def test_bad_recordings_go_to_quarantine_and_the_job_continues(stages, unusable, tmp_path, capsys):
@@ -408,7 +348,7 @@ def test_decoded_sound_that_waits_is_bounded_by_seconds(codec, tmp_path, monkeyp
     monkeypatch.setattr(audio, "load", counted)
     extract(open_corpus(tmp_path), Encoded(codec), tmp_path / "out", 100)
     assert outstanding == 0
-    assert most <= AHEAD_SECONDS + BATCH_SECONDS + 60
+    assert most <= (AHEAD_GROUPS + 1) * GROUP_SECONDS + 60
 
 
 def test_a_tar_is_read_in_place_and_found_unchanged(stages, tmp_path, capsys):

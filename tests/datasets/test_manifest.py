@@ -7,10 +7,12 @@ import pytest
 import soundfile
 
 from spirit_jax.core.errors import UserError
+from spirit_jax.datasets.corpus import find_repeated
 from spirit_jax.datasets.manifest import (
     open_corpus,
     part_of,
     read_corpus,
+    stream_corpus,
     stream_texts,
     text_of,
     timed_words,
@@ -390,3 +392,31 @@ def test_recordings_that_a_manifest_does_not_name_are_counted(tmp_path):
     put_manifest(tmp_path / "manifest.jsonl", {"audio": "a.wav", "text": "x"})
     assert open_corpus(tmp_path).describe_unread() == "2 .flac/.wav files are named by no row"
     assert open_corpus(tmp_path / "manifest.jsonl").describe_unread() == ""
+
+
+@pytest.mark.parametrize(
+    ("audio", "leaves"),
+    [("../x.wav", True), ("a/../../x.wav", True), ("..", True), ("a/../x.wav", False), ("..x/y.wav", False)],
+)
+def test_a_path_that_leads_out_of_the_corpus_is_set_aside(tmp_path, audio, leaves):
+    rows = [{"id": "one", "audio": audio}, {"id": "well", "audio": str(tmp_path.parent / "x.wav")}]
+    corpus = open_corpus(put_manifest(tmp_path / "m.jsonl", *rows))
+    assert [row["id"] for row in corpus.rows] == (["well"] if leaves else ["one", "well"])
+    assert [bad["reason"] for bad in corpus.set_aside] == (["outside_corpus"] if leaves else [])
+
+
+def test_a_stream_of_rows_is_the_corpus_with_its_second_ids(tmp_path):
+    rows = [{"id": "a", "audio": "a.wav"}, {"id": 5, "audio": "b.wav"}, {"id": "a", "text": "again"}]
+    path = put_manifest(tmp_path / "m.jsonl", *rows)
+    usable, bad = zip(*stream_corpus(path))
+    assert [row["id"] for row in usable if row] == ["a", "a"]
+    assert [line["reason"] for line in bad if line] == ["bad_row"]
+    corpus = open_corpus(path)
+    assert [row for row in usable if row][:1] == list(corpus.rows)
+    assert [line for line in bad if line] == corpus.set_aside[:1]
+
+
+def test_repeated_keys_are_found():
+    assert find_repeated(lambda: ["a", "b", "c"]) == []
+    assert find_repeated(lambda: ["a", "b", "c", "b", "a", "b"]) == ["b", "a", "b"]
+    assert find_repeated(list) == []

@@ -97,3 +97,22 @@ def test_a_name_that_two_recordings_have_takes_no_text_from_further_up(tmp_path)
         put_audio(tmp_path / speaker / "001.wav")
     put_text(tmp_path / "transcripts.txt", f"001\t{SAID}\n")
     assert open_corpus(tmp_path).transcribed == 0
+
+
+def test_a_transcript_that_cannot_be_read_sets_its_recording_aside(tmp_path):
+    for name in ("good", "bad"):
+        put_audio(tmp_path / f"{name}.wav")
+    put_text(tmp_path / "good.txt", SAID)
+    (tmp_path / "bad.txt").symlink_to(tmp_path / "nowhere.txt")
+    corpus = open_corpus(tmp_path)
+    assert [row["id"] for row in corpus.rows] == ["good"]
+    assert [(bad["id"], bad["reason"]) for bad in corpus.set_aside] == [("bad", "transcript_unreadable")]
+    assert corpus.describe_unread() == ""
+
+
+def test_a_table_of_transcripts_that_cannot_be_read_is_counted(tmp_path):
+    put_audio(tmp_path / "a/a.wav")
+    (tmp_path / "a" / "a.trans.txt").symlink_to(tmp_path / "nowhere.txt")
+    corpus = open_corpus(tmp_path)
+    assert [(row["id"], row["text"]) for row in corpus.rows] == [("a/a", None)]
+    assert corpus.describe_unread() == "1 .txt file is not readable"

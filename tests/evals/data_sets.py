@@ -121,7 +121,8 @@ def write_mmlu(writer: Writer, subjects: int = 2, items: int = 6) -> None:
                 rows = csv.writer(file)
                 for number in range(count):
                     letter = "ABCD"[(number + subject) % 4]
-                    rows.writerow([f"the fox met {letter}", *NOUNS[:4], letter])
+                    question = f"{sentence(37 * number + subject)}; the fox met {letter}"
+                    rows.writerow([question, *NOUNS[:4], letter])
 
 
 def write_all(root: Path) -> Writer:

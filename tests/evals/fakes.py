@@ -5,8 +5,9 @@ from collections.abc import Callable
 
 import numpy as np
 
+from spirit_jax.generation.jobs import Finish
 from spirit_jax.generation.likelihood import Scores
-from spirit_jax.generation.spirit_lm import Output
+from spirit_jax.generation.output import Output, TextPart
 from spirit_jax.tokens.interleave import Arrangement
 from spirit_jax.tokens.prompt_format import PromptFormat
 from spirit_jax.tokens.vocabulary import Vocabulary
@@ -42,7 +43,6 @@ class PlantedModel:
 
     def generate(self, prompts, task, **options):
         self.requests.append((task, prompts, options))
-        return [
-            Output(np.array([self.vocabulary.speech_start + 1]), (self.transcript(i),))
-            for i in range(len(prompts))
-        ]
+        ids, none = np.array([self.vocabulary.speech_start + 1]), np.zeros(1, np.float32)
+        texts = [TextPart(self.transcript(i), ids, none) for i in range(len(prompts))]
+        return [Output(ids, none, (text,), Finish.EOS) for text in texts]

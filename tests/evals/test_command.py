@@ -6,7 +6,8 @@ import json
 import numpy as np
 import pytest
 
-from spirit_jax.evals.registry import HELD_OUT, TASKS, TRANSCRIPTION
+from spirit_jax.evals.command import DEFAULT_TASKS
+from spirit_jax.evals.registry import HELD_OUT, TASKS, TRANSCRIPTION, expand
 from spirit_jax.evals.task import Result, ResultKind
 from spirit_jax.generation.spirit_lm import SpiritLM
 from tests.evals.data_sets import Writer, write_lexical, write_mmlu
@@ -55,7 +56,7 @@ def test_a_model_of_text_alone_is_measured_on_the_text_of_spoken_shards(at, caps
     words = ["--checkpoint", at / "text", "--shards", at / "shards", "--out", at / "text.json"]
     assert spirit("eval", *words) == 0
     lines = dict(line.split(": ", 1) for line in capsys.readouterr().out.splitlines())
-    assert lines.keys() == HELD_OUT.keys()
+    assert list(lines) == expand(list(DEFAULT_TASKS))
     measured = {name for name, line in lines.items() if line != "not measured: the model is text-only"}
     assert measured == {"loss", "choice_t2t"}
     assert lines["choice_t2t"].endswith(" of 24 pairs, 8 items")
@@ -185,6 +186,13 @@ def test_missing_data_is_found_before_the_model_is_loaded(at, capsys):
     ("words", "complaint"),
     [
         (["swuggy", "--checkpoint", "run", "--shards", "shards"], "--data = None"),
+        (["tts", "--checkpoint", "run", "--data", "data"], "--asr = None"),
+        (["stsp_s2t", "--checkpoint", "run", "--data", "data"], "--text-classifier = None"),
+        (
+            ["resynthesis", "--checkpoint", "run", "--data", "data", "--asr", "data"],
+            "--speech-classifier = None",
+        ),
+        (["asr", "--checkpoint", "run", "--data", "data"], "no folder LibriSpeech"),
         (["--checkpoint", "run", "--data", "data"], "--shards = None"),
         (["swuggy", "--checkpoint", "run", "--data", "nowhere"], "nowhere"),
         (["--checkpoint", "nowhere", "--shards", "shards"], "nowhere"),

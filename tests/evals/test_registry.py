@@ -12,7 +12,7 @@ from tests.generation.world import records, tiny_lm
 
 def test_groups_expand_in_the_tables_order():
     assert expand(["wer_s2t", "choice", "loss"]) == ["loss", *GROUPS["choice"], "wer_s2t"]
-    assert expand([*GROUPS, "loss", "mmlu"]) == list(TASKS)
+    assert expand([*GROUPS, "loss", "token_rates", "alignment", "mmlu"]) == list(TASKS)
     with pytest.raises(UserError, match="chioce"):
         expand(["loss", "chioce"])
 

@@ -31,7 +31,7 @@ def test_a_result_says_what_it_was_measured_on(kind, details, extent, chance):
 @pytest.mark.parametrize("kind", ResultKind)
 def test_every_kind_has_a_title_and_a_direction(kind):
     assert kind.title
-    assert kind.higher_is_better == (kind is ResultKind.ACCURACY)
+    assert kind.higher_is_better == (kind in (ResultKind.ACCURACY, ResultKind.SIMILARITY))
 
 
 def evaluation_after(*arrangements: Arrangement) -> Evaluation:

@@ -8,13 +8,13 @@ import pytest
 
 from spirit_jax.config import Dtype
 from spirit_jax.core.errors import UserError
-from spirit_jax.generation.engine import Limits, generate, prefill
+from spirit_jax.generation.engine import prefill
 from spirit_jax.generation.likelihood import log_probs
 from spirit_jax.generation.prompt_batches import batch_prompts
 from spirit_jax.generation.sampling import GREEDY, Sampling
 from spirit_jax.model.llama import abstract
 from spirit_jax.sharding import make_inference_mesh, use_mesh_of
-from tests.generation.tiny import CONFIG, VOCABULARY, llama, random_llama
+from tests.generation.tiny import CONFIG, VOCABULARY, llama, new_ids, random_llama
 
 MESHES = [{"tensor": 2}, {"data": 2, "tensor": 2}, {"fsdp": 2}, {"data": 2, "fsdp": 2, "tensor": 2}]
 NOTHING = np.zeros(CONFIG.rows, bool)
@@ -38,9 +38,9 @@ def spell(sizes):
 @pytest.mark.parametrize("sizes", MESHES, ids=spell)
 @pytest.mark.parametrize("sampling", [GREEDY, Sampling(0.8, 0.95)], ids=["greedy", "sampled"])
 def test_tokens_are_those_of_one_device(sizes, sampling):
-    prompts, limits = random_prompts(9), Limits(12, VOCABULARY.eos)
-    expected = generate(llama(), prompts, NOTHING, limits, sampling, seed=3)
-    found = generate(split_llama(sizes), prompts, NOTHING, limits, sampling, seed=3)
+    prompts = random_prompts(9)
+    expected = new_ids(llama(), prompts, NOTHING, 12, sampling, 3)
+    found = new_ids(split_llama(sizes), prompts, NOTHING, 12, sampling, 3)
     for ours, theirs in zip(found, expected, strict=True):
         np.testing.assert_array_equal(ours, theirs)
 
@@ -59,8 +59,9 @@ def test_each_device_holds_its_part_of_the_cache_and_of_the_weights(sizes):
     model = split_llama(sizes)
     with use_mesh_of(model):
         batch = next(batch_prompts(random_prompts(8), CONFIG, 32))
-        state = prefill(model, *batch, np.uint32(0), new_slots=32)
-    rows, slots = batch.tokens_BP.shape
+        rows, slots = batch.tokens_BP.shape
+        zeros_B = np.zeros(rows, np.uint32)
+        state = prefill(model, batch.tokens_BP, batch.lengths_B, zeros_B, zeros_B, slots=slots + 32)
     part = (CONFIG.layers, rows // sizes.get("data", 1), CONFIG.kv_heads // 2, slots + 32, CONFIG.head_width)
     for cache in state.cache:
         assert {shard.data.shape for shard in cache.addressable_shards} == {part}

@@ -45,11 +45,53 @@ def test_probabilities_of_all_next_tokens_sum_to_one():
     assert np.exp(score(llama(), pairs).sums).sum() == pytest.approx(1, abs=1e-4)
 
 
-def test_many_pairs_of_all_lengths_compile_once():
-    likelihood._score_rows.clear_cache()
-    for count in (1, 7, 40):
+def questions(subjects=2, asked=8, answers=4, seed=0):
+    """Pairs of questions behind the examples of their subject, each with several answers, in mixed order."""
+    rng = np.random.default_rng(seed)
+    pairs = []
+    for _ in range(subjects):
+        examples = rng.integers(0, VOCABULARY.size, 40)
+        for _ in range(asked):
+            prompt = np.concatenate([examples, rng.integers(0, VOCABULARY.size, rng.integers(5, 12))])
+            pairs += [(prompt, rng.integers(0, VOCABULARY.size, rng.integers(1, 4))) for _ in range(answers)]
+    return [pairs[i] for i in rng.permutation(len(pairs))]
+
+
+def test_shared_beginnings_change_no_score():
+    pairs = questions()
+    scores = score(llama(), pairs)
+    for pair, total in zip(pairs, scores.sums):
+        assert total == pytest.approx(log_probs_by_definition(*pair).sum(), rel=1e-4, abs=1e-4)
+    alone = np.array([score(llama(), [pair]).sums[0] for pair in pairs[:8]])
+    np.testing.assert_allclose(scores.sums[:8], alone, rtol=1e-5, atol=1e-5)
+
+
+def test_shared_beginnings_are_read_once():
+    pairs = questions(asked=20)
+    reading = score(llama(), pairs).reading
+    assert reading.tokens == sum(len(prompt) + len(target) - 1 for prompt, target in pairs)
+    assert reading.shared > 0.75
+    assert reading.filled == round((1 - reading.shared) * reading.tokens)
+
+
+def test_equal_targets_have_equal_scores():
+    prompt, target = random_pairs(1)[0]
+    scores = score(llama(), [(prompt, target), *random_pairs(5), (prompt, target)])
+    assert scores.sums[0] == scores.sums[-1]
+
+
+@pytest.mark.parametrize("pairs", [random_pairs(600), questions(6, 40)], ids=["apart", "questions"])
+def test_less_than_a_tenth_of_the_slots_is_padding(pairs):
+    reading = score(llama(), pairs).reading
+    assert 0 <= reading.padding < 0.1
+    assert reading.slots % likelihood.MIN_WIDTH == 0
+
+
+def test_many_pairs_compile_few_shapes():
+    likelihood._score_slots.clear_cache()
+    for count in (150, 151, 300, 750):
         log_probs(llama(), random_pairs(count, 100, seed=count))
-    assert likelihood._score_rows._cache_size() == 1
+    assert likelihood._score_slots._cache_size() <= 4
 
 
 def test_a_pair_longer_than_a_row_widens_the_rows():
@@ -63,3 +105,4 @@ def test_empty_sides_are_refused_and_nothing_scores_nothing():
     with pytest.raises(UserError, match="lengths"):
         log_probs(llama(), [(np.zeros(0, np.int32), np.array([1]))])
     assert log_probs(llama(), []) == []
+    assert score(llama(), []).reading.padding == 0

@@ -1,61 +1,128 @@
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from spirit_jax.core.errors import UserError
-from spirit_jax.generation.sampling import MAX_TEMPERATURE, Sampling, forbid, nucleus, sample
+from spirit_jax.generation import sampling
+from spirit_jax.generation.sampling import MAX_TEMPERATURE, Sampling, forbid, penalize, sample
 
-LOGITS = jnp.log(jnp.array([0.5, 0.3, 0.15, 0.05], jnp.float32))
+PROBABILITIES = np.array([0.5, 0.3, 0.15, 0.05])
+LOGITS = jnp.log(jnp.asarray(PROBABILITIES, jnp.float32))
+SIZE = 1000  # more than the candidates
 
 
-def draw(logits_V, temperature, top_p, count=4000, seed=0):
+@functools.cache
+def jitted():
+    return jax.jit(sample)
+
+
+def draw(logits_V, temperature=1.0, top_p=1.0, top_k=None, count=4000, seed=0):
+    """Independent draws of one row of logits."""
     keys = jax.random.split(jax.random.key(seed), count)
     rows = jnp.broadcast_to(logits_V[None], (count, len(logits_V)))
-    return np.asarray(jax.jit(sample)(rows, keys, jnp.float32(temperature), jnp.float32(top_p)))
+    ks = jnp.full(count, top_k or len(logits_V), jnp.int32)
+    fill = functools.partial(jnp.full, count, dtype=jnp.float32)
+    return np.asarray(jitted()(rows, keys, fill(temperature), fill(top_p), ks))
 
 
-@pytest.mark.parametrize(("top_p", "kept"), [(0.01, 1), (0.5, 1), (0.51, 2), (0.79, 2), (0.9, 3), (1.0, 4)])
-def test_nucleus_keeps_the_fewest_that_reach_top_p(top_p, kept):
-    rows = jnp.stack([LOGITS, LOGITS[::-1]])
-    finite = np.isfinite(nucleus(rows, jnp.float32(top_p)))
-    np.testing.assert_array_equal(finite, [[i < kept for i in range(4)], [i >= 4 - kept for i in range(4)]])
+def shares(drawn, size=4):
+    return np.bincount(drawn, minlength=size) / len(drawn)
+
+
+@pytest.mark.parametrize(("top_p", "kept"), [(0.01, 1), (0.499, 1), (0.51, 2), (0.79, 2), (0.9, 3), (1.0, 4)])
+@pytest.mark.parametrize("backwards", [False, True])
+def test_the_fewest_ids_that_reach_top_p_keep_their_proportions(top_p, kept, backwards):
+    expected = np.where(np.arange(4) < kept, PROBABILITIES, 0)
+    found = shares(draw(LOGITS[::-1] if backwards else LOGITS, top_p=top_p))
+    np.testing.assert_allclose(found[::-1] if backwards else found, expected / expected.sum(), atol=0.03)
+
+
+@pytest.mark.parametrize(("top_k", "kept"), [(1, 1), (2, 2), (3, 3), (4, 4), (99, 4)])
+def test_top_k_keeps_as_many_in_their_proportions(top_k, kept):
+    expected = np.where(np.arange(4) < kept, PROBABILITIES, 0)
+    np.testing.assert_allclose(shares(draw(LOGITS, top_k=top_k)), expected / expected.sum(), atol=0.03)
+
+
+def test_top_p_is_of_what_top_k_leaves():
+    """0.5 of the 0.8 that two ids have is more than 0.6; of all it would be less."""
+    assert set(draw(LOGITS, top_p=0.6, top_k=2, count=400)) == {0}
+    assert set(draw(LOGITS, top_p=0.6, count=400)) == {0, 1}
 
 
 def test_frequencies_follow_the_temperature():
-    counts = np.bincount(draw(LOGITS, 1.0, 1.0), minlength=4) / 4000
-    np.testing.assert_allclose(counts, [0.5, 0.3, 0.15, 0.05], atol=0.03)
-    sharp = np.bincount(draw(LOGITS, 0.5, 1.0), minlength=4) / 4000
-    expected = np.array([0.5, 0.3, 0.15, 0.05]) ** 2
-    np.testing.assert_allclose(sharp, expected / expected.sum(), atol=0.03)
+    np.testing.assert_allclose(shares(draw(LOGITS)), PROBABILITIES, atol=0.03)
+    sharp = PROBABILITIES**2
+    np.testing.assert_allclose(shares(draw(LOGITS, 0.5)), sharp / sharp.sum(), atol=0.03)
+
+
+@pytest.mark.parametrize("spread", [0.01, 1.0, 8.0])
+@pytest.mark.parametrize(("top_p", "top_k"), [(1.0, None), (0.95, None), (0.5, None), (0.9, 500), (1.0, 3)])
+def test_few_candidates_give_what_all_ids_give(monkeypatch, spread, top_p, top_k):
+    """Whether the draw lies among them or beyond; the draws are the same, since they share their numbers."""
+    logits_V = spread * jax.random.normal(jax.random.key(1), SIZE)
+    few = draw(logits_V, 0.8, top_p, top_k, count=200)
+    monkeypatch.setattr(sampling, "CANDIDATES", SIZE)
+    jitted.cache_clear()
+    every = draw(logits_V, 0.8, top_p, top_k, count=200)
+    jitted.cache_clear()
+    assert np.mean(few == every) > 0.98, "sums of another order may move a draw at an edge"
+    kept = np.sort(logits_V)[::-1][: top_k or SIZE]
+    probability = np.exp((kept - kept.max()) / 0.8)
+    reached = np.searchsorted(np.cumsum(probability) / probability.sum(), top_p) + 2
+    assert np.asarray(logits_V)[few].min() >= kept[min(reached, len(kept)) - 1]
+
+
+def test_draws_among_many_ids_have_their_probabilities():
+    """Half of the probability is in one id, the other half in 999 equal ones."""
+    logits_V = jnp.where(jnp.arange(SIZE) == 7, jnp.log(999.0), 0.0)
+    drawn = draw(logits_V)
+    assert abs(np.mean(drawn == 7) - 0.5) < 0.03
+    assert len(set(drawn)) > 700
 
 
 def test_what_is_forbidden_stays_so_at_the_highest_temperature():
-    allowed_V = forbid(LOGITS[None], jnp.array([True, False, False, True]))[0]
-    assert set(draw(allowed_V, MAX_TEMPERATURE, 1.0, 400)) == {1, 2}
+    allowed_V = forbid(LOGITS[None], jnp.array([[True, False, False, True]]))[0]
+    assert set(draw(allowed_V, MAX_TEMPERATURE, count=400)) == {1, 2}
+    many_V = jnp.where(jnp.arange(SIZE) % 2 == 0, -jnp.inf, 0.0)
+    assert (draw(many_V, MAX_TEMPERATURE, count=2000) % 2 == 1).all()
+    one_V = jnp.where(jnp.arange(SIZE) == 500, -5.0, -jnp.inf)
+    assert set(draw(one_V, 0.8, 0.95, count=50)) == {500}
 
 
 def test_zero_temperature_is_greedy():
-    assert set(draw(LOGITS[::-1], 0.0, 0.95, 50)) == {3}
+    assert set(draw(LOGITS[::-1], 0.0, 0.95, count=50)) == {3}
 
 
 def test_forbidden_ids_are_never_drawn_and_the_rest_keeps_its_proportions():
-    forbidden = jnp.array([True, False, False, True])
-    drawn = draw(forbid(LOGITS[None], forbidden)[0], 1.0, 1.0)
+    drawn = draw(forbid(LOGITS[None], jnp.array([[True, False, False, True]]))[0])
     assert set(drawn) == {1, 2}
     assert abs(np.mean(drawn == 1) - 2 / 3) < 0.03
-    assert set(draw(forbid(LOGITS[None], forbidden)[0], 0.0, 1.0, 10)) == {1}
 
 
 def test_a_row_draws_the_same_beside_any_neighbours():
-    keys = jax.random.split(jax.random.key(3), 5)
-    rows = jax.random.normal(jax.random.key(4), (5, 40))
-    jitted = jax.jit(sample)
-    together = jitted(rows, keys, jnp.float32(1.0), jnp.float32(0.9))
-    alone = [
-        int(jitted(rows[i : i + 1], keys[i : i + 1], jnp.float32(1.0), jnp.float32(0.9))[0]) for i in range(5)
-    ]
-    assert together.tolist() == alone
+    """Whatever theirs are: greedy, sharp, or so flat that all ids are looked at."""
+    keys = jax.random.split(jax.random.key(3), 6)
+    rows = jnp.array([0.0, 0.01, 9.0, 1.0, 5.0, 0.1])[:, None] * jax.random.normal(
+        jax.random.key(4), (6, SIZE)
+    )
+    rules = (
+        jnp.array([0.0, 1.0, 0.7, 1.0, 0.0, 2.0]),
+        jnp.array([1.0, 0.9, 0.9, 1.0, 0.5, 0.3]),
+        jnp.array([SIZE, SIZE, 5, 300, SIZE, SIZE]),
+    )
+    together = jitted()(rows, keys, *rules)
+    alone = [jitted()(*(x[i : i + 1] for x in (rows, keys, *rules)))[0] for i in range(6)]
+    assert together.tolist() == [int(id) for id in alone]
+
+
+def test_the_penalty_is_of_the_ids_that_were_said_and_makes_them_less_likely():
+    logits_BV = jnp.array([[2.0, -2.0, 1.0, -1.0]] * 2)
+    tokens_BS = jnp.array([[0, 1, 1, 3], [2, 2, 3, 3]])
+    found = penalize(logits_BV, tokens_BS, jnp.array([3, 2]), jnp.array([2.0, 4.0], jnp.float32))
+    np.testing.assert_allclose(found, [[1.0, -4.0, 1.0, -1.0], [2.0, -2.0, 0.25, -1.0]])
 
 
 @pytest.mark.parametrize(
@@ -67,6 +134,11 @@ def test_a_row_draws_the_same_beside_any_neighbours():
         {"temperature": 1e38},
         {"top_p": 0.0},
         {"top_p": 1.5},
+        {"top_k": 0},
+        {"top_k": 2**31},
+        {"repetition_penalty": 0.0},
+        {"repetition_penalty": float("inf")},
+        {"repetition_penalty": float("nan")},
     ],
 )
 def test_settings_that_mean_nothing_are_refused(values):

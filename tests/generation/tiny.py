@@ -7,6 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from spirit_jax.config import Dtype, ModelConfig, Remat
+from spirit_jax.generation.jobs import Job, generate
+from spirit_jax.generation.sampling import GREEDY, Sampling
 from spirit_jax.model.llama import Llama, is_param
 from tests.speech_codes import make_vocabulary
 
@@ -53,3 +55,11 @@ def logits_by_definition(ids) -> np.ndarray:
     padded = np.zeros((1, 128), np.int32)
     padded[0, : len(ids)] = ids
     return np.asarray(_forward(llama(), padded, jnp.arange(128, dtype=jnp.int32)[None]))[0, : len(ids)]
+
+
+def new_ids(
+    model: Llama, prompts, forbidden_V, count: int, sampling: Sampling = GREEDY, seed: int = 0, eos: int = 2
+) -> list[np.ndarray]:
+    """What `generate` gives for prompts of ids."""
+    jobs = [Job(np.asarray(ids, np.int32), forbidden_V, eos, count, sampling, seed) for ids in prompts]
+    return [continuation.ids for continuation in generate(model, jobs)]

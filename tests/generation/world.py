@@ -89,6 +89,12 @@ class Tones:
         turns = np.repeat((200 + 20 * speech.units) / 16_000, 640)
         return (0.5 * np.sin(2 * np.pi * np.cumsum(turns))).astype(np.float32)
 
+    def count_settled(self, spoken) -> int:
+        return len(spoken.units)
+
+    def decode_section(self, spoken, first, last, speaker=None, style=None) -> np.ndarray:
+        return self.decode(spoken)[640 * first : 640 * last]
+
     def encode_batch(self, wavs) -> list[SpeechTokens]:
         frames = [
             np.abs(np.fft.rfft(wav[: len(wav) // 640 * 640].reshape(-1, 640) * np.hanning(640), 16_000))

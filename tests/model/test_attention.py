@@ -12,6 +12,7 @@ from spirit_jax.model.attention import (
     attend_by_definition,
     attend_cache,
     attend_splash,
+    branch_mask,
     segment_mask,
 )
 from spirit_jax.sharding import make_mesh
@@ -49,6 +50,23 @@ def test_mask_is_causal_within_a_segment_and_padding_is_apart():
     mask = segment_mask(jnp.array([[1, 1, 2, 0, 0]]))[0, 0]
     seen = [[0], [0, 1], [2], [3], [3, 4]]
     assert [list(np.flatnonzero(row)) for row in np.asarray(mask)] == seen
+
+
+@pytest.mark.parametrize("length", [12, QUERY_BLOCKS * MIN_BLOCK], ids=["one block", "query blocks"])
+def test_branches_equal_their_definition(length):
+    """Three tokens, then two continuations of them, then a sequence of its own."""
+    q, k, v = heads(0, 1, length, 4), heads(1, 1, length, 2), heads(2, 1, length, 2)
+    ends = np.full((1, length), length)
+    ends[0, :3], ends[0, 3:5], ends[0, 5:7] = 7, 5, 7
+    mask = branch_mask(jnp.asarray(ends))
+    seen = [list(np.flatnonzero(row)) for row in np.asarray(mask)[0, 0, [2, 4, 5, 6, 8]]]
+    assert seen == [[0, 1, 2], [0, 1, 2, 3, 4], [0, 1, 2, 5], [0, 1, 2, 5, 6], [7, 8]]
+    np.testing.assert_allclose(
+        attend(q, k, v, jnp.ones((1, length), jnp.int32), jnp.asarray(ends)),
+        attend_by_definition(q, k, v, mask),
+        rtol=2e-5,
+        atol=2e-6,
+    )
 
 
 def test_cache_shows_slots_up_to_each_position():

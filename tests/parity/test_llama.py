@@ -13,8 +13,7 @@ import optax
 import pytest
 
 from spirit_jax.config import Dtype, Remat
-from spirit_jax.generation.engine import Limits, generate
-from spirit_jax.generation.sampling import GREEDY
+from spirit_jax.generation.sampling import Sampling
 from spirit_jax.model.batch import Batch
 from spirit_jax.model.checkpoint import LoadedModel, load_model
 from spirit_jax.model.llama import Llama, frequencies
@@ -23,6 +22,7 @@ from spirit_jax.model_io.exporting import export_llama
 from spirit_jax.model_io.importing import import_llama
 from spirit_jax.model_io.names import model_tensors, to_theirs
 from spirit_jax.tokens.vocabulary import Modality, Vocabulary
+from tests.generation.tiny import new_ids
 from tests.parity.golden import assert_close, require
 
 pytestmark = pytest.mark.parity
@@ -149,7 +149,7 @@ def test_greedy_tokens(golden):
     loaded, stored = golden
     prompts, expected = stored["greedy16|prompt"], stored["greedy16|output"]
     new, free = expected.shape[1] - prompts.shape[1], np.zeros(loaded.config.rows, bool)
-    got = generate(loaded.llama, list(prompts), free, Limits(new, loaded.vocabulary.eos), GREEDY)
+    got = new_ids(loaded.llama, prompts, free, new, eos=loaded.vocabulary.eos)
     for ids, whole in zip(got, expected[:, prompts.shape[1] :]):
         np.testing.assert_array_equal(ids, whole[: len(ids)])
         assert len(ids) == new or whole[len(ids)] == loaded.vocabulary.eos
@@ -274,6 +274,7 @@ def test_many_rows_in_bfloat16(big, room):
             assert np.abs(low_BTV[..., start:stop] - stored[key]).max() <= 2 * max_abs
 
 
+@pytest.mark.parametrize("penalty", [1.0, 1.3])
 @pytest.mark.parametrize(
     ("case", "make", "modality"),
     [
@@ -283,13 +284,14 @@ def test_many_rows_in_bfloat16(big, room):
         ("text_expressive", Vocabulary.expressive, Modality.TEXT),
     ],
 )
-def test_constrained_greedy_tokens(big, case, make, modality):
+def test_constrained_greedy_tokens(big, case, make, modality, penalty):
+    """By the published rules; row 1 of the prompts is the one with a repetition penalty."""
     loaded, stored = big
-    prompt, expected = stored["greedy_prompt"][:1], stored[f"f32|greedy16_{case}"]
-    vocabulary = make()
-    banned = vocabulary.forbidden(modality, loaded.config.rows)
-    banned[vocabulary.size :] = False  # the release bans no rows but those of its own tokens
-    new = expected.shape[1] - prompt.shape[1]
-    (ids,) = generate(loaded.llama, list(prompt), banned, Limits(new, vocabulary.eos), GREEDY)
-    np.testing.assert_array_equal(ids, expected[0, prompt.shape[1] :][: len(ids)])
-    assert len(ids) == new or expected[0, prompt.shape[1] + len(ids)] == vocabulary.eos
+    row, name = (0, "greedy16") if penalty == 1 else (1, f"greedy16_repetition_penalty{penalty}")
+    prompt, expected = stored["greedy_prompt"][row], stored[f"f32|{name}_{case}"][0]
+    vocabulary, sampling = make(), Sampling(0.0, repetition_penalty=penalty)
+    banned = vocabulary.forbidden(modality, loaded.config.rows, published=True)
+    new = len(expected) - len(prompt)
+    (ids,) = new_ids(loaded.llama, [prompt], banned, new, sampling, eos=vocabulary.eos)
+    np.testing.assert_array_equal(ids, expected[len(prompt) :][: len(ids)])
+    assert len(ids) == new or expected[len(prompt) + len(ids)] == vocabulary.eos

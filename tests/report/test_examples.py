@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from spirit_jax.report.examples import find_recording, make_examples, player, show_utterance
+from spirit_jax.pages.sound import player
+from spirit_jax.report.examples import find_recording, make_examples, show_utterance
 from spirit_jax.speech import audio
 from spirit_jax.tokens.streams import duration_s
 from tests.generation.world import Tones, record, records, sentence, tiny_lm, vocabulary

@@ -4,6 +4,7 @@ from html.parser import HTMLParser
 
 import pytest
 
+from spirit_jax.pages.rendering import compact
 from spirit_jax.report import page
 from spirit_jax.report.examples import make_examples, show_utterance
 from spirit_jax.report.numbers import facts, loss_rows, report_numbers, result_tables, tiles, transcripts
@@ -30,7 +31,6 @@ def render(examples, title="runs/tiny", **more):
         "examples": examples,
         "transcripts": transcripts(AFTER),
         "config": json.dumps({"a": 1}),
-        "axes": (0.1, 0.9),
     }
     return page.render({**context, **more})
 
@@ -105,4 +105,4 @@ def test_missing_and_extra_words_are_marked():
         ("missing", "sat"),
     ]
     assert page.difference("", "") == []
-    assert [page.compact(n) for n in (7, 12_345, 960_000, 7e9)] == ["7", "12.3 K", "960 K", "7 B"]
+    assert [compact(n) for n in (7, 12_345, 960_000, 7e9)] == ["7", "12.3 K", "960 K", "7 B"]

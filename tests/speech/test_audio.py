@@ -137,6 +137,19 @@ def test_not_finite_is_told_at_other_rates_too(tmp_path):
         audio.load(tmp_path / "a.wav")
 
 
+@pytest.mark.parametrize("rate", [16_000, 44_100, 96_000])
+@pytest.mark.parametrize("level", [0.5, -0.01])
+def test_a_constant_is_silent_at_any_rate(tmp_path, rate, level):
+    soundfile.write(tmp_path / "a.wav", np.full(rate, level), rate)
+    with pytest.raises(BadAudio, match="silent"):
+        audio.load(tmp_path / "a.wav")
+
+
+def test_a_quiet_voice_on_a_constant_is_sound(tmp_path):
+    audio.save(tmp_path / "a.wav", 0.5 + 0.001 * tone(220, 1.0))
+    assert len(audio.load(tmp_path / "a.wav")) == 16_000
+
+
 def test_mix_down():
     assert np.array_equal(
         audio.mix_down(np.array([[0.0, 1.0], [1.0, 0.0]])), np.array([0.5, 0.5], np.float32)

@@ -1,11 +1,14 @@
 """Word and character error rates."""
 
+import dataclasses
 import functools
 import unicodedata
+from collections.abc import Callable
 
 import jiwer
 import numpy as np
 
+from spirit_jax.core.errors import UserError
 from spirit_jax.evals.metrics.intervals import Estimate, estimate_ratio
 
 APOSTROPHE = "'"
@@ -28,35 +31,67 @@ def normalise(text: str) -> str:
     return " ".join(word for word in map(_strip, words) if word)
 
 
-def count_errors(reference: str, hypothesis: str) -> tuple[int, int]:
+@dataclasses.dataclass(frozen=True)
+class NormalForm:
+    """How texts are normalised before they are compared. name: for results."""
+
+    name: str
+    apply: Callable[[str], str]
+
+
+def _normalise_english(text: str) -> str:
+    return _whisper_normalizer()(text)
+
+
+@functools.cache
+def _whisper_normalizer() -> Callable[[str], str]:
+    try:
+        from whisper_normalizer.english import EnglishTextNormalizer  # pyright: ignore[reportMissingImports]
+    except ImportError as error:
+        rule = "is not installed, and the rates of this task are over texts in its normal form"
+        fix = "pip install -r requirements-judges.txt"
+        raise UserError("library", "whisper-normalizer", rule, fix) from error
+    return EnglishTextNormalizer()
+
+
+PLAIN = NormalForm("lower case, no punctuation", normalise)
+# numbers as digits, American spelling, no fillers: what rates on English data sets are reported with
+ENGLISH = NormalForm("English normal form of whisper-normalizer", _normalise_english)
+
+
+def count_errors(reference: str, hypothesis: str, form: NormalForm = PLAIN) -> tuple[int, int]:
     """Substituted, deleted and inserted words, and the words of the reference. Both texts are normalised."""
-    reference, hypothesis = normalise(reference), normalise(hypothesis)
+    reference, hypothesis = form.apply(reference), form.apply(hypothesis)
     if not reference:
         return len(hypothesis.split()), 0
     found = jiwer.process_words(reference, hypothesis)
     return found.substitutions + found.deletions + found.insertions, len(reference.split())
 
 
-def count_character_errors(reference: str, hypothesis: str) -> tuple[int, int]:
+def count_character_errors(reference: str, hypothesis: str, form: NormalForm = PLAIN) -> tuple[int, int]:
     """The same for characters: code points of the normalised texts without their spaces (our choice, so that
     texts of languages without spaces may be cut into words anywhere).
     """
-    reference, hypothesis = (normalise(text).replace(" ", "") for text in (reference, hypothesis))
+    reference, hypothesis = (form.apply(text).replace(" ", "") for text in (reference, hypothesis))
     if not reference:
         return len(hypothesis), 0
     found = jiwer.process_characters(reference, hypothesis)
     return found.substitutions + found.deletions + found.insertions, len(reference)
 
 
-def word_error_rate(references: list[str], hypotheses: list[str], seed: int = 0) -> Estimate:
+def word_error_rate(
+    references: list[str], hypotheses: list[str], seed: int = 0, form: NormalForm = PLAIN
+) -> Estimate:
     """Errors of the whole corpus for each word of the references, with an interval over utterances."""
-    counts = [count_errors(*pair) for pair in zip(references, hypotheses, strict=True)]
+    counts = [count_errors(*pair, form) for pair in zip(references, hypotheses, strict=True)]
     return _estimate(counts, seed)
 
 
-def character_error_rate(references: list[str], hypotheses: list[str], seed: int = 0) -> Estimate:
+def character_error_rate(
+    references: list[str], hypotheses: list[str], seed: int = 0, form: NormalForm = PLAIN
+) -> Estimate:
     """Errors of the whole corpus for each character of the references, with an interval over utterances."""
-    counts = [count_character_errors(*pair) for pair in zip(references, hypotheses, strict=True)]
+    counts = [count_character_errors(*pair, form) for pair in zip(references, hypotheses, strict=True)]
     return _estimate(counts, seed)
 
 

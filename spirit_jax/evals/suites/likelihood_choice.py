@@ -3,16 +3,16 @@
 import collections
 import dataclasses
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 
-from spirit_jax.core.errors import UserError
 from spirit_jax.evals.evaluation import Evaluation
 from spirit_jax.evals.hearing import Heard, hear
-from spirit_jax.evals.layouts.trials import Layout, Said, Sound, Trial, fingerprint_of, sounds_of
+from spirit_jax.evals.layouts.trials import Layout, Place, Said, Sound, Trial, fingerprint_of, sounds_of
 from spirit_jax.evals.metrics.intervals import Estimate, estimate_ratio
 from spirit_jax.evals.task import Result, ResultKind
-from spirit_jax.generation.likelihood import Pair
+from spirit_jax.generation.likelihood import Pair, Reading
 from spirit_jax.generation.spirit_lm import SpiritLM
 from spirit_jax.speech.audio import BadAudio
 from spirit_jax.tokens.interleave import Arrangement
@@ -36,8 +36,9 @@ class LikelihoodChoice:
 
     details: `value_of_sums` (by the likelihood of whole candidates), `span`, `chance`, `candidates`,
     `target_tokens`, `ties` (trials with several likeliest candidates), `set_aside` (trials by reason),
-    `incomplete_items` (fewer trials than the most complete), `by_GROUP`, `paper`, and `data` (folder, split,
-    fingerprint, sound files). `pairs`: trials, for pairs.
+    `incomplete_items` (fewer trials than the most complete), `by_GROUP`, `paper`, `reading` (tokens that were
+    scored; the share of them that a shared context saved; the share of padding among what was read), and
+    `data` (folder, split, fingerprint, sound files). `pairs`: trials, for pairs.
     """
 
     title: str
@@ -49,6 +50,13 @@ class LikelihoodChoice:
     kind: ResultKind = ResultKind.ACCURACY
     learned_from: tuple[Arrangement, ...] = ()
 
+    judges: tuple[str, ...] = ()
+
+    @property
+    def place(self) -> Place:
+        """Where the data set is."""
+        return self.layout.place
+
     @property
     def needs_speech(self) -> bool:
         """Whether the data set has recordings."""
@@ -56,35 +64,39 @@ class LikelihoodChoice:
 
     def items(self, evaluation: Evaluation) -> list[Trial]:
         """All trials, also those that are set aside. UserError if the data set is missing or incomplete."""
-        if evaluation.data is None:
-            rule, fix = (
-                f"{self.title} is asked from a data set",
-                f"give a folder with {self.layout.place.shape}",
-            )
-            raise UserError("--data", None, rule, fix)
-        return self.layout.read(evaluation.data, evaluation.split)
+        return self.layout.read(evaluation.data_folder(self.place), evaluation.split)
+
+    def fingerprint(self, root: Path, split: str) -> str:
+        """Names what is asked."""
+        return fingerprint_of(self.layout.read(root, split))
 
     def score(self, evaluation: Evaluation, items: Sequence[Trial]) -> Result:
         """Listens to all recordings, then compares the likelihoods of each trial's candidates."""
         lm, sounds = evaluation.lm, sounds_of(items)
         heard = hear(lm.codec, sounds) if sounds else {}
         asked = [_ask(lm, trial, heard, evaluation.max_tokens) for trial in items]
-        scored = _score(lm, asked)
+        scored, reading = _score(lm, asked)
         counted = [trial for trial in scored if not trial.fault]
         if not counted:
-            return Result(None, None, 0, self.kind, self._details(evaluation, items, scored))
+            return Result(None, None, 0, self.kind, self._details(evaluation, items, scored, reading))
         by_mean = _estimate(
             [(trial.trial.item, trial.win(trial.means)) for trial in counted], evaluation.seed
         )
         by_sum = _estimate([(trial.trial.item, trial.win(trial.sums)) for trial in counted], evaluation.seed)
-        details = {"value_of_sums": by_sum.value, **self._details(evaluation, items, scored)}
+        details = {"value_of_sums": by_sum.value, **self._details(evaluation, items, scored, reading)}
         files = (
             {self.submission.format(split=evaluation.split): _submission(scored)} if self.submission else {}
         )
         rows = tuple(trial.row() for trial in scored)
         return Result(by_mean.value, by_mean.interval, by_mean.n, self.kind, details, rows, files)
 
-    def _details(self, evaluation: Evaluation, items: Sequence[Trial], scored: Sequence["Scored"]) -> dict:
+    def _details(
+        self,
+        evaluation: Evaluation,
+        items: Sequence[Trial],
+        scored: Sequence["Scored"],
+        reading: Reading,
+    ) -> dict:
         counted = [trial for trial in scored if not trial.fault]
         sizes = sorted({len(trial.trial.candidates) for trial in counted})
         trials = collections.Counter(trial.trial.item for trial in counted)
@@ -96,6 +108,11 @@ class LikelihoodChoice:
             "set_aside": dict(collections.Counter(trial.fault for trial in scored if trial.fault)),
             "incomplete_items": sum(count < max(trials.values()) for count in trials.values()),
             **{f"by_{group}": _by_group(counted, group) for group in self.groups},
+            "reading": {
+                "tokens": reading.tokens,
+                "shared": round(reading.shared, 4),
+                "padding": round(reading.padding, 4),
+            },
             "data": {
                 "folder": str(evaluation.data),
                 "split": evaluation.split,
@@ -196,8 +213,8 @@ def _has_content(parts: Sequence[Part]) -> bool:
     return all(len(part.units) if isinstance(part, SpeechTokens) else len(part) for part in parts)
 
 
-def _score(lm: SpiritLM, asked: Sequence[Asked]) -> list[Scored]:
-    """Scores all candidates together, so that few rows have padding."""
+def _score(lm: SpiritLM, asked: Sequence[Asked]) -> tuple[list[Scored], Reading]:
+    """Scores all candidates together, so that what they share is read once and few rows have padding."""
     pairs = [pair for one in asked for pair in one.pairs.values()]
     scores = lm.score(pairs)
     sums, lengths = iter(scores.sums.tolist()), iter(scores.lengths.tolist())
@@ -208,7 +225,7 @@ def _score(lm: SpiritLM, asked: Sequence[Asked]) -> list[Scored]:
         for place in one.pairs:
             sums_C[place], lengths_C[place] = next(sums), next(lengths)
         scored.append(Scored(one.trial, sums_C, lengths_C, one.fault, one.detail))
-    return scored
+    return scored, scores.reading
 
 
 def _means_by_item(wins: Sequence[tuple[str, float]]) -> np.ndarray:

@@ -9,9 +9,12 @@ from spirit_jax.evals.evaluation import Evaluation
 from spirit_jax.evals.metrics.intervals import estimate_ratio
 from spirit_jax.evals.task import Result, ResultKind
 from spirit_jax.generation.likelihood import log_probs
+from spirit_jax.generation.spirit_lm import SpiritLM
 from spirit_jax.tokens.interleave import Arrangement, arrange
 from spirit_jax.tokens.long_documents import cut_document
 from spirit_jax.tokens.vocabulary import TokenClass, Vocabulary
+
+PAIRED = (Arrangement.ASR, Arrangement.TTS)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,8 +34,10 @@ class HeldOutLoss:
     """Mean negative log-likelihood in nats a token. An item is a document.
 
     Documents have no EOS, so that models trained with it and without compare. The value is the mean over all
-    targets, its interval over records. details: {arrangement: {"nll": {class: mean}, "tokens": {class:
-    count}}} by the target's class, without classes that did not occur in "nll".
+    targets of text, speech and interleaved documents, its interval over records. details: {arrangement:
+    {"nll": {class: mean}, "tokens": {class: count}}} by the target's class, without classes that did not
+    occur in "nll". They include transcription and reading aloud where the model has learned them, so that
+    the loss on speech after its text can be compared with that on speech alone.
     """
 
     title: str = "Loss"
@@ -45,7 +50,7 @@ class HeldOutLoss:
         """Every record in every arrangement that the vocabulary has."""
         return [
             document
-            for arrangement in _arrangements(evaluation.lm.vocabulary)
+            for arrangement in _arrangements(evaluation.lm)
             for document in _documents(evaluation, arrangement)
         ]
 
@@ -53,12 +58,14 @@ class HeldOutLoss:
         """The mean over all targets, and by arrangement and class in the details."""
         lm, details = evaluation.lm, {}
         nll, tokens = np.zeros(len(evaluation.records)), np.zeros(len(evaluation.records), np.int64)
-        for arrangement in _arrangements(lm.vocabulary):
+        for arrangement in _arrangements(lm):
             documents = [item for item in items if item.arrangement is arrangement]
             scored = log_probs(
                 lm.llama, [(item.ids[: item.given], item.ids[item.given :]) for item in documents]
             )
             details[arrangement.value] = _by_class(documents, scored, lm.vocabulary)
+            if arrangement in PAIRED:
+                continue
             for item, log_prob in zip(documents, scored):
                 nll[item.record] -= log_prob.sum(dtype=np.float64)
                 tokens[item.record] += len(log_prob)
@@ -67,21 +74,23 @@ class HeldOutLoss:
         return Result(mean.value, mean.interval, mean.n, self.kind, details)
 
 
-def _arrangements(vocabulary: Vocabulary) -> tuple[Arrangement, ...]:
-    if not vocabulary.has_speech:
+def _arrangements(lm: SpiritLM) -> tuple[Arrangement, ...]:
+    if not lm.vocabulary.has_speech:
         return (Arrangement.TEXT,)
-    return (Arrangement.TEXT, Arrangement.SPEECH, Arrangement.INTERLEAVED)
+    paired = (arrangement for arrangement in PAIRED if arrangement in lm.arrangements)
+    return (Arrangement.TEXT, Arrangement.SPEECH, Arrangement.INTERLEAVED, *paired)
 
 
 def _documents(evaluation: Evaluation, arrangement: Arrangement) -> list[Document]:
-    rng = np.random.default_rng(evaluation.seed)
+    lm, rng = evaluation.lm, np.random.default_rng(evaluation.seed)
+    markers = [lm.tokenizer.encode(marker) for marker in (lm.format.asr_marker, lm.format.tts_marker)]
     return [
         Document(index, arrangement, stretch.ids, stretch.given)
         for index, record in enumerate(evaluation.records)
         for ids in arrange(
-            record, arrangement, evaluation.lm.vocabulary, evaluation.spans, rng, append_eos=False
+            record, arrangement, lm.vocabulary, evaluation.spans, rng, *markers, append_eos=False
         )
-        for stretch in cut_document(ids, evaluation.max_tokens, evaluation.lm.vocabulary)
+        for stretch in cut_document(ids, evaluation.max_tokens, lm.vocabulary)
     ]
 
 

@@ -8,8 +8,8 @@ import numpy as np
 from spirit_jax.evals.evaluation import Evaluation
 from spirit_jax.evals.metrics.word_errors import character_error_rate, word_error_rate
 from spirit_jax.evals.task import Result, ResultKind
-from spirit_jax.generation.sampling import GREEDY
-from spirit_jax.generation.spirit_lm import Output, SpiritLM
+from spirit_jax.generation.output import Output
+from spirit_jax.generation.spirit_lm import SpiritLM
 from spirit_jax.speech import audio
 from spirit_jax.tokens import prompt_format
 from spirit_jax.tokens.interleave import Arrangement, Record
@@ -68,14 +68,9 @@ def spoken_tokens(evaluation: Evaluation, records: Sequence[Record]) -> list[Par
 
 def spoken_sound(evaluation: Evaluation, records: Sequence[Record]) -> list[Part]:
     """The same, decoded to sound and encoded again. What is too short to encode is no speech."""
-    codec = evaluation.lm.codec
-    spoken = [output.speech[0] if output.speech else None for output in read_aloud(evaluation, records)]
-    wavs = {
-        i: wav
-        for i, speech in enumerate(spoken)
-        if speech and len(wav := codec.decode(speech)) >= audio.MIN_SAMPLES
-    }
-    encoded = dict(zip(wavs, codec.encode_batch(list(wavs.values()))))
+    spoken = [output.speech[0].wav if output.speech else None for output in read_aloud(evaluation, records)]
+    wavs = {i: wav for i, wav in enumerate(spoken) if wav is not None and len(wav) >= audio.MIN_SAMPLES}
+    encoded = dict(zip(wavs, evaluation.lm.codec.encode_batch(list(wavs.values()))))
     nothing = np.zeros(0, np.int32)
     return [encoded.get(i, nothing) for i in range(len(records))]
 
@@ -87,7 +82,6 @@ def transcribe(lm: SpiritLM, speeches: Sequence[Part], max_new_tokens: int) -> l
         [[speeches[i]] for i in present],
         task=prompt_format.Task.TRANSCRIBE,
         max_new_tokens=max_new_tokens,
-        sampling=GREEDY,
     )
     texts = {i: output.text for i, output in zip(present, outputs)}
     return [texts.get(i, "") for i in range(len(speeches))]
@@ -101,7 +95,6 @@ def read_aloud(evaluation: Evaluation, records: Sequence[Record]) -> list[Output
         [[lm.tokenizer.decode(record.text_ids)] for record in records],
         task=prompt_format.Task.SPEAK,
         max_new_tokens=int(LENGTH_MARGIN * longest),
-        sampling=GREEDY,
         seed=evaluation.seed,
     )
 

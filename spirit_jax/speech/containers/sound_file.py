@@ -4,7 +4,7 @@ unknown length, FLAC inside Ogg, mp3 without a header.
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -41,29 +41,29 @@ class ForwardFile(soundfile.SoundFile):
         """
         return False
 
-    def read_mono(self, frames: float, begin: int = 0) -> np.ndarray:
-        """At most this many samples from `begin` on, infinite for all, of `channel`: float32 [n]."""
+    def mono_blocks(self, frames: float, begin: int = 0) -> Iterator[np.ndarray]:
+        """At most this many samples from `begin` on, infinite for all, of `channel`: float32 [n] each."""
         if begin and self.subtype in UNSEEKABLE:
-            self.read_mono(begin)
+            for _ in self.mono_blocks(begin):
+                pass
         elif begin:
             try:
                 self.seek(begin)
             except soundfile.SoundFileError:  # beyond the end of a file of unknown length
-                return np.zeros(0, np.float32)
-        content, count = bytearray(), 0
+                return
+        count = 0
         while count < frames:
             asked = int(min(BLOCK, frames - count))
             block_NC = self.read(asked, dtype="float32", always_2d=True)
-            content += self._mix(block_NC).tobytes()
+            yield self._mix(block_NC)
             count += len(block_NC)
             if len(block_NC) < asked:
                 break
-        return np.frombuffer(content, np.float32)
 
     def _mix(self, block_NC: np.ndarray) -> np.ndarray:
         if self.channel is not None:
             return np.ascontiguousarray(block_NC[:, self.channel])
-        return block_NC.mean(axis=1) if self.channels > 1 else block_NC
+        return block_NC.mean(axis=1) if self.channels > 1 else block_NC[:, 0]
 
     @property
     def exhausted(self) -> bool:
@@ -76,6 +76,14 @@ class ForwardFile(soundfile.SoundFile):
             return len(self.read(1, always_2d=True)) > 0
         except soundfile.SoundFileError:
             return False
+
+
+def join_blocks(blocks: Iterable[np.ndarray]) -> np.ndarray:
+    """One array, float32 [samples], which is in memory once."""
+    content = bytearray()
+    for block in blocks:
+        content += block.tobytes()
+    return np.frombuffer(content, np.float32)
 
 
 @contextlib.contextmanager

@@ -122,6 +122,11 @@ class GeneratorConfig:
             )
         return math.ceil(frames + 3 / per_frame)
 
+    @property
+    def duration_reach(self) -> int:
+        """Units on either side that a predicted duration depends on: two convolutions."""
+        return 2 * (self.duration_taps // 2) if self.duration_width else 0
+
     def samples(self, frames: int) -> int:
         """Samples of that many frames: the product of the rates for each frame, and more if a kernel is
         longer than its rate by an odd number.

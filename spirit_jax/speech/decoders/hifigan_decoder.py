@@ -8,7 +8,13 @@ import numpy as np
 
 from spirit_jax.core.errors import UserError
 from spirit_jax.speech.decoders.hifigan import Generator
-from spirit_jax.speech.decoders.hifigan_synthesis import Utterance, choose_voice, synthesize
+from spirit_jax.speech.decoders.hifigan_synthesis import (
+    Utterance,
+    choose_voice,
+    lay_out,
+    synthesize,
+    synthesize_section,
+)
 from spirit_jax.speech.kernels.choice import fastest
 from spirit_jax.speech.quantizers.linear import fill_blanks
 from spirit_jax.tokens.streams import SAMPLE_RATE, UNITS, SpeechTokens, SpokenUnits, Streams
@@ -34,11 +40,6 @@ class HifiganDecoder:
         object.__setattr__(self, "voices", tuple(self.voices))
         if missing := self.vocoder.cfg.streams.keys() - {UNITS} - self.usual.keys():
             raise UserError("vocoder usual codes", self.usual, f"must have {min(missing)}", "name a code")
-
-    @property
-    def reach(self) -> int:
-        """Units on either side that a sample depends on."""
-        return self.vocoder.cfg.reach
 
     def check_streams(self, streams: Streams, spoken_count: int) -> None:
         """UserError where the generator's codes or rates are not those of the encoder.
@@ -77,39 +78,78 @@ class HifiganDecoder:
             return np.zeros(len(speech.units) * cfg.hop, np.float32)
         predicts = not self.keep_durations and self.vocoder.duration is not None and len(cfg.streams) == 1
         counts = {name: -(-len(units) * cfg.hop // hop) for name, (_, hop) in cfg.streams.items()}
-        return self._synthesize(units, speech.codes, counts, Voice(speaker, style), predicts)
+        utterance = self._complete(units, speech.codes, counts, Voice(speaker, style))
+        return synthesize(fastest(self.vocoder), [utterance], predicts)[0]
 
     def speak_units(self, spoken: SpokenUnits, speaker: int | None, style: int | None) -> np.ndarray:
         """float32 [samples] at 16 kHz. A unit lasts what the generator predicts, or one frame if
         it cannot.
         """
-        cfg = self.vocoder.cfg
         units = self._speakable(spoken.units)
         if not len(units):
-            return np.zeros(len(spoken.units) * cfg.hop, np.float32)
-        counts = dict.fromkeys(cfg.streams, len(units))
-        if self.vocoder.duration is not None:
-            return self._synthesize(units, spoken.codes, counts, Voice(speaker, style), True)
-        ratios = {name: hop / cfg.hop for name, (_, hop) in cfg.streams.items()}
-        codes = {
-            name: codes_N[:: round(ratios[name])] for name, codes_N in spoken.codes.items() if name in ratios
-        }
-        return self.speak(SpeechTokens({**codes, UNITS: units}), speaker, style)
+            return np.zeros(len(spoken.units) * self.vocoder.cfg.hop, np.float32)
+        utterance, predicts = self._utterance(units, spoken, speaker, style)
+        return synthesize(fastest(self.vocoder), [utterance], predicts)[0]
 
-    def _synthesize(
+    def count_settled(self, spoken: SpokenUnits) -> int:
+        """Units whose sound does not change when more units follow: the others are nearer to the end than
+        the durations' and the generator's reach. None, if a blank comes first, which the last unit fills, or
+        if a stream was not yet said, whose first code is for all units before it.
+        """
+        cfg = self.vocoder.cfg
+        if not len(self._speakable(spoken.units)) or spoken.units[0] == cfg.units:
+            return 0
+        if cfg.streams.keys() - spoken.codes.keys():
+            return 0
+        _, frames_N = self._lay_out(spoken, None, None)
+        known_N = frames_N[: max(0, len(frames_N) - cfg.duration_reach)]
+        behind_N = np.cumsum(known_N[::-1])[::-1] - known_N  # known frames behind each unit
+        return int(np.count_nonzero(behind_N >= cfg.reach))
+
+    def speak_section(
+        self, spoken: SpokenUnits, first: int, last: int, speaker: int | None, style: int | None
+    ) -> np.ndarray:
+        """The samples of the units [first, last) in the sound of all: float32 at 16 kHz, up to rounding those
+        of `speak_units`.
+        """
+        if not len(self._speakable(spoken.units)):
+            return np.zeros((last - first) * self.vocoder.cfg.hop, np.float32)
+        codes, frames_N = self._lay_out(spoken, speaker, style)
+        ends = np.cumsum([0, *frames_N])
+        return synthesize_section(fastest(self.vocoder), codes, int(ends[first]), int(ends[last]))
+
+    def _lay_out(
+        self, spoken: SpokenUnits, speaker: int | None, style: int | None
+    ) -> tuple[dict[str, np.ndarray], np.ndarray]:
+        utterance, predicts = self._utterance(self._speakable(spoken.units), spoken, speaker, style)
+        return lay_out(fastest(self.vocoder), [utterance], predicts)[0]
+
+    def _utterance(
+        self, units: np.ndarray, spoken: SpokenUnits, speaker: int | None, style: int | None
+    ) -> tuple[Utterance, bool]:
+        """What is synthesized for spoken units, and whether with predicted durations."""
+        cfg, voice = self.vocoder.cfg, Voice(speaker, style)
+        if self.vocoder.duration is not None:
+            counts = dict.fromkeys(cfg.streams, len(units))
+            return self._complete(units, spoken.codes, counts, voice), True
+        steps = {name: round(hop / cfg.hop) for name, (_, hop) in cfg.streams.items()}
+        codes = {name: codes_N[:: steps[name]] for name, codes_N in spoken.codes.items() if name in steps}
+        counts = {name: -(-len(units) // step) for name, step in steps.items()}
+        return self._complete(units, codes, counts, voice), False
+
+    def _complete(
         self,
         units: np.ndarray,
         codes: Mapping[str, np.ndarray],
         counts: Mapping[str, int],
         voice: "Voice",
-        predicts: bool,
-    ) -> np.ndarray:
+    ) -> Utterance:
+        """The utterance, with the usual codes of streams that it has none of."""
         streams = {UNITS: units}
         for name in self.vocoder.cfg.streams.keys() - {UNITS}:
             given = codes.get(name, units[:0])
             streams[name] = given if len(given) else np.full(counts[name], self.usual[name], np.int32)
-        utterance = Utterance(streams, voice.speaker, voice.style)
-        return synthesize(fastest(self.vocoder), [utterance], predicts)[0]
+        return Utterance(streams, voice.speaker, voice.style)
 
     def _speakable(self, units_N: np.ndarray) -> np.ndarray:
         """The units with blanks, which have no sound, filled as in encoding; none if all are

@@ -48,13 +48,34 @@ def synthesize(
     of the 100 s segments that it was encoded in. With predicted durations there must be one code of each
     stream for each unit. UserError for codes that do not fit.
     """
+    return _speak_all(generator, [codes for codes, _ in lay_out(generator, utterances, predict_durations)])
+
+
+def lay_out(
+    generator: Generator, utterances: Sequence[Utterance], predict_durations: bool = False
+) -> list[tuple[dict[str, np.ndarray], np.ndarray]]:
+    """Of each utterance the codes of every frame, by embedding, and the frames of each unit, int32 [N]; see
+    `synthesize`.
+    """
     checked = [_check(generator.cfg, utterance) for utterance in utterances]
-    if predict_durations:
-        durations = predict(generator, [codes["dict"] for codes in checked])
-        checked = [_repeat(codes, frames_N) for codes, frames_N in zip(checked, durations)]
-    else:
-        checked = [align(generator.cfg, codes) for codes in checked]
-    return _speak_all(generator, checked)
+    if not predict_durations:
+        ones = [np.ones(len(codes["dict"]), np.int32) for codes in checked]
+        return [(align(generator.cfg, codes), frames_N) for codes, frames_N in zip(checked, ones)]
+    durations = predict(generator, [codes["dict"] for codes in checked])
+    return [(_repeat(codes, frames_N), frames_N) for codes, frames_N in zip(checked, durations)]
+
+
+def synthesize_section(
+    generator: Generator, codes: Mapping[str, np.ndarray], begin: int, end: int
+) -> np.ndarray:
+    """The samples of the frames [begin, end) of an utterance whose codes are laid out: those of the whole
+    one, up to rounding. Frames farther away than the generator's reach are not looked at.
+    """
+    frames, hop = len(codes["dict"]), math.prod(generator.cfg.rates)
+    first, last = max(0, begin - generator.cfg.reach), min(frames, end + generator.cfg.reach)
+    near = {name: values[first:last] if values.ndim else values for name, values in codes.items()}
+    (wav,) = _speak_all(generator, [near])
+    return wav[(begin - first) * hop : None if end == frames else (end - first) * hop]
 
 
 def predict(generator: Generator, units: Sequence[np.ndarray]) -> list[np.ndarray]:
@@ -180,7 +201,7 @@ def _speak_all(generator: Generator, streams: list[dict[str, np.ndarray]]) -> li
 
 
 def _chunks(frames: int, reach: int) -> Iterator[tuple[int, int, slice]]:
-    """Stretches (first, last) of at most `LONGEST` frames to speak, with the frames to keep of each; together
+    """Sections (first, last) of at most `LONGEST` frames to speak, with the frames to keep of each; together
     they cover all. They are longer where `reach` would take more than half of them.
     """
     longest = max(LONGEST, 4 * reach)

@@ -37,11 +37,6 @@ class MelCodebook:
     mel_codebook: Table
 
     @property
-    def reach(self) -> None:
-        """Unlimited: Griffin-Lim's phases and the loudness depend on the whole utterance."""
-        return
-
-    @property
     def keep_durations(self) -> bool:
         """A unit of an utterance lasts one frame."""
         return True
@@ -84,6 +79,17 @@ class MelCodebook:
         """As `speak`; each unit lasts its mean run."""
         frames_N = whole_frames(self.mel_codebook["frames"][spoken.units])
         return self.speak(lengthen(spoken, frames_N, self.streams), speaker, style)
+
+    def count_settled(self, spoken: SpokenUnits) -> int:
+        """None: Griffin-Lim's phases and the loudness depend on the whole utterance."""
+        return 0
+
+    def speak_section(
+        self, spoken: SpokenUnits, first: int, last: int, speaker: int | None, style: int | None
+    ) -> np.ndarray:
+        """The samples of the units [first, last) in the sound of all: float32 at 16 kHz."""
+        ends = np.cumsum([0, *whole_frames(self.mel_codebook["frames"][spoken.units])]) * mfcc.UNIT_HOP
+        return self.speak_units(spoken, speaker, style)[ends[first] : ends[last]]
 
     def _f0_of(self, speech: SpeechTokens) -> np.ndarray:
         """F0 in Hz of each frame, 0 where the unit is mostly unvoiced: [4 units]."""

@@ -97,6 +97,13 @@ def test_sound_that_is_too_short_is_not_aligned(words, reason, sphinx):
         sphinx.align(0.1 * np.sin(np.arange(1600, dtype=np.float32)), spell(["hello"] * words))
 
 
+def test_what_is_too_long_has_another_way(sphinx, monkeypatch):
+    monkeypatch.setattr("data_prep.alignment.sphinx.LONGEST_SECONDS", 2.0)
+    with pytest.raises(NotAligned, match="--ctc") as refused:
+        sphinx.align(np.zeros(33_000, np.float32), spell(["hello"]))
+    assert refused.value.reason == "too_long"
+
+
 def path_of(said, *words):
     return match_path(said.split(), words, [word.readings for word in words])
 

@@ -352,3 +352,41 @@ def test_metadata_survives_its_dictionary(stages):
         == metadata
         == read_metadata(stages.shards / "spirit_tokens" / "aligned" / "1.0.0")
     )
+
+
+def test_several_folders_of_units_are_one_source(stages, tmp_path, capsys):
+    for index in range(2):
+        options = ("units", "--audio", stages.manifest, "--codec", stages.codec, "--out", tmp_path / "parts")
+        assert prepare(*options, "--part", f"{index}/2") == 0
+    rest = ("--tokenizer", stages.tokenizer, "--codec", stages.codec)
+    folders = sorted((tmp_path / "parts").iterdir())
+    assert prepare("shards", "--units", *folders, *rest, "--out", tmp_path / "several") == 0
+    assert prepare("shards", "--units", tmp_path / "parts", *rest, "--out", tmp_path / "below") == 0
+    assert prepare("shards", "--units", stages.units, *rest, "--out", tmp_path / "one") == 0
+    several, below, one = (open_shards(tmp_path / name) for name in ("several", "below", "one"))
+    by_id = {record.id: record for record in one}
+    assert several.fingerprint == below.fingerprint
+    assert {record.id for record in several} == set(by_id)
+    for record in several:
+        np.testing.assert_array_equal(record.speech.units, by_id[record.id].speech.units)
+    capsys.readouterr()
+    assert prepare("shards", "--units", stages.units, folders[0], *rest, "--out", tmp_path / "twice") == 2
+    count = sum(1 for _ in open_units(folders[0]).rows())
+    assert f"; {count} ids do so" in capsys.readouterr().err
+
+
+def test_folders_of_two_encoders_are_no_source(stages, tmp_path, capsys):
+    assert prepare("fit-codec", "--audio", stages.manifest, "--out", tmp_path / "codec", "--units", 9) == 0
+    options = (
+        "units",
+        "--audio",
+        stages.manifest,
+        "--codec",
+        tmp_path / "codec",
+        "--out",
+        tmp_path / "other",
+    )
+    assert prepare(*options) == 0
+    rest = ("--tokenizer", stages.tokenizer, "--codec", stages.codec, "--out", tmp_path / "out")
+    assert prepare("shards", "--units", stages.units, tmp_path / "other", *rest) == 2
+    assert "is not the encoder of" in capsys.readouterr().err

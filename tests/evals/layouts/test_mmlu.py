@@ -5,6 +5,9 @@ import pytest
 from spirit_jax.core.errors import UserError
 from spirit_jax.evals.benchmarks import BENCHMARKS
 from tests.evals.data_sets import Writer, write_mmlu
+from tests.generation.world import sentence
+
+CHOICES = "A. fox\nB. cow\nC. hen\nD. dog"
 
 
 @pytest.fixture
@@ -24,10 +27,10 @@ def test_a_question_follows_five_answered_ones_of_its_subject(root):
     assert context == (
         "The following are multiple choice questions (with answers) about the fox.\n\n"
         + "".join(
-            f"the fox met {letter}\nA. fox\nB. cow\nC. hen\nD. dog\nAnswer: {letter}\n\n"
-            for letter in "ABCDA"
+            f"{sentence(37 * number)}; the fox met {letter}\n{CHOICES}\nAnswer: {letter}\n\n"
+            for number, letter in enumerate("ABCDA")
         )
-        + "the fox met A\nA. fox\nB. cow\nC. hen\nD. dog\nAnswer:"
+        + f"{sentence(0)}; the fox met A\n{CHOICES}\nAnswer:"
     )
     assert trials[6].candidates == ("A", "B", "C", "D")
     assert trials[8].candidates == ("C", "A", "B", "D")

@@ -189,6 +189,14 @@ def test_the_result_says_what_it_depends_on(tmp_path):
     assert to_json(ask("mmlu", text_lm(), tmp_path))["data"]["fingerprint"] != once["data"]["fingerprint"]
 
 
+def test_what_candidates_share_is_read_once_and_reported(tmp_path):
+    write_mmlu(Writer(tmp_path), subjects=4, items=60)
+    reading = ask("mmlu", text_lm(), tmp_path).details["reading"]
+    assert reading["tokens"] > 100_000
+    assert reading["shared"] > 0.75, "the four answers share a question, questions share their examples"
+    assert 0 <= reading["padding"] < 0.1
+
+
 def test_without_a_folder_of_data_the_task_names_it():
     with pytest.raises(UserError, match="--data"):
         BENCHMARKS["swuggy"].items(Evaluation(tiny_lm(), []))

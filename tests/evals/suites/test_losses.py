@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -5,7 +7,7 @@ from spirit_jax.evals.evaluation import Evaluation
 from spirit_jax.evals.suites.losses import HeldOutLoss
 from spirit_jax.evals.task import measure
 from spirit_jax.generation.likelihood import log_probs
-from spirit_jax.tokens.interleave import Spans
+from spirit_jax.tokens.interleave import Arrangement, Spans
 from spirit_jax.tokens.vocabulary import merge
 from tests.generation.world import records, tiny_lm
 
@@ -43,12 +45,32 @@ def test_loss_is_the_mean_over_tokens_of_a_class():
 def test_the_value_is_the_mean_over_all_targets():
     result = loss(tiny_lm(), RECORDS[:5])
     parts = [
-        (mean, part["tokens"][name]) for part in result.details.values() for name, mean in part["nll"].items()
+        (mean, part["tokens"][name])
+        for arrangement in ("text", "speech", "interleaved")
+        for part in [result.details[arrangement]]
+        for name, mean in part["nll"].items()
     ]
     means, tokens = np.array(parts).T
     assert result.value == pytest.approx((means * tokens).sum() / tokens.sum(), rel=1e-5)
     assert result.interval[0] < result.value < result.interval[1]
     assert result.n == 5
+
+
+def test_speech_after_its_text_is_measured_where_the_model_has_learned_to_read_aloud():
+    lm = tiny_lm()
+    models = [dataclasses.replace(lm, arrangements=frozenset(some)) for some in ((), {Arrangement.TTS})]
+    without, result = (loss(one, RECORDS[:3]) for one in models)
+    assert "tts" not in without.details
+    assert "asr" not in result.details
+    assert result.value == without.value
+    vocabulary, marker = lm.vocabulary, lm.tokenizer.encode(lm.format.tts_marker)
+    pairs = []
+    for record in RECORDS[:3]:
+        given = [vocabulary.bos, vocabulary.text_tag, *marker, *record.text_ids, vocabulary.speech_tag]
+        speech = vocabulary.encode_stream(*merge(record.speech, vocabulary.streams)[:2])
+        pairs.append((np.array(given, np.int32), speech))
+    expected = -np.concatenate(log_probs(lm.llama, pairs)).mean()
+    assert result.details["tts"]["nll"]["speech"] == pytest.approx(expected, rel=1e-4)
 
 
 def test_expressive_records_are_evaluated_too():

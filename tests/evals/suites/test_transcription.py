@@ -6,7 +6,8 @@ from spirit_jax.evals.registry import TRANSCRIPTION
 from spirit_jax.evals.results import summarize
 from spirit_jax.evals.suites.transcription import transcribe
 from spirit_jax.evals.task import measure
-from spirit_jax.generation.spirit_lm import Output
+from spirit_jax.generation.jobs import Finish
+from spirit_jax.generation.output import Output
 from spirit_jax.tokens.prompt_format import Task
 from tests.evals.fakes import PlantedModel
 from tests.generation.world import record, records, sentence, tiny_lm
@@ -66,7 +67,7 @@ def test_a_model_that_says_nothing_has_empty_transcripts():
     class Mute(PlantedModel):
         def generate(self, prompts, task, **options):
             return (
-                [Output(np.zeros(0, np.int32), ()) for _ in prompts]
+                [Output(np.zeros(0, np.int32), np.zeros(0, np.float32), (), Finish.EOS) for _ in prompts]
                 if task is Task.SPEAK
                 else super().generate(prompts, task, **options)
             )

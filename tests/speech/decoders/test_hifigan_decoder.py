@@ -11,7 +11,7 @@ from spirit_jax.speech.decoders.hifigan import Generator
 from spirit_jax.speech.decoders.hifigan_decoder import HifiganDecoder
 from spirit_jax.speech.encoders.hubert_units import HubertUnits
 from spirit_jax.speech.quantizers.linear import KmeansQuantizer
-from spirit_jax.tokens.streams import SAMPLE_RATE, Stream
+from spirit_jax.tokens.streams import SAMPLE_RATE, SpokenUnits, Stream
 from tests.speech.tiny_codec import PITCHES, STYLES, UNITS, VOCODER, tiny_codec, tiny_networks, with_parts
 from tests.speech.tiny_encoders import Varied
 from tests.speech_codes import make_speech, make_spoken
@@ -70,8 +70,54 @@ def test_without_a_duration_predictor_a_spoken_unit_lasts_a_frame():
     assert len(mute.decode("[Hu3][Hu7]")) == 2 * 640
 
 
-def test_its_reach_is_the_generators():
-    assert decoder().reach == decoder().vocoder.cfg.reach > 0
+SECTIONS = {"predicted": {}, "a frame a unit": {"duration_width": 0}}
+
+
+def long_speech(count=120, streams=("pitch", "style")):
+    rng = np.random.default_rng(0)
+    codes = {"pitch": rng.integers(0, PITCHES, count), "style": np.full(count, 2)}
+    return SpokenUnits(
+        {"units": rng.integers(0, UNITS - 1, count), **{name: codes[name] for name in streams}}
+    )
+
+
+def first_units(spoken, count):
+    return SpokenUnits({name: codes[:count] for name, codes in spoken.codes.items()})
+
+
+@pytest.mark.parametrize("changes", SECTIONS.values(), ids=SECTIONS)
+@pytest.mark.parametrize("cuts", [(0, 120), (0, 1, 2, 119, 120), (0, 40, 41, 90, 120)])
+def test_sections_together_are_the_whole_sound(changes, cuts):
+    """To 1e-5 of full scale: another length is another program, which rounds otherwise."""
+    made, spoken = codec(**changes), long_speech()
+    sections = [made.decode_section(spoken, *pair) for pair in zip(cuts, cuts[1:])]
+    np.testing.assert_allclose(np.concatenate(sections), made.decode(spoken), atol=1e-5)
+
+
+@pytest.mark.parametrize("changes", SECTIONS.values(), ids=SECTIONS)
+def test_settled_units_keep_their_sound_when_more_follow(changes):
+    made, spoken = codec(**changes), long_speech()
+    whole, counts = made.decode(spoken), []
+    for known in (5, 30, 60, 90):
+        so_far = first_units(spoken, known)
+        counts.append(made.count_settled(so_far))
+        sound = made.decode_section(so_far, 0, counts[-1])
+        np.testing.assert_allclose(sound, whole[: len(sound)], atol=1e-5)
+    assert counts == sorted(counts)
+    assert counts[0] == 0
+    assert 90 - made.decoder.vocoder.cfg.reach - 2 <= counts[-1] < 90
+
+
+def test_speech_that_a_later_code_may_change_has_nothing_settled():
+    made, spoken = codec(), long_speech()
+    assert made.count_settled(long_speech(streams=("pitch",))) == 0
+    blank = made.decoder.vocoder.cfg.units
+    led = SpokenUnits({**spoken.codes, "units": np.append(blank, spoken.units[1:])})
+    assert made.count_settled(led) == 0
+    assert made.count_settled(SpokenUnits({"units": np.zeros(0, int)})) == 0
+    within = SpokenUnits({**spoken.codes, "units": np.where(np.arange(120) == 60, blank, spoken.units)})
+    sounds = [made.decode_section(within, *pair) for pair in ((0, 61), (61, 120))]
+    np.testing.assert_allclose(np.concatenate(sounds), made.decode(within), atol=1e-5)
 
 
 @pytest.mark.parametrize(

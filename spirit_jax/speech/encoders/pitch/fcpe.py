@@ -22,7 +22,8 @@ import librosa
 import numpy as np
 from flax import nnx
 
-from spirit_jax.core.batching import buckets, lengths_of, stack
+from spirit_jax.core.batching import Bucket, buckets, lengths_of, stack
+from spirit_jax.core.device_rows import Calls, Memory
 from spirit_jax.core.errors import UserError
 from spirit_jax.core.foreign_config import ForeignConfig
 from spirit_jax.speech.kernels.convolution import param
@@ -48,6 +49,8 @@ MODEL_KEYS = {
     "the range of the bins, which the weights hold as cent_table": ("f0_min", "f0_max"),
 }
 CONFIG_KEYS = {"training": ("data", "loss", "device", "env", "train")}
+
+memory = Memory("F0 network", "frames")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -244,14 +247,18 @@ def raw_f0(model: Fcpe, wavs: Sequence[np.ndarray]) -> list[np.ndarray]:
     """F0 in Hz at 100 Hz, 0 where the network is not confident: float32 [len // hop + 1] for each wav."""
     padded = [pad_wav(np.asarray(wav, np.float32), model.cfg) for wav in wavs]
     f0 = [np.zeros(0, np.float32)] * len(wavs)
-    for frames, count, indices in buckets([model.cfg.frames(len(wav)) for wav in wavs], SHORTEST):
-        rows = [padded[i] for i in indices]
-        counts_B = stack([np.array(model.cfg.frames(len(wavs[i])), np.int32) for i in indices], 0, count)
-        size = (frames - 1) * model.cfg.hop + model.cfg.n_fft
-        for i, row_T in zip(
-            indices, np.asarray(_f0(model, stack(rows, size, count), lengths_of(rows, count), counts_B))
-        ):
-            f0[i] = row_T[: model.cfg.frames(len(wavs[i]))]
+    frames = [model.cfg.frames(len(wav)) for wav in wavs]
+
+    def run(call: Bucket) -> jax.Array:
+        rows = [padded[i] for i in call.indices]
+        counts_B = stack([np.array(frames[i], np.int32) for i in call.indices], 0, call.rows)
+        wav_BS = stack(rows, (call.size - 1) * model.cfg.hop + model.cfg.n_fft, call.rows)
+        return _f0(model, wav_BS, lengths_of(rows, call.rows), counts_B)
+
+    calls = buckets(frames, SHORTEST, most=memory.most_rows)
+    for call, f0_BT in Calls(run, memory).results(calls):
+        for i, row_T in zip(call.indices, f0_BT):
+            f0[i] = row_T[: frames[i]]
     return f0
 
 

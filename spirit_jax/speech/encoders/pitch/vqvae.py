@@ -14,7 +14,8 @@ import numpy as np
 import yaml
 from flax import nnx
 
-from spirit_jax.core.batching import buckets, lengths_of, stack
+from spirit_jax.core.batching import Bucket, buckets, lengths_of, stack
+from spirit_jax.core.device_rows import Calls, Memory
 from spirit_jax.core.errors import UserError
 from spirit_jax.core.files import require_file, require_folder
 from spirit_jax.speech.encoders.pitch.contour import subtract_mean
@@ -27,6 +28,8 @@ CONFIG, WEIGHTS = "config.yaml", "model.pt"
 SHORTEST = 256  # codes of a compiled call
 # of a compiled call, above it multiples of the last: padding costs this network less than compiling
 FRAMES = (1024, 4096)
+
+memory = Memory("pitch encoder", "frames")
 
 
 class Residual(nnx.Module):
@@ -185,11 +188,14 @@ def encode_f0(
 def encode_batch(model: PitchVqVae, features_FC: Sequence[np.ndarray]) -> list[np.ndarray]:
     """int32 [encoder.length(F)] for each array of features. Too few frames for a code give none."""
     codes = [np.zeros(0, np.int32)] * len(features_FC)
-    for size, count, indices in buckets([len(x_FC) for x_FC in features_FC], FRAMES[0], _round_up):
-        rows = [features_FC[i] for i in indices]
-        for i, row_N in zip(
-            indices, np.asarray(_encode(model, stack(rows, size, count), lengths_of(rows, count)))
-        ):
+
+    def run(call: Bucket) -> jax.Array:
+        rows = [features_FC[i] for i in call.indices]
+        return _encode(model, stack(rows, call.size, call.rows), lengths_of(rows, call.rows))
+
+    calls = buckets([len(x_FC) for x_FC in features_FC], FRAMES[0], _round_up, most=memory.most_rows)
+    for call, codes_BN in Calls(run, memory).results(calls):
+        for i, row_N in zip(call.indices, codes_BN):
             codes[i] = row_N[: model.encoder.length(len(features_FC[i]))]
     return codes
 

@@ -3,6 +3,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from spirit_jax.core import device_rows
+from spirit_jax.speech.encoders.wav2vec2 import batches
 from spirit_jax.speech.encoders.wav2vec2.batches import (
     PADDED_LENGTHS,
     encode_wavs,
@@ -32,6 +34,47 @@ def test_several_rows_a_call_as_one_by_one(encoder, monkeypatch):
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
     for one, other in zip(alone, encode_wavs(encoder, wavs)):
         np.testing.assert_allclose(one, other, atol=2e-5)
+
+
+def test_on_eight_devices_as_on_one_to_the_bit(encoder, monkeypatch):
+    wavs = random_wavs(*range(2_000, 30_000, 1_300), 100_000, 30, 120_000)
+    divided = encode_wavs(encoder, wavs, 2)
+    monkeypatch.setattr(jax, "local_device_count", lambda: 1)
+    for one, other in zip(divided, encode_wavs(encoder, wavs, 2), strict=True):
+        assert np.array_equal(one, other)
+
+
+def test_on_eight_devices_every_device_works(encoder, monkeypatch):
+    used, run = [], batches.layer_output
+
+    def record(*args, **options):
+        used.append(run(*args, **options))
+        return used[-1]
+
+    monkeypatch.setattr(batches, "layer_output", record)
+    encode_wavs(encoder, random_wavs(*[3_000] * 11))
+    assert [len(states.sharding.device_set) for states in used] == [8, 8]
+    encode_wavs(encoder, random_wavs(3_000))
+    assert len(used[-1].sharding.device_set) == 1, "one wav takes no rows of padding"
+
+
+@pytest.mark.parametrize("rows", [1, 3])
+def test_a_full_device_gets_fewer_rows(encoder, monkeypatch, capsys, rows):
+    wavs = random_wavs(*range(2_000, 30_000, 400))
+    expected = encode_wavs(encoder, wavs)
+    run = batches.layer_output
+
+    def limited(encoder, wav_BS, counts_B, last, divided=False):
+        if len(wav_BS) > rows * (8 if divided else 1):
+            raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory")
+        return run(encoder, wav_BS, counts_B, last, divided)
+
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    monkeypatch.setattr(batches, "layer_output", limited)
+    monkeypatch.setattr(batches, "memory", device_rows.Memory("speech encoder", "tiles"))
+    for one, other in zip(expected, encode_wavs(encoder, wavs)):
+        np.testing.assert_allclose(one, other, atol=2e-5)
+    assert "does not hold 16 rows of 5 tiles; going on with 8 at a time" in capsys.readouterr().err
 
 
 def test_a_mixed_batch_compiles_four_times():

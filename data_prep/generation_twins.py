@@ -1,0 +1,114 @@
+"""Twins of the data sets on which generated text and speech are judged.
+
+LibriSpeech/                      sentences of `dev-clean` and `test-clean`, and a spoken "stop"
+fluent_speech_commands_dataset/   sentences whose intent is their verb, object and scene
+stsp/                             first clauses whose adjective, and whose voice, is amused, angry or neutral
+expresso/                         the same sentences in three styles of one voice
+"""
+
+import csv
+import itertools
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from data_prep.espeak import Voice
+from data_prep.grammar import TOPICS
+from data_prep.salmon_twins import CALM, LIVELY
+from data_prep.synthesize import TRAINING_VOICES
+from spirit_jax.core.files import write_jsonl, write_text
+from spirit_jax.core.progress import track
+from spirit_jax.speech import audio
+
+Clauses = tuple[tuple[str, ...], tuple[str, ...]]  # the words of the first clause and of the second
+Say = Callable[[Sequence[str], Voice], np.ndarray]
+GRIM = Voice("en-us+m3", rate=115, pitch=12, range=10)
+EMOTIONS = {"amused": LIVELY, "angry": GRIM, "neutral": CALM}
+ADJECTIVES = {  # by emotion; an adverb follows from each (data_prep.grammar)
+    "amused": ("happy", "kind", "brave"),
+    "angry": ("tired", "lonely"),
+    "neutral": ("old", "young", "shy"),
+}
+STYLES = {"happy": LIVELY, "sad": GRIM, "default": CALM}
+LEAST_SHOWN = 40  # examples of each data set
+
+
+def write_generation_twins(folder: Path, sentences: Sequence[Clauses], items: int, say: Say) -> None:
+    """Writes the four data sets: `items` things to ask about, and LEAST_SHOWN others to show."""
+    asked, shown = sentences[:items], sentences[items : items + LEAST_SHOWN]
+    _write_librispeech(folder / "LibriSpeech", asked, shown, say)
+    _write_commands(folder / "fluent_speech_commands_dataset", asked, shown, say)
+    _write_sentiments(folder / "stsp", asked, shown, say)
+    _write_styles(folder / "expresso", asked, shown, say)
+
+
+def _voice(number: int) -> Voice:
+    return Voice(TRAINING_VOICES[number % len(TRAINING_VOICES)])
+
+
+def _write_librispeech(folder: Path, asked: Sequence[Clauses], shown: Sequence[Clauses], say: Say) -> None:
+    for part, some in (("test-clean", asked), ("dev-clean", shown)):
+        chapter, lines = folder / part / "1/1", []
+        for number, (first, second) in enumerate(track(some, part)):
+            id, words = f"1-1-{number:04d}", (*first, *second)
+            audio.save(chapter / f"{id}.flac", say(words, _voice(number)))
+            lines.append(f"{id} {' '.join(words).upper()}\n")
+        write_text(chapter / "1-1.trans.txt", "".join(lines))
+    audio.save(folder / "stop.wav", say(["stop"], _voice(0)))
+
+
+def _write_commands(folder: Path, asked: Sequence[Clauses], shown: Sequence[Clauses], say: Say) -> None:
+    scenes = {topic.scene for topic in TOPICS}
+    for name, some in (("test", asked), ("train", shown)):
+        rows = []
+        for number, (first, second) in enumerate(track(some, f"commands {name}")):
+            path = f"wavs/speakers/{name}/{number}.wav"
+            audio.save(folder / path, say((*first, *second), _voice(number)))
+            scene = next((word for word in first if word in scenes), "none")
+            rows.append([number, path, name, " ".join((*first, *second)), *second[1:3], scene])
+        table = folder / f"data/{name}_data.csv"
+        table.parent.mkdir(parents=True, exist_ok=True)
+        with open(table, "w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            writer.writerow(["", "path", "speakerId", "transcription", "action", "object", "location"])
+            writer.writerows(rows)
+
+
+def _write_sentiments(folder: Path, asked: Sequence[Clauses], shown: Sequence[Clauses], say: Say) -> None:
+    """Prompts are first clauses; of the training split whole sentences, for classifiers to learn from."""
+    for split, some in (("train", shown), ("dev", asked)):
+        spoken, written = [], []
+        for number, (first, second) in enumerate(track(some, f"stsp {split}")):
+            emotion = _emotion_of(first)
+            words = (*first, *second) if split == "train" else first
+            path = f"wav/{split}_{number}.wav"
+            audio.save(folder / path, say(words, EMOTIONS[emotion]))
+            row = {"id": f"{split}_{number}", "emotion": emotion, "split": split, "speaker": "m3"}
+            spoken.append({**row, "wav_path": path})
+            text = f"{' '.join(first)}, {' '.join(second)}" if split == "train" else f"{' '.join(first)},"
+            written.append({**row, "text": text})
+        write_jsonl(folder / f"records_emov_{split}.jsonl", spoken)
+        write_jsonl(folder / f"records_text_{split}.jsonl", written)
+
+
+def _emotion_of(words: Sequence[str]) -> str:
+    return next(
+        (emotion for emotion, known in ADJECTIVES.items() if not set(known).isdisjoint(words)), "neutral"
+    )
+
+
+def _write_styles(folder: Path, asked: Sequence[Clauses], shown: Sequence[Clauses], say: Say) -> None:
+    texts = []
+    for split, some in (("dev", asked), ("train", shown)):
+        ids = []
+        for number, ((first, second), style) in enumerate(
+            track(list(zip(some, itertools.cycle(STYLES))), f"expresso {split}")
+        ):
+            id = f"ex01_{style}_{split}{number:05d}"
+            path = folder / f"audio_48khz/read/ex01/{style}/base/{id}.wav"
+            audio.save(path, say((*first, *second), STYLES[style]))
+            texts.append(f"{id}\t{' '.join((*first, *second))}\n")
+            ids.append(f"{id}\n")
+        write_text(folder / f"splits/{split}.txt", "".join(ids))
+    write_text(folder / "read_transcriptions.txt", "".join(texts))

@@ -1,0 +1,1 @@
+"""What the batch jobs on a corpus share."""

@@ -1,0 +1,1 @@
+"""Cuts long recordings at silences."""

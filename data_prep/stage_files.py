@@ -1,0 +1,100 @@
+"""The files of a stage, each made of a fixed number of the corpus' rows: an interrupted stage continues where
+it stopped.
+
+Each file is written atomically. Its ledger is written after it: what the file was made from, counts, and what
+was set aside. A later call makes only the files whose inputs have changed.
+"""
+
+import dataclasses
+import json
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from spirit_jax.core.files import drop_partials, fingerprint, read_json, write_json, write_jsonl
+from spirit_jax.core.progress import Progress
+from spirit_jax.core.stored_files import stamp_of
+
+# Finished rows of some of the corpus' rows, in order. It adds counts to the ledger, and unusable rows to its
+# "quarantine".
+Make = Callable[[Sequence[dict], dict, Progress], Iterator[dict]]
+FORMAT = b"2"  # of the ledgers; files of another one are made again
+
+
+@dataclasses.dataclass(frozen=True)
+class StageFile:
+    """One file of finished rows and its ledger."""
+
+    path: Path
+    ledger_path: Path
+
+    def rows(self) -> Iterator[dict]:
+        """The finished rows."""
+        with open(self.path, encoding="utf-8") as file:
+            yield from map(json.loads, file)
+
+    def finished(self, inputs: str) -> dict | None:
+        """The ledger, if the file was made of these inputs."""
+        if not self.path.is_file() or not self.ledger_path.is_file():
+            return None
+        ledger = read_json(self.ledger_path)
+        return ledger if ledger["inputs"] == inputs else None
+
+    def write(self, rows: Sequence[dict], make: Make, inputs: str, progress: Progress) -> dict:
+        """Writes what `make` makes of `rows`, then the ledger."""
+        self.ledger_path.unlink(missing_ok=True)
+        ledger = {"inputs": inputs, "quarantine": []}
+        write_jsonl(self.path, make(rows, ledger, progress))
+        write_json(self.ledger_path, ledger)
+        return ledger
+
+
+@dataclasses.dataclass(frozen=True)
+class StageFiles:
+    """Where a stage's files are: FOLDER/PREFIX-SSSSS-of-NNNNN.jsonl, and where their ledgers."""
+
+    folder: Path
+    ledgers: Path
+    prefix: str
+
+    def make(
+        self, what: str, rows: Sequence[dict], size: int, identity: bytes, make: Make
+    ) -> tuple[list[StageFile], list[dict]]:
+        """The files for `size` rows each, and their ledgers. what: names the progress.
+
+        identity: of what makes the rows; it differs where results may differ. Files of another size and
+        temporary files of a killed call are removed.
+        """
+        drop_partials(self.folder, "*")
+        drop_partials(self.ledgers, "*")
+        starts = range(0, len(rows), size)
+        files = [self._file(number, len(starts)) for number in range(len(starts))]
+        ledgers = []
+        with Progress(what, len(rows), "utt") as progress:
+            for file, start in zip(files, starts):
+                held = rows[start : start + size]
+                inputs = fingerprint(FORMAT, identity, *map(_identity, held))
+                ledger = file.finished(inputs)
+                if ledger is None:
+                    ledger = file.write(held, make, inputs, progress)
+                else:
+                    progress.advance(len(held), "(unchanged)")
+                ledgers.append(ledger)
+        self._drop_stale(files)
+        return files, ledgers
+
+    def _file(self, number: int, total: int) -> StageFile:
+        name = f"{self.prefix}-{number:05d}-of-{total:05d}"
+        return StageFile(self.folder / f"{name}.jsonl", self.ledgers / f"{name}.json")
+
+    def _drop_stale(self, files: Sequence[StageFile]) -> None:
+        """Removes files and ledgers of another size."""
+        kept = {path for file in files for path in (file.path, file.ledger_path)}
+        stale = f"{self.prefix}-*-of-*.json"
+        for path in [*self.folder.glob(f"{stale}l"), *self.ledgers.glob(stale)]:
+            if path not in kept:
+                path.unlink()
+
+
+def _identity(row: dict) -> bytes:
+    """A row with its recording's size and time of change, for the fingerprint of a file's inputs."""
+    return json.dumps([row, row["audio"] and stamp_of(row["audio"])], sort_keys=True).encode()

@@ -1,0 +1,159 @@
+"""What a codec keeps of speech: words, pitch and style after encoding and decoding (paper, table 9).
+
+The codec is the checkpoint's, or that of `--codec`, so that codecs are compared by two evaluations. Durations
+are the recording's: units are not deduplicated. Every measure is also taken of the originals, except the F0
+frame error, which compares the two.
+"""
+
+import collections
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from spirit_jax.core.progress import Progress
+from spirit_jax.evals.evaluation import Evaluation
+from spirit_jax.evals.hearing import load_sounds
+from spirit_jax.evals.judges.judges import Judges
+from spirit_jax.evals.layouts import styled_speech
+from spirit_jax.evals.layouts.styled_speech import Styled
+from spirit_jax.evals.layouts.trials import Place
+from spirit_jax.evals.metrics.intervals import estimate_ratio
+from spirit_jax.evals.metrics.pitch_errors import count_frame_errors
+from spirit_jax.evals.metrics.word_errors import ENGLISH, count_errors
+from spirit_jax.evals.task import Result, ResultKind
+from spirit_jax.speech.audio import BadAudio
+from spirit_jax.speech.codec import Codec
+from spirit_jax.speech.encoders.pitch.cross_correlation import track_f0
+from spirit_jax.tokens.interleave import Arrangement
+from spirit_jax.tokens.vocabulary import Modality
+
+SOUNDS = 32  # resynthesised at a time: 15 s each are 60 MB with their copies
+Counts = list[tuple[float, float]]  # of each recording: errors or hits, and of how many
+
+
+class Measure(Protocol):
+    """Compares sounds with what was recorded: (recordings, sounds, their originals, judges) -> counts."""
+
+    def __call__(
+        self,
+        recordings: Sequence[Styled],
+        wavs: Sequence[np.ndarray],
+        originals: Sequence[np.ndarray],
+        judges: Judges,
+    ) -> Counts:
+        """One pair of numbers for each recording."""
+        ...
+
+
+def word_errors(
+    recordings: Sequence[Styled],
+    wavs: Sequence[np.ndarray],
+    originals: Sequence[np.ndarray],
+    judges: Judges,
+) -> Counts:
+    """Wrong words and words of the text, by the recogniser, in the English normal form."""
+    heard = judges.recogniser.transcribe(wavs)
+    return [count_errors(one.text, text, ENGLISH) for one, text in zip(recordings, heard)]
+
+
+def frame_errors(
+    recordings: Sequence[Styled],
+    wavs: Sequence[np.ndarray],
+    originals: Sequence[np.ndarray],
+    judges: Judges,
+) -> Counts:
+    """Frames whose F0 differs from the original's, and frames."""
+    return [count_frame_errors(*pair) for pair in zip(track_f0(originals), track_f0(wavs))]
+
+
+def right_styles(
+    recordings: Sequence[Styled],
+    wavs: Sequence[np.ndarray],
+    originals: Sequence[np.ndarray],
+    judges: Judges,
+) -> Counts:
+    """1 where the classifier tells the recording's style, of 1."""
+    told = judges.classifiers[Modality.SPEECH].classify(wavs)
+    return [(float(label.lower() == one.style.lower()), 1) for one, label in zip(recordings, told)]
+
+
+@dataclasses.dataclass(frozen=True)
+class Resynthesis:
+    """One measure of resynthesised recordings. details: `original` (the same of the recordings as they are),
+    `codec` (its fingerprint), `judges`, `set_aside`, `paper`, `data`.
+    """
+
+    title: str
+    description: str
+    kind: ResultKind
+    measure: Measure
+    judges: tuple[str, ...] = ()
+    needs_text: bool = False
+    paper: Mapping[str, float] | None = None
+    place: Place = styled_speech.PLACE
+    needs_speech: bool = True
+    learned_from: tuple[Arrangement, ...] = ()
+
+    def fingerprint(self, root: Path, split: str) -> str:
+        """Names what is resynthesised."""
+        return styled_speech.fingerprint_of(styled_speech.read_styled(root, split))
+
+    def items(self, evaluation: Evaluation) -> list[Styled]:
+        """The recordings of the split, also those that are set aside."""
+        found = styled_speech.read_styled(evaluation.data_folder(self.place), evaluation.split)
+        return [self._check(one) for one in found]
+
+    def score(self, evaluation: Evaluation, items: Sequence[Styled]) -> Result:
+        """Resynthesises and measures a few recordings at a time."""
+        codec, judges = evaluation.lm.codec, evaluation.judges
+        faults = collections.Counter(one.fault for one in items if one.fault)
+        found: Counts = []
+        before: Counts = []
+        for recordings, originals, wavs in _resynthesise(codec, [o for o in items if not o.fault], faults):
+            found += self.measure(recordings, wavs, originals, judges)
+            if self.kind is not ResultKind.FRAME_ERROR_RATE:
+                before += self.measure(recordings, originals, originals, judges)
+        value, original = (_estimate(counts, evaluation.seed) for counts in (found, before))
+        details = {
+            **({"original": original.value} if before else {}),
+            "codec": codec.fingerprint,
+            "judges": {name: str(getattr(judges, name, "")) for name in self.judges},
+            "set_aside": dict(faults),
+            "data": {
+                "folder": str(evaluation.data),
+                "split": evaluation.split,
+                "fingerprint": styled_speech.fingerprint_of(list(items)),
+            },
+            **({"paper": dict(self.paper)} if self.paper else {}),
+        }
+        return Result(value.value, value.interval, value.n, self.kind, details)
+
+    def _check(self, one: Styled) -> Styled:
+        if self.needs_text and not one.fault and not one.text.strip():
+            return dataclasses.replace(one, fault="no_text", detail=f"{one.id} has no transcript")
+        return one
+
+
+def _estimate(counts: Counts, seed: int):
+    above, below = np.array(counts, np.float64).reshape(-1, 2).T
+    return estimate_ratio(above, below, seed)
+
+
+def _resynthesise(
+    codec: Codec, recordings: Sequence[Styled], faults: collections.Counter[str]
+) -> Iterator[tuple[list[Styled], list[np.ndarray], list[np.ndarray]]]:
+    """Some recordings, their originals and their resyntheses. What cannot be used is counted in `faults`."""
+    ordered = sorted(recordings, key=lambda one: one.sound.size)
+    with Progress("resynthesise", len(ordered), "sound") as progress:
+        for first in range(0, len(ordered), SOUNDS):
+            called = ordered[first : first + SOUNDS]
+            loaded = load_sounds([one.sound for one in called])
+            faults.update(wav.reason for wav in loaded if isinstance(wav, BadAudio))
+            usable = [(one, wav) for one, wav in zip(called, loaded) if isinstance(wav, np.ndarray)]
+            if usable:
+                some, originals = map(list, zip(*usable))
+                yield some, originals, [codec.decode(tokens) for tokens in codec.encode_batch(originals)]
+            progress.advance(len(called))

@@ -1,0 +1,35 @@
+"""`fit-classifier` as a user runs it."""
+
+import re
+
+import pytest
+
+from spirit_jax.evals.judges.classifiers import load_classifier
+from spirit_jax.tokens.vocabulary import Modality
+from tests.evals.folders import spirit
+from tests.evals.suites.test_sentiment import write_stsp
+
+
+@pytest.mark.parametrize(("kind", "least"), [("text", 12), ("speech", 7)])
+def test_a_classifier_is_fitted_and_says_how_good_it_is(tmp_path, capsys, kind, least):
+    write_stsp(tmp_path, 60)
+    assert spirit("fit-classifier", "--data", tmp_path, "--kind", kind, "--out", tmp_path / "judge") == 0
+    said = re.search(r"negative, neutral, positive; right in (\d+) of 12", capsys.readouterr().out)
+    assert int(said[1]) >= least
+    judge = load_classifier(tmp_path / "judge", Modality(kind), "--option")
+    assert judge.labels == ("negative", "neutral", "positive")
+
+
+def test_sounds_that_cannot_be_read_are_counted(tmp_path, capsys):
+    write_stsp(tmp_path, 60)
+    (tmp_path / "stsp/wav/103.wav").write_bytes(b"no sound")
+    assert spirit("fit-classifier", "--data", tmp_path, "--kind", "speech", "--out", tmp_path / "judge") == 0
+    assert "1 of 60 sounds cannot be read" in capsys.readouterr().err
+
+
+def test_mistakes_are_one_line_and_write_nothing(tmp_path, capsys):
+    write_stsp(tmp_path, 6)
+    for words in (["--data", tmp_path / "none"], ["--data", tmp_path]):
+        assert spirit("fit-classifier", *words, "--kind", "text", "--out", tmp_path / "judge") == 2
+        assert len(capsys.readouterr().err.strip().splitlines()) == 1
+    assert not (tmp_path / "judge").exists()
