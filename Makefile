@@ -26,6 +26,10 @@ $(VENV)/align: requirements-align.txt $(VENV)/runtime
 	$(PIP) -r requirements-align.txt
 	touch $@
 
+$(VENV)/beam: requirements-beam.txt $(VENV)/runtime
+	$(PIP) -r requirements-beam.txt
+	touch $@
+
 $(VENV)/vad: requirements-vad.txt $(VENV)/runtime
 	$(PIP) -r requirements-vad.txt
 	touch $@
@@ -34,7 +38,7 @@ $(VENV)/judges: requirements-judges.txt $(VENV)/runtime
 	$(PIP) -r requirements-judges.txt
 	touch $@
 
-$(VENV)/test: requirements-test.txt requirements-gcs.txt $(VENV)/demo $(VENV)/align $(VENV)/vad $(VENV)/judges
+$(VENV)/test: requirements-test.txt requirements-gcs.txt $(VENV)/demo $(VENV)/align $(VENV)/vad $(VENV)/judges $(VENV)/beam
 	$(PIP) -r requirements-test.txt -r requirements-gcs.txt
 	touch $@
 
@@ -128,7 +132,7 @@ path = $(if $(filter ~%,$(value $(1))),$($(1)),$(call quote,$(1)))
 # several paths, with a colon between them
 paths = $(if $(filter ~%,$(value $(1))),$(subst :, ,$($(1))),$(subst :,' ',$(call quote,$(1))))
 
-.PHONY: codec align segment curate units tokenizer shards stats look train eval generate report import-llama export-hf convert-speech
+.PHONY: codec split align segment curate units tokenizer shards stats look export-jsonl train eval generate report import-llama export-hf convert-speech
 codec: $(VENV)/runtime  ## fit the weight-free codec: AUDIO=dir OUT=dir [UNITS=100] [EXPRESSIVE=1]
 	$(call need,AUDIO,a folder of recordings or a manifest)$(call need,OUT,a folder for the codec)
 	$(PY) -m data_prep fit-codec --audio $(call path,AUDIO) --out $(call path,OUT) --units $(UNITS) $(if $(EXPRESSIVE),--expressive)
@@ -140,6 +144,10 @@ align: $(VENV)/align  ## give words their times: AUDIO=dir OUT=dir [CTC=dir or T
 curate: $(VENV)/runtime  ## keep good utterances, with a page: AUDIO=dir OUT=dir [UNITS_DIR=dir] [SET="silence.most=0.5 ..."] [STRICT=1]
 	$(call need,AUDIO,what make align wrote)$(call need,OUT,a folder for the manifest of what is kept)
 	$(PY) -m data_prep curate --audio $(call path,AUDIO) --out $(call path,OUT) $(if $(UNITS_DIR),--units $(call path,UNITS_DIR)) $(if $(SET),--set $(SET)) $(if $(STRICT),--strict)
+
+split: $(VENV)/runtime  ## hold sentences and voices out: AUDIO=dir OUT=dir [TEXTS=manifest] [HELD_SENTENCES=0.01] [HELD_VOICES=0.02]
+	$(call need,AUDIO,a folder of recordings or a manifest)$(call need,OUT,a folder for the manifest)
+	$(PY) -m data_prep split --corpus $(call path,AUDIO) $(if $(TEXTS),$(call path,TEXTS)) --out $(call path,OUT) $(if $(HELD_SENTENCES),--sentences $(HELD_SENTENCES)) $(if $(HELD_VOICES),--voices $(HELD_VOICES))
 
 segment: $(if $(filter silero,$(DETECTOR)),$(VENV)/vad,$(VENV)/runtime)  ## cut long recordings at silences: AUDIO=dir OUT=dir [LONGEST=30 SHORTEST=2 SILENCE=0.3] [DETECTOR=silero] [STRICT=1]
 	$(call need,AUDIO,a folder of recordings or a manifest)$(call need,OUT,a folder for the manifest of the parts)
@@ -160,9 +168,9 @@ tokenizer: $(VENV)/runtime  ## train a SentencePiece model: TEXTS=manifest OUT=d
 	$(call need,TEXTS,a manifest or a text file)$(call need,OUT,a folder for tokenizer.model)
 	$(PY) -m data_prep tokenizer --texts $(call path,TEXTS) --size $(PIECES) --out $(call path,OUT)
 
-shards: $(VENV)/runtime  ## units and texts to TFDS shards: UNITS_DIR=dir or dir:dir TOKENIZER=path CODEC=dir OUT=dir [TEXTS=manifest] [EACH_LINE=1] [LAYOUT=aligned]
+shards: $(VENV)/runtime $(if $(BEAM),$(VENV)/beam)  ## units and texts to TFDS shards: UNITS_DIR=dir or dir:dir TOKENIZER=path CODEC=dir OUT=dir [TEXTS=manifest] [EACH_LINE=1] [LAYOUT=aligned] [BEAM="--runner=..."]
 	$(call need,UNITS_DIR,what make units wrote)$(call need,TOKENIZER,a tokenizer.model)$(call need,CODEC,the codec folder)$(call need,OUT,a folder for the shards)
-	$(PY) -m data_prep shards --units $(call paths,UNITS_DIR) $(if $(TEXTS),--texts $(call path,TEXTS)) $(if $(EACH_LINE),--lines) --tokenizer $(call path,TOKENIZER) --codec $(call path,CODEC) --out $(call path,OUT) --config $(or $(LAYOUT),aligned)
+	$(PY) -m data_prep shards --units $(call paths,UNITS_DIR) $(if $(TEXTS),--texts $(call path,TEXTS)) $(if $(EACH_LINE),--lines) --tokenizer $(call path,TOKENIZER) --codec $(call path,CODEC) --out $(call path,OUT) --config $(or $(LAYOUT),aligned) $(if $(BEAM),--beam=$(call quote,BEAM))
 
 stats: $(VENV)/runtime  ## what shards hold: SHARDS=dir
 	$(call need,SHARDS,a folder of shards)
@@ -171,6 +179,10 @@ stats: $(VENV)/runtime  ## what shards hold: SHARDS=dir
 look: $(VENV)/runtime  ## a page to see and hear a corpus: DATA=shards, units or manifest OUT=dir [TOKENIZER=path] [CODEC=dir] [AUDIO=manifest] [ARGS="--count 12"]
 	$(call need,DATA,a folder of shards or units or a manifest)$(call need,OUT,a folder for the page)
 	$(PY) -m data_prep look --data $(call path,DATA) --out $(call path,OUT) $(if $(TOKENIZER),--tokenizer $(call path,TOKENIZER)) $(if $(CODEC),--codec $(call path,CODEC)) $(if $(AUDIO),--audio $(call path,AUDIO)) $(ARGS)
+
+export-jsonl: $(VENV)/runtime  ## documents for other trainers: SHARDS=dir TOKENIZER=path OUT=file.jsonl [CODEC=dir] [ARRANGE=interleaved] [FORM=ids or text] [SPLIT=train] [EPOCHS=1] [SET="data.poisson_span_words=[23.3,10] ..."]
+	$(call need,SHARDS,a folder of shards)$(call need,TOKENIZER,a tokenizer.model)$(call need,OUT,a .jsonl file)
+	$(PY) -m data_prep export-jsonl --shards $(call path,SHARDS) --tokenizer $(call path,TOKENIZER) --out $(call path,OUT) $(if $(CODEC),--codec $(call path,CODEC)) $(if $(ARRANGE),--arrangement $(ARRANGE)) $(if $(FORM),--form $(FORM)) $(if $(SPLIT),--split $(SPLIT)) $(if $(EPOCHS),--epochs $(EPOCHS)) $(if $(SET),--set $(SET))
 
 train: $(VENV)/runtime  ## train: CONFIG=recipe OUT=run [ROOT=dir that the recipe's paths start from] [SET="optim.peak_lr=1e-4 ..."]
 	$(call need,CONFIG,a recipe of tpu_configs)$(call need,OUT,a run folder)
@@ -283,7 +295,7 @@ bench-speech: $(VENV)/parity  ## HuBERT, vocoder and F0, compared with PyTorch; 
 	mkdir -p runs
 	$(PY) -m benchmarks.bench_speech | tee -a /dev/stderr | tail -1 >> runs/bench_speech.jsonl
 
-bench-data: $(VENV)/parity  ## extraction, cutting and alignment; adds a line to runs/bench_data.jsonl
+bench-data: $(VENV)/parity  ## extraction, cutting, alignment and shards; adds a line to runs/bench_data.jsonl
 	mkdir -p runs
 	$(PY) -m benchmarks.bench_data | tee -a /dev/stderr | tail -1 >> runs/bench_data.jsonl
 

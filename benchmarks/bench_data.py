@@ -1,4 +1,4 @@
-"""Data preparation: extraction of units compared with PyTorch; the rates of cutting and of alignment.
+"""Data preparation: extraction of units compared with PyTorch; rates of cutting, alignment and shards.
 
     python -m benchmarks.bench_data [ROW ...] [--rounds 3] [--utterances 48]
 
@@ -23,6 +23,7 @@ import torch
 
 from benchmarks import sides
 from benchmarks.bench_speech import DEVICE, LAYERS, make_hubert, make_wavs, run_one_by_one
+from benchmarks.shard_rows import bench_beam, bench_texts
 from data_prep.alignment.aligners import SphinxAligner
 from data_prep.alignment.viterbi import align_batch
 from data_prep.espeak import Voice, speak
@@ -200,6 +201,8 @@ ROWS: dict[str, Callable[[argparse.Namespace], Figures]] = {
     "segment": bench_segment,
     "viterbi": bench_viterbi,
     "sphinx": bench_sphinx,
+    "texts": bench_texts,
+    "beam": bench_beam,
 }
 
 

@@ -27,7 +27,8 @@ from types import SimpleNamespace
 import numpy as np
 
 from benchmarks.plain_tokens import interleave_plainly
-from data_prep.token_shards import Contents, Draws, write_shards
+from data_prep.shards.contents import Contents
+from data_prep.shards.token_shards import write_shards
 from spirit_jax.datasets.shards import Layout, Metadata, ShardSplit, open_shards
 from spirit_jax.tokens.interleave import Arrangement, Record, Spans, arrange
 from spirit_jax.tokens.streams import SpeechTokens
@@ -102,7 +103,7 @@ def write(folder: Path, layout: Layout, rows: list[dict]) -> dict[str, ShardSpli
     units = SimpleNamespace(
         rows=lambda: iter(rows), speech_of=lambda row: SpeechTokens({"units": row["units"]})
     )
-    write_shards(Contents(metadata, Letters(), units, None, Draws()), folder)  # pyright: ignore[reportArgumentType]
+    write_shards(Contents(metadata, Letters(), units), folder)  # pyright: ignore[reportArgumentType]
     return {name: open_shards(folder, layout, name) for name in ("speech", "text")}
 
 

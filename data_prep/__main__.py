@@ -20,9 +20,14 @@ COMMANDS = {
     "segment": ("data_prep.segmentation.segment", "cut long recordings at silences"),
     "curate": ("data_prep.curation.curate", "keep the utterances that are good to train on"),
     "units": ("data_prep.extract_units", "recordings to units; unusable recordings are set aside"),
-    "shards": ("data_prep.token_shards", "units and texts to TFDS shards"),
+    "split": ("data_prep.corpus_split", "hold sentences and voices out of a corpus"),
+    "shards": ("data_prep.shards.token_shards", "units and texts to TFDS shards, with a card"),
     "look": ("data_prep.look.look", "a page of some records to see and hear, with statistics of the corpus"),
-    "stats": ("data_prep.stats", "hours, utterances and tokens of a folder of shards"),
+    "stats": ("data_prep.shards.stats", "hours, utterances and tokens of a folder of shards"),
+    "export-jsonl": (
+        "spirit_jax.training.data.jsonl_export",
+        "documents of shards as training draws them, as JSON lines for other trainers",
+    ),
 }
 
 

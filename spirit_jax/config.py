@@ -17,7 +17,7 @@ from spirit_jax.core.errors import (
 )
 from spirit_jax.core.paths import AnyPath, in_bucket, to_path
 from spirit_jax.core.settings import part
-from spirit_jax.tokens.interleave import Arrangement
+from spirit_jax.tokens.interleave import Arrangement, Spans
 
 
 class Dtype(enum.Enum):
@@ -159,7 +159,10 @@ class Source:
 
 @part
 class DataConfig:
-    """What is read and how it is arranged. Lengths of spans are in words (paper, appendix A)."""
+    """What is read and how it is arranged. Lengths of spans are in words (paper, appendix A).
+
+    poisson_span_words: mean words of text and of speech, in place of the limits (`tokens.interleave.Spans`).
+    """
 
     tokenizer: str
     sources: tuple[Source, ...]
@@ -168,6 +171,7 @@ class DataConfig:
     sequence_length: int = 4096
     text_span_words: tuple[int, int] = (10, 30)
     speech_span_words: tuple[int, int] = (5, 15)
+    poisson_span_words: tuple[float, float] | None = None
     speech_first: float = 0.5  # probability that a sequence starts with speech: our choice
     append_eos: bool = True  # our choice; without it a transcript has no end
     # text between [Text] and a transcript, so that it differs from a continuation: our choice
@@ -188,12 +192,21 @@ class DataConfig:
                 raise UserError(
                     f"data.{name}", (low, high), "needs 1 <= low <= high", f"set data.{name}=[5,15]"
                 )
+        if self.poisson_span_words is not None and not min(self.poisson_span_words) > 0:
+            rule, fix = "needs two means above 0", "set data.poisson_span_words=[23.3,10]"
+            raise UserError("data.poisson_span_words", self.poisson_span_words, rule, fix)
         if not 0 <= self.speech_first <= 1:
             raise UserError(
                 "data.speech_first", self.speech_first, "is a probability", "set it between 0 and 1"
             )
         if not self.sources:
             raise UserError("data.sources", "()", "needs at least one source", "name a shard folder")
+
+    @property
+    def spans(self) -> Spans:
+        """How spans are drawn."""
+        words = self.text_span_words, self.speech_span_words
+        return Spans(*words, self.speech_first, self.poisson_span_words)
 
 
 @part

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from data_prep.token_shards import Contents, Draws, write_shards
+from data_prep.shards.contents import Contents
+from data_prep.shards.token_shards import write_shards
 from spirit_jax.core.files import write_json, write_jsonl
 from spirit_jax.datasets.shards import Metadata
 from spirit_jax.datasets.units_folder import UnitsFolder, open_units
@@ -22,4 +23,4 @@ def write_rows(rows: list[dict], out: Path, tokenizer, metadata: Metadata) -> No
     """Shards of rows of units and of texts."""
     streams, made_with = metadata.vocabulary.streams, str(metadata.encoder_fingerprint)
     units = write_units(out.with_name(f"{out.name}-units"), rows, streams, made_with)
-    write_shards(Contents(metadata, tokenizer, units, None, Draws()), out)
+    write_shards(Contents(metadata, tokenizer, units), out)

@@ -68,11 +68,12 @@ class StageFiles:
         """
         drop_partials(self.folder, "*")
         drop_partials(self.ledgers, "*")
-        slices = [rows[i : i + size] for i in range(0, len(rows), size)]
-        files = [self._file(number, len(slices)) for number in range(len(slices))]
+        starts = range(0, len(rows), size)
+        files = [self._file(number, len(starts)) for number in range(len(starts))]
         ledgers = []
         with Progress(what, len(rows), "utt") as progress:
-            for file, held in zip(files, slices):
+            for file, start in zip(files, starts):
+                held = rows[start : start + size]
                 inputs = fingerprint(FORMAT, identity, *map(identity_of, held))
                 ledger = file.finished(inputs)
                 if ledger is None:

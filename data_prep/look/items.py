@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import soundfile
 
-from data_prep.token_shards import build_record
+from data_prep.shards.contents import build_record
 from spirit_jax.core.errors import UserError
 from spirit_jax.datasets.manifest import stream_corpus, text_of, timed_words
 from spirit_jax.datasets.shards import Layout, find_version, open_shards, read_metadata, split_sizes

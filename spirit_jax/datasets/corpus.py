@@ -2,11 +2,14 @@
 
 import collections
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NotRequired, TypedDict
 
+import numpy as np
+
 from spirit_jax.core.errors import UserError
+from spirit_jax.datasets.stored_rows import StoredRows
 
 
 class BadRow(UserError):
@@ -45,7 +48,7 @@ class Corpus:
     corpus was read. ignored: keys and files that are not needed, with their number.
     """
 
-    rows: list[ManifestRow]
+    rows: Sequence[ManifestRow]
     set_aside: list[dict] = dataclasses.field(default_factory=list)
     unread: Mapping[str, Mapping[str, int]] = dataclasses.field(default_factory=dict)
     untimed: int = 0
@@ -53,8 +56,10 @@ class Corpus:
     ignored: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
     @property
-    def recordings(self) -> list[ManifestRow]:
+    def recordings(self) -> Sequence[ManifestRow]:
         """The rows with sound."""
+        if isinstance(self.rows, StoredRows):
+            return self.rows.recordings  # type: ignore[return-value]
         return [row for row in self.rows if row["audio"]]
 
     @property
@@ -102,3 +107,17 @@ def default_split(audio: str | None, text: object) -> str:
     if audio is None:
         return "text"
     return "train" if text else "speech"
+
+
+def find_repeated(keys: Callable[[], Iterable[str]]) -> list[str]:
+    """The keys that come again, as often as they do. Keeps 8 bytes of each; reads all again if one does."""
+    hashes = np.fromiter(map(hash, keys()), np.int64)
+    hashes.sort()
+    twice = set(hashes[1:][hashes[1:] == hashes[:-1]].tolist())
+    seen: set[str] = set()
+    repeated = []
+    for key in keys() if twice else ():
+        if hash(key) in twice:
+            repeated += [key] if key in seen else []
+            seen.add(key)
+    return repeated

@@ -9,7 +9,7 @@ import collections
 import functools
 import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +19,12 @@ from spirit_jax.datasets.corpora.given import Given
 from spirit_jax.datasets.corpora.layouts import Layout, recognise
 from spirit_jax.datasets.corpus import BadRow, Corpus, ManifestRow, count_reasons, count_suffixes
 from spirit_jax.datasets.manifest_rows import Rows
-from spirit_jax.datasets.recordings import AUDIO_SUFFIXES, files_below, scan_folder
+from spirit_jax.datasets.recordings import AUDIO_SUFFIXES, scan_folder, walk_files
 from spirit_jax.datasets.splits import TRAINING_SPLITS
+from spirit_jax.datasets.stored_rows import RowStore
 
 
-def read_corpus(path: Path, lines: bool = False) -> list[ManifestRow]:
+def read_corpus(path: Path, lines: bool = False) -> Sequence[ManifestRow]:
     """The usable rows of `open_corpus`, with a warning that counts those that are set aside."""
     corpus = open_corpus(path, lines)
     if corpus.set_aside:
@@ -128,26 +129,22 @@ def _warn_of_set_aside(path: Path, reasons: Mapping[str, int], first: str) -> No
 
 def _collect(path: Path, layout: Layout) -> Corpus:
     """Checked rows. Of two with one id the second is set aside. UserError if every row breaks a rule."""
-    rows = Rows(layout.path, layout.path.is_dir())
+    rows, store = Rows(layout.path, layout.path.is_dir()), RowStore()
     ignored: collections.Counter[str] = collections.Counter()
-    usable: dict[str, ManifestRow] = {}
-    lines: dict[str, int | None] = {}
     set_aside, first, untimed = [], None, 0
     for given in layout.read(layout.path, ignored):
         row, known = rows.check(given), {}
-        if not isinstance(row, BadRow) and row["id"] in usable:
-            row, known = _duplicate(row["id"], given, lines[row["id"]]), {"id": row["id"]}
+        if not isinstance(row, BadRow) and not store.add(row, given.line):
+            row, known = _duplicate(row["id"], given, store.line_of(row["id"])), {"id": row["id"]}
         if isinstance(row, BadRow):
             first = first or row
             set_aside.append(rows.describe_bad(given, row, known))
         else:
-            usable[row["id"]], lines[row["id"]] = row, given.line
             untimed += row["words"] is None and _has_words(given.row)
-    if first and not usable:
+    if first and not len(store.rows):
         raise _none_usable(first)
-    kept = list(usable.values())
-    unread = _count_unnamed(path, (*kept, *set_aside)) if path.is_dir() else {}
-    return Corpus(kept, set_aside, unread, untimed, layout.name, dict(ignored))
+    unread = _count_unnamed(path, store, set_aside) if path.is_dir() else {}
+    return Corpus(store.rows, set_aside, unread, untimed, layout.name, dict(ignored))
 
 
 def _duplicate(id: str, given: Given, first: int | None) -> BadRow:
@@ -160,11 +157,12 @@ def _has_words(row: Any) -> bool:
     return isinstance(row, Mapping) and bool(row.get("words"))
 
 
-def _count_unnamed(folder: Path, rows: Iterable[dict]) -> dict[str, dict[str, int]]:
+def _count_unnamed(folder: Path, store: RowStore, set_aside: Iterable[dict]) -> dict[str, dict[str, int]]:
     """The recordings below a folder that no row names, as `Corpus.unread`."""
-    named = {os.path.normpath(row["audio"] or "") for row in rows}
-    sounds = (path for path in files_below(folder) if path.suffix.lower() in AUDIO_SUFFIXES)
-    unnamed = count_suffixes(path for path in sounds if os.path.normpath(path.absolute()) not in named)
+    aside = {os.path.normpath(row["audio"] or "") for row in set_aside}
+    sounds = (path for path in walk_files(folder) if path.suffix.lower() in AUDIO_SUFFIXES)
+    names = ((path, os.path.normpath(path.absolute())) for path in sounds)
+    unnamed = count_suffixes(path for path, name in names if name not in aside and not store.names(name))
     return {"are named by no row": unnamed} if unnamed else {}
 
 

@@ -106,21 +106,22 @@ def _split_of(folder: Path, path: Path, origin: Path | None) -> str | None:
 
 
 def files_below(folder: Path) -> list[Path]:
-    """Files in a folder and below it, sorted. Follows links, but enters no folder twice. Hidden files and
-    folders are left out. A folder that cannot be read counts as a file, so that it is not lost from sight.
+    """The files of `walk_files`, sorted."""
+    return sorted(walk_files(folder))
+
+
+def walk_files(folder: Path) -> Iterator[Path]:
+    """Files in a folder and below it. Follows links, but enters no folder twice. Hidden files and folders are
+    left out. A folder that cannot be read counts as a file, so that it is not lost from sight.
     """
-    files, seen = [], set()
-
-    def keep(error: OSError) -> None:
-        files.append(Path(error.filename))
-
-    for parent, folders, names in os.walk(folder, onerror=keep, followlinks=True):
+    seen, unreadable = set(), []
+    for parent, folders, names in os.walk(folder, onerror=unreadable.append, followlinks=True):
         real = os.path.realpath(parent)
         folders[:] = sorted(name for name in folders if not name.startswith(".")) if real not in seen else []
         if real not in seen:
-            files += [Path(parent) / name for name in names if not name.startswith(".")]
+            yield from (Path(parent) / name for name in names if not name.startswith("."))
         seen.add(real)
-    return sorted(files)
+    yield from (Path(error.filename) for error in unreadable)
 
 
 def _unread(files: Iterable[Path], unreadable: set[Path]) -> dict[str, dict[str, int]]:

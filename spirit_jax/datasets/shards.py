@@ -1,6 +1,6 @@
 """Token shards on disk: rows, metadata, reading, and compatibility with a reader. Needs no TensorFlow.
 
-They are one TFDS data set, `spirit_tokens`, in two configs. `data_prep.token_shards` writes them.
+They are one TFDS data set, `spirit_tokens`, in two configs. `data_prep.shards.token_shards` writes them.
 
 aligned       a row is a `Record`: codes of each stream, text ids, word times. Spans are drawn at every pass
 interleaved   a row is one finished document, for any trainer
@@ -23,6 +23,7 @@ from spirit_jax.tokens.vocabulary import Vocabulary
 
 DATASET = "spirit_tokens"
 FORMAT = 2  # format 1, with counts of the three published streams in place of a table, is still read
+POISSON = "data.poisson_span_words"  # absent from shards of earlier versions, which drew none so
 SAMPLED = 16  # rows that enter a fingerprint
 
 
@@ -49,6 +50,7 @@ class Finished:
             "data.text_span_words": list(self.spans.text),
             "data.speech_span_words": list(self.spans.speech),
             "data.speech_first": self.spans.speech_first,
+            POISSON: None if self.spans.poisson is None else list(self.spans.poisson),
         }
         made = {"arrangement": self.arrangement.value, "data.append_eos": self.append_eos}
         return made | (drawn if self.arrangement is Arrangement.INTERLEAVED else {})
@@ -276,7 +278,7 @@ def check_finished(metadata: Metadata, wanted: Finished, name: str) -> str:
     settings = wanted.to_dict()
     if metadata.finished is None:
         return f"its shards don't say how documents were made, so {', '.join(settings)} are not compared"
-    for key, made in metadata.finished.items():
+    for key, made in ({POISSON: None} | metadata.finished).items():
         if key in settings and settings[key] != made:
             rule = f"its shards are finished documents made with {made}"
             fix = "set it so, or train on aligned shards, which are arranged when they are read"

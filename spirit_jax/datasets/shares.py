@@ -45,14 +45,14 @@ def share_corpus(corpus: Corpus, share: Share) -> Corpus:
     return Corpus(rows, layout=corpus.layout)
 
 
-def share_rows(rows: Sequence[ManifestRow], share: Share) -> list[ManifestRow]:
+def share_rows(rows: Sequence[ManifestRow], share: Share) -> Sequence[ManifestRow]:
     """The rows of a share, in their order. All rows of one recording are in the same share.
 
     The longest recordings are dealt first, each to the share that is shortest so far. A row without a
     duration counts as one of mean duration.
     """
     if share.count == 1:
-        return list(rows)
+        return rows
     known = [duration for row in rows if (duration := row.get("duration")) is not None]
     mean = sum(known) / len(known) if known else 1.0
     seconds: collections.Counter[str | None] = collections.Counter()

@@ -8,12 +8,13 @@ Shapes: N tokens of a merged stream (see `vocabulary`), U units.
 """
 
 import re
+from collections.abc import Callable
 
 import numpy as np
 
 from spirit_jax.core.errors import UserError
 from spirit_jax.tokens.streams import UNITS, SpeechTokens, SpokenUnits, Streams
-from spirit_jax.tokens.vocabulary import merge
+from spirit_jax.tokens.vocabulary import TokenClass, Vocabulary, merge
 
 
 def render(speech: SpeechTokens, streams: Streams) -> str:
@@ -81,3 +82,24 @@ def carry(stream_N: np.ndarray, code_N: np.ndarray, streams: Streams) -> SpokenU
             first_K[0] = 0  # the first code also serves the units before it
             codes[stream.name] = code_N[np.repeat(at_K, np.diff(first_K, append=count))]
     return SpokenUnits(codes)
+
+
+def render_document(ids: np.ndarray, vocabulary: Vocabulary, decode: Callable[[np.ndarray], str]) -> str:
+    """The string of a document: `[Text]the cat[Speech][Hu3]`, without BOS and EOS, which readers of strings
+    add themselves. decode: text ids to text.
+    """
+    tags = {vocabulary.text_tag: "[Text]", vocabulary.speech_tag: "[Speech]"} if vocabulary.has_speech else {}
+    begins = 1 if len(ids) and ids[0] == vocabulary.bos else 0
+    ends = len(ids) - (len(ids) > begins and ids[-1] == vocabulary.eos)
+    inner = ids[begins:ends]
+    class_N = vocabulary.classes_of(inner)
+    parts = []
+    for run in np.split(inner, np.flatnonzero(np.diff(class_N)) + 1) if len(inner) else ():
+        kind = vocabulary.classes_of(run[:1])[0]
+        if kind == TokenClass.TAG:
+            parts += [tags[id] for id in run.tolist()]
+        elif kind == TokenClass.SPEECH:
+            parts.append(render_stream(*vocabulary.decode_stream(run), vocabulary.streams))
+        else:
+            parts.append(decode(run))
+    return "".join(parts)

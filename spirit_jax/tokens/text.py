@@ -47,7 +47,7 @@ class _Backend(Protocol):
 
     def encode(self, text: str) -> list[int]: ...
 
-    def encode_batch(self, texts: Sequence[str]) -> list[np.ndarray]: ...
+    def encode_batch(self, texts: Sequence[str], threads: int) -> list[np.ndarray]: ...
 
     def decode(self, ids: list[int]) -> str: ...
 
@@ -105,9 +105,14 @@ class TextTokenizer:
             text = text if text[:1].isspace() else self._before_word + text
         return self._backend.encode(text)
 
-    def encode_texts(self, texts: Sequence[str]) -> list[np.ndarray]:
-        """For each text what `encode` gives, int32. Uses all cores, so it is fastest with many texts."""
-        return self._backend.encode_batch(texts) if texts else []
+    def encode_texts(self, texts: Sequence[str], threads: int | None = None) -> list[np.ndarray]:
+        """For each text what `encode` gives, int32. Uses all cores, so it is fastest with many texts.
+
+        threads: of a SentencePiece model, by default one for each core. The package tokenizers takes the
+        variable TOKENIZERS_PARALLELISM of the environment.
+        """
+        threads = threads or len(os.sched_getaffinity(0))
+        return self._backend.encode_batch(texts, threads) if texts else []
 
     def encode_words(self, words: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         """(int32 ids, int32 offsets [words + 1]): word w is ids[offsets[w]:offsets[w+1]], spelled as inside a
@@ -230,8 +235,8 @@ class _SentencePiece:
     def encode(self, text: str) -> list[int]:
         return self.processor.Encode(text)
 
-    def encode_batch(self, texts: Sequence[str]) -> list[np.ndarray]:
-        return self.processor.EncodeAsNumpy(list(texts), num_threads=len(os.sched_getaffinity(0)))
+    def encode_batch(self, texts: Sequence[str], threads: int) -> list[np.ndarray]:
+        return self.processor.EncodeAsNumpy(list(texts), num_threads=threads)
 
     def decode(self, ids: list[int]) -> str:
         return self.processor.Decode(ids)
@@ -309,7 +314,7 @@ class _HuggingFace:
     def encode(self, text: str) -> list[int]:
         return self.tokenizer.encode(text, add_special_tokens=False).ids
 
-    def encode_batch(self, texts: Sequence[str]) -> list[np.ndarray]:
+    def encode_batch(self, texts: Sequence[str], threads: int) -> list[np.ndarray]:
         found = self.tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
         return [np.array(encoding.ids, np.int32) for encoding in found]
 

@@ -7,6 +7,7 @@ import pytest
 import soundfile
 
 from spirit_jax.core.errors import UserError
+from spirit_jax.datasets.corpus import find_repeated
 from spirit_jax.datasets.manifest import (
     open_corpus,
     part_of,
@@ -411,5 +412,11 @@ def test_a_stream_of_rows_is_the_corpus_with_its_second_ids(tmp_path):
     assert [row["id"] for row in usable if row] == ["a", "a"]
     assert [line["reason"] for line in bad if line] == ["bad_row"]
     corpus = open_corpus(path)
-    assert [row for row in usable if row][:1] == corpus.rows
+    assert [row for row in usable if row][:1] == list(corpus.rows)
     assert [line for line in bad if line] == corpus.set_aside[:1]
+
+
+def test_repeated_keys_are_found():
+    assert find_repeated(lambda: ["a", "b", "c"]) == []
+    assert find_repeated(lambda: ["a", "b", "c", "b", "a", "b"]) == ["b", "a", "b"]
+    assert find_repeated(list) == []

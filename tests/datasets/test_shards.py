@@ -1,4 +1,4 @@
-"""Reading shards. tests/data_prep/test_token_shards.py tests what is written."""
+"""Reading shards. tests/data_prep/shards/test_token_shards.py tests what is written."""
 
 import dataclasses
 import pickle
@@ -6,7 +6,8 @@ import pickle
 import numpy as np
 import pytest
 
-from data_prep.token_shards import Contents, Draws, write_shards
+from data_prep.shards.contents import Contents
+from data_prep.shards.token_shards import write_shards
 from spirit_jax.core.errors import UserError
 from spirit_jax.datasets.shards import (
     Layout,
@@ -37,7 +38,7 @@ def write(root, layout=Layout.ALIGNED, texts=("one two", "three", "four five six
     (root / "t.txt").write_text("\n".join(texts))
     tokenizer = train_tokenizer(["one two three four five six"], 275, root / "tokenizer.model")
     metadata = Metadata(layout, make_vocabulary(tokenizer.size, 20), tokenizer.fingerprint, "enc")
-    write_shards(Contents(metadata, tokenizer, None, root / "t.txt", Draws(), lines=True), root / "out")
+    write_shards(Contents(metadata, tokenizer, None, (root / "t.txt",), lines=True), root / "out")
     return root / "out"
 
 

@@ -188,6 +188,30 @@ def test_span_lengths_use_their_whole_range():
     assert {2, 3, 4} <= set(ends - begins)
 
 
+def test_poisson_spans_have_their_means_and_no_empty_span():
+    spans = dataclasses.replace(SPANS, poisson=(70 / 3, 10))
+    for modality, mean in ((Modality.TEXT, 70 / 3), (Modality.SPEECH, 10)):
+        rng = np.random.default_rng(0)
+        drawn = np.array([spans.draw(modality, rng) for _ in range(4000)])
+        assert drawn.min() >= 1
+        assert abs(drawn.mean() - mean) < 4 * (mean / 4000) ** 0.5
+        assert 0.9 < drawn.var() / mean < 1.1
+    short = dataclasses.replace(SPANS, poisson=(0.1, 0.1))
+    assert min(short.draw(Modality.TEXT, np.random.default_rng(seed)) for seed in range(50)) == 1
+
+
+def test_poisson_spans_cover_their_share_of_the_words():
+    """Speech of 10 words in 30 % of the words, as others draw it."""
+    record, spans = make_record(1, 400, False), dataclasses.replace(SPANS, poisson=(70 / 3, 10))
+    shares = []
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        (document,) = arrange(record, Arrangement.INTERLEAVED, BASE, spans, rng)
+        text = (BASE.classes_of(document[1:-1]) == TokenClass.TEXT).sum()
+        shares.append(1 - text / len(record.text_ids))
+    assert 0.25 < np.mean(shares) < 0.35
+
+
 @pytest.mark.parametrize("vocabulary", [BASE, EXPRESSIVE])
 def test_whole_arrangements(vocabulary):
     record, marker = make_record(0, expressive=vocabulary is EXPRESSIVE), [7, 8]

@@ -19,7 +19,7 @@ from spirit_jax.datasets.shards import (
     open_shards,
 )
 from spirit_jax.speech.codec_folder import read_identity
-from spirit_jax.tokens.interleave import Arrangement, Record, Spans, arrange
+from spirit_jax.tokens.interleave import Arrangement, Record, arrange
 from spirit_jax.tokens.text import TextTokenizer
 from spirit_jax.tokens.vocabulary import Vocabulary
 from spirit_jax.training.data.alignment import Alignment, measure_alignment
@@ -83,11 +83,10 @@ def open_data(config: DataConfig) -> OpenData:
     for split in splits:
         check_compatible(split.metadata, vocabulary, tokenizer.fingerprint, encoder)
     _warn_of_cut_texts(splits)
-    spans = Spans(config.text_span_words, config.speech_span_words, config.speech_first)
     as_configured = partial(
         arrange,
         vocabulary=vocabulary,
-        spans=spans,
+        spans=config.spans,
         asr_marker_ids=tuple(tokenizer.encode(config.asr_marker)),
         tts_marker_ids=tuple(tokenizer.encode(config.tts_marker)),
         append_eos=config.append_eos,
@@ -100,7 +99,7 @@ def open_data(config: DataConfig) -> OpenData:
         )
         found = OpenSource(name, split.stored, split.parse, arranged, vocabulary, source.weight)
         check_source(found, config.streams if index < len(config.sources) else 1)
-        opened.append(_examine(found, split, Finished(source.arrangement, spans, config.append_eos)))
+        opened.append(_examine(found, split, Finished(source.arrangement, config.spans, config.append_eos)))
     count = len(config.sources)
     fingerprints = {source.name: split.fingerprint for source, split in zip(opened, splits)}
     return OpenData(vocabulary, tokenizer, tuple(opened[:count]), tuple(opened[count:]), fingerprints)

@@ -96,6 +96,11 @@ FROZEN_CHANGES = [
     ({"text_span_words": (1, 2)}, Arrangement.INTERLEAVED, r"text_span_words = \[1, 2\].*\[10, 30\]"),
     ({"speech_span_words": (1, 2)}, Arrangement.INTERLEAVED, r"speech_span_words = \[1, 2\].*\[5, 15\]"),
     ({"speech_first": 0.25}, Arrangement.INTERLEAVED, "speech_first = 0.25.* made with 0.5"),
+    (
+        {"poisson_span_words": (9.0, 5.0)},
+        Arrangement.INTERLEAVED,
+        r"poisson_span_words = \[9.0, 5.0\].* made with None",
+    ),
 ]
 
 
@@ -115,6 +120,18 @@ def test_finished_documents_of_an_earlier_version_are_read_with_a_remark(at, tmp
     assert "don't say how documents were made" in source.remark
     (source,) = open_data(config(at, (at.frozen, Arrangement.INTERLEAVED))).train
     assert source.remark == ""
+
+
+def test_poisson_spans_are_not_those_of_an_earlier_version(at, tmp_path):
+    """Which says nothing of them."""
+    shutil.copytree(at.frozen, tmp_path / "frozen")
+    (path,) = (tmp_path / "frozen").rglob("metadata.json")
+    values = json.loads(path.read_text())
+    del values["finished"]["data.poisson_span_words"]
+    path.write_text(json.dumps(values))
+    open_data(config(at, (tmp_path / "frozen", Arrangement.INTERLEAVED)))
+    with pytest.raises(UserError, match="poisson_span_words"):
+        open_data(config(at, (tmp_path / "frozen", Arrangement.INTERLEAVED), poisson_span_words=(9.0, 5.0)))
 
 
 def test_another_tokenizer_is_refused_naming_both(at):

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
-from data_prep import shard_files
-from data_prep.token_shards import find_repeated
+from data_prep.shards import shard_files
 
 FEATURES = {
     "id": tfds.features.Text(),
@@ -29,14 +28,14 @@ def make_row(number: int) -> dict:
 def write(folder, count):
     files = shard_files.SplitFiles(folder, "made", "some")
     for number in range(count):
-        files.add(f"{number}", make_row(number))
+        files.add(f"{number}", shard_files.serialize(make_row(number)))
     shard_files.write_info(folder, "made", "config", FEATURES, {"a": 1}, [files.finish()])
     return tfds.builder_from_directory(folder)
 
 
-@pytest.mark.parametrize(("block_bytes", "files"), [(10**9, 1), (1000, 10)])
-def test_tfds_reads_all_rows(tmp_path, monkeypatch, block_bytes, files):
-    monkeypatch.setattr(shard_files, "BLOCK_BYTES", block_bytes)
+@pytest.mark.parametrize(("file_bytes", "files"), [(10**9, 1), (1000, 10)])
+def test_tfds_reads_all_rows(tmp_path, monkeypatch, file_bytes, files):
+    monkeypatch.setattr(shard_files, "FILE_BYTES", file_bytes)
     builder = write(tmp_path, 100)
     assert abs(len(list(tmp_path.glob("made-some.array_record-*"))) - files) <= files // 3
     rows = builder.as_data_source("some")
@@ -50,12 +49,12 @@ def test_tfds_reads_all_rows(tmp_path, monkeypatch, block_bytes, files):
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
 
 
-def test_a_block_is_shuffled_as_tfds_does(tmp_path):
+@pytest.mark.parametrize("file_bytes", [10**9, 2000, 300, 1])
+@pytest.mark.parametrize("fan", [64, 2])
+def test_the_order_is_that_of_tfds_whatever_the_size(tmp_path, monkeypatch, file_bytes, fan):
+    """Also where runs are merged several times, and where nearly every row has a file."""
+    monkeypatch.setattr(shard_files, "FILE_BYTES", file_bytes)
+    monkeypatch.setattr(shard_files, "FAN", fan)
     numbers = [row["number"] for row in write(tmp_path, 50).as_data_source("some")]
     assert numbers == sorted(range(50), key=lambda number: hashlib.md5(f"some{number}".encode()).digest())
-
-
-def test_repeated_keys_are_found():
-    assert find_repeated(lambda: ["a", "b", "c"]) == []
-    assert find_repeated(lambda: ["a", "b", "c", "b", "a", "b"]) == ["b", "a", "b"]
-    assert find_repeated(list) == []
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")], "runs are removed"

@@ -9,7 +9,7 @@ import pytest
 import sentencepiece
 import tensorflow_datasets as tfds
 
-from data_prep import token_shards
+from data_prep.shards import contents as shard_contents
 from spirit_jax.datasets.shards import (
     Finished,
     Layout,
@@ -152,16 +152,15 @@ def test_the_same_seed_gives_the_same_documents(stages, frozen, tmp_path):
 def test_unaligned_utterances_become_a_document_of_speech_and_one_of_text(stages, tmp_path):
     (row,) = [row for row in open_units(stages.units).rows() if row["id"] == "train-000000"]
     metadata = open_shards(stages.shards).metadata
-    contents = token_shards.Contents(
+    contents = shard_contents.Contents(
         metadata,
         TextTokenizer.load(stages.tokenizer),
         open_units(stages.units),
-        None,
-        token_shards.Draws(count=3),
+        draws=shard_contents.Draws(count=3),
     )
     unaligned = {**row, "words": None}
     (record,) = contents.records([unaligned])
-    examples = dict(token_shards.interleaved_examples(unaligned, record, contents))
+    examples = dict(shard_contents.interleaved_examples(unaligned, record, contents))
     speech, text = (example["tokens"] for example in examples.values())
     assert speech[1] == metadata.vocabulary.speech_tag
     assert text[1] == metadata.vocabulary.text_tag
@@ -267,8 +266,8 @@ def test_shards_are_whole_or_as_before(stages, tmp_path, monkeypatch):
             raise KeyboardInterrupt
         yield from aligned(row, record, contents)
 
-    aligned = token_shards.aligned_examples
-    monkeypatch.setattr(token_shards, "aligned_examples", fail)
+    aligned = shard_contents.aligned_examples
+    monkeypatch.setattr(shard_contents, "aligned_examples", fail)
     left = tmp_path / "out/spirit_tokens/.aligned.killed.partial"
     left.mkdir()
     assert prepare("shards", *stages.shard_options, "--out", tmp_path / "out") == 130
@@ -341,7 +340,7 @@ def test_wrong_options_are_one_line_and_write_nothing(stages, tmp_path, capsys, 
 
 
 def test_tensorflow_is_not_imported(stages):
-    check = "import sys, data_prep.token_shards; from spirit_jax.datasets.shards import open_shards; "
+    check = "import sys, data_prep.shards.token_shards; from spirit_jax.datasets.shards import open_shards; "
     check += f"open_shards({str(stages.shards)!r})[0]; sys.exit('tensorflow' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", check], check=False).returncode == 0
 
