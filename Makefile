@@ -128,7 +128,7 @@ path = $(if $(filter ~%,$(value $(1))),$($(1)),$(call quote,$(1)))
 # several paths, with a colon between them
 paths = $(if $(filter ~%,$(value $(1))),$(subst :, ,$($(1))),$(subst :,' ',$(call quote,$(1))))
 
-.PHONY: codec align segment units tokenizer shards stats train eval generate report import-llama export-hf convert-speech
+.PHONY: codec align segment curate units tokenizer shards stats look train eval generate report import-llama export-hf convert-speech
 codec: $(VENV)/runtime  ## fit the weight-free codec: AUDIO=dir OUT=dir [UNITS=100] [EXPRESSIVE=1]
 	$(call need,AUDIO,a folder of recordings or a manifest)$(call need,OUT,a folder for the codec)
 	$(PY) -m data_prep fit-codec --audio $(call path,AUDIO) --out $(call path,OUT) --units $(UNITS) $(if $(EXPRESSIVE),--expressive)
@@ -136,6 +136,10 @@ codec: $(VENV)/runtime  ## fit the weight-free codec: AUDIO=dir OUT=dir [UNITS=1
 align: $(VENV)/align  ## give words their times: AUDIO=dir OUT=dir [CTC=dir or TIMES=path] [SPOKEN=en] [CASING=as-is, lower or sentence] [STRICT=1]
 	$(call need,AUDIO,a folder of recordings with transcripts or a manifest)$(call need,OUT,a folder for the manifest with word times)
 	$(PY) -m data_prep align --audio $(call path,AUDIO) --out $(call path,OUT) $(if $(CTC),--ctc $(call path,CTC)) $(if $(TIMES),--times $(call path,TIMES)) $(if $(SPOKEN),--language $(call quote,SPOKEN)) $(if $(CASING),--casing $(CASING)) $(if $(STRICT),--strict)
+
+curate: $(VENV)/runtime  ## keep good utterances, with a page: AUDIO=dir OUT=dir [UNITS_DIR=dir] [SET="silence.most=0.5 ..."] [STRICT=1]
+	$(call need,AUDIO,what make align wrote)$(call need,OUT,a folder for the manifest of what is kept)
+	$(PY) -m data_prep curate --audio $(call path,AUDIO) --out $(call path,OUT) $(if $(UNITS_DIR),--units $(call path,UNITS_DIR)) $(if $(SET),--set $(SET)) $(if $(STRICT),--strict)
 
 segment: $(if $(filter silero,$(DETECTOR)),$(VENV)/vad,$(VENV)/runtime)  ## cut long recordings at silences: AUDIO=dir OUT=dir [LONGEST=30 SHORTEST=2 SILENCE=0.3] [DETECTOR=silero] [STRICT=1]
 	$(call need,AUDIO,a folder of recordings or a manifest)$(call need,OUT,a folder for the manifest of the parts)
@@ -163,6 +167,10 @@ shards: $(VENV)/runtime  ## units and texts to TFDS shards: UNITS_DIR=dir or dir
 stats: $(VENV)/runtime  ## what shards hold: SHARDS=dir
 	$(call need,SHARDS,a folder of shards)
 	$(PY) -m data_prep stats --shards $(call path,SHARDS)
+
+look: $(VENV)/runtime  ## a page to see and hear a corpus: DATA=shards, units or manifest OUT=dir [TOKENIZER=path] [CODEC=dir] [AUDIO=manifest] [ARGS="--count 12"]
+	$(call need,DATA,a folder of shards or units or a manifest)$(call need,OUT,a folder for the page)
+	$(PY) -m data_prep look --data $(call path,DATA) --out $(call path,OUT) $(if $(TOKENIZER),--tokenizer $(call path,TOKENIZER)) $(if $(CODEC),--codec $(call path,CODEC)) $(if $(AUDIO),--audio $(call path,AUDIO)) $(ARGS)
 
 train: $(VENV)/runtime  ## train: CONFIG=recipe OUT=run [ROOT=dir that the recipe's paths start from] [SET="optim.peak_lr=1e-4 ..."]
 	$(call need,CONFIG,a recipe of tpu_configs)$(call need,OUT,a run folder)

@@ -18,8 +18,10 @@ COMMANDS = {
     ),
     "align": ("data_prep.alignment.align", "give the words of transcribed recordings their times"),
     "segment": ("data_prep.segmentation.segment", "cut long recordings at silences"),
+    "curate": ("data_prep.curation.curate", "keep the utterances that are good to train on"),
     "units": ("data_prep.extract_units", "recordings to units; unusable recordings are set aside"),
     "shards": ("data_prep.token_shards", "units and texts to TFDS shards"),
+    "look": ("data_prep.look.look", "a page of some records to see and hear, with statistics of the corpus"),
     "stats": ("data_prep.stats", "hours, utterances and tokens of a folder of shards"),
 }
 

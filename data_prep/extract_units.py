@@ -19,8 +19,8 @@ import jax
 import numpy as np
 
 from data_prep.jobs.row_sound import load_row
+from data_prep.jobs.stage_files import StageFiles
 from data_prep.sound_queue import Admit, read_ahead
-from data_prep.stage_files import StageFiles
 from spirit_jax.core.errors import UserError, is_out_of_memory
 from spirit_jax.core.files import require_output_folder, write_json, write_jsonl
 from spirit_jax.core.progress import Progress

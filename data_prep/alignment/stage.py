@@ -1,4 +1,4 @@
-"""The work of `data_prep align`: the rows of a corpus in parts (`data_prep.stage_files`), and a manifest."""
+"""The work of `data_prep align`: rows in files (`data_prep.jobs.stage_files`), then the manifest."""
 
 import collections
 import dataclasses
@@ -9,7 +9,7 @@ from pathlib import Path
 from data_prep.alignment.aligners import Aligner, Outcome
 from data_prep.alignment.casing import Casing, recase
 from data_prep.alignment.times import Aligned, NotAligned
-from data_prep.stage_files import StageFiles
+from data_prep.jobs.stage_files import StageFiles
 from spirit_jax.core.files import drop_partials, write_json, write_jsonl
 from spirit_jax.core.progress import Progress
 from spirit_jax.datasets.corpus import Corpus, count_reasons, put_aside

@@ -1,4 +1,4 @@
-"""The work of `data_prep segment`: rows in files (`data_prep.stage_files`), then the manifest."""
+"""The work of `data_prep segment`: rows in files (`data_prep.jobs.stage_files`), then the manifest."""
 
 import collections
 import contextlib
@@ -8,11 +8,11 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from data_prep.jobs.stage_files import StageFiles
 from data_prep.segmentation.cuts import Lengths
 from data_prep.segmentation.parts import Cut, TooLong, cut_row
 from data_prep.segmentation.silence import Detector, Loudness, measure
 from data_prep.sound_queue import Admit, read_ahead
-from data_prep.stage_files import StageFiles
 from spirit_jax.core.files import drop_partials, write_json, write_jsonl
 from spirit_jax.core.progress import Progress
 from spirit_jax.core.settings import to_dict

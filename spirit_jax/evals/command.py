@@ -72,7 +72,8 @@ def run(args: argparse.Namespace) -> int:
     named = [*args.task, *(args.tasks.split(",") if args.tasks else [])]
     tasks = expand(named or list(DEFAULT_TASKS))
     _check(args, tasks)
-    prints = _fingerprint_data(args, tasks)
+    prints, judges = _fingerprint_data(args, tasks), _judges(args)
+    judges.load({judge for name in tasks if name in DATA_SETS for judge in DATA_SETS[name].judges})
     started = time.monotonic()
     stored = find_stored_model(args.checkpoint)
     model = str(stored.weights if stored.tree else args.checkpoint)  # of a run, the folder of its last step
@@ -86,7 +87,7 @@ def run(args: argparse.Namespace) -> int:
         seed=args.seed,
         data=args.data,
         split=args.split or DATA_SPLIT,
-        judges=_judges(args),
+        judges=judges,
     )
     about = {**_describe(args, evaluation), "model": model, "data_fingerprints": prints}
     results = _continue(args.out, about, tasks)

@@ -117,8 +117,9 @@ def _read(llama: Llama, pairs: Sequence[Pair]) -> tuple[list[np.ndarray], Readin
 def _arrange(sequences: Sequence[np.ndarray], cfg: ModelConfig) -> tuple[list[list[Tree]], int]:
     """Rows of trees and their width: the least that holds the longest sequence, or twice it."""
     least = round_up_doubling(max((len(ids) - 1 for ids in sequences), default=1), MIN_WIDTH)
-    narrow = pack_trees(grow_trees(sequences, least), least)
-    if 2 * least > MAX_TOKENS:
+    trees = grow_trees(sequences, least)
+    narrow = pack_trees(trees, least)
+    if 2 * least > MAX_TOKENS or len(trees) == len(sequences):
         return narrow, least
     wide = pack_trees(grow_trees(sequences, 2 * least), 2 * least)
     cost = len(narrow) * least * flops_per_token(cfg, least)

@@ -57,7 +57,8 @@ def attend(
     seen_until_BT: jax.Array | None = None,
 ) -> jax.Array:
     """Causal self-attention within segments, or within branches (`branch_mask`) if `seen_until_BT` is given:
-    [B, T, H, K]. Scores are scaled by 1/sqrt(K), the softmax is in float32.
+    [B, T, H, K]. Scores are scaled by 1/sqrt(K), the softmax is in float32. Splash attention has no mask for
+    branches, so TPUs take matrix products for them.
     """
     where, branched = platform(), seen_until_BT is not None
     if where == "tpu" and not branched and _splash_block(q_BTHK.shape[1]):

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from spirit_jax.pages.figures import INK, LINE, MUTED, SPEECH, STYLE, to_svg
 
 BINS = 400  # of a histogram
-BARS = 80  # of its figure
+BARS = 40  # of its figure, or somewhat more or less
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,8 +61,7 @@ def draw_histogram(
     """The values from the lowest to the highest that occurs, as SVG. Limits are dashed; what is beyond them
     is grey.
     """
-    counts = histogram.counts.reshape(BARS, BINS // BARS).sum(axis=1)
-    edges = np.linspace(histogram.low, histogram.high, BARS + 1)
+    counts, edges = _bars(histogram)
     limits = [limit for limit in (least, most) if limit is not None]
     with mpl.rc_context(STYLE):
         figure = Figure((4.8, 1.9))
@@ -72,7 +71,7 @@ def draw_histogram(
             centres <= (most if most is not None else np.inf)
         )
         for chosen, colour in ((inside, SPEECH), (~inside, MUTED)):
-            axes.bar(centres[chosen], counts[chosen], edges[1] - edges[0], color=colour, linewidth=0)
+            axes.bar(centres[chosen], counts[chosen], np.diff(edges)[chosen], color=colour, linewidth=0)
         for limit in limits:
             axes.axvline(limit, color=INK, linewidth=1.2, linestyle=(0, (4, 3)))
         axes.set(xlim=_extent(counts, edges, limits), yticks=[])
@@ -80,6 +79,16 @@ def draw_histogram(
         axes.spines["bottom"].set_color(LINE)
         axes.grid(visible=False)
         return to_svg(figure, f"Histogram: {title}")
+
+
+def _bars(histogram: Histogram) -> tuple[np.ndarray, np.ndarray]:
+    """Counts of neighbouring bins as one, so that about `BARS` of them cover the values; and their edges."""
+    filled = np.flatnonzero(histogram.counts)
+    occupied = filled[-1] - filled[0] + 1 if len(filled) else BINS
+    size = max(1, round(occupied / BARS))
+    starts = np.arange(0, BINS, size)
+    edges = histogram.low + np.append(starts, BINS) * (histogram.high - histogram.low) / BINS
+    return np.add.reduceat(histogram.counts, starts), edges
 
 
 def _extent(counts: np.ndarray, edges: np.ndarray, limits: list[float]) -> tuple[float, float]:

@@ -1,7 +1,7 @@
 """An utterance on one time axis: sound, words and codes, one strip above the other."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import matplotlib as mpl
@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from spirit_jax.pages.figures import CURVE, LEFT, RIGHT, SOFT, SPEECH, STYLE, TEXT, WIDTH, to_svg
+from spirit_jax.pages.figures import CURVE, LEFT, LINE, MUTED, RIGHT, SOFT, SPEECH, STYLE, TEXT, WIDTH, to_svg
 from spirit_jax.tokens.streams import SAMPLE_RATE, UNITS, SpeechTokens, Stream, Streams, duration_s
 from spirit_jax.tokens.vocabulary import run_starts
 
@@ -109,11 +109,18 @@ def _strip_of(stream: Stream, codes: np.ndarray) -> _Strip:
 
 
 def _prepare(axes: Axes, name: str) -> None:
-    axes.set_ylabel(name, rotation=0, ha="right", va="center", labelpad=8)
+    axes.set_ylabel(name, rotation=0, ha="right", va="center", labelpad=5)
     axes.set_yticks([])
     axes.spines["left"].set_visible(False)
     axes.spines["bottom"].set_visible(False)
     axes.tick_params(bottom=False)
+
+
+def _mark(axes: Axes, levels: Mapping[float, str]) -> None:
+    """Names heights of a strip, inside it: the margin has its name."""
+    for level, name in levels.items():
+        axes.text(0.0, level, f" {name}", fontsize=7, color=MUTED, va="center", ha="left", in_layout=False)
+        axes.axhline(level, color=LINE, linewidth=0.5, zorder=0)
 
 
 def _draw_steps(axes: Axes, codes: np.ndarray, rate: float) -> None:
@@ -142,7 +149,7 @@ def _draw_spectrogram(axes: Axes, wav: np.ndarray) -> None:
         extent=(0, len(wav) / SAMPLE_RATE, 0, TOP_HZ),
         interpolation="none",
     )
-    axes.set_yticks([0, 2000, 4000], ["0", "2", "4 kHz"], fontsize=7)
+    _mark(axes, {2000: "2", 4000: "4 kHz"})
 
 
 def _draw_f0(axes: Axes, f0: np.ndarray, seconds: float) -> None:
@@ -151,8 +158,7 @@ def _draw_f0(axes: Axes, f0: np.ndarray, seconds: float) -> None:
     voiced = f0[f0 > 0]
     axes.plot(time, np.where(f0 > 0, f0, np.nan), color=CURVE, linewidth=1.8)
     axes.set_ylim(voiced.min() * 0.9, voiced.max() * 1.1)
-    ticks = np.round(np.percentile(voiced, [5, 95]), -1)
-    axes.set_yticks(ticks, [f"{tick:.0f}" for tick in ticks], fontsize=7)
+    _mark(axes, {level: f"{level:.0f}" for level in np.round(np.percentile(voiced, [5, 95]), -1)})
 
 
 def _draw_words(axes: Axes, words: Sequence[tuple[str, float, float]], points: float) -> None:

@@ -47,8 +47,9 @@ def test_tokens_are_those_of_one_device(sizes, sampling):
 
 @pytest.mark.parametrize("sizes", MESHES, ids=spell)
 def test_likelihoods_are_those_of_one_device(sizes):
-    """To the order of float32 sums; to the bit where only rows are split."""
-    pairs = list(zip(random_prompts(9), random_prompts(9, seed=1)))
+    """To the order of float32 sums; to the bit where only rows are split. Several share a prompt."""
+    prompts = random_prompts(9)
+    pairs = list(zip([*prompts, *prompts], random_prompts(18, seed=1)))
     found, expected = log_probs(split_llama(sizes), pairs), log_probs(llama(), pairs)
     for ours, theirs in zip(found, expected, strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=2e-5, atol=2e-5)

@@ -1,6 +1,7 @@
 """The models that judge what was generated. A user names their folders."""
 
 import dataclasses
+from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,11 @@ class Judges:
             for modality, name in named.items()
             if getattr(self, name)
         }
+
+    def load(self, names: Iterable[str]) -> None:
+        """Loads these judges, so that a folder that is none is found before anything is generated."""
+        for name in names:
+            _ = self.recogniser if name == "asr" else self.classifiers
 
     def require(self, name: str) -> Path:
         """The folder of a judge. UserError if the user named none."""

@@ -58,9 +58,15 @@ class SmallClassifier(Generic[Given]):
     def load(cls, folder: Path) -> "SmallClassifier":
         """Reads the folder."""
         settings, arrays = read_json(folder / SETTINGS), load_file(folder / WEIGHTS)
-        names = ("mean", "scale", "weights", "bias")
-        labels, words = (tuple(settings[name]) for name in ("labels", "words"))
-        return cls(labels, words, *(arrays[name] for name in names), f"{folder.name}, small classifier")
+        return cls(
+            tuple(settings["labels"]),
+            tuple(settings["words"]),
+            arrays["mean"],
+            arrays["scale"],
+            arrays["weights"],
+            arrays["bias"],
+            f"{folder.name}, small classifier",
+        )
 
 
 def train_classifier(given: Sequence[Given], labels: Sequence[str]) -> SmallClassifier[Given]:

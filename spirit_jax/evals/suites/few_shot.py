@@ -91,7 +91,7 @@ class FewShotAnswer:
         texts = [question.asked.text for question in questions]
         details = {
             "prompt": f"[Speech]...[Text]{self.before}...{self.after}",
-            "examples": _examples(questions, answers),
+            "examples": _rows(questions, answers)[:EXAMPLES],
             **_describe(evaluation, self, data, heard, questions),
         }
         if self.kind is ResultKind.ACCURACY:
@@ -102,7 +102,8 @@ class FewShotAnswer:
             value = word_error_rate(texts, answers, evaluation.seed, ENGLISH)
             details |= _rates("cer", character_error_rate(texts, answers, evaluation.seed, ENGLISH))
             details["normalisation"] = ENGLISH.name
-        return Result(value.value, value.interval, value.n, self.kind, details)
+        rows = tuple(_rows(questions, answers))
+        return Result(value.value, value.interval, value.n, self.kind, details, rows)
 
     def _answer(self, evaluation: Evaluation, questions: Sequence[Question], limit: int) -> list[str]:
         outputs = evaluation.lm.generate(
@@ -169,13 +170,14 @@ class FewShotReading:
         value = character_error_rate(texts, answers, evaluation.seed, ENGLISH)
         details = {
             "prompt": "[Text]... stop[Speech]...",
-            "examples": _examples(questions, answers),
+            "examples": _rows(questions, answers)[:EXAMPLES],
             "normalisation": ENGLISH.name,
             "asr": evaluation.judges.recogniser.about,
             **_rates("wer", word_error_rate(texts, answers, evaluation.seed, ENGLISH)),
             **_describe(evaluation, self, data, heard, questions),
         }
-        return Result(value.value, value.interval, value.n, self.kind, details)
+        rows = tuple(_rows(questions, answers))
+        return Result(value.value, value.interval, value.n, self.kind, details, rows)
 
     def _read_aloud(self, evaluation: Evaluation, questions: Sequence[Question], limit: int) -> list[str]:
         outputs = evaluation.lm.generate(
@@ -202,10 +204,11 @@ def _cut_stop(transcript: str) -> str:
     return " ".join(words[: ends[-1]] if ends else words)
 
 
-def _examples(questions: Sequence[Question], answers: Sequence[str]) -> list[dict]:
+def _rows(questions: Sequence[Question], answers: Sequence[str]) -> list[dict]:
+    """Each question's text and answer, for the file of all and for the report."""
     return [
-        {"id": question.asked.id, "reference": question.asked.text, "transcript": answer}
-        for question, answer in zip(questions[:EXAMPLES], answers)
+        {"id": one.asked.id, "reference": one.asked.text, "transcript": answer, "shots": one.shots}
+        for one, answer in zip(questions, answers)
     ]
 
 

@@ -13,10 +13,11 @@ from typing import Protocol
 
 import numpy as np
 
+from spirit_jax.core.errors import UserError
 from spirit_jax.core.progress import Progress
 from spirit_jax.evals.evaluation import Evaluation
 from spirit_jax.evals.hearing import load_sounds
-from spirit_jax.evals.judges.judges import Judges
+from spirit_jax.evals.judges.judges import OPTIONS, Judges
 from spirit_jax.evals.layouts import styled_speech
 from spirit_jax.evals.layouts.styled_speech import Styled
 from spirit_jax.evals.layouts.trials import Place
@@ -76,8 +77,18 @@ def right_styles(
     judges: Judges,
 ) -> Counts:
     """1 where the classifier tells the recording's style, of 1."""
-    told = judges.classifiers[Modality.SPEECH].classify(wavs)
+    classifier = judges.classifiers[Modality.SPEECH]
+    _require_styles(classifier.labels, recordings)
+    told = classifier.classify(wavs)
     return [(float(label.lower() == one.style.lower()), 1) for one, label in zip(recordings, told)]
+
+
+def _require_styles(labels: Sequence[str], recordings: Sequence[Styled]) -> None:
+    """UserError for a classifier of something else: none of its labels is a style of these recordings."""
+    styles = sorted({one.style.lower() for one in recordings})
+    if not {label.lower() for label in labels} & set(styles):
+        rule = f"tells none of the styles {', '.join(styles)}"
+        raise UserError(OPTIONS["speech_classifier"], list(labels), rule, "give a classifier of styles")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -79,6 +79,8 @@ class SentimentPreservation:
 
     def score(self, evaluation: Evaluation, items: Sequence[Expression]) -> Result:
         """Continues each item RUNS times, and classifies the continuations."""
+        labels = evaluation.judges.classifiers[self.continued].labels
+        _require_sentiments(labels, OPTIONS[JUDGES[self.continued]])
         shown = self._shown(evaluation.data_folder(self.place))
         said, faults = _hear(evaluation.lm, [items, *shown])
         asked = [one for one in items if not one.fault and one.said in said]
@@ -156,7 +158,6 @@ class SentimentPreservation:
         contents = [self._content(evaluation.lm, output) for output in outputs]
         present = [i for i, content in enumerate(contents) if content is not None]
         judge = evaluation.judges.classifiers[self.continued]
-        _require_sentiments(judge.labels, OPTIONS[JUDGES[self.continued]])
         labels = judge.classify([contents[i] for i in present])
         found = {i: stsp.sentiment_of(label) or "" for i, label in zip(present, labels)}
         return [found.get(i, "") for i in range(len(prompts))]

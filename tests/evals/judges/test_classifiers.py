@@ -55,6 +55,8 @@ def test_judges_load_what_was_named(tmp_path):
     assert judges.classifiers.keys() == {TEXT}
     with pytest.raises(UserError, match="--speech-classifier"):
         judges.require("speech_classifier")
+    with pytest.raises(UserError, match="--asr"):
+        Judges(asr=tmp_path / "texts").load({"asr"})
 
 
 def test_mistakes_name_the_option(tmp_path):

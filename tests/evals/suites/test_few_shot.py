@@ -120,6 +120,8 @@ def test_right_transcripts_have_no_errors_and_others_do(libri):
     right = ask("asr", Answering(transcript=lambda i: (f" {text_of(i).upper()}. <END> and more",)), libri)
     assert (right.value, right.n, right.details["cer"]) == (0.0, ASKED, 0.0)
     assert "normal form" in right.details["normalisation"]
+    assert [row["id"] for row in right.rows] == [f"61/70/61-70-{i:04d}" for i in range(ASKED)]
+    assert right.rows[1]["transcript"].lower() == f"{text_of(1)}."
     wrong = ask("asr", Answering(transcript=lambda i: ("cheese <END>",)), libri)
     assert wrong.value == 1.0
     assert ask("asr", Answering(transcript=lambda i: ()), libri).value == 1.0

@@ -106,6 +106,17 @@ def test_styles_are_kept_or_not(root):
     assert (flat.value, flat.details["original"]) == (2 / 5, 1.0)
 
 
+def test_a_classifier_of_something_else_is_refused(root):
+    class Sentiments(StyleJudge):
+        labels = ("positive", "negative")
+
+    class Wrong:
+        classifiers = {Modality.SPEECH: Sentiments()}
+
+    with pytest.raises(UserError, match="none of the styles happy"):
+        measure(RESYNTHESIS["resynthesis_style"], Evaluation(Model(), [], data=root, judges=Wrong()))
+
+
 def test_the_same_pitch_has_no_frame_errors_and_silence_many(root):
     assert ask("resynthesis_ffe", root, Tones()).value < 0.1
     assert ask("resynthesis_ffe", root).value > 0.15

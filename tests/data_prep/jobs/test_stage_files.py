@@ -4,7 +4,7 @@ import tarfile
 
 import pytest
 
-from data_prep.stage_files import StageFiles
+from data_prep.jobs.stage_files import StageFiles
 
 
 def rows_of(paths):

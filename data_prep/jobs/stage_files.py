@@ -1,14 +1,16 @@
-"""The files of a stage, each made of a fixed number of the corpus' rows: an interrupted stage continues where
-it stopped.
+"""The files of a stage, each made of some of the corpus' rows: an interrupted stage continues where it
+stopped.
 
 Each file is written atomically. Its ledger is written after it: what the file was made from, counts, and what
 was set aside. A later call makes only the files whose inputs have changed.
 """
 
 import dataclasses
+import functools
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from spirit_jax.core.files import drop_partials, fingerprint, read_json, write_json, write_jsonl
 from spirit_jax.core.progress import Progress
@@ -39,11 +41,11 @@ class StageFile:
         ledger = read_json(self.ledger_path)
         return ledger if ledger["inputs"] == inputs else None
 
-    def write(self, rows: Sequence[dict], make: Make, inputs: str, progress: Progress) -> dict:
-        """Writes what `make` makes of `rows`, then the ledger."""
+    def write(self, inputs: str, make: Callable[[dict], Iterator[dict]]) -> dict:
+        """Writes the rows that `make` gives, which adds counts to the ledger; then writes the ledger."""
         self.ledger_path.unlink(missing_ok=True)
-        ledger = {"inputs": inputs, "quarantine": []}
-        write_jsonl(self.path, make(rows, ledger, progress))
+        ledger: dict[str, Any] = {"inputs": inputs, "quarantine": []}
+        write_jsonl(self.path, make(ledger))
         write_json(self.ledger_path, ledger)
         return ledger
 
@@ -71,29 +73,29 @@ class StageFiles:
         ledgers = []
         with Progress(what, len(rows), "utt") as progress:
             for file, held in zip(files, slices):
-                inputs = fingerprint(FORMAT, identity, *map(_identity, held))
+                inputs = fingerprint(FORMAT, identity, *map(identity_of, held))
                 ledger = file.finished(inputs)
                 if ledger is None:
-                    ledger = file.write(held, make, inputs, progress)
+                    ledger = file.write(inputs, functools.partial(make, held, progress=progress))
                 else:
                     progress.advance(len(held), "(unchanged)")
                 ledgers.append(ledger)
-        self._drop_stale(files)
+        drop_others(files, self.folder, self.ledgers, f"{self.prefix}-*-of-*")
         return files, ledgers
 
     def _file(self, number: int, total: int) -> StageFile:
         name = f"{self.prefix}-{number:05d}-of-{total:05d}"
         return StageFile(self.folder / f"{name}.jsonl", self.ledgers / f"{name}.json")
 
-    def _drop_stale(self, files: Sequence[StageFile]) -> None:
-        """Removes files and ledgers of another size."""
-        kept = {path for file in files for path in (file.path, file.ledger_path)}
-        stale = f"{self.prefix}-*-of-*.json"
-        for path in [*self.folder.glob(f"{stale}l"), *self.ledgers.glob(stale)]:
-            if path not in kept:
-                path.unlink()
+
+def drop_others(files: Collection[StageFile], folder: Path, ledgers: Path, names: str) -> None:
+    """Removes what an earlier call left: files and ledgers that match `names` and are none of these."""
+    kept = {path for file in files for path in (file.path, file.ledger_path)}
+    for path in [*folder.glob(f"{names}.jsonl"), *ledgers.glob(f"{names}.json")]:
+        if path not in kept:
+            path.unlink()
 
 
-def _identity(row: dict) -> bytes:
+def identity_of(row: Mapping[str, Any]) -> bytes:
     """A row with its recording's size and time of change, for the fingerprint of a file's inputs."""
     return json.dumps([row, row["audio"] and stamp_of(row["audio"])], sort_keys=True).encode()

@@ -1,0 +1,1 @@
+"""Which utterances of a corpus are good enough to train on."""

@@ -1,0 +1,1 @@
+"""A page of a corpus, of its units or of its shards."""
