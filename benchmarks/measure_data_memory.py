@@ -23,12 +23,13 @@ from spirit_jax.datasets.manifest import open_corpus, stream_texts
 from spirit_jax.datasets.shards import Layout
 from spirit_jax.tokens.text import train_tokenizer
 
-LETTERS = 300  # of a transcript
+LETTERS = 300  # of a text that is read
+STORED_LETTERS = 100  # of a text that is written
 
 
-def write_rows(path: Path, count: int, spoken: bool) -> Path:
+def write_rows(path: Path, count: int, spoken: bool, letters: int = LETTERS) -> Path:
     """A manifest of recordings with transcripts, or of texts."""
-    text = ("the quick brown fox jumps over the lazy dog " * LETTERS)[: LETTERS - 10]
+    text = ("the quick brown fox jumps over the lazy dog " * letters)[: letters - 10]
     with open(path, "w") as file:
         for number in range(count):
             audio = {"audio": f"wav/{number:09d}.wav", "voice": f"v{number % 100}"} if spoken else {}
@@ -48,7 +49,7 @@ def read_texts(folder: Path, count: int) -> None:
 
 def make_shards(folder: Path, count: int) -> None:
     """Aligned shards of texts, all for training."""
-    path = write_rows(folder / "texts.jsonl", count, spoken=False)
+    path = write_rows(folder / "texts.jsonl", count, False, STORED_LETTERS)
     train_tokenizer(["the quick brown fox jumps over the lazy dog 0123456789"] * 9, 300, folder / "tokenizer")
     inputs = Inputs(folder / "tokenizer", None, (), (path,), Layout.ALIGNED, Draws())
     write_shards(inputs.open(), folder / "shards")

@@ -1,8 +1,8 @@
 """The files of a TFDS data set, written as its rows come. They have the order that TFDS gives them, by a hash
 of split and key, and each file has the rows of an equal part of the hashes.
 
-TFDS's own writer without Beam needs TensorFlow for more than 1 GB. Here rows that do not fit into one file
-wait in sorted runs on disk, which are merged at the end, so that memory does not grow with the rows.
+TFDS's own writer without Beam needs TensorFlow for more than 1 GB. Here rows wait
+in sorted runs on disk, which are merged at the end, so that memory does not grow with the rows.
 """
 
 import hashlib
@@ -18,7 +18,8 @@ from tensorflow_datasets.core import shuffle
 from tensorflow_datasets.core.utils import shard_utils
 from tensorflow_datasets.proto import tf_example_pb2
 
-FILE_BYTES = 2**27  # of the rows of one file, as stored; also of the rows that are kept in memory
+FILE_BYTES = 2**27  # of the rows of one file, as stored
+RUN_BYTES = 2**24  # of the rows that are kept in memory
 FAN = 64  # runs that are merged at once
 VERSION = "1.0.0"
 FORMAT = "array_record"
@@ -64,7 +65,7 @@ class SplitFiles:
         self._rows.append((digest.digest(), stored))
         self._count += 1
         self._held_bytes += len(stored)
-        if self._held_bytes >= FILE_BYTES:
+        if self._held_bytes >= RUN_BYTES:
             self._set_down()
 
     def finish(self) -> tfds.core.SplitInfo:

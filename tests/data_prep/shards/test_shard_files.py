@@ -50,10 +50,11 @@ def test_tfds_reads_all_rows(tmp_path, monkeypatch, file_bytes, files):
 
 
 @pytest.mark.parametrize("file_bytes", [10**9, 2000, 300, 1])
-@pytest.mark.parametrize("fan", [64, 2])
-def test_the_order_is_that_of_tfds_whatever_the_size(tmp_path, monkeypatch, file_bytes, fan):
+@pytest.mark.parametrize(("run_bytes", "fan"), [(10**9, 64), (700, 64), (300, 2)])
+def test_the_order_is_that_of_tfds_whatever_the_size(tmp_path, monkeypatch, file_bytes, run_bytes, fan):
     """Also where runs are merged several times, and where nearly every row has a file."""
     monkeypatch.setattr(shard_files, "FILE_BYTES", file_bytes)
+    monkeypatch.setattr(shard_files, "RUN_BYTES", run_bytes)
     monkeypatch.setattr(shard_files, "FAN", fan)
     numbers = [row["number"] for row in write(tmp_path, 50).as_data_source("some")]
     assert numbers == sorted(range(50), key=lambda number: hashlib.md5(f"some{number}".encode()).digest())
