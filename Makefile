@@ -192,9 +192,10 @@ eval: $(VENV)/runtime $(if $(value ASR),$(VENV)/judges)  ## evaluate: CKPT=run O
 	$(call need,CKPT,a run folder)$(if $(value SHARDS)$(value DATA),,$(error SHARDS or DATA is not set: a folder of shards or of data sets))$(call need,OUT,a JSON file)
 	$(PY) -m spirit_jax eval $(TASKS) --checkpoint $(call path,CKPT) $(if $(SHARDS),--shards $(call path,SHARDS)) $(if $(DATA),--data $(call path,DATA)) $(if $(SPLIT),--split $(SPLIT)) $(if $(ASR),--asr $(call path,ASR)) --out $(call path,OUT) $(ARGS)
 
-generate: $(VENV)/runtime  ## continue a prompt: CKPT=run TEXT="..." or AUDIO=file [MODALITY=text] [ARGS="--mesh tensor=4"]
-	$(call need,CKPT,a run folder)$(if $(value TEXT)$(value AUDIO),,$(error TEXT or AUDIO is not set: a prompt))
-	$(PY) -m spirit_jax generate --checkpoint $(call path,CKPT) $(if $(value TEXT),--prompt-text $(call quote,TEXT),--prompt-audio $(call path,AUDIO)) --output-modality $(or $(MODALITY),text) $(ARGS)
+generate: $(VENV)/runtime  ## continue prompts: CKPT=run TEXT="..." or AUDIO=file or PROMPTS=jsonl OUT=dir [MODALITY=text] [ARGS="--mesh tensor=4"]
+	$(call need,CKPT,a run folder)$(if $(value TEXT)$(value AUDIO)$(value PROMPTS),,$(error TEXT, AUDIO or PROMPTS is not set: a prompt, or a file of them))
+	$(if $(value PROMPTS),$(call need,OUT,a folder for the results))
+	$(PY) -m spirit_jax generate --checkpoint $(call path,CKPT) $(if $(value TEXT),--prompt-text $(call quote,TEXT)) $(if $(value AUDIO),--prompt-audio $(call path,AUDIO)) $(if $(value PROMPTS),--prompts $(call path,PROMPTS)) $(if $(value OUT),--out $(call path,OUT)) $(if $(MODALITY),--output-modality $(MODALITY)) $(ARGS)
 
 report: $(VENV)/runtime  ## a page of curves, figures and sound: CKPT=run SHARDS=dir EVAL=eval.json OUT=dir [BEFORE=eval.json SPLIT=heldout]
 	$(call need,CKPT,a run folder)$(call need,SHARDS,a folder of shards)$(call need,EVAL,what make eval wrote)$(call need,OUT,a folder for the page)
@@ -268,7 +269,7 @@ train-style: $(VENV)/runtime  ## style codes, distilled: UNITS_DIR=dir CODEC=dir
 
 # ---- development ----------------------------------------------------------------------------------------------------
 TWO = -n 2 --dist loadfile  # two processes; the tests of a file share what they set up
-.PHONY: test test-slow parity lint bench bench-train bench-speech bench-data bench-eval help
+.PHONY: test test-slow parity lint bench bench-train bench-speech bench-data bench-eval bench-generate help
 test: $(VENV)/test  ## the quick tests, under 8 minutes on 2 cores
 	$(PY) -m pytest $(TWO) -m "not slow" --ignore tests/parity
 
@@ -302,6 +303,10 @@ bench-data: $(VENV)/parity  ## extraction, cutting, alignment and shards; adds a
 bench-eval: $(VENV)/parity  ## likelihood scoring, compared with transformers; adds a line to runs/bench_eval.jsonl
 	mkdir -p runs
 	$(PY) -m benchmarks.bench_eval | tee -a /dev/stderr | tail -1 >> runs/bench_eval.jsonl
+
+bench-generate: $(VENV)/parity  ## generated tokens/s, compared with transformers; adds a line to runs/bench_generate.jsonl
+	mkdir -p runs
+	$(PY) -m benchmarks.bench_generate | tee -a /dev/stderr | tail -1 >> runs/bench_generate.jsonl
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))

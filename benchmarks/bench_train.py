@@ -21,6 +21,7 @@ import json
 import statistics
 import time
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import numpy as np
@@ -99,15 +100,24 @@ def our_side() -> sides.Runs:
     return sides.warmed(our_step(make_llama(), make_batch()[1]))
 
 
-def their_tensors() -> dict[str, np.ndarray]:
-    """`make_llama`'s weights by Hugging Face's names."""
-    arrays, tensors = named_arrays(make_llama()), {}
-    for name, layer in model_tensors(MODEL):
+def tensors_of(llama: Llama) -> dict[str, np.ndarray]:
+    """A model's weights by Hugging Face's names."""
+    arrays, tensors = named_arrays(llama), {}
+    for name, layer in model_tensors(llama.cfg):
         array = arrays[name.ours]
         tensors[name.hugging_face.format(layer)] = to_theirs(
-            name, np.array(array if layer is None else array[layer]), MODEL
+            name, np.array(array if layer is None else array[layer]), llama.cfg
         )
     return tensors
+
+
+def peer_config(cfg: ModelConfig) -> Any:
+    """The same model's configuration in transformers."""
+    import transformers
+
+    values = hf_config.write(cfg, {}, "float32", 2, 1)
+    kept = {key: value for key, value in values.items() if key not in ("architectures", "torch_dtype")}
+    return transformers.LlamaConfig(**kept)
 
 
 def their_side(tensors: dict[str, np.ndarray]) -> sides.Runs:
@@ -118,12 +128,7 @@ def their_side(tensors: dict[str, np.ndarray]) -> sides.Runs:
     import transformers
 
     torch.set_num_threads(sides.THREADS)
-    values = hf_config.write(MODEL, {}, "float32", 2, 1)
-    model = transformers.LlamaForCausalLM(
-        transformers.LlamaConfig(
-            **{k: v for k, v in values.items() if k not in ("architectures", "torch_dtype")}
-        )
-    )
+    model = transformers.LlamaForCausalLM(peer_config(MODEL))
     model.load_state_dict({name: torch.from_numpy(array) for name, array in tensors.items()}, strict=False)
     model.tie_weights()
     optimizer = torch.optim.AdamW(
@@ -196,7 +201,7 @@ def main() -> None:
         return
     entrants = [sides.ours(our_side)]
     if all(importlib.util.find_spec(name) for name in ("torch", "transformers")):
-        entrants += sides.peers("pytorch", their_side, (their_tensors(),))
+        entrants += sides.peers("pytorch", their_side, (tensors_of(make_llama()),))
     spent, losses = sides.race(entrants, args.rounds)
     assert max(losses.values()) - min(losses.values()) < 1e-3 * max(losses.values()), (
         f"losses differ: {losses}"

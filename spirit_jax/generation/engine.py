@@ -18,8 +18,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from spirit_jax.generation.sampling import forbid, penalize, sample
-from spirit_jax.model.llama import Cache, Llama, new_cache
+from spirit_jax.generation.sampling import best, forbid, penalize, sample
+from spirit_jax.model.llama import Block, Cache, Llama, new_cache
 from spirit_jax.sharding import constrain
 
 
@@ -47,7 +47,7 @@ class DrawRules:
 class DecodeState:
     """Rows in the middle of generation. A token's slot is its position.
 
-    cache: keys and values, [L, B, G, S, K]. logits_BV: of the next token, float32. tokens_BS: int32 ids, of
+    cache: keys and values, see `model.llama`. logits_BV: of the next token, float32. tokens_BS: int32 ids, of
     which the first lengths_B (int32) are the prompt, and the next counts_B (int32) are new, without EOS.
     log_probs_BS: float32, of the new ids, in nats, by the model alone: at temperature 1, nothing forbidden or
     penalized. keys_B: each row's random key. open_B: bool, rows that have neither ended nor reached their
@@ -105,13 +105,15 @@ def decode(llama: Llama, state: DecodeState, rules: DrawRules, count: int) -> De
     `count` is no part of the compiled shape.
     """
 
+    blocks = llama.blocks()
+
     def is_unfinished(carry: tuple[jax.Array, DecodeState]) -> jax.Array:
         taken, state = carry
         return (taken < count) & jnp.any(state.open_B & (state.counts_B + 1 < rules.limit_B))
 
     def advance(carry: tuple[jax.Array, DecodeState]) -> tuple[jax.Array, DecodeState]:
         taken, state = carry
-        return taken + 1, _read_new(llama, *_draw(state, rules))
+        return taken + 1, _read_new(llama, blocks, *_draw(state, rules))
 
     taken, state = jax.lax.while_loop(is_unfinished, advance, (jnp.int32(0), state))
     # the last token of a row is drawn, but not read: nothing comes after it
@@ -133,7 +135,7 @@ def insert(
             old, jax.lax.slice_in_dim(jnp.asarray(one), 0, 1, axis=axis), row, axis
         )
 
-    cache = jax.tree.map(put(1), state.cache, new.cache)
+    cache = jax.tree.map(lambda old, one: put(old.ndim - 4)(old, one), state.cache, new.cache)
     others = {
         field.name: put(0)(getattr(state, field.name), getattr(new, field.name))
         for field in dataclasses.fields(state)
@@ -153,9 +155,18 @@ def _draw(state: DecodeState, rules: DrawRules) -> tuple[DecodeState, jax.Array]
     rows, slots = state.tokens_BS.shape
     keys_B = jax.vmap(jax.random.fold_in)(state.keys_B, state.counts_B)
     ends_B = state.lengths_B + state.counts_B
-    logits_BV = penalize(state.logits_BV, state.tokens_BS, ends_B, rules.penalty_B)
-    logits_BV = forbid(logits_BV, rules.forbidden_BV)
-    drawn_B = sample(logits_BV, keys_B, rules.temperature_B, rules.top_p_B, rules.top_k_B)
+
+    def take_best() -> jax.Array:
+        return best(forbid(state.logits_BV, rules.forbidden_BV))
+
+    def draw() -> jax.Array:
+        logits_BV = penalize(state.logits_BV, state.tokens_BS, ends_B, rules.penalty_B)
+        logits_BV = forbid(logits_BV, rules.forbidden_BV)
+        return sample(logits_BV, keys_B, rules.temperature_B, rules.top_p_B, rules.top_k_B)
+
+    # greedy rows pay for nothing else
+    plain = jnp.all((rules.temperature_B <= 0) & (rules.penalty_B == 1))
+    drawn_B = jax.lax.cond(plain, take_best, draw)
     next_B = jnp.where(state.open_B, drawn_B, rules.eos_B)
     kept_B = state.open_B & (next_B != rules.eos_B)
     places = jnp.arange(rows), jnp.where(kept_B, ends_B, slots)  # beyond the last slot: dropped
@@ -172,10 +183,11 @@ def _draw(state: DecodeState, rules: DrawRules) -> tuple[DecodeState, jax.Array]
     return drawn, next_B
 
 
-def _read_new(llama: Llama, state: DecodeState, next_B: jax.Array) -> DecodeState:
+def _read_new(llama: Llama, blocks: list[Block] | None, state: DecodeState, next_B: jax.Array) -> DecodeState:
     """Feeds each row's newest token to the model."""
     positions_B = jnp.maximum(state.lengths_B + state.counts_B - 1, 0)
-    x_B1D, cache = llama.hidden(next_B[:, None], positions_B[:, None], cache=state.cache)
+    places = next_B[:, None], positions_B[:, None]
+    x_B1D, cache = llama.hidden(*places, cache=state.cache, blocks=blocks)
     return dataclasses.replace(state, cache=cache, logits_BV=_next_logits(llama, x_B1D))
 
 

@@ -1,4 +1,4 @@
-"""From logits to the next token. Shapes: B rows, V vocabulary rows, S slots of a row, C candidates."""
+"""From logits to the next token. Shapes: B rows, V vocabulary rows, S slots of a row, N blocks of C ids."""
 
 import dataclasses
 import math
@@ -10,8 +10,7 @@ from spirit_jax.core.errors import UserError
 
 # all ids are equally likely long before; at far higher ones the quotients underflow in float32
 MAX_TEMPERATURE = 1e6
-# the likeliest ids are looked at first, all of them only in a step where a row's draw may lie beyond
-CANDIDATES = 128
+BLOCK = 128  # ids whose probabilities are summed first, to find a draw without a running sum over all
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,15 +59,19 @@ def penalize(
 ) -> jax.Array:
     """The logits after the repetition penalty for the ids in the first ends_B slots of each row."""
     rows, slots = tokens_BS.shape
+    said_BS = jnp.take_along_axis(logits_BV, tokens_BS, axis=1)
+    said_BS = jnp.where(said_BS > 0, said_BS / penalty_B[:, None], said_BS * penalty_B[:, None])
+    beyond = logits_BV.shape[1]  # dropped
+    ids_BS = jnp.where(jnp.arange(slots)[None] < ends_B[:, None], tokens_BS, beyond)
+    return logits_BV.at[jnp.arange(rows)[:, None], ids_BS].set(said_BS, mode="drop")
 
-    def apply(logits_BV: jax.Array) -> jax.Array:
-        said_BS = jnp.take_along_axis(logits_BV, tokens_BS, axis=1)
-        said_BS = jnp.where(said_BS > 0, said_BS / penalty_B[:, None], said_BS * penalty_B[:, None])
-        beyond = logits_BV.shape[1]  # dropped
-        ids_BS = jnp.where(jnp.arange(slots)[None] < ends_B[:, None], tokens_BS, beyond)
-        return logits_BV.at[jnp.arange(rows)[:, None], ids_BS].set(said_BS, mode="drop")
 
-    return jax.lax.cond(jnp.any(penalty_B != 1), apply, lambda logits_BV: logits_BV, logits_BV)
+def best(logits_BV: jax.Array) -> jax.Array:
+    """The likeliest id of each row, the first of equal ones: int32 [B]."""
+    ids_1V = jnp.arange(logits_BV.shape[1], dtype=jnp.int32)[None]
+    is_best_BV = logits_BV == jnp.max(logits_BV, axis=1, keepdims=True)
+    # on a CPU `argmax` takes six times as long
+    return jnp.min(jnp.where(is_best_BV, ids_1V, logits_BV.shape[1] - 1), axis=1)
 
 
 def sample(
@@ -80,60 +83,70 @@ def sample(
 ) -> jax.Array:
     """Draws one id in each row with the row's own key: int32 [B]. Other rows have no influence.
 
-    temperature_B, top_p_B: float32; top_k_B: int32, at least V for all ids; see `Sampling`.
+    temperature_B, top_p_B: float32; top_k_B: int32, at least V for all ids; see `Sampling`. Ids of equal
+    logits are kept or dropped together. Nothing is sorted: the least kept logit is found bit by bit.
     """
-
-    def draw(logits_BV: jax.Array) -> jax.Array:
-        scaled_BV = logits_BV / jnp.maximum(temperature_B, 1e-6)[:, None]
-        total_B = jax.nn.logsumexp(scaled_BV, axis=1)
-        uniform_B = jax.vmap(jax.random.uniform)(keys_B)
-        greedy_B = temperature_B <= 0
-
-        def among(count: int) -> tuple[jax.Array, jax.Array]:
-            values_BC, ids_BC = jax.lax.top_k(scaled_BV, count)
-            place_B, sure_B = _pick(values_BC, total_B, uniform_B, top_p_B, top_k_B)
-            return jnp.take_along_axis(ids_BC, place_B[:, None], axis=1)[:, 0], sure_B
-
-        size = logits_BV.shape[1]
-        found_B, sure_B = among(min(CANDIDATES, size))
-        if size <= CANDIDATES:
-            return found_B
-        found_B = jax.lax.cond(
-            jnp.all(sure_B | greedy_B),
-            lambda: found_B,
-            lambda: jnp.where(sure_B, found_B, among(size)[0]),
-        )
-        return jnp.where(greedy_B, _best(logits_BV), found_B)
-
-    return jax.lax.cond(jnp.any(temperature_B > 0), draw, _best, logits_BV)
+    scaled_BV = logits_BV / jnp.maximum(temperature_B, 1e-6)[:, None]
+    probability_BV = jnp.exp(scaled_BV - jnp.max(scaled_BV, axis=1, keepdims=True))
+    order_BV, size = _in_order(scaled_BV), logits_BV.shape[1]
+    least_B = jax.lax.cond(
+        jnp.any(top_k_B < size),
+        lambda: _least_kept(order_BV, jnp.ones_like(scaled_BV), top_k_B.astype(jnp.float32)),
+        lambda: jnp.zeros(len(top_k_B), jnp.uint32),
+    )
+    probability_BV = jnp.where(order_BV >= least_B[:, None], probability_BV, 0.0)
+    wanted_B = jnp.minimum(top_p_B, 1.0) * _sum(probability_BV)
+    least_B = _least_kept(order_BV, probability_BV, wanted_B)
+    probability_BV = jnp.where(order_BV >= least_B[:, None], probability_BV, 0.0)
+    drawn_B = _draw(probability_BV, jax.vmap(jax.random.uniform)(keys_B))
+    return jnp.where(temperature_B <= 0, best(logits_BV), drawn_B)
 
 
-def _best(logits_BV: jax.Array) -> jax.Array:
-    return jnp.argmax(logits_BV, axis=-1).astype(jnp.int32)
-
-
-def _pick(
-    values_BC: jax.Array, total_B: jax.Array, uniform_B: jax.Array, top_p_B: jax.Array, top_k_B: jax.Array
-) -> tuple[jax.Array, jax.Array]:
-    """The drawn candidate's place, int32 [B], and whether ids beyond the candidates could not have been drawn
-    instead, bool [B].
-
-    values_BC: the largest logits, in descending order. total_B: log of the sum of the exponentials of all.
-    The draw is the place where the cumulative probability passes uniform_B, a share of what is kept.
+def _draw(probability_BV: jax.Array, uniform_B: jax.Array) -> jax.Array:
+    """The id at which the running sum passes a share of the whole sum: int32 [B]. Probabilities need not sum
+    to 1.
     """
-    count = values_BC.shape[1]
-    ranks_BC = jnp.arange(count)[None]
-    values_BC = jnp.where(ranks_BC < top_k_B[:, None], values_BC, -jnp.inf)
-    cut_B = top_k_B <= count
-    total_B = jnp.where(cut_B, jax.nn.logsumexp(values_BC, axis=1), total_B)
-    probability_BC = jnp.exp(values_BC - total_B[:, None])
-    cumulative_BC = jnp.cumsum(probability_BC, axis=1)
-    kept_BC = (cumulative_BC - probability_BC < top_p_B[:, None]) & (probability_BC > 0)
-    kept_BC = kept_BC | (ranks_BC == 0)
-    whole_B = top_p_B >= 1
-    mass_B = jnp.where(whole_B, 1.0, jnp.sum(jnp.where(kept_BC, probability_BC, 0.0), axis=1))
-    target_B = uniform_B * mass_B
-    passed_B = jnp.sum((cumulative_BC <= target_B[:, None]).astype(jnp.int32), axis=1)
-    last_B = jnp.sum(kept_BC.astype(jnp.int32), axis=1) - 1
-    reached_B = jnp.where(whole_B, target_B, top_p_B) < cumulative_BC[:, -1]
-    return jnp.minimum(passed_B, last_B), reached_B | cut_B
+    rows, size = probability_BV.shape
+    padded_BV = jnp.pad(probability_BV, ((0, 0), (0, -size % BLOCK)))
+    blocks_BNC = padded_BV.reshape(rows, -1, BLOCK)
+    block_B, left_B = _pass(jnp.sum(blocks_BNC, axis=2), uniform_B)
+    block_BC = jnp.take_along_axis(blocks_BNC, block_B[:, None, None], axis=1)[:, 0]
+    return block_B * BLOCK + _pass(block_BC, left_B)[0]
+
+
+def _pass(weight_BX: jax.Array, share_B: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """The place where the running sum passes a share of the whole, int32 [B], among those of weight above 0;
+    and the share of that place's weight that is left, below 1.
+    """
+    running_BX = jnp.cumsum(weight_BX, axis=1)
+    target_B1 = (share_B * running_BX[:, -1])[:, None]
+    passed_B = jnp.sum((running_BX <= target_B1).astype(jnp.int32), axis=1)
+    places_1X = jnp.arange(weight_BX.shape[1], dtype=jnp.int32)[None]
+    last_B = jnp.max(jnp.where(weight_BX > 0, places_1X, 0), axis=1)  # where rounding takes the target beyond
+    place_B1 = jnp.minimum(passed_B, last_B)[:, None]
+    weight_B1 = jnp.take_along_axis(weight_BX, place_B1, axis=1)
+    before_B1 = jnp.take_along_axis(running_BX, place_B1, axis=1) - weight_B1
+    left_B1 = (target_B1 - before_B1) / weight_B1
+    return place_B1[:, 0], jnp.clip(left_B1[:, 0], 0.0, 1.0)
+
+
+def _in_order(x_BV: jax.Array) -> jax.Array:
+    """uint32 in the order of the float32 values."""
+    bits_BV = jax.lax.bitcast_convert_type(x_BV, jnp.uint32)
+    top = jnp.uint32(1 << 31)
+    return jnp.where(bits_BV >= top, ~bits_BV, bits_BV | top)
+
+
+def _least_kept(order_BV: jax.Array, weight_BV: jax.Array, wanted_B: jax.Array) -> jax.Array:
+    """The largest number so that the ids of this order or more have the wanted weight: uint32 [B]."""
+
+    def try_bit(i: jax.Array, least_B: jax.Array) -> jax.Array:
+        higher_B = least_B | (jnp.uint32(1 << 31) >> i.astype(jnp.uint32))
+        weight_B = _sum(jnp.where(order_BV >= higher_B[:, None], weight_BV, 0.0))
+        return jnp.where(weight_B >= wanted_B, higher_B, least_B)
+
+    return jax.lax.fori_loop(0, 32, try_bit, jnp.zeros(len(wanted_B), jnp.uint32))
+
+
+def _sum(x_BV: jax.Array) -> jax.Array:
+    return jnp.sum(x_BV, axis=1)

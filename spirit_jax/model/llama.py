@@ -10,7 +10,7 @@ matrix.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -22,10 +22,12 @@ from jax.sharding import Mesh
 
 from spirit_jax.config import Dtype, ModelConfig, Remat
 from spirit_jax.model.attention import SAVED, attend, attend_cache
-from spirit_jax.model.linear import linear
+from spirit_jax.model.linear import against_table, linear
 from spirit_jax.sharding import RULES, constrain, place_axes
 
-Cache = tuple[jax.Array, jax.Array]  # keys and values, each [L, B, G, S, K]
+# keys and values: an array [B, G, S, K] for each layer in a model that compiles without a loop, otherwise one
+# [L, B, G, S, K] of all layers
+Cache = tuple[tuple[jax.Array, ...], tuple[jax.Array, ...]]
 CACHE_AXES = ("layers", "batch", "kv_heads", None, "head_width")
 # models of at most so many layers compile without a loop: a step on CPU is 1.15 to 1.2 times as fast
 UNROLLED_LAYERS = 8
@@ -67,6 +69,34 @@ class TokenInfo(NamedTuple):
     rotation: tuple[jax.Array, jax.Array]
 
 
+class LayerCache(NamedTuple):
+    """What a layer sees of the cache. layer: its index in arrays of all layers; None for its own arrays."""
+
+    keys: jax.Array
+    values: jax.Array
+    layer: jax.Array | None
+
+    def write(self, keys_BTGK: jax.Array, values_BTGK: jax.Array, positions_BT: jax.Array) -> "LayerCache":
+        """The cache with the layer's new entries in the slots of their positions."""
+        rows_B1 = jnp.arange(len(positions_BT))[:, None]
+        at = (
+            (rows_B1, slice(None), positions_BT)
+            if self.layer is None
+            else (self.layer, rows_B1, slice(None), positions_BT)
+        )
+        axes = CACHE_AXES[self.keys.ndim == 4 :]
+        return self._replace(
+            keys=constrain(self.keys.at[at].set(keys_BTGK), *axes),
+            values=constrain(self.values.at[at].set(values_BTGK), *axes),
+        )
+
+    def of_layer(self) -> tuple[jax.Array, jax.Array]:
+        """The layer's keys and values [B, G, S, K]."""
+        if self.layer is None:
+            return self.keys, self.values
+        return self.keys[self.layer], self.values[self.layer]
+
+
 class Norm(nnx.Module):
     """Root-mean-square norm with a scale, computed in float32."""
 
@@ -95,7 +125,7 @@ class Attention(nnx.Module):
             _normal(o, out, cfg.heads * cfg.head_width * 2 * cfg.layers), "heads", "head_width", "width"
         )
 
-    def __call__(self, x_BTD: jax.Array, info: TokenInfo, cache: Cache | None, layer: jax.Array):
+    def __call__(self, x_BTD: jax.Array, info: TokenInfo, cache: LayerCache | None):
         """Returns [B, T, D], and the cache with this layer's keys and values in the slots of
         their positions.
         """
@@ -105,11 +135,8 @@ class Attention(nnx.Module):
         if cache is None:
             y_BTHK = attend(q_BTHK, k_BTGK, v_BTGK, info.segment_ids_BT, info.seen_until_BT)
         else:
-            cache = (
-                _write(cache[0], k_BTGK, layer, info.positions_BT),
-                _write(cache[1], v_BTGK, layer, info.positions_BT),
-            )
-            y_BTHK = attend_cache(q_BTHK, cache[0][layer], cache[1][layer], info.positions_BT)
+            cache = cache.write(k_BTGK, v_BTGK, info.positions_BT)
+            y_BTHK = attend_cache(q_BTHK, *cache.of_layer(), info.positions_BT)
         y_BTE = y_BTHK.reshape(*y_BTHK.shape[:2], -1)
         return checkpoint_name(linear(y_BTE, _as_matrix(self.o_HKD, 2), ("heads", None)), "out"), cache
 
@@ -140,9 +167,9 @@ class Block(nnx.Module):
         self.attention_norm, self.attention = Norm(cfg), Attention(cfg, attention)
         self.mlp_norm, self.mlp = Norm(cfg), Mlp(cfg, mlp)
 
-    def __call__(self, x_BTD: jax.Array, info: TokenInfo, cache: Cache | None, layer: jax.Array):
-        """Returns [B, T, D] and the cache; `layer` is the layer's index."""
-        y_BTD, cache = self.attention(self.attention_norm(x_BTD), info, cache, layer)
+    def __call__(self, x_BTD: jax.Array, info: TokenInfo, cache: LayerCache | None):
+        """Returns [B, T, D] and the cache."""
+        y_BTD, cache = self.attention(self.attention_norm(x_BTD), info, cache)
         x_BTD = x_BTD + y_BTD
         return x_BTD + self.mlp(self.mlp_norm(x_BTD)), cache
 
@@ -182,7 +209,7 @@ class Llama(nnx.Module):
         Padding rows of the vocabulary are not masked.
         """
         table_VD = self.output_VD.astype(x_BTD.dtype)
-        return jnp.einsum("BTD,VD->BTV", x_BTD, table_VD, preferred_element_type=jnp.float32)
+        return against_table(x_BTD, table_VD)
 
     def hidden(
         self,
@@ -191,13 +218,15 @@ class Llama(nnx.Module):
         segment_ids_BT: jax.Array | None = None,
         cache: Cache | None = None,
         seen_until_BT: jax.Array | None = None,
+        blocks: Sequence[Block] | None = None,
     ):
         """Hidden states after the last norm [B, T, D], and the cache.
 
         Without a cache, attention is causal within segments (`segment_ids_BT`; 0 is padding; None: a row is
         one segment), or with `seen_until_BT` within branches (`attention.branch_mask`). With a cache
         (`new_cache`), a row is one segment: its positions rise by one, its keys and values are written to
-        the slots of their positions, and a token attends to all slots up to its own.
+        the slots of their positions, and a token attends to all slots up to its own. blocks: what `blocks`
+        gives, for a call inside a loop.
         """
         assert cache is None or (segment_ids_BT is None and seen_until_BT is None), (
             "a cached row is one segment"
@@ -207,14 +236,23 @@ class Llama(nnx.Module):
 
         def layer(carry: Any, block_and_index: Any):
             (x_BTD, cache), (block, index) = carry, block_and_index
+            seen = None if cache is None else LayerCache(cache[0][0], cache[1][0], index)
             # a carried cache is updated in place
-            x_BTD, cache = block(x_BTD, info, cache, index)
+            x_BTD, seen = block(x_BTD, info, seen)
+            cache = None if seen is None else ((seen.keys,), (seen.values,))
             return (constrain(x_BTD, "batch", "sequence", None), cache), None
 
         if cache is None and self.cfg.remat is not Remat.NONE:
             layer = jax.checkpoint(layer, policy=POLICIES[self.cfg.remat], prevent_cse=False)
         x_BTD = constrain(lookup(self.embed_VD[...], tokens_BT, self.cfg), "batch", "sequence", None)
-        unroll = self.cfg.layers if self.cfg.layers <= UNROLLED_LAYERS else 1
+        if cache is not None and is_unrolled(self.cfg):
+            blocks, caches = self.blocks() if blocks is None else blocks, []
+            for block, keys, values in zip(blocks, *cache, strict=True):
+                x_BTD, seen = block(x_BTD, info, LayerCache(keys, values, None))
+                x_BTD = constrain(x_BTD, "batch", "sequence", None)
+                caches.append(seen)
+            return self.norm(x_BTD), (tuple(c.keys for c in caches), tuple(c.values for c in caches))
+        unroll = self.cfg.layers if is_unrolled(self.cfg) else 1
         (x_BTD, cache), _ = jax.lax.scan(
             layer, (x_BTD, cache), (self.layers, jnp.arange(self.cfg.layers)), unroll=unroll
         )
@@ -228,14 +266,26 @@ class Llama(nnx.Module):
         positions_BT = jnp.broadcast_to(jnp.arange(tokens_BT.shape[1])[None], tokens_BT.shape)
         info = TokenInfo(positions_BT, jnp.ones_like(tokens_BT), None, rotation_of(positions_BT, self.cfg))
 
-        def layer(x_BTD: jax.Array, block_and_index: Any):
-            block, index = block_and_index
-            x_BTD = constrain(block(x_BTD, info, None, index)[0], "batch", "sequence", None)
+        def layer(x_BTD: jax.Array, block: Block):
+            x_BTD = constrain(block(x_BTD, info, None)[0], "batch", "sequence", None)
             return x_BTD, x_BTD
 
         x_BTD = constrain(lookup(self.embed_VD[...], tokens_BT, self.cfg), "batch", "sequence", None)
-        _, states_LBTD = jax.lax.scan(layer, x_BTD, (self.layers, jnp.arange(self.cfg.layers)))
+        _, states_LBTD = jax.lax.scan(layer, x_BTD, self.layers)
         return jnp.concatenate([x_BTD[None], states_LBTD])
+
+    def blocks(self) -> list[Block] | None:
+        """Each layer's block by itself; None for a model that is a loop over its layers. A loop around the
+        model must take them from outside: it would copy all weights in every round.
+        """
+        if not is_unrolled(self.cfg):
+            return None
+        return [jax.tree.map(lambda a, i=i: a[i], self.layers) for i in range(self.cfg.layers)]
+
+
+def is_unrolled(cfg: ModelConfig) -> bool:
+    """Whether the model compiles without a loop over its layers."""
+    return cfg.layers <= UNROLLED_LAYERS
 
 
 def lookup(table_VD: jax.Array, tokens_BT: jax.Array, cfg: ModelConfig) -> jax.Array:
@@ -289,12 +339,13 @@ def rotate(x_BTHK: jax.Array, rotation: tuple[jax.Array, jax.Array]) -> jax.Arra
 
 
 def new_cache(cfg: ModelConfig, rows: int, slots: int) -> Cache:
-    """An empty cache for `rows` sequences of at most `slots` tokens: two arrays [L, B, G, S, K] of zeros in
-    the activation dtype.
-    """
+    """An empty cache for `rows` sequences of at most `slots` tokens: zeros in the activation dtype."""
     shape = (cfg.layers, rows, cfg.kv_heads, slots, cfg.head_width)
+    if is_unrolled(cfg):
+        empty = constrain(jnp.zeros(shape[1:], DTYPES[cfg.dtype]), *CACHE_AXES[1:])
+        return (empty,) * cfg.layers, (empty,) * cfg.layers
     empty = constrain(jnp.zeros(shape, DTYPES[cfg.dtype]), *CACHE_AXES)
-    return empty, empty
+    return (empty,), (empty,)
 
 
 def abstract(cfg: ModelConfig, mesh: Mesh, dtype: Dtype = Dtype.FLOAT32) -> Llama:
@@ -344,11 +395,3 @@ def _stack(make: Callable[[jax.Array], nnx.Module], keys: jax.Array) -> nnx.Modu
     """Stacks modules into one whose parameters have a leading 'layers' axis."""
     many = jax.vmap(make)(keys)
     return jax.tree.map(lambda v: v.copy(axes=("layers", *v.get_metadata("axes"))), many, is_leaf=is_param)
-
-
-def _write(
-    cache_LBGSK: jax.Array, new_BTGK: jax.Array, layer: jax.Array, positions_BT: jax.Array
-) -> jax.Array:
-    """The cache with a layer's new entries in the slots of their positions."""
-    rows_B1 = jnp.arange(len(positions_BT))[:, None]
-    return constrain(cache_LBGSK.at[layer, rows_B1, :, positions_BT].set(new_BTGK), *CACHE_AXES)

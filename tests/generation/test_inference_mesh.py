@@ -63,8 +63,8 @@ def test_each_device_holds_its_part_of_the_cache_and_of_the_weights(sizes):
         rows, slots = batch.tokens_BP.shape
         zeros_B = np.zeros(rows, np.uint32)
         state = prefill(model, batch.tokens_BP, batch.lengths_B, zeros_B, zeros_B, slots=slots + 32)
-    part = (CONFIG.layers, rows // sizes.get("data", 1), CONFIG.kv_heads // 2, slots + 32, CONFIG.head_width)
-    for cache in state.cache:
+    part = (rows // sizes.get("data", 1), CONFIG.kv_heads // 2, slots + 32, CONFIG.head_width)
+    for cache in jax.tree.leaves(state.cache):
         assert {shard.data.shape for shard in cache.addressable_shards} == {part}
     mlp = model.layers.mlp.gate_DF[...]
     assert {shard.data.shape[-1] for shard in mlp.addressable_shards} == {CONFIG.mlp_width // 2}

@@ -1,3 +1,4 @@
+import jax
 import numpy as np
 import pytest
 
@@ -48,7 +49,7 @@ def test_short_prompts_share_the_shape_of_long_ones_unless_they_are_far_shorter(
 
 def test_rows_shrink_with_the_cache(monkeypatch):
     assert choose_rows(5, CONFIG, 32, 32, ONE) == 8
-    one = sum(x.nbytes for x in new_cache(CONFIG, 1, 64))
+    one = sum(x.nbytes for x in jax.tree.leaves(new_cache(CONFIG, 1, 64)))
     for rows, bound in ((1, 8 * one - 1), (8, 8 * one), (8, 64 * one - 1), (64, 64 * one)):
         monkeypatch.setattr(prompt_batches, "MAX_CACHE_BYTES", bound)
         assert choose_rows(100, CONFIG, 32, 32, ONE) == rows

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from spirit_jax.config import MeshConfig
-from spirit_jax.model.linear import linear
+from spirit_jax.model.linear import TABLE_BLOCK, against_table, linear
 from spirit_jax.sharding import make_mesh, place_axes, place_batch
 
 
@@ -53,3 +53,15 @@ def test_devices_sum_the_gradient_of_a_float32_weight_without_rounding_their_par
             errors[dtype] = np.linalg.norm(found - exact) / np.linalg.norm(exact)
     assert errors[jnp.float32] < 1e-6
     assert 1e-3 < errors[jnp.bfloat16] < 1e-2
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (2, 1), (8, 1), (1, 32), (4, 16)])
+@pytest.mark.parametrize("height", [3 * TABLE_BLOCK, 1000])
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
+def test_a_table_in_blocks_gives_the_product_with_the_whole(shape, height, dtype):
+    a, b = jax.random.split(jax.random.key(0))
+    x, table = jax.random.normal(a, (*shape, 6), dtype), jax.random.normal(b, (height, 6), dtype)
+    found = jax.jit(against_table)(x, table)
+    assert found.dtype == jnp.float32
+    expected = np.asarray(x, np.float64) @ np.asarray(table, np.float64).T
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)

@@ -118,7 +118,7 @@ def test_decoding_in_a_while_loop_keeps_the_cache_shape():
     start = (jnp.int32(0), jnp.ones((2, 1), jnp.int32), new_cache(llama.cfg, 2, 8))
     steps, _, cache = jax.jit(lambda s: jax.lax.while_loop(lambda s: s[0] < 5, advance, s))(start)
     assert steps == 5
-    used = np.abs(np.asarray(cache[0])).sum((0, 1, 2, 4))
+    used = np.abs(np.stack(cache[0])).sum((0, 1, 2, 4))
     assert (used[:5] > 0).all()
     assert (used[5:] == 0).all()
 
