@@ -17,6 +17,7 @@ from data_prep.look.statistics import Statistics
 from spirit_jax.core.errors import UserError
 from spirit_jax.core.files import require_output_folder, write_text
 from spirit_jax.core.progress import track
+from spirit_jax.datasets.corpus import ManifestRow
 from spirit_jax.datasets.manifest import stream_corpus
 from spirit_jax.speech.codec_folder import load_codec
 from spirit_jax.tokens.interleave import Spans
@@ -113,7 +114,7 @@ def _check(args: argparse.Namespace) -> None:
         raise UserError("--seconds", args.seconds, "must be above 0", "for example --seconds 15")
 
 
-def _recordings(audio: Path | None, chosen: Sequence[Item]) -> dict[str, dict]:
+def _recordings(audio: Path | None, chosen: Sequence[Item]) -> dict[str, ManifestRow]:
     """The rows of the chosen items' recordings, by id."""
     wanted = {item.id for item in chosen}
     rows = stream_corpus(audio) if audio else ()

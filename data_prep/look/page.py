@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from data_prep.look.examples import Example
-from data_prep.look.items import CORPUS, SHARDS, Source, is_finished
+from data_prep.look.items import Kind, Source
 from data_prep.look.statistics import SplitCounts, Statistics
 from spirit_jax.pages.histogram import draw_histogram
 from spirit_jax.pages.rendering import render
@@ -22,12 +22,12 @@ def make_page(data: Path, source: Source, statistics: Statistics, examples: Sequ
         TEMPLATE,
         {
             "title": data.resolve().name,
-            "kind": source.kind,
+            "kind": source.kind.value,
             "path": str(data),
             "tiles": _tiles(splits, total, statistics),
-            "columns": ["text", *(stream.name for stream in source.streams)] if source.streams else [],
+            "columns": ["text tokens", *(stream.name for stream in source.streams)] if source.streams else [],
             "splits": [_row(name, counts, source) for name, counts in sorted(splits.items())],
-            "finished": is_finished(source),
+            "finished": source.kind is Kind.DOCUMENTS,
             "missing": _missing(source, splits, examples),
             "reasons": dict(statistics.reasons.most_common()),
             "sources": dict(statistics.sources.most_common()),
@@ -70,6 +70,7 @@ def _tiles(splits: dict[str, SplitCounts], hours: float, statistics: Statistics)
 
 def _row(name: str, counts: SplitCounts, source: Source) -> dict:
     tokens = [counts.text_tokens, *(counts.tokens[stream.name] for stream in source.streams)]
+    tokens = tokens if source.streams else []
     return {"name": name, "counts": counts, "hours": _hours(counts), "tokens": tokens}
 
 
@@ -78,15 +79,15 @@ def _missing(source: Source, splits: dict[str, SplitCounts], examples: Sequence[
     spoken = sum(counts.utterances for counts in splits.values())
     aligned = sum(counts.aligned for counts in splits.values())
     missing = []
-    if source.kind == CORPUS:
+    if source.kind is Kind.CORPUS:
         missing.append("units, pitch and style codes, and sequences of tokens: make units writes them")
     elif source.vocabulary is None:
         missing.append("sequences of tokens: give --tokenizer")
-    elif is_finished(source):
+    elif source.kind is Kind.DOCUMENTS:
         missing.append("utterances: the shards hold finished documents")
         if source.tokenizer is None:
             missing.append("the words of documents: give --tokenizer")
-    if source.kind == SHARDS and spoken and all(example.audio is None for example in examples):
+    if source.kind is Kind.RECORDS and spoken and all(example.audio is None for example in examples):
         missing.append("sound: give the manifest of the recordings with --audio, or a codec with --codec")
     if aligned < spoken:
         missing.append(f"word times of {spoken - aligned:,} of {spoken:,} utterances: make align gives them")
