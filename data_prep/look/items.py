@@ -23,7 +23,7 @@ from spirit_jax.tokens.vocabulary import Vocabulary
 
 
 class Kind(enum.Enum):
-    """What a source is."""
+    """What the data is."""
 
     CORPUS = "manifest or recordings"
     UNITS = "units folder"
@@ -60,7 +60,7 @@ class Item:
 
 
 @dataclasses.dataclass(frozen=True)
-class Source:
+class Subject:
     """What the page is about.
 
     path: of shards their version. streams: of its codes, none for a corpus. vocabulary: of its tokens, None
@@ -126,7 +126,7 @@ class Source:
         return [self.tokenizer.decode(record.text_ids[first:last]).strip() for first, last in spans]
 
 
-def open_source(path: Path, tokenizer: TextTokenizer | None, split: str | None) -> Source:
+def open_subject(path: Path, tokenizer: TextTokenizer | None, split: str | None) -> Subject:
     """Recognises what `path` is. UserError for a split that shards do not have, or another tokenizer's."""
     if not path.exists():
         raise UserError("--data", path, "no such file or folder", "check the path")
@@ -135,13 +135,13 @@ def open_source(path: Path, tokenizer: TextTokenizer | None, split: str | None) 
         if tokenizer is not None:
             special = {name: getattr(tokenizer, name) for name in ("bos", "eos", "unk")}
             vocabulary = Vocabulary(tokenizer.size, streams, **special)
-        return Source(Kind.UNITS, path, streams, vocabulary, tokenizer, split)
+        return Subject(Kind.UNITS, path, streams, vocabulary, tokenizer, split)
     if path.is_dir() and next(path.rglob("dataset_info.json"), None):
         return _open_shards(find_version(path), tokenizer, split)
-    return Source(Kind.CORPUS, path, (), None, None, split)
+    return Subject(Kind.CORPUS, path, (), None, None, split)
 
 
-def _open_shards(version: Path, tokenizer: TextTokenizer | None, split: str | None) -> Source:
+def _open_shards(version: Path, tokenizer: TextTokenizer | None, split: str | None) -> Subject:
     metadata = read_metadata(version)
     if tokenizer and tokenizer.fingerprint != metadata.tokenizer_fingerprint:
         rule = f"the shards were made with {metadata.tokenizer_fingerprint}"
@@ -149,7 +149,7 @@ def _open_shards(version: Path, tokenizer: TextTokenizer | None, split: str | No
     if split is not None:
         open_shards(version, split=split)  # complains if there is none
     kind = Kind.RECORDS if metadata.layout is Layout.ALIGNED else Kind.DOCUMENTS
-    return Source(kind, version, metadata.vocabulary.streams, metadata.vocabulary, tokenizer, split)
+    return Subject(kind, version, metadata.vocabulary.streams, metadata.vocabulary, tokenizer, split)
 
 
 def _item_of(row: Mapping[str, Any], seconds: float | None) -> Item:
