@@ -28,7 +28,7 @@ from spirit_jax.pages.histogram import Histogram
 VERSION = "1"  # of the scores; another one makes the parts of an earlier version again
 MANIFEST, QUARANTINE, PARTS = "manifest.jsonl", "quarantine.jsonl", "parts"
 
-Source = Iterable[tuple[Any, None] | tuple[None, dict]]  # as of `datasets.manifest.stream_corpus`
+GivenRows = Iterable[tuple[Any, None] | tuple[None, dict]]  # as of `datasets.manifest.stream_corpus`
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,14 +61,14 @@ class MeasuredCorpus:
 
 
 def measure_corpus(
-    source: Source, rates: UnitRates | None, out: Path, processes: int, part_size: int
+    rows: GivenRows, rates: UnitRates | None, out: Path, processes: int, part_size: int
 ) -> MeasuredCorpus:
     """Measures the rows in parts below `out`."""
-    pool, rows = Processes(processes), iter(source)
+    pool, left = Processes(processes), iter(rows)
     folder, parts, ledgers = out / PARTS, [], []
     drop_partials(folder, "*")
     with contextlib.closing(pool), Progress("curate", None, "utt") as progress:
-        while held := list(itertools.islice(rows, part_size)):
+        while held := list(itertools.islice(left, part_size)):
             tasks = [Task(row, rates.of(row["id"]) if rates else None) for row, _ in held if row]
             set_aside = [bad for _, bad in held if bad]
             path = folder / f"part-{len(parts):05d}.jsonl"

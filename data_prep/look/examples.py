@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from data_prep.jobs.row_sound import load_row
-from data_prep.look.items import Item, Source
-from data_prep.look.sequence import Run, runs_of
+from data_prep.look.items import Item, Subject
+from data_prep.look.sequence import TokenRun, runs_of
 from spirit_jax.pages.sound import player
 from spirit_jax.pages.utterance import Drawn, Lanes, draw_utterance
 from spirit_jax.speech import audio
@@ -52,13 +52,13 @@ class Example:
     remarks: list[str]
     figure: Drawn | None
     audio: str | None
-    documents: list[list[Run]]
+    documents: list[list[TokenRun]]
 
 
-def show(item: Item, source: Source, sounds: Sounds, spans: Spans, seed: int) -> Example:
+def show(item: Item, subject: Subject, sounds: Sounds, spans: Spans, seed: int) -> Example:
     """The example of an item. Spans are drawn as in training, by the seed and the record's id."""
     wav, said = sounds.of(item)
-    documents = _documents(item, source, spans, seed)
+    documents = _documents(item, subject, spans, seed)
     remarks = [f"split {item.split}", *_name("voice", item.voice), *_name("source", item.source), said]
     if item.seconds is not None:
         shown = f", the first {sounds.seconds:g} s are shown" if item.seconds > sounds.seconds else ""
@@ -69,7 +69,7 @@ def show(item: Item, source: Source, sounds: Sounds, spans: Spans, seed: int) ->
         item.id,
         item.text,
         remarks,
-        _draw(item, wav, source, sounds.seconds) if item.spoken else None,
+        _draw(item, wav, subject, sounds.seconds) if item.spoken else None,
         None if wav is None else player(wav),
         documents,
     )
@@ -79,19 +79,19 @@ def _name(what: str, value: str) -> list[str]:
     return [f"{what} {value}"] if value else []
 
 
-def _draw(item: Item, wav: np.ndarray | None, source: Source, seconds: float) -> Drawn:
+def _draw(item: Item, wav: np.ndarray | None, subject: Subject, seconds: float) -> Drawn:
     words = [(word, start, min(end, seconds)) for word, start, end in item.words if start < seconds]
-    speech = item.speech and excerpt(item.speech, 0.0, seconds, source.streams)
+    speech = item.speech and excerpt(item.speech, 0.0, seconds, subject.streams)
     f0 = None if wav is None else track_f0([wav])[0]
-    return draw_utterance(Lanes(wav, words, speech, source.streams, f0, spectrogram=True))
+    return draw_utterance(Lanes(wav, words, speech, subject.streams, f0, spectrogram=True))
 
 
-def _documents(item: Item, source: Source, spans: Spans, seed: int) -> list[list[Run]]:
-    if source.vocabulary is None:
+def _documents(item: Item, subject: Subject, spans: Spans, seed: int) -> list[list[TokenRun]]:
+    if subject.vocabulary is None:
         return []
     documents = [] if item.document is None else [item.document]
     if item.record is not None:
         rng = np.random.default_rng([seed, zlib.crc32(item.id.encode())])
-        documents = arrange(item.record, Arrangement.INTERLEAVED, source.vocabulary, spans, rng)
+        documents = arrange(item.record, Arrangement.INTERLEAVED, subject.vocabulary, spans, rng)
     words = [word for word, _, _ in item.words]
-    return [runs_of(ids, source.vocabulary, source.tokenizer, item.record, words) for ids in documents]
+    return [runs_of(ids, subject.vocabulary, subject.tokenizer, item.record, words) for ids in documents]

@@ -11,12 +11,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from data_prep.look.examples import Sounds, show
-from data_prep.look.items import Item, open_source
+from data_prep.look.items import Item, open_subject
 from data_prep.look.page import make_page
 from data_prep.look.statistics import Statistics
 from spirit_jax.core.errors import UserError
 from spirit_jax.core.files import require_output_folder, write_text
 from spirit_jax.core.progress import track
+from spirit_jax.datasets.corpus import ManifestRow
 from spirit_jax.datasets.manifest import stream_corpus
 from spirit_jax.speech.codec_folder import load_codec
 from spirit_jax.tokens.interleave import Spans
@@ -52,9 +53,9 @@ def run(args: argparse.Namespace) -> int:
     require_output_folder(args.out, "--out")
     tokenizer = TextTokenizer.load(args.tokenizer) if args.tokenizer else None
     codec = load_codec(args.codec) if args.codec else None
-    source = open_source(args.data, tokenizer, args.split)
-    statistics, choice = Statistics(source.streams), Choice(args.count, args.seed, args.ids)
-    for item in track(source.items(), "look", unit="rows"):
+    subject = open_subject(args.data, tokenizer, args.split)
+    statistics, choice = Statistics(subject.streams), Choice(args.count, args.seed, args.ids)
+    for item in track(subject.items(), "look", unit="rows"):
         if isinstance(item, Item):
             statistics.add(item)
             choice.add(item)
@@ -64,8 +65,8 @@ def run(args: argparse.Namespace) -> int:
     chosen = choice.items()
     sounds = Sounds(_recordings(args.audio, chosen), codec, args.seconds)
     spans = Spans(tuple(args.text_span), tuple(args.speech_span))
-    examples = [show(item, source, sounds, spans, args.seed) for item in chosen]
-    write_text(args.out / PAGE, make_page(args.data, source, statistics, examples))
+    examples = [show(item, subject, sounds, spans, args.seed) for item in chosen]
+    write_text(args.out / PAGE, make_page(args.data, subject, statistics, examples))
     print(args.out / PAGE)
     return 0
 
@@ -113,7 +114,7 @@ def _check(args: argparse.Namespace) -> None:
         raise UserError("--seconds", args.seconds, "must be above 0", "for example --seconds 15")
 
 
-def _recordings(audio: Path | None, chosen: Sequence[Item]) -> dict[str, dict]:
+def _recordings(audio: Path | None, chosen: Sequence[Item]) -> dict[str, ManifestRow]:
     """The rows of the chosen items' recordings, by id."""
     wanted = {item.id for item in chosen}
     rows = stream_corpus(audio) if audio else ()

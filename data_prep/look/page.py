@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from data_prep.look.examples import Example
-from data_prep.look.items import CORPUS, SHARDS, Source, is_finished
+from data_prep.look.items import Kind, Subject
 from data_prep.look.statistics import SplitCounts, Statistics
 from spirit_jax.pages.histogram import draw_histogram
 from spirit_jax.pages.rendering import render
@@ -13,7 +13,7 @@ TEMPLATE = Path(__file__).with_name("look.html")
 VOICES = 12  # that are listed
 
 
-def make_page(data: Path, source: Source, statistics: Statistics, examples: Sequence[Example]) -> str:
+def make_page(data: Path, subject: Subject, statistics: Statistics, examples: Sequence[Example]) -> str:
     """The page as HTML."""
     splits = statistics.splits
     total = sum((_hours(counts) for counts in splits.values()), 0.0)
@@ -22,13 +22,15 @@ def make_page(data: Path, source: Source, statistics: Statistics, examples: Sequ
         TEMPLATE,
         {
             "title": data.resolve().name,
-            "kind": source.kind,
+            "kind": subject.kind.value,
             "path": str(data),
             "tiles": _tiles(splits, total, statistics),
-            "columns": ["text", *(stream.name for stream in source.streams)] if source.streams else [],
-            "splits": [_row(name, counts, source) for name, counts in sorted(splits.items())],
-            "finished": is_finished(source),
-            "missing": _missing(source, splits, examples),
+            "columns": ["text tokens", *(stream.name for stream in subject.streams)]
+            if subject.streams
+            else [],
+            "splits": [_row(name, counts, subject) for name, counts in sorted(splits.items())],
+            "finished": subject.kind is Kind.DOCUMENTS,
+            "missing": _missing(subject, splits, examples),
             "reasons": dict(statistics.reasons.most_common()),
             "sources": dict(statistics.sources.most_common()),
             "voices": [
@@ -40,7 +42,7 @@ def make_page(data: Path, source: Source, statistics: Statistics, examples: Sequ
             if statistics.durations.count
             else "",
             "median_s": statistics.durations.quantile(0.5),
-            "streams": [stream.name for stream in source.streams],
+            "streams": [stream.name for stream in subject.streams],
             "examples": examples,
         },
     )
@@ -68,25 +70,26 @@ def _tiles(splits: dict[str, SplitCounts], hours: float, statistics: Statistics)
     return [{"name": name, "value": value, "note": note} for name, value, note in tiles if value]
 
 
-def _row(name: str, counts: SplitCounts, source: Source) -> dict:
-    tokens = [counts.text_tokens, *(counts.tokens[stream.name] for stream in source.streams)]
+def _row(name: str, counts: SplitCounts, subject: Subject) -> dict:
+    tokens = [counts.text_tokens, *(counts.tokens[stream.name] for stream in subject.streams)]
+    tokens = tokens if subject.streams else []
     return {"name": name, "counts": counts, "hours": _hours(counts), "tokens": tokens}
 
 
-def _missing(source: Source, splits: dict[str, SplitCounts], examples: Sequence[Example]) -> list[str]:
+def _missing(subject: Subject, splits: dict[str, SplitCounts], examples: Sequence[Example]) -> list[str]:
     """What cannot be shown, and what would show it."""
     spoken = sum(counts.utterances for counts in splits.values())
     aligned = sum(counts.aligned for counts in splits.values())
     missing = []
-    if source.kind == CORPUS:
+    if subject.kind is Kind.CORPUS:
         missing.append("units, pitch and style codes, and sequences of tokens: make units writes them")
-    elif source.vocabulary is None:
+    elif subject.vocabulary is None:
         missing.append("sequences of tokens: give --tokenizer")
-    elif is_finished(source):
+    elif subject.kind is Kind.DOCUMENTS:
         missing.append("utterances: the shards hold finished documents")
-        if source.tokenizer is None:
+        if subject.tokenizer is None:
             missing.append("the words of documents: give --tokenizer")
-    if source.kind == SHARDS and spoken and all(example.audio is None for example in examples):
+    if subject.kind is Kind.RECORDS and spoken and all(example.audio is None for example in examples):
         missing.append("sound: give the manifest of the recordings with --audio, or a codec with --codec")
     if aligned < spoken:
         missing.append(f"word times of {spoken - aligned:,} of {spoken:,} utterances: make align gives them")

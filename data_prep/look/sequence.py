@@ -12,7 +12,7 @@ from spirit_jax.tokens.vocabulary import Vocabulary
 TEXT, TAG = -1, -2  # kinds of ids, besides the index of a stream
 
 
-class Run(NamedTuple):
+class TokenRun(NamedTuple):
     """Neighbouring tokens of one kind: `tag`, `text`, or the name of a stream. shown: a text, or one string
     for each other token.
     """
@@ -28,7 +28,7 @@ def runs_of(
     tokenizer: TextTokenizer | None,
     record: Record | None = None,
     words: Sequence[str] = (),
-) -> list[Run]:
+) -> list[TokenRun]:
     """The runs of a document, int32 ids [N]. Without a tokenizer its text is found in the `words` of
     `record`.
     """
@@ -39,12 +39,12 @@ def runs_of(
         part, kind = ids[first:last], int(kinds_N[first])
         if kind == TEXT:
             shown = tokenizer.decode(part).strip() if tokenizer else _find_words(part, record, words)
-            runs.append(Run("text", [shown], len(part)))
+            runs.append(TokenRun("text", [shown], len(part)))
         elif kind == TAG:
-            runs.append(Run("tag", list(_tags(part, vocabulary)), len(part)))
+            runs.append(TokenRun("tag", list(_tags(part, vocabulary)), len(part)))
         else:
             codes = part - vocabulary.starts[kind]
-            runs.append(Run(vocabulary.streams[kind].name, [str(code) for code in codes], len(part)))
+            runs.append(TokenRun(vocabulary.streams[kind].name, [str(code) for code in codes], len(part)))
     return runs
 
 

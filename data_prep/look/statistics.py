@@ -63,7 +63,7 @@ class Statistics:
             return
         words = len(item.text.split())
         counts.words += words
-        counts.text_tokens += item.text_tokens or 0
+        counts.text_tokens += item.text_tokens
         if not item.spoken:
             counts.texts += 1
             return

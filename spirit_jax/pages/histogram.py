@@ -95,6 +95,6 @@ def _extent(counts: np.ndarray, edges: np.ndarray, limits: list[float]) -> tuple
     """From the lowest to the highest value and limit, with a margin."""
     filled = np.flatnonzero(counts)
     ends = [edges[filled[0]], edges[filled[-1] + 1]] if len(filled) else [edges[0], edges[-1]]
-    low, high = min([*ends, *limits]), max([*ends, *limits])
+    low, high = float(min([*ends, *limits])), float(max([*ends, *limits]))
     margin = 0.03 * (high - low)
     return low - margin, high + margin

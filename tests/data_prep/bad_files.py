@@ -3,7 +3,6 @@ aside.
 """
 
 import dataclasses
-import itertools
 import json
 import os
 import random
@@ -67,7 +66,7 @@ def make_bad_files(root: Path, good: int, each: int, seed: int) -> BadFiles:
     """Writes `good` good recordings and `each` bad ones in each way, in an order that the seed gives."""
     made = BadFiles(root / "corpus", set(), {})
     made.folder.mkdir(parents=True)
-    said = _say(seed)
+    said, endings = _say(seed), _end(seed)
     kinds = [None] * good + [way for way in WAYS for _ in range(each)]
     random.Random(seed).shuffle(kinds)
     kinds.sort(key=lambda way: way == "same_id")  # the first row of an id is the good one
@@ -80,7 +79,7 @@ def make_bad_files(root: Path, good: int, each: int, seed: int) -> BadFiles:
                 made.good.add(id)
             else:
                 wav, text, words = next(said)
-                text = next(said)[1] if way == "transcript_of_another" else text
+                text = next(endings) if way == "transcript_of_another" else text
                 row = _write_bad(made, id, way, wav, text, words)
             line = json.dumps(row, ensure_ascii=False).encode()
             manifest.write((line.replace(b"XXX", b"\xff\xfe") if way == "not_utf8" else line) + b"\n")
@@ -90,12 +89,18 @@ def make_bad_files(root: Path, good: int, each: int, seed: int) -> BadFiles:
     return made
 
 
+def _end(seed: int) -> Iterator[str]:
+    """Texts of which no recording says many words: two second clauses."""
+    sentences = draw_distinct(random.Random(seed))
+    while True:
+        yield " ".join(next(sentences).partition(", ")[2] for _ in range(2))
+
+
 def _say(seed: int) -> Iterator[tuple[np.ndarray, str, list]]:
     """Short sentences, each with its sound at 16 kHz and its words."""
-    seen, sentences = set(), draw_distinct(random.Random(seed))
-    for number in itertools.count():
-        text = next(text for text in (s.replace(", ", " ") for s in sentences) if text not in seen)
-        text = " ".join(text.split()[:7])
+    seen = set()
+    for number, sentence in enumerate(draw_distinct(random.Random(seed))):
+        text = " ".join(sentence.replace(",", "").split()[:7])
         if text in seen:
             continue
         seen.add(text)

@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 
-from data_prep.look.items import open_source
+from data_prep.look.items import open_subject
 from data_prep.look.look import Choice
 from data_prep.look.sequence import runs_of
 from data_prep.look.statistics import Statistics
@@ -100,16 +100,16 @@ def test_equal_calls_give_equal_pages_and_another_seed_others(stages, tmp_path):
 
 
 def test_statistics_count_what_a_model_reads(stages):
-    source = open_source(stages.shards, None, "train")
-    statistics = Statistics(source.streams)
+    subject = open_subject(stages.shards, None, "train")
+    statistics = Statistics(subject.streams)
     rows = open_shards(stages.shards, split="train")
-    for item in source.items():
+    for item in subject.items():
         statistics.add(item)
     statistics.finish()
     counts = statistics.splits["train"]
-    merged = [merge(record.speech, source.streams)[0] for record in rows if record.speech]
-    wanted = np.bincount(np.concatenate(merged), minlength=len(source.streams))
-    assert [counts.tokens[stream.name] for stream in source.streams] == wanted.tolist()
+    merged = [merge(record.speech, subject.streams)[0] for record in rows if record.speech]
+    wanted = np.bincount(np.concatenate(merged), minlength=len(subject.streams))
+    assert [counts.tokens[stream.name] for stream in subject.streams] == wanted.tolist()
     assert counts.text_tokens == sum(len(record.text_ids) for record in rows)
     assert (counts.utterances, counts.aligned) == (len(merged), len(merged)) == (18, 18)
     assert statistics.durations.count == 18
@@ -121,7 +121,7 @@ def test_runs_are_the_document_in_order(stages, with_tokenizer):
     rows = open_shards(stages.shards, split="heldout")
     vocabulary, tokenizer = rows.metadata.vocabulary, TextTokenizer.load(stages.tokenizer)
     record, spans = rows[0], Spans((2, 3), (2, 3))
-    items = {item.id: item for item in open_source(stages.shards, None, "heldout").items()}
+    items = {item.id: item for item in open_subject(stages.shards, None, "heldout").items()}
     words = [word for word, _, _ in items[record.id].words]
     rng = np.random.default_rng(3)
     (ids,) = arrange(record, Arrangement.INTERLEAVED, vocabulary, spans, rng)
