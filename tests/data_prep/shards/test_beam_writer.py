@@ -104,7 +104,9 @@ def test_a_killed_worker_ends_the_run_which_can_be_started_again(stages, tmp_pat
     )
     options = ["--texts", path, "--tokenizer", stages.tokenizer, "--out", out]
     command = [sys.executable, "-m", "data_prep", "shards", *map(str, options), TWO_PROCESSES]
-    run = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    log = tmp_path / "log"  # a pipe that nobody reads would stop the workers
+    with open(log, "w") as file:
+        run = subprocess.Popen(command, stderr=file)
     while not list(out.glob("spirit_tokens/.aligned.*.partial")):
         assert run.poll() is None
         time.sleep(0.1)
@@ -112,9 +114,8 @@ def test_a_killed_worker_ends_the_run_which_can_be_started_again(stages, tmp_pat
         assert run.poll() is None
         time.sleep(0.1)
     os.kill(workers[-1], signal.SIGKILL)
-    _, errors = run.communicate(timeout=300)
-    assert run.returncode == 1
-    assert "error: the pipeline failed, see above: nothing is written" in errors.splitlines()[-1]
+    assert run.wait(timeout=300) == 1
+    assert "error: the pipeline failed, see above: nothing is written" in log.read_text().splitlines()[-1]
     assert not [file for file in out.rglob("*") if file.is_file()]
     assert not any(os.path.exists(f"/proc/{worker}") for worker in workers), "no worker is left"
     assert prepare("shards", *options, TWO_PROCESSES) == 0
