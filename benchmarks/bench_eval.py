@@ -24,8 +24,8 @@ import numpy as np
 
 from benchmarks import sides
 from benchmarks.bench_train import MODEL, make_llama, their_tensors
-from spirit_jax.generation.likelihood import Pair, score
 from spirit_jax.model_io import hf_config
+from spirit_jax.scoring.likelihood import Pair, score
 
 BATCHES = (1, 4, 16, 64)  # tried by the other side
 UNITS_A_SECOND = 17  # deduplicated

@@ -6,7 +6,6 @@ was set aside. A later call makes only the files whose inputs have changed.
 """
 
 import dataclasses
-import functools
 import json
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -77,7 +76,7 @@ class StageFiles:
                 inputs = fingerprint(FORMAT, identity, *map(identity_of, held))
                 ledger = file.finished(inputs)
                 if ledger is None:
-                    ledger = file.write(inputs, functools.partial(make, held, progress=progress))
+                    ledger = file.write(inputs, _given(make, held, progress))
                 else:
                     progress.advance(len(held), "(unchanged)")
                 ledgers.append(ledger)
@@ -87,6 +86,10 @@ class StageFiles:
     def _file(self, number: int, total: int) -> StageFile:
         name = f"{self.prefix}-{number:05d}-of-{total:05d}"
         return StageFile(self.folder / f"{name}.jsonl", self.ledgers / f"{name}.json")
+
+
+def _given(make: Make, held: Sequence[dict], progress: Progress) -> Callable[[dict], Iterator[dict]]:
+    return lambda ledger: make(held, ledger, progress)
 
 
 def drop_others(files: Collection[StageFile], folder: Path, ledgers: Path, names: str) -> None:

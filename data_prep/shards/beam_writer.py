@@ -19,10 +19,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import apache_beam as beam
+import apache_beam as beam  # pyright: ignore[reportMissingImports]
 import tensorflow_datasets as tfds
-from apache_beam.options.pipeline_options import PipelineOptions, TypeOptions
-from apache_beam.pvalue import AsIter, AsSingleton, TaggedOutput
+from apache_beam.options.pipeline_options import PipelineOptions, TypeOptions  # pyright: ignore[reportMissingImports]
+from apache_beam.pvalue import AsIter, AsSingleton, TaggedOutput  # pyright: ignore[reportMissingImports]
 from tensorflow_datasets.core import writer as tfds_writer
 from tensorflow_datasets.core.file_adapters import FileFormat
 

@@ -19,7 +19,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from spirit_jax.generation.sampling import best, forbid, penalize, sample
-from spirit_jax.model.llama import Block, Cache, Llama, new_cache
+from spirit_jax.model.cache import Cache, new_cache
+from spirit_jax.model.llama import Block, Llama
 from spirit_jax.sharding import constrain
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from spirit_jax.config import ModelConfig
 from spirit_jax.core.batching import round_up_doubling
 from spirit_jax.core.errors import UserError
-from spirit_jax.model.llama import DTYPES
+from spirit_jax.model.linear import DTYPES
 from spirit_jax.sharding import mesh_sizes
 
 MIN_PROMPT = 32  # slots of the shortest rows

@@ -11,7 +11,7 @@ import numpy as np
 from spirit_jax.config import Dtype
 from spirit_jax.core.errors import UserError
 from spirit_jax.core.paths import AnyPath, to_path
-from spirit_jax.generation import jobs, likelihood
+from spirit_jax.generation import jobs
 from spirit_jax.generation.inputs import Sound, as_prompts, encode_inputs, load_sound
 from spirit_jax.generation.options import Options, Request
 from spirit_jax.generation.output import Output, find_end, read_output
@@ -19,6 +19,7 @@ from spirit_jax.generation.sampling import GREEDY, Sampling
 from spirit_jax.generation.streaming import Event, Stream
 from spirit_jax.model.checkpoint import StoredModel, find_stored_model, load_model
 from spirit_jax.model.llama import Llama
+from spirit_jax.scoring import likelihood
 from spirit_jax.sharding import make_inference_mesh
 from spirit_jax.speech.codec import Codec
 from spirit_jax.speech.codec_folder import load_codec, read_identity

@@ -16,8 +16,10 @@ same size and the same collectives either way.
 import jax
 import jax.numpy as jnp
 
+from spirit_jax.config import Dtype
 from spirit_jax.sharding import constrain, mesh_sizes, platform
 
+DTYPES = {Dtype.FLOAT32: jnp.float32, Dtype.BFLOAT16: jnp.bfloat16}
 Axes = tuple[str | None, str | None]
 # of a table for few rows on a CPU (measured for 1 to 64 rows and blocks of 128 to 2048)
 TABLE_BLOCK, FEW_ROWS = 2048, range(2, 33)

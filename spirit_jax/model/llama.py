@@ -1,6 +1,6 @@
 """The Llama as Flax NNX modules. They are plain pytrees, for jax.jit, jax.grad and jax.lax.scan.
 
-B rows, T tokens, S cache slots, V vocabulary rows, D width, F MLP width, H heads, G key/value heads, K head
+B rows, T tokens, V vocabulary rows, D width, F MLP width, H heads, G key/value heads, K head
 width, L layers.
 
 Parameters are float32 in training; inference may hold them in the activations' type. Matrices are stored
@@ -22,16 +22,10 @@ from jax.sharding import Mesh
 
 from spirit_jax.config import Dtype, ModelConfig, Remat
 from spirit_jax.model.attention import SAVED, attend, attend_cache
-from spirit_jax.model.linear import against_table, linear
+from spirit_jax.model.cache import Cache, LayerCache, is_unrolled
+from spirit_jax.model.linear import DTYPES, against_table, linear
 from spirit_jax.sharding import RULES, constrain, place_axes
 
-# keys and values: an array [B, G, S, K] for each layer in a model that compiles without a loop, otherwise one
-# [L, B, G, S, K] of all layers
-Cache = tuple[tuple[jax.Array, ...], tuple[jax.Array, ...]]
-CACHE_AXES = ("layers", "batch", "kv_heads", None, "head_width")
-# models of at most so many layers compile without a loop: a step on CPU is 1.15 to 1.2 times as fast
-UNROLLED_LAYERS = 8
-DTYPES = {Dtype.FLOAT32: jnp.float32, Dtype.BFLOAT16: jnp.bfloat16}
 # names of products for remat policies
 NARROW, WIDE = (SAVED, "query", "key", "value", "out"), ("gate", "up")
 POLICIES = {
@@ -67,34 +61,6 @@ class TokenInfo(NamedTuple):
     segment_ids_BT: jax.Array
     seen_until_BT: jax.Array | None
     rotation: tuple[jax.Array, jax.Array]
-
-
-class LayerCache(NamedTuple):
-    """What a layer sees of the cache. layer: its index in arrays of all layers; None for its own arrays."""
-
-    keys: jax.Array
-    values: jax.Array
-    layer: jax.Array | None
-
-    def write(self, keys_BTGK: jax.Array, values_BTGK: jax.Array, positions_BT: jax.Array) -> "LayerCache":
-        """The cache with the layer's new entries in the slots of their positions."""
-        rows_B1 = jnp.arange(len(positions_BT))[:, None]
-        at = (
-            (rows_B1, slice(None), positions_BT)
-            if self.layer is None
-            else (self.layer, rows_B1, slice(None), positions_BT)
-        )
-        axes = CACHE_AXES[self.keys.ndim == 4 :]
-        return self._replace(
-            keys=constrain(self.keys.at[at].set(keys_BTGK), *axes),
-            values=constrain(self.values.at[at].set(values_BTGK), *axes),
-        )
-
-    def of_layer(self) -> tuple[jax.Array, jax.Array]:
-        """The layer's keys and values [B, G, S, K]."""
-        if self.layer is None:
-            return self.keys, self.values
-        return self.keys[self.layer], self.values[self.layer]
 
 
 class Norm(nnx.Module):
@@ -224,7 +190,7 @@ class Llama(nnx.Module):
 
         Without a cache, attention is causal within segments (`segment_ids_BT`; 0 is padding; None: a row is
         one segment), or with `seen_until_BT` within branches (`attention.branch_mask`). With a cache
-        (`new_cache`), a row is one segment: its positions rise by one, its keys and values are written to
+        (`model.cache`), a row is one segment: its positions rise by one, its keys and values are written to
         the slots of their positions, and a token attends to all slots up to its own. blocks: what `blocks`
         gives, for a call inside a loop.
         """
@@ -283,11 +249,6 @@ class Llama(nnx.Module):
         return [jax.tree.map(lambda a, i=i: a[i], self.layers) for i in range(self.cfg.layers)]
 
 
-def is_unrolled(cfg: ModelConfig) -> bool:
-    """Whether the model compiles without a loop over its layers."""
-    return cfg.layers <= UNROLLED_LAYERS
-
-
 def lookup(table_VD: jax.Array, tokens_BT: jax.Array, cfg: ModelConfig) -> jax.Array:
     """Embeddings [B, T, D] in the activation dtype."""
     return constrain(table_VD, "vocab", None)[tokens_BT].astype(DTYPES[cfg.dtype])
@@ -336,16 +297,6 @@ def rotate(x_BTHK: jax.Array, rotation: tuple[jax.Array, jax.Array]) -> jax.Arra
     cos, sin = rotation
     left, right = jnp.split(x_BTHK.astype(jnp.float32), 2, axis=-1)
     return jnp.concatenate([left * cos - right * sin, right * cos + left * sin], axis=-1).astype(x_BTHK.dtype)
-
-
-def new_cache(cfg: ModelConfig, rows: int, slots: int) -> Cache:
-    """An empty cache for `rows` sequences of at most `slots` tokens: zeros in the activation dtype."""
-    shape = (cfg.layers, rows, cfg.kv_heads, slots, cfg.head_width)
-    if is_unrolled(cfg):
-        empty = constrain(jnp.zeros(shape[1:], DTYPES[cfg.dtype]), *CACHE_AXES[1:])
-        return (empty,) * cfg.layers, (empty,) * cfg.layers
-    empty = constrain(jnp.zeros(shape, DTYPES[cfg.dtype]), *CACHE_AXES)
-    return (empty,), (empty,)
 
 
 def abstract(cfg: ModelConfig, mesh: Mesh, dtype: Dtype = Dtype.FLOAT32) -> Llama:

@@ -13,7 +13,8 @@ import optax
 
 from spirit_jax.config import Dtype
 from spirit_jax.model.batch import Batch
-from spirit_jax.model.llama import DTYPES, Llama, is_param
+from spirit_jax.model.linear import DTYPES
+from spirit_jax.model.llama import Llama, is_param
 from spirit_jax.model.loss import loss_terms
 from spirit_jax.runs.state import TrainState
 from spirit_jax.training.guard import Guard, judge

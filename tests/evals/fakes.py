@@ -6,8 +6,8 @@ from collections.abc import Callable
 import numpy as np
 
 from spirit_jax.generation.jobs import Finish
-from spirit_jax.generation.likelihood import Scores
 from spirit_jax.generation.output import Output, TextPart
+from spirit_jax.scoring.likelihood import Scores
 from spirit_jax.tokens.interleave import Arrangement
 from spirit_jax.tokens.prompt_format import PromptFormat
 from spirit_jax.tokens.vocabulary import Vocabulary

@@ -9,10 +9,10 @@ import pytest
 from spirit_jax.config import Dtype
 from spirit_jax.core.errors import UserError
 from spirit_jax.generation.engine import prefill
-from spirit_jax.generation.likelihood import log_probs
 from spirit_jax.generation.prompt_batches import batch_prompts
 from spirit_jax.generation.sampling import GREEDY, Sampling
 from spirit_jax.model.llama import abstract
+from spirit_jax.scoring.likelihood import log_probs
 from spirit_jax.sharding import make_inference_mesh, use_mesh_of
 from tests.generation.tiny import CONFIG, VOCABULARY, llama, new_ids, random_llama
 

@@ -5,7 +5,7 @@ import pytest
 from spirit_jax.core.errors import UserError
 from spirit_jax.generation import prompt_batches
 from spirit_jax.generation.prompt_batches import ROWS, batch_prompts, choose_rows
-from spirit_jax.model.llama import new_cache
+from spirit_jax.model.cache import new_cache
 from tests.generation.tiny import CONFIG
 
 ONE = {"data": 1, "fsdp": 1, "context": 1, "tensor": 1}

@@ -7,15 +7,15 @@ import pytest
 
 from spirit_jax.config import Dtype, MeshConfig, Remat, RopeScaling
 from spirit_jax.core.errors import UserError
-from spirit_jax.model import llama as llama_module
+from spirit_jax.model import cache as cache_module
 from spirit_jax.model.array_store import named_arrays
+from spirit_jax.model.cache import new_cache
 from spirit_jax.model.llama import (
     abstract,
     flops_per_token,
     frequencies,
     init_sharded,
     is_param,
-    new_cache,
     rotate,
     rotation_of,
 )
@@ -56,7 +56,7 @@ def test_recomputation_changes_nothing(remat, tied):
 def test_a_loop_over_layers_changes_nothing(monkeypatch):
     tokens, positions = rows_of()
     whole = forward(model(), tokens, positions)
-    monkeypatch.setattr(llama_module, "UNROLLED_LAYERS", 0)
+    monkeypatch.setattr(cache_module, "UNROLLED_LAYERS", 0)
     np.testing.assert_allclose(
         jax.jit(lambda m: m(tokens, positions)[0])(model()), whole, rtol=1e-5, atol=1e-6
     )

@@ -8,7 +8,7 @@ import numpy as np
 from spirit_jax.evals.evaluation import Evaluation
 from spirit_jax.evals.metrics.intervals import estimate_ratio
 from spirit_jax.evals.task import Result, ResultKind
-from spirit_jax.generation.likelihood import Pair
+from spirit_jax.scoring.likelihood import Pair
 from spirit_jax.tokens.interleave import Arrangement, Record, boundaries, continuation
 from spirit_jax.tokens.text import TextTokenizer
 from spirit_jax.tokens.vocabulary import Modality, Vocabulary

@@ -12,8 +12,8 @@ from spirit_jax.evals.hearing import Heard, hear
 from spirit_jax.evals.layouts.trials import Layout, Place, Said, Sound, Trial, fingerprint_of, sounds_of
 from spirit_jax.evals.metrics.intervals import Estimate, estimate_ratio
 from spirit_jax.evals.task import Result, ResultKind
-from spirit_jax.generation.likelihood import Pair, Reading
 from spirit_jax.generation.spirit_lm import SpiritLM
+from spirit_jax.scoring.likelihood import Pair, Reading
 from spirit_jax.speech.audio import BadAudio
 from spirit_jax.tokens.interleave import Arrangement
 from spirit_jax.tokens.prompt_format import Part, Task

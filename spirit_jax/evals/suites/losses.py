@@ -8,8 +8,8 @@ import numpy as np
 from spirit_jax.evals.evaluation import Evaluation
 from spirit_jax.evals.metrics.intervals import estimate_ratio
 from spirit_jax.evals.task import Result, ResultKind
-from spirit_jax.generation.likelihood import log_probs
 from spirit_jax.generation.spirit_lm import SpiritLM
+from spirit_jax.scoring.likelihood import log_probs
 from spirit_jax.tokens.interleave import Arrangement, arrange
 from spirit_jax.tokens.long_documents import cut_document
 from spirit_jax.tokens.vocabulary import TokenClass, Vocabulary

@@ -6,7 +6,7 @@ import pytest
 from spirit_jax.evals.evaluation import Evaluation
 from spirit_jax.evals.suites.losses import HeldOutLoss
 from spirit_jax.evals.task import measure
-from spirit_jax.generation.likelihood import log_probs
+from spirit_jax.scoring.likelihood import log_probs
 from spirit_jax.tokens.interleave import Arrangement, Spans
 from spirit_jax.tokens.vocabulary import merge
 from tests.generation.world import records, tiny_lm

@@ -15,10 +15,10 @@ import numpy as np
 from spirit_jax.config import ModelConfig
 from spirit_jax.core.batching import round_up_doubling
 from spirit_jax.core.errors import UserError
-from spirit_jax.generation.trees import Tree, fill_rows, grow_trees, pack_trees, starts_of
 from spirit_jax.model.batch import Batch
 from spirit_jax.model.llama import Llama, flops_per_token
 from spirit_jax.model.loss import token_nll
+from spirit_jax.scoring.trees import Tree, fill_rows, grow_trees, pack_trees, starts_of
 from spirit_jax.sharding import mesh_sizes, use_mesh_of
 
 MIN_WIDTH = 256

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from spirit_jax.generation.trees import fill_rows, grow_trees, pack_trees
 from spirit_jax.model.attention import branch_mask
+from spirit_jax.scoring.trees import fill_rows, grow_trees, pack_trees
 
 ANSWERS = [[1, 2, 3, 4, 5], [1, 2, 3, 4, 6], [1, 2, 3, 4, 7, 8]]
 

@@ -4,7 +4,7 @@ import pytest
 
 from spirit_jax.core.errors import UserError
 from spirit_jax.generation import likelihood
-from spirit_jax.generation.likelihood import log_probs, score
+from spirit_jax.scoring.likelihood import log_probs, score
 from tests.generation.tiny import VOCABULARY, llama, logits_by_definition
 
 
