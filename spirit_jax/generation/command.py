@@ -107,10 +107,9 @@ def run(args: argparse.Namespace) -> int:
 
 def _prompts(args: argparse.Namespace) -> list[tuple[Any, list[Input]]]:
     """The name of each prompt, and its parts."""
-    prompts: list[tuple[Any, list[Input]]] = [(text, [text]) for text in args.prompt_text]
-    prompts += [(name, [Path(name)]) for name in args.prompt_audio]
-    prompts += [(words, [read_word(word) for word in words]) for words in args.prompt]
-    return prompts
+    texts: list[tuple[Any, list[Input]]] = [(text, [text]) for text in args.prompt_text]
+    sounds: list[tuple[Any, list[Input]]] = [(name, [Path(name)]) for name in args.prompt_audio]
+    return [*texts, *sounds, *((words, [read_word(word) for word in words]) for words in args.prompt)]
 
 
 def _check(args: argparse.Namespace) -> None:
