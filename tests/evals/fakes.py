@@ -6,10 +6,11 @@ from collections.abc import Callable
 import numpy as np
 
 from spirit_jax.generation.jobs import Finish
-from spirit_jax.generation.output import Output, TextPart
+from spirit_jax.generation.output import Output, SpeechPart, TextPart
 from spirit_jax.scoring.likelihood import Scores
 from spirit_jax.tokens.interleave import Arrangement
 from spirit_jax.tokens.prompt_format import PromptFormat
+from spirit_jax.tokens.streams import SpokenUnits
 from spirit_jax.tokens.vocabulary import Vocabulary
 from tests.generation.world import prompt_format
 
@@ -43,6 +44,14 @@ class PlantedModel:
 
     def generate(self, prompts, task, **options):
         self.requests.append((task, prompts, options))
-        ids, none = np.array([self.vocabulary.speech_start + 1]), np.zeros(1, np.float32)
-        texts = [TextPart(self.transcript(i), ids, none) for i in range(len(prompts))]
-        return [Output(ids, none, (text,), Finish.EOS) for text in texts]
+        return [output_of(self.transcript(i)) for i in range(len(prompts))]
+
+
+def output_of(*parts: str | SpokenUnits, speak: Callable | None = None) -> Output:
+    """What a model said, as texts and as speech that `speak` makes sound of."""
+    ids, none = np.array([prompt_format().vocabulary.speech_start + 1]), np.zeros(1, np.float32)
+    made = [
+        TextPart(part, ids, none) if isinstance(part, str) else SpeechPart(part, ids, none, "", speak)
+        for part in parts
+    ]
+    return Output(ids, none, tuple(made), Finish.EOS)

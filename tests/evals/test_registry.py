@@ -7,6 +7,7 @@ from spirit_jax.evals.evaluation import Evaluation
 from spirit_jax.evals.registry import GROUPS, HELD_OUT, TASKS, expand
 from spirit_jax.evals.results import to_json
 from spirit_jax.evals.task import measure
+from spirit_jax.tokens.interleave import Arrangement
 from tests.generation.world import records, tiny_lm
 
 
@@ -27,7 +28,8 @@ def test_results_are_plain_json_and_repeatable(name):
 @pytest.mark.parametrize("name", HELD_OUT)
 def test_choosing_items_runs_no_model(name):
     class NoModel:
-        vocabulary, tokenizer = tiny_lm().vocabulary, tiny_lm().tokenizer
+        vocabulary, tokenizer, format = tiny_lm().vocabulary, tiny_lm().tokenizer, tiny_lm().format
+        arrangements = frozenset(Arrangement)
 
     assert TASKS[name].items(Evaluation(NoModel(), records(12)))
 

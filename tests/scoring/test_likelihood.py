@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from spirit_jax.core.errors import UserError
-from spirit_jax.generation import likelihood
+from spirit_jax.scoring import likelihood
 from spirit_jax.scoring.likelihood import log_probs, score
 from tests.generation.tiny import VOCABULARY, llama, logits_by_definition
 

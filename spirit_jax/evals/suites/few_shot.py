@@ -30,8 +30,8 @@ from spirit_jax.evals.suites.few_shot_prompts import (
     with_examples,
 )
 from spirit_jax.evals.task import Result, ResultKind
-from spirit_jax.generation.sampling import GREEDY
-from spirit_jax.generation.spirit_lm import Output, SpiritLM
+from spirit_jax.generation.output import Output, TextPart
+from spirit_jax.generation.spirit_lm import SpiritLM
 from spirit_jax.tokens.interleave import Arrangement
 from spirit_jax.tokens.prompt_format import Task
 from spirit_jax.tokens.streams import SpeechTokens
@@ -111,14 +111,14 @@ class FewShotAnswer:
             output=Modality.TEXT if self.after else Modality.ARBITRARY,
             task=Task.CONTINUE,
             max_new_tokens=limit,
-            sampling=GREEDY,
+            temperature=0,
             seed=evaluation.seed,
         )
         return [self._read(output) for output in outputs]
 
     def _read(self, output: Output) -> str:
-        first = output.parts[0] if output.parts else ""
-        text = first if isinstance(first, str) else ""
+        first = output.parts[0] if output.parts else None
+        text = first.text if isinstance(first, TextPart) else ""
         return (text.split(self.after.strip())[0] if self.after else text).strip()
 
 
@@ -185,11 +185,11 @@ class FewShotReading:
             output=Modality.SPEECH,
             task=Task.CONTINUE,
             max_new_tokens=limit,
-            sampling=GREEDY,
+            temperature=0,
             seed=evaluation.seed,
         )
-        codec, nothing = evaluation.lm.codec, np.zeros(0, np.float32)
-        wavs = [codec.decode(output.speech[0]) if output.speech else nothing for output in outputs]
+        nothing = np.zeros(0, np.float32)
+        wavs = [output.speech[0].wav if output.speech else nothing for output in outputs]
         return [_cut_stop(text) for text in evaluation.judges.recogniser.transcribe(wavs)]
 
 

@@ -24,8 +24,9 @@ from spirit_jax.evals.layouts.stsp import Expression
 from spirit_jax.evals.layouts.trials import Place, Said, Sound
 from spirit_jax.evals.metrics.intervals import estimate_ratio
 from spirit_jax.evals.task import Result, ResultKind
-from spirit_jax.generation.sampling import Sampling
-from spirit_jax.generation.spirit_lm import Output, SpiritLM
+from spirit_jax.generation.options import Options
+from spirit_jax.generation.output import Output
+from spirit_jax.generation.spirit_lm import SpiritLM
 from spirit_jax.speech.audio import BadAudio
 from spirit_jax.tokens.interleave import Arrangement
 from spirit_jax.tokens.prompt_format import Part, Task
@@ -33,7 +34,6 @@ from spirit_jax.tokens.vocabulary import Modality
 
 RUNS = 3
 SHOTS = 3  # of the few-shot tasks; our choice: one for each sentiment
-SAMPLING = Sampling()  # the paper's
 LEAST_SAMPLES = 1280  # shorter sound has no sentiment
 JUDGES = {Modality.TEXT: "text_classifier", Modality.SPEECH: "speech_classifier"}
 
@@ -109,7 +109,7 @@ class SentimentPreservation:
             "by_sentiment": {name: float(share) for name, share in shares.items()},
             "shots": self.shots,
             "judge": evaluation.judges.classifiers[self.continued].about,
-            "sampling": dataclasses.asdict(SAMPLING),
+            "sampling": dataclasses.asdict(Options().sampling),
             "chance": 1 / max(len(shares), 1),
             "data": {
                 "folder": str(root),
@@ -152,21 +152,19 @@ class SentimentPreservation:
 
     def _predict(self, evaluation: Evaluation, prompts: Sequence[Sequence[Part]], seed: int) -> list[str]:
         """The sentiment of a continuation of each prompt, "" for one without content."""
-        outputs = evaluation.lm.generate(
-            prompts, output=self.continued, task=Task.CONTINUE, sampling=SAMPLING, seed=seed
-        )
-        contents = [self._content(evaluation.lm, output) for output in outputs]
+        outputs = evaluation.lm.generate(prompts, output=self.continued, task=Task.CONTINUE, seed=seed)
+        contents = [self._content(output) for output in outputs]
         present = [i for i, content in enumerate(contents) if content is not None]
         judge = evaluation.judges.classifiers[self.continued]
         labels = judge.classify([contents[i] for i in present])
         found = {i: stsp.sentiment_of(label) or "" for i, label in zip(present, labels)}
         return [found.get(i, "") for i in range(len(prompts))]
 
-    def _content(self, lm: SpiritLM, output: Output) -> str | np.ndarray | None:
+    def _content(self, output: Output) -> str | np.ndarray | None:
         """The continuation as text or as sound, float32 [samples]; None for nothing."""
         if self.continued is Modality.TEXT:
             return output.text.strip() or None
-        wav = lm.codec.decode(output.speech[0]) if output.speech else np.zeros(0, np.float32)
+        wav = output.speech[0].wav if output.speech else np.zeros(0, np.float32)
         return wav if len(wav) >= LEAST_SAMPLES else None
 
 

@@ -2,7 +2,8 @@ import os
 
 import pytest
 
-from data_prep.jobs.row_sound import identity_of, load_row
+from data_prep.jobs.row_sound import load_row
+from data_prep.jobs.stage_files import identity_of
 from spirit_jax.speech import audio
 from spirit_jax.speech.audio import BadAudio
 from tests.speech.synthetic import tone

@@ -12,12 +12,11 @@ from spirit_jax.evals.evaluation import Evaluation
 from spirit_jax.evals.results import summarize, to_json
 from spirit_jax.evals.suites.few_shot import _cut_stop
 from spirit_jax.evals.task import measure
-from spirit_jax.generation.spirit_lm import Output
 from spirit_jax.speech import audio
 from spirit_jax.tokens.prompt_format import Task
 from spirit_jax.tokens.streams import SpokenUnits
 from spirit_jax.tokens.vocabulary import Modality
-from tests.evals.fakes import PlantedModel
+from tests.evals.fakes import PlantedModel, output_of
 from tests.generation.world import UNITS, Tones, sentence, tiny_lm
 from tests.speech_codes import make_speech
 
@@ -97,7 +96,7 @@ class Answering(PlantedModel):
 
     def generate(self, prompts, task, **options):
         self.requests.append((task, prompts, options))
-        return [Output(np.zeros(1, np.int32), self.transcript(i)) for i in range(len(prompts))]
+        return [output_of(*self.transcript(i), speak=self.codec.decode) for i in range(len(prompts))]
 
 
 def ask(name, model, root, **options):

@@ -12,12 +12,11 @@ from spirit_jax.evals.layouts.stsp import sentiment_of
 from spirit_jax.evals.results import to_json, write_scores
 from spirit_jax.evals.suites.sentiment import RUNS
 from spirit_jax.evals.task import measure
-from spirit_jax.generation.spirit_lm import Output
 from spirit_jax.speech import audio
 from spirit_jax.tokens.prompt_format import Task
 from spirit_jax.tokens.streams import SpokenUnits
 from spirit_jax.tokens.vocabulary import Modality
-from tests.evals.fakes import PlantedModel
+from tests.evals.fakes import PlantedModel, output_of
 from tests.generation.world import Tones, sentence, text_lm, tiny_lm
 from tests.speech_codes import make_speech
 
@@ -68,7 +67,7 @@ class Feeling(PlantedModel):
             () if one is None else (f"so {EMOTIONS[one]}",) if output is Modality.TEXT else (tone(one),)
             for one in found
         ]
-        return [Output(np.zeros(1, np.int32), some) for some in parts]
+        return [output_of(*some, speak=self.codec.decode) for some in parts]
 
 
 def tone(number):
