@@ -131,7 +131,8 @@ def test_the_recipe_trains_a_step(imported, sources, tmp_path, model, options, r
     argv += ["--out", str(tmp_path / "run"), "--set", *changes]
     assert commands.run("python -m spirit_jax", "", COMMANDS, argv) == 0
     first = json.loads((tmp_path / "run/metrics.jsonl").read_text().splitlines()[0])
-    assert 0 < first["loss"] < 2 * math.log(sizes["rows"])
+    assert math.isfinite(first["loss"]), "random weights of a small folder, so any number"
+    assert (first["step"], first["skipped_steps"]) == (1, 0)
 
 
 @pytest.mark.parametrize(("model", "options", "recipe", "settings"), PAIRS)
