@@ -41,8 +41,27 @@ LENGTH_MARGIN = 1.25  # new tokens, as a multiple of the longest reference
 EXAMPLES = 8  # answers in the details
 
 
+class _OfRecordings:
+    """What both tasks do with the recordings of a layout."""
+
+    layout: SpokenLayout
+
+    @property
+    def place(self) -> Place:
+        """Where the data set is."""
+        return self.layout.place
+
+    def fingerprint(self, root: Path, split: str) -> str:
+        """Names what is asked and shown."""
+        return self.layout.read(root).fingerprint
+
+    def items(self, evaluation: Evaluation) -> list[Spoken]:
+        """The recordings that are asked about, also those that are set aside."""
+        return list(self.layout.read(evaluation.data_folder(self.place)).asked)
+
+
 @dataclasses.dataclass(frozen=True)
-class FewShotAnswer:
+class FewShotAnswer(_OfRecordings):
     """Text about recordings: their transcript, or their intent.
 
     before, after: what stands around the text in an example. The answer ends at `after`; without it, where
@@ -64,19 +83,6 @@ class FewShotAnswer:
     judges: tuple[str, ...] = ()
     needs_speech: bool = True
     learned_from: tuple[Arrangement, ...] = ()
-
-    @property
-    def place(self) -> Place:
-        """Where the data set is."""
-        return self.layout.place
-
-    def fingerprint(self, root: Path, split: str) -> str:
-        """Names what is asked and shown."""
-        return self.layout.read(root).fingerprint
-
-    def items(self, evaluation: Evaluation) -> list[Spoken]:
-        """The recordings that are asked about, also those that are set aside."""
-        return list(self.layout.read(evaluation.data_folder(self.place)).asked)
 
     def score(self, evaluation: Evaluation, items: Sequence[Spoken]) -> Result:
         """Listens, asks, and compares the answers with the texts."""
@@ -123,7 +129,7 @@ class FewShotAnswer:
 
 
 @dataclasses.dataclass(frozen=True)
-class FewShotReading:
+class FewShotReading(_OfRecordings):
     """Texts read aloud, as a recogniser hears them: the character error rate of its transcripts.
 
     Texts and recordings of examples end with the word "stop", so the model's end of speech is heard: the
@@ -139,19 +145,6 @@ class FewShotReading:
     judges: tuple[str, ...] = ("asr",)
     needs_speech: bool = True
     learned_from: tuple[Arrangement, ...] = ()
-
-    @property
-    def place(self) -> Place:
-        """Where the data set is."""
-        return self.layout.place
-
-    def fingerprint(self, root: Path, split: str) -> str:
-        """Names what is asked and shown."""
-        return self.layout.read(root).fingerprint
-
-    def items(self, evaluation: Evaluation) -> list[Spoken]:
-        """The recordings that are asked about, also those that are set aside."""
-        return list(self.layout.read(evaluation.data_folder(self.place)).asked)
 
     def score(self, evaluation: Evaluation, items: Sequence[Spoken]) -> Result:
         """Reads aloud, decodes, recognises, and compares the transcripts with the texts."""
