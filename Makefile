@@ -132,7 +132,17 @@ path = $(if $(filter ~%,$(value $(1))),$($(1)),$(call quote,$(1)))
 # several paths, with a colon between them
 paths = $(if $(filter ~%,$(value $(1))),$(subst :, ,$($(1))),$(subst :,' ',$(call quote,$(1))))
 
-.PHONY: codec split align segment curate units tokenizer shards stats look export-jsonl train eval generate report import-llama export-hf convert-speech
+.PHONY: prepare codec split align segment curate units tokenizer shards stats look export-jsonl train eval generate report import-llama export-hf convert-speech
+WITHIN = $(call path,OUT)
+prepare: $(VENV)/align  ## recordings with transcripts to shards, the stages below in turn: AUDIO=dir OUT=dir [HELD_SENTENCES=0.01] [HELD_VOICES=0.02] [PIECES=700] [UNITS=100] [EXPRESSIVE=1] [CODEC=dir]
+	$(call need,AUDIO,a folder of recordings with transcripts or a manifest)$(call need,OUT,a folder for all that is made)
+	$(MAKE) --no-print-directory align AUDIO=$(call path,AUDIO) OUT=$(WITHIN)/aligned
+	$(MAKE) --no-print-directory curate AUDIO=$(WITHIN)/aligned OUT=$(WITHIN)/curated
+	$(MAKE) --no-print-directory split AUDIO=$(WITHIN)/curated OUT=$(WITHIN)/split
+	$(MAKE) --no-print-directory units AUDIO=$(WITHIN)/split OUT=$(WITHIN)/units
+	$(MAKE) --no-print-directory tokenizer TEXTS=$(WITHIN)/split/manifest.jsonl OUT=$(WITHIN)/tokenizer
+	$(MAKE) --no-print-directory shards UNITS_DIR=$(WITHIN)/units TOKENIZER=$(WITHIN)/tokenizer CODEC=$(if $(CODEC),$(call path,CODEC),$(WITHIN)/units/codec) OUT=$(WITHIN)/shards
+
 codec: $(VENV)/runtime  ## fit the weight-free codec: AUDIO=dir OUT=dir [UNITS=100] [EXPRESSIVE=1]
 	$(call need,AUDIO,a folder of recordings or a manifest)$(call need,OUT,a folder for the codec)
 	$(PY) -m data_prep fit-codec --audio $(call path,AUDIO) --out $(call path,OUT) --units $(UNITS) $(if $(EXPRESSIVE),--expressive)

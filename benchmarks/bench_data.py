@@ -36,8 +36,7 @@ from spirit_jax.core.files import read_jsonl
 from spirit_jax.datasets.manifest import open_corpus
 from spirit_jax.speech import audio
 from spirit_jax.speech.codec import Codec
-from spirit_jax.speech.encoders.hubert import Hubert
-from spirit_jax.speech.encoders.hubert_units import HubertUnits
+from spirit_jax.speech.encoders.hubert import Hubert, HubertUnits
 from spirit_jax.speech.quantizers.linear import KmeansQuantizer
 from spirit_jax.tokens.streams import SAMPLE_RATE
 

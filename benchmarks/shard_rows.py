@@ -11,8 +11,7 @@ from pathlib import Path
 
 from benchmarks import sides
 from data_prep.shards.contents import Draws, Inputs
-from data_prep.shards.here_writer import GROUP_ROWS
-from data_prep.shards.token_shards import write_shards
+from data_prep.shards.token_shards import GROUP_ROWS, write_shards
 from spirit_jax.core.files import read_jsonl
 from spirit_jax.datasets.shards import Layout
 from spirit_jax.tokens.text import train_tokenizer

@@ -8,25 +8,30 @@ Rows are read and written as a stream, and tokenised in groups. With `--beam` Ap
 """
 
 import argparse
+import collections
+import dataclasses
 import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Protocol
 
 import tensorflow_datasets as tfds
 
 from data_prep.shards.card import write_card
-from data_prep.shards.contents import Contents, Draws, Inputs, features_of
+from data_prep.shards.contents import Contents, Draws, Inputs, features_of, grouped
 from data_prep.shards.counts import Counts
-from data_prep.shards.here_writer import HereWriter
-from data_prep.shards.shard_files import VERSION, write_info
-from data_prep.shards.survey import Survey, check_survey
+from data_prep.shards.shard_files import VERSION, SplitFiles, write_info
+from data_prep.shards.survey import Survey, check_survey, survey_rows
 from spirit_jax.core.errors import UserError
 from spirit_jax.core.files import drop_partials, require_output_folder, require_renames, write_atomically
+from spirit_jax.core.progress import track
 from spirit_jax.core.stored_files import format_suffix
 from spirit_jax.datasets.shards import DATASET, Layout, split_sizes
-from spirit_jax.tokens.interleave import Arrangement, Spans
+from spirit_jax.tokens.interleave import Arrangement, Record, Spans
+
+GROUP_ROWS, GROUP_LETTERS = 1024, 2**22  # rows that are tokenised together: as many, or with so many letters
 
 
 class Writer(Protocol):
@@ -39,6 +44,39 @@ class Writer(Protocol):
     def write(self, folder: Path, survey: Survey) -> tuple[list[tfds.core.SplitInfo], Mapping[str, Counts]]:
         """Writes the files of all splits into a folder; returns what TFDS should know, and the counts."""
         ...
+
+
+@dataclasses.dataclass(frozen=True)
+class HereWriter:
+    """This process, which writes in one pass over the rows."""
+
+    contents: Contents
+
+    def survey(self) -> Survey:
+        """As `Writer` says."""
+        return survey_rows(self.contents)
+
+    def write(self, folder: Path, survey: Survey) -> tuple[list[tfds.core.SplitInfo], Mapping[str, Counts]]:
+        """As `Writer` says."""
+        files = {name: SplitFiles(folder, DATASET, name) for name in survey.splits}
+        counts = self.contents.new_counts()
+        for rows, records in tokenised(self.contents):
+            for example in self.contents.examples(rows, records, counts):
+                files[example.split].add(example.key, example.stored)
+        return [split.finish() for split in files.values()], counts
+
+
+def tokenised(contents: Contents) -> Iterator[tuple[list[dict], list[Record]]]:
+    """All rows in groups, with their records: a thread makes those of the next group while one is used."""
+    waiting: collections.deque[tuple[list[dict], Future]] = collections.deque()
+    with ThreadPoolExecutor(1) as thread:
+        for group in grouped(track(contents.rows(), "shards", unit="rows"), GROUP_ROWS, GROUP_LETTERS):
+            waiting.append((group, thread.submit(contents.records, group)))
+            if len(waiting) > 1:
+                rows, future = waiting.popleft()
+                yield rows, future.result()
+        for rows, future in waiting:
+            yield rows, future.result()
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -18,8 +18,7 @@ from spirit_jax.datasets.manifest import read_corpus
 from spirit_jax.datasets.splits import split_rows
 from spirit_jax.speech.codec import Codec
 from spirit_jax.speech.codec_folder import save_codec
-from spirit_jax.speech.encoders.hubert import Hubert, extract_features, load_hubert
-from spirit_jax.speech.encoders.hubert_units import HubertUnits
+from spirit_jax.speech.encoders.hubert import Hubert, HubertUnits, extract_features, load_hubert
 from spirit_jax.speech.quantizers.kmeans import nearest
 from spirit_jax.speech.quantizers.linear import KmeansQuantizer
 from spirit_jax.speech.quantizers.streaming_kmeans import StreamingKmeans

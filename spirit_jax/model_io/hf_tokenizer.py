@@ -12,7 +12,7 @@ from spirit_jax.core.errors import UserError
 from spirit_jax.core.files import read_json, read_optional_json
 from spirit_jax.core.paths import AnyPath
 from spirit_jax.model_io.foreign_keys import check_tokenizer_json
-from spirit_jax.model_io.sentencepiece_file import PieceType, SentencePieceFile, read
+from spirit_jax.tokens.sentencepiece_file import PieceType, SentencePieceFile, read
 from spirit_jax.tokens.text import (
     CONFIG_NAME,
     HUGGING_FACE_NAME,

@@ -10,8 +10,8 @@ from pathlib import Path
 from spirit_jax.config import ModelConfig
 from spirit_jax.core.errors import UserError
 from spirit_jax.core.files import read_json, read_optional_json
-from spirit_jax.model_io import sentencepiece_file
 from spirit_jax.model_io.foreign_keys import check_keys, check_tokenizer_json
+from spirit_jax.tokens import sentencepiece_file
 from spirit_jax.tokens.streams import PUBLISHED_BASE, PUBLISHED_EXPRESSIVE, Streams, resized_streams
 from spirit_jax.tokens.text import CONFIG_NAME, HUGGING_FACE_NAME, SENTENCEPIECE_NAME, TextTokenizer
 from spirit_jax.tokens.vocabulary import Vocabulary

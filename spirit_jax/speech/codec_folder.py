@@ -17,7 +17,7 @@ from spirit_jax.core.paths import AnyPath, to_path
 from spirit_jax.speech.codec import Codec
 from spirit_jax.speech.decoders.hifigan_decoder import HifiganDecoder
 from spirit_jax.speech.decoders.mel_codebook import MelCodebook
-from spirit_jax.speech.encoders.hubert_units import HubertUnits
+from spirit_jax.speech.encoders.hubert import HubertUnits
 from spirit_jax.speech.encoders.mfcc_units import MfccUnits
 from spirit_jax.speech.encoders.pitch.contour import ContourPitch
 from spirit_jax.speech.encoders.pitch.vqvae_pitch import VqvaePitch

@@ -18,8 +18,7 @@ from spirit_jax.core.files import read_jsonl
 from spirit_jax.datasets.manifest import open_corpus
 from spirit_jax.datasets.units_folder import open_units
 from spirit_jax.speech.codec import Codec
-from spirit_jax.speech.encoders.hubert import Hubert
-from spirit_jax.speech.encoders.hubert_units import HubertUnits
+from spirit_jax.speech.encoders.hubert import Hubert, HubertUnits
 from spirit_jax.speech.quantizers.linear import KmeansQuantizer
 from tests.data_prep.conftest import REASONS, CountingCodec, prepare, voiced
 from tests.speech.tiny_encoders import AT_25_HZ, random_encoder, random_wavs

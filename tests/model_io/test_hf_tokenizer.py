@@ -8,9 +8,9 @@ import tokenizers
 
 from spirit_jax.core.errors import UserError
 from spirit_jax.core.files import read_optional_json
-from spirit_jax.model_io import sentencepiece_file
 from spirit_jax.model_io.hf_tokenizer import tokenizer_files, warn_of_export
 from spirit_jax.model_io.vocabulary_plan import read_tokenizer
+from spirit_jax.tokens import sentencepiece_file
 from spirit_jax.tokens.strings import render
 from spirit_jax.tokens.text import TextTokenizer
 from tests.model_io.folders.tokenizer_folders import (

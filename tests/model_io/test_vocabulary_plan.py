@@ -6,9 +6,9 @@ import pytest
 
 from spirit_jax.core.errors import UserError
 from spirit_jax.core.files import write_json
-from spirit_jax.model_io import sentencepiece_file
 from spirit_jax.model_io.hf_tokenizer import from_sentencepiece
 from spirit_jax.model_io.vocabulary_plan import MAX_SURPLUS, VocabularyRequest, plan_vocabulary
+from spirit_jax.tokens import sentencepiece_file
 from spirit_jax.tokens.text import TextTokenizer
 from spirit_jax.tokens.vocabulary import Vocabulary
 from tests.model.tiny import CONFIG

@@ -5,8 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from spirit_jax.speech.encoders.hubert import Hubert
-from spirit_jax.speech.encoders.hubert_units import HubertUnits
+from spirit_jax.speech.encoders.hubert import Hubert, HubertUnits
 from spirit_jax.speech.encoders.mfcc_units import MfccUnits
 from spirit_jax.speech.encoders.pitch.vqvae import PitchVqVae
 from spirit_jax.speech.encoders.pitch.vqvae_pitch import VqvaePitch

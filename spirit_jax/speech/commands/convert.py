@@ -23,8 +23,7 @@ from spirit_jax.speech.codec import Codec, StreamEncoder
 from spirit_jax.speech.codec_folder import save_codec
 from spirit_jax.speech.decoders.hifigan import read_generator
 from spirit_jax.speech.decoders.hifigan_decoder import HifiganDecoder
-from spirit_jax.speech.encoders.hubert import load_hubert
-from spirit_jax.speech.encoders.hubert_units import HubertUnits
+from spirit_jax.speech.encoders.hubert import HubertUnits, load_hubert
 from spirit_jax.speech.encoders.pitch.fcpe import load_fcpe
 from spirit_jax.speech.encoders.pitch.vqvae import load_pitch_vqvae
 from spirit_jax.speech.encoders.pitch.vqvae_pitch import VqvaePitch

@@ -1,4 +1,5 @@
-"""HuBERT features of speech, from which the published 25 Hz phonetic units are made (paper, section 3.1).
+"""HuBERT features of speech and the phonetic units made of them: the published encoder has 25 units a second
+(paper, section 3.1).
 
 Legend: C channels, S samples, T frames, D width.
 """
@@ -24,8 +25,10 @@ from spirit_jax.speech.encoders.wav2vec2.fairseq_files import read_fairseq
 from spirit_jax.speech.encoders.wav2vec2.foreign_keys import FAIRSEQ_TASK
 from spirit_jax.speech.encoders.wav2vec2.network import Wav2Vec2
 from spirit_jax.speech.encoders.wav2vec2.preprocessor import read_normalize_eps
+from spirit_jax.speech.quantizers.linear import UnitQuantizer
+from spirit_jax.speech.segments import Sounds, merge_rate
 from spirit_jax.speech.weights.torch_files import Tensors, read_folder
-from spirit_jax.tokens.streams import SAMPLE_RATE
+from spirit_jax.tokens.streams import SAMPLE_RATE, Stream, unit_stream
 
 SHORTEST = 400  # samples; a shorter segment is dropped (observed in Meta's release)
 FAIRSEQ_EPS = 1e-5  # under the root when a waveform is normalised
@@ -85,6 +88,39 @@ def extract_features(
     for owner, segment_TD in zip(owners, encode_wavs(hubert.encoder, cuts, hubert.layer)):
         features[owner].append(segment_TD)
     return [np.concatenate(parts) for parts in features]
+
+
+@dataclasses.dataclass(frozen=True)
+class HubertUnits:
+    """A unit encoder. Its rate is that of HuBERT's frames."""
+
+    hubert: Hubert
+    quantizer: UnitQuantizer
+
+    def __post_init__(self):
+        width = self.hubert.encoder.cfg.width
+        if self.quantizer.width != width:
+            fix = "use the quantizer that belongs to this HuBERT and layer"
+            raise UserError("quantizer width", self.quantizer.width, f"must be HuBERT's, {width}", fix)
+
+    @property
+    def stream(self) -> Stream:
+        """The units, including a linear quantizer's blank."""
+        rate = self.hubert.frame_rate
+        return unit_stream(self.quantizer.unit_count, rate, merge_rate(rate, self.count_units))
+
+    @property
+    def spoken_count(self) -> int:
+        """Units that have a sound: all but the blank."""
+        return self.quantizer.spoken_count
+
+    def count_units(self, samples: int) -> int:
+        """Units of a segment of `samples` samples."""
+        return self.hubert.encoder.cfg.frame_count(samples)
+
+    def encode(self, sounds: Sounds) -> list[np.ndarray]:
+        """Units of each segment, int32 [T]."""
+        return self.quantizer.quantize(extract_features(self.hubert, sounds.wavs))
 
 
 def _load_fairseq(path: str | Path) -> tuple[Wav2Vec2, float | None]:

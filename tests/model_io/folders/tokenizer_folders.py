@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import sentencepiece
 
-from spirit_jax.model_io import sentencepiece_file
 from spirit_jax.model_io.hf_tokenizer import from_sentencepiece
+from spirit_jax.tokens import sentencepiece_file
 from spirit_jax.tokens.text import TextTokenizer, train_tokenizer
 from tests.speech_codes import make_vocabulary
 

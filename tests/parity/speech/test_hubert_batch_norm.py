@@ -12,8 +12,7 @@ import pytest
 
 from spirit_jax.speech.codec import Codec
 from spirit_jax.speech.codec_folder import load_codec, save_codec
-from spirit_jax.speech.encoders.hubert import extract_features, load_hubert
-from spirit_jax.speech.encoders.hubert_units import HubertUnits
+from spirit_jax.speech.encoders.hubert import HubertUnits, extract_features, load_hubert
 from spirit_jax.speech.kernels.choice import fast_form
 from spirit_jax.speech.quantizers.linear import load_quantizer
 from tests.parity import golden

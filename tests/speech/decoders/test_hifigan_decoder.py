@@ -9,7 +9,7 @@ from spirit_jax.core.errors import UserError
 from spirit_jax.speech.codec import Codec
 from spirit_jax.speech.decoders.hifigan import Generator
 from spirit_jax.speech.decoders.hifigan_decoder import HifiganDecoder
-from spirit_jax.speech.encoders.hubert_units import HubertUnits
+from spirit_jax.speech.encoders.hubert import HubertUnits
 from spirit_jax.speech.quantizers.linear import KmeansQuantizer
 from spirit_jax.tokens.streams import SAMPLE_RATE, SpokenUnits, Stream
 from tests.speech.tiny_codec import PITCHES, STYLES, UNITS, VOCODER, tiny_codec, tiny_networks, with_parts
