@@ -59,7 +59,7 @@ def main() -> None:
     rows = random.Random(0).sample(rows, min(args.rows, len(rows)))
     words, found = 0, []
     for row in track(rows, "hear"):
-        ours = [(plain(word), start) for word, start, _ in row["words"]]
+        ours = [(plain(word), start) for word, start, _ in row["words"] or ()]
         words += len(ours)
         found += differences(ours, hear(model, row))
     apart_N = np.abs(found)
