@@ -13,14 +13,17 @@ import time
 from collections.abc import Callable
 from types import FrameType
 
+import h11
 import uvicorn
 from starlette.applications import Starlette
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from spirit_jax.core.errors import UserError
 from spirit_jax.serving.service import Service, State
 
 # of what was sent and not received, after which a connection is dropped (our choice)
 UNREAD_SECONDS = 30
+HEAD_SECONDS = 10  # for the head of a request (our choice)
 CLOSING_SECONDS = 5  # for connections that do not close when their answers have ended
 POLL_SECONDS = 0.05
 AT_ONCE = 1  # exit code of the second signal
@@ -51,13 +54,45 @@ def split_address(address: str) -> tuple[str, int]:
     return host, int(port)
 
 
+class Connection(H11Protocol):
+    """A connection that is closed when the head of a request does not come."""
+
+    _timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Waits for the first head."""
+        super().connection_made(transport)
+        self._watch()
+
+    def data_received(self, data: bytes) -> None:
+        """Waits on while a head is not complete."""
+        super().data_received(data)
+        self._watch()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Waits no longer."""
+        super().connection_lost(exc)
+        self._stop_watching()
+
+    def _watch(self) -> None:
+        if self.conn.their_state is not h11.IDLE:
+            self._stop_watching()
+        elif self._timer is None:
+            self._timer = self.loop.call_later(HEAD_SECONDS, self.transport.abort)
+
+    def _stop_watching(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+
 class Server(uvicorn.Server):
     """Serves until it is told to stop. on_listening: called when requests are accepted."""
 
     def __init__(self, application: Starlette, service: Service, on_listening: Callable[[], None]):
         config = uvicorn.Config(
             application,
-            http="h11",
+            http=Connection,
             ws="none",
             lifespan="off",
             access_log=False,

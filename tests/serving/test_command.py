@@ -20,7 +20,8 @@ from tests.serving.test_generation import check_error
 from tests.serving.world import PATIENCE, write_checkpoint
 from tests.verbs import ROOT
 
-LONG = {"prompt": "the fox", "output": "speech", "max_new_tokens": 900, "temperature": 1.0}
+NEW, SLOTS = 450, 512
+LONG = {"prompt": "the fox", "output": "speech", "max_new_tokens": NEW, "temperature": 1.0}
 
 
 def run_command(*words):
@@ -37,13 +38,14 @@ def test_what_cannot_be_served_is_one_line(capsys, tmp_path, monkeypatch):
     given = "--checkpoint", tmp_path
     assert "needs a token" in says(capsys, *given, "--address", "0.0.0.0:0")
     assert "must be HOST:PORT" in says(capsys, *given, "--address", "8765")
-    assert "cannot be listened on" in says(capsys, *given, "--address", "192.0.2.1:80")
     assert "contains no model" in says(capsys, *given, "--address", "127.0.0.1:0")
     assert "limits.waiting = 0: must be" in says(capsys, *given, "--waiting", "0")
     assert "--rows = 0" in says(capsys, *given, "--rows", "0")
     (tmp_path / "token").write_text("short\n")
     assert "must be 16 or more" in says(capsys, *given, "--token-file", tmp_path / "token")
     assert "no such" in says(capsys, *given, "--token-file", tmp_path / "none")
+    monkeypatch.setenv(command.TOKEN_VARIABLE, "a-token-of-tests-0123456789")
+    assert "cannot be listened on" in says(capsys, *given, "--address", "192.0.2.1:80")
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -105,9 +107,12 @@ def checkpoint(tmp_path_factory):
 @pytest.fixture
 def started(checkpoint):
     processes = []
+    cache = {"JAX_COMPILATION_CACHE_DIR": str(checkpoint / "cache")}
+    cache["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+    given = "--checkpoint", checkpoint, "--seconds-of-sound", 2, "--slots", SLOTS
 
     def start(*words, **variables):
-        processes.append(Process("--checkpoint", checkpoint, "--seconds-of-sound", 2, *words, **variables))
+        processes.append(Process(*given, *words, **cache, **variables))
         return processes[-1]
 
     yield start
@@ -135,7 +140,7 @@ def test_requests_end_after_sigterm_and_no_new_ones_begin(started):
         check_error(kept.post("/v1/generate", json=LONG), 503, "not_ready")
         answers = [future.result() for future in running]
     assert {answer.status_code for answer in answers} == {200}
-    assert {answer.json()["tokens"] for answer in answers} == {900}
+    assert {answer.json()["tokens"] for answer in answers} == {NEW}
     assert process.child.wait(PATIENCE) == 0
     assert "SIGTERM: requests that run may end" in "".join(process.errors)
     assert "Traceback" not in "".join(process.errors)

@@ -1,5 +1,6 @@
 """What is beyond a limit is refused at once, and harms nobody else."""
 
+import contextlib
 import functools
 import io
 import resource
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from spirit_jax.serving import server
 from tests.serving.test_generation import JSON, ask, check_error
 from tests.serving.world import (
     NAME,
@@ -187,8 +189,29 @@ def test_a_body_that_does_not_come_ends(monkeypatch):
         running.wait_idle()
 
 
-def test_a_client_that_does_not_read_holds_up_nobody():
-    with serve(rows=2, request_seconds=3.0) as running, running.client() as client:
+def test_a_head_that_does_not_come_ends(monkeypatch):
+    monkeypatch.setattr(server, "HEAD_SECONDS", 1.0)
+    with serve() as running, running.client() as client:
+        address = running.url[7:].split(":")
+        with socket.create_connection(address) as silent, socket.create_connection(address) as slow:
+            began = time.monotonic()
+            slow.sendall(b"POST /v1/generate HTTP/1.1\r\n")
+            while time.monotonic() - began < 0.7:
+                slow.sendall(b"X-A: b\r\n")
+                time.sleep(0.1)
+            for raw in (silent, slow):
+                raw.settimeout(20)
+                with contextlib.suppress(ConnectionResetError):
+                    assert raw.recv(100) == b""
+        for _ in range(4):  # a connection that is used lives on
+            assert client.get("/healthz").status_code == 200
+            time.sleep(0.4)
+
+
+def test_a_client_that_does_not_read_holds_up_nobody_and_is_dropped(monkeypatch):
+    """Its answer is larger than the system's buffers, which are made small."""
+    monkeypatch.setattr(server, "UNREAD_SECONDS", 2)
+    with serve(rows=2, request_seconds=4.0, small_buffers=True) as running, running.client() as client:
         body = httpx.Request("POST", running.url, json={**LONG, "stream": True}).content
         slow = []
         for _ in range(3):
@@ -198,7 +221,11 @@ def test_a_client_that_does_not_read_holds_up_nobody():
             head = "POST /v1/generate HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
             raw.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
             slow.append(raw)
+        running.wait_until(lambda: running.service.taken == 3, "three requests")
         assert ask(client, "the fox", max_new_tokens=5)["tokens"] <= 5
+        assert running.service.taken == 3, "the others still wait for their clients"
+        client.close()
         running.wait_idle()
+        running.wait_until(lambda: not running.server.server_state.connections, "the end of connections")
         for raw in slow:
             raw.close()

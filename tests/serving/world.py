@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import io
 import json
+import socket
 import tempfile
 import threading
 import time
@@ -92,7 +93,7 @@ class Running:
 @contextlib.contextmanager
 def serve(
     lm: SpiritLM | None = None, rows: int = 2, slots: int = SLOTS, page: Path = Path("/nowhere"),
-    token: str | None = None, hosts=LOOPBACK, **limits,
+    token: str | None = None, hosts=LOOPBACK, small_buffers: bool = False, **limits,
 ) -> Iterator[Running]:  # fmt: skip
     changed = threading.Event()
     service = Service(
@@ -104,6 +105,8 @@ def serve(
         lambda _: changed.set(),
     )
     opened, listening = open_socket("127.0.0.1:0"), threading.Event()
+    if small_buffers:
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
     server = Server(make_application(service, token, hosts, page), service, listening.set)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [opened]})
     service.start()

@@ -62,6 +62,8 @@ def _read(service: Service, content: bytes, content_type: str) -> tuple[Request,
     if values.get("instructions"):
         raise ServiceError(400, "unsupported_value", "instructions are not understood by this model")
     text = require_string(values, "input")
+    if not text.strip():
+        raise ServiceError(400, "invalid_value", "input has no text")
     check_prompt(text, service.slots)
     extra = {name: values[name] for name in EXTRA if name in values}
     options = Options.from_mapping({"task": Task.SPEAK.value, "speaker": _speaker(values), **extra})
