@@ -38,7 +38,11 @@ $(VENV)/judges: requirements-judges.txt $(VENV)/runtime
 	$(PIP) -r requirements-judges.txt
 	touch $@
 
-$(VENV)/test: requirements-test.txt requirements-gcs.txt $(VENV)/demo $(VENV)/align $(VENV)/vad $(VENV)/judges $(VENV)/beam
+$(VENV)/serve: requirements-serve.txt $(VENV)/runtime
+	$(PIP) -r requirements-serve.txt
+	touch $@
+
+$(VENV)/test: requirements-test.txt requirements-gcs.txt $(VENV)/demo $(VENV)/align $(VENV)/vad $(VENV)/judges $(VENV)/beam $(VENV)/serve
 	$(PIP) -r requirements-test.txt -r requirements-gcs.txt
 	touch $@
 
@@ -132,7 +136,7 @@ path = $(if $(filter ~%,$(value $(1))),$($(1)),$(call quote,$(1)))
 # several paths, with a colon between them
 paths = $(if $(filter ~%,$(value $(1))),$(subst :, ,$($(1))),$(subst :,' ',$(call quote,$(1))))
 
-.PHONY: prepare codec split align segment curate units tokenizer shards stats look export-jsonl train eval generate report import-llama export-hf convert-speech
+.PHONY: prepare codec split align segment curate units tokenizer shards stats look export-jsonl train eval generate serve report import-llama export-hf convert-speech
 WITHIN = $(call path,OUT)
 prepare: $(VENV)/align  ## recordings with transcripts to shards, the stages below in turn: AUDIO=dir OUT=dir [HELD_SENTENCES=0.01] [HELD_VOICES=0.02] [PIECES=700] [UNITS=100] [EXPRESSIVE=1] [CODEC=dir]
 	$(call need,AUDIO,a folder of recordings with transcripts or a manifest)$(call need,OUT,a folder for all that is made)
@@ -207,6 +211,10 @@ generate: $(VENV)/runtime  ## continue prompts: CKPT=run TEXT="..." or AUDIO=fil
 	$(if $(value PROMPTS),$(call need,OUT,a folder for the results))
 	$(PY) -m spirit_jax generate --checkpoint $(call path,CKPT) $(if $(value TEXT),--prompt-text $(call quote,TEXT)) $(if $(value AUDIO),--prompt-audio $(call path,AUDIO)) $(if $(value PROMPTS),--prompts $(call path,PROMPTS)) $(if $(value OUT),--out $(call path,OUT)) $(if $(MODALITY),--output-modality $(MODALITY)) $(ARGS)
 
+serve: $(VENV)/serve  ## answer over HTTP, with a page: CHECKPOINT=run [ADDRESS=127.0.0.1:8765] [TOKEN_FILE=file] [ARGS="--rows 16"]
+	$(call need,CHECKPOINT,a run folder)
+	$(PY) -m spirit_jax serve --checkpoint $(call path,CHECKPOINT) $(if $(ADDRESS),--address $(ADDRESS)) $(if $(TOKEN_FILE),--token-file $(call path,TOKEN_FILE)) $(ARGS)
+
 report: $(VENV)/runtime  ## a page of curves, figures and sound: CKPT=run SHARDS=dir EVAL=eval.json OUT=dir [BEFORE=eval.json SPLIT=heldout]
 	$(call need,CKPT,a run folder)$(call need,SHARDS,a folder of shards)$(call need,EVAL,what make eval wrote)$(call need,OUT,a folder for the page)
 	$(PY) -m spirit_jax report --run $(call path,CKPT) --shards $(call path,SHARDS) --eval-after $(call path,EVAL) $(if $(BEFORE),--eval-before $(call path,BEFORE)) $(if $(SPLIT),--split $(SPLIT)) --out $(call path,OUT)
@@ -279,15 +287,18 @@ train-style: $(VENV)/runtime  ## style codes, distilled: UNITS_DIR=dir CODEC=dir
 
 # ---- development ----------------------------------------------------------------------------------------------------
 TWO = -n 2 --dist loadfile  # two processes; the tests of a file share what they set up
-.PHONY: test test-slow parity lint bench bench-train bench-speech bench-data bench-eval bench-generate help
+.PHONY: test test-slow parity page-pictures lint bench bench-train bench-speech bench-data bench-eval bench-generate bench-service help
 test: $(VENV)/test  ## the quick tests, under 8 minutes on 2 cores
 	$(PY) -m pytest $(TWO) -m "not slow" --ignore tests/parity
 
-test-slow: $(VENV)/test  ## kill and resume, a shortened demo
+test-slow: $(VENV)/test  ## kill and resume, a shortened demo, the service's page in Chromium
 	$(PY) -m pytest $(TWO) -m slow --ignore tests/parity
 
 parity: $(VENV)/parity  ## golden tests against the published behaviour: SPIRIT_GOLDEN=dir
 	$(PY) -m pytest $(TWO) tests/parity -rs
+
+page-pictures: $(VENV)/test  ## the pictures of docs/service.md, from a service that runs: [ADDRESS=127.0.0.1:8765]
+	$(PY) -m tests.serving.page.pictures --out docs $(if $(ADDRESS),--address $(call quote,ADDRESS))
 
 lint: $(VENV)/test  ## ruff (lint and format) and pyright
 	$(VENV)/bin/ruff check .
@@ -317,6 +328,10 @@ bench-eval: $(VENV)/parity  ## likelihood scoring, compared with transformers; a
 bench-generate: $(VENV)/parity  ## generated tokens/s, compared with transformers; adds a line to runs/bench_generate.jsonl
 	mkdir -p runs
 	$(PY) -m benchmarks.bench_generate | tee -a /dev/stderr | tail -1 >> runs/bench_generate.jsonl
+
+bench-service: $(VENV)/test  ## the service with 32 clients for two minutes: [CHECKPOINT=run]; adds a line to runs/bench_service.jsonl
+	mkdir -p runs
+	$(PY) -m benchmarks.load_service $(if $(CHECKPOINT),--checkpoint $(call path,CHECKPOINT)) $(ARGS) | tee -a /dev/stderr | tail -1 >> runs/bench_service.jsonl
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))

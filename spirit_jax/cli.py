@@ -15,6 +15,7 @@ COMMANDS = {
         "train a part of a speech codec: the vocoder or the encoder of a stream",
     ),
     "generate": ("spirit_jax.generation.command", "continue, transcribe or speak prompts from a checkpoint"),
+    "serve": ("spirit_jax.serving.command", "answer prompts over HTTP, with a page"),
     "eval": (
         "spirit_jax.evals.command",
         "tasks on held-out shards, and published benchmarks",

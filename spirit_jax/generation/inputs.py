@@ -11,7 +11,7 @@ command or as JSON.
 """
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,7 +19,6 @@ import numpy as np
 from etils import epath
 
 from spirit_jax.core.errors import UserError
-from spirit_jax.core.stored_files import join
 from spirit_jax.speech import audio
 from spirit_jax.tokens.prompt_format import Part
 from spirit_jax.tokens.streams import SAMPLE_RATE, SpeechTokens, Streams
@@ -37,6 +36,8 @@ AUDIO_FIXES = {
     "joined": "give one recording a file",
     "not_finite": "give finite samples",
     "too_loud": "scale the samples to -1 to 1",
+    "too_long": "give a shorter recording",
+    "high_rate": "resample it",
     "too_short": f"give at least {audio.MIN_SAMPLES / SAMPLE_RATE} s of sound",
     "silent": "give a recording that can be heard",
 }
@@ -134,8 +135,10 @@ def read_word(word: str) -> Input:
     return _part(kind, content)
 
 
-def read_prompt(parts: Any, folder: str | Path) -> list[Input]:
-    """A prompt as JSON: a text, or a list of parts (see the module); paths are relative to `folder`."""
+def read_prompt(parts: Any, read_audio: Callable[[str], Sound]) -> list[Input]:
+    """A prompt as JSON: a text, or a list of parts (see the module). read_audio: the sound that the string
+    under "audio" stands for.
+    """
     if isinstance(parts, str):
         return [parts]
     if not isinstance(parts, list) or not parts:
@@ -147,7 +150,7 @@ def read_prompt(parts: Any, folder: str | Path) -> list[Input]:
         ((kind, content),) = part.items()
         if not isinstance(content, str):
             raise UserError(kind, content, "must be a string", "correct it")
-        inputs.append(_part(kind, join(folder, content) if kind == "audio" else content))
+        inputs.append(read_audio(content) if kind == "audio" else _part(kind, content))
     return inputs
 
 

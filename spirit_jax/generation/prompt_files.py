@@ -21,7 +21,7 @@ from typing import Any
 from spirit_jax.core.errors import UserError
 from spirit_jax.core.files import fingerprint, parse_lines, read_json, write_json, write_jsonl
 from spirit_jax.core.progress import Progress
-from spirit_jax.core.stored_files import stamp_of
+from spirit_jax.core.stored_files import join, stamp_of
 from spirit_jax.datasets.corpus import BadRow, count_reasons, put_aside
 from spirit_jax.generation import jobs
 from spirit_jax.generation.inputs import BadSound, Input, Sound, load_sounds, read_prompt
@@ -127,7 +127,7 @@ def _read_line(number: int, id: str, row: dict, folder: Path, options: Mapping[s
         chosen = Options.from_mapping({**options, **own})
     except UserError as error:
         raise BadRow("bad_option", error.what, error.value, error.rule, error.fix) from error
-    prompt = read_prompt(row.get("prompt"), folder)
+    prompt = read_prompt(row.get("prompt"), lambda address: Path(join(folder, address)))
     audio = next((str(part) for part in prompt if isinstance(part, Sound)), None)
     return Line(number, id, Request(prompt, chosen), audio)
 

@@ -16,9 +16,9 @@ from spirit_jax.generation.output import Output, first_stop
 from spirit_jax.speech.codec import Codec
 from spirit_jax.tokens.prompt_format import PromptFormat
 from spirit_jax.tokens.streams import SpokenUnits
+from spirit_jax.tokens.text import INCOMPLETE
 
 FIRST_SECTION, LONGEST_SECTION = 8, 64  # units; our choice
-INCOMPLETE = "\ufffd"  # how a tokenizer writes a character whose last bytes are missing
 
 
 @dataclasses.dataclass(frozen=True)

@@ -22,6 +22,7 @@ from spirit_jax.tokens.streams import SAMPLE_RATE
 
 MIN_SAMPLES = 1280  # 80 ms: Meta's release drops shorter segments
 MIN_RATE = 8_000  # of a corpus, our choice: below it the upper formants are gone
+MAX_RATE = 192_000  # where the length is limited, our choice: the highest rate of recording equipment
 MAX_CHANNELS = 2  # of a corpus, our choice: more is a microphone array or a surround mix, not one voice
 SILENCE_PEAK = 1e-4  # our choice: -80 dB of full scale
 # float files may hold 32-bit integers; larger values are not sound, and their squares overflow
@@ -35,7 +36,7 @@ class BadAudio(ValueError):
     people.
 
     Reasons: missing, unreadable, empty, truncated, joined, part_beyond_sound, no_channel, too_many_channels,
-    low_rate, not_finite, too_loud, too_short, silent.
+    low_rate, high_rate, too_long, not_finite, too_loud, too_short, silent.
     """
 
     def __init__(self, reason: str, detail: str):
@@ -49,12 +50,15 @@ def load(
     corpus: bool = False,
     part: Part | tuple[float, float | None] | None = None,
     admit: Callable[[float], None] | None = None,
+    longest_s: float | None = None,
 ) -> np.ndarray:
     """Reads wav, flac, mp3, ogg or opus at any rate, its channels averaged: float32 [samples] at 16 kHz.
 
     path: also a URL, or a member of a tar (`spirit_jax.core.stored_files`). max_seconds: read no more than
     this. part: where to begin, in seconds, how long the part is, None for up to the end, and the channel.
     admit: called with the seconds that are about to be decoded, infinite where the file does not say.
+    longest_s: refuse longer sound, by its header where that says so, otherwise while it is decoded, and rates
+    above 192 kHz, so that memory is bounded.
 
     Raises BadAudio, with the reason, where `check` does and for files that do not decode or are cut. With
     `corpus` also for sound that is not fit for training: more than two channels, or a rate below 8 kHz.
@@ -63,7 +67,11 @@ def load(
     with _opened(path, corpus, wanted, max_seconds) as file:
         if admit is not None:
             admit(_seconds(file, wanted, max_seconds))
-        wav, rate = join_blocks(_blocks(file, wanted, max_seconds)), file.samplerate
+        blocks, rate = _blocks(file, wanted, max_seconds), file.samplerate
+        if longest_s is not None:
+            _check_size(file, wanted, max_seconds, longest_s)
+            blocks = _bounded(blocks, rate, longest_s)
+        wav = join_blocks(blocks)
     return resample(wav, rate)
 
 
@@ -214,6 +222,23 @@ def _check_header(file: ForwardFile, corpus: bool, part: Part) -> None:
         raise BadAudio("too_many_channels", f"{file.channels} channels, at most {MAX_CHANNELS}")
     if corpus and file.samplerate < MIN_RATE:
         raise BadAudio("low_rate", f"{file.samplerate} Hz, at least {MIN_RATE}")
+
+
+def _check_size(file: ForwardFile, part: Part, max_seconds: float | None, longest_s: float) -> None:
+    if file.samplerate > MAX_RATE:
+        raise BadAudio("high_rate", f"{file.samplerate} Hz, at most {MAX_RATE}")
+    seconds = _seconds(file, part, max_seconds)
+    if longest_s < seconds < np.inf:
+        raise BadAudio("too_long", f"{seconds:.1f} s, at most {longest_s:g}")
+
+
+def _bounded(blocks: Iterator[np.ndarray], rate: int, longest_s: float) -> Iterator[np.ndarray]:
+    count = 0
+    for block in blocks:
+        count += len(block)
+        if count > longest_s * rate:
+            raise BadAudio("too_long", f"more than {longest_s:g} s")
+        yield block
 
 
 def _is_whole(part: Part, max_seconds: float | None) -> bool:

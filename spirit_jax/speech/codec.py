@@ -70,6 +70,16 @@ class Decoder(Protocol):
         """Whether an utterance's units last as long in its sound as they did where they were encoded."""
         ...
 
+    @property
+    def speakers(self) -> int:
+        """Numbers that may be given as `speaker`, from 0; 0 where there is none to choose."""
+        ...
+
+    @property
+    def styles(self) -> int:
+        """The same of `style`."""
+        ...
+
     def check_streams(self, streams: Streams, spoken_count: int) -> None:
         """UserError for an encoder that the decoder does not fit."""
         ...

@@ -36,6 +36,7 @@ LAYOUT = {
     "runs of spaces": "a   b",
     "spaces at either end": " a ",
 }
+INCOMPLETE = "\ufffd"  # how a tokenizer writes a character whose last bytes are missing
 SPACES = ("▁", "Ġ")  # how a vocabulary spells a piece's leading space: SentencePiece, byte-level BPE
 
 
@@ -148,6 +149,15 @@ class TextTokenizer:
                 "text id", wrong[0], f"must be below {self.size}", "take tags and speech ids out first"
             )
         return self._backend.decode(plain)
+
+    def spell(self, id: int) -> str:
+        """How a text shows the piece with this id, with the space that it begins with; a byte, and an id that
+        shows nothing, by the name in the tokenizer's file.
+        """
+        shown = self.decode([id])
+        if self._begins_word[id]:
+            return " " + shown.removeprefix(" ")
+        return self._backend.spell(id) if not shown or INCOMPLETE in shown else shown
 
     @functools.cached_property
     def _begins_word(self) -> np.ndarray:

@@ -140,13 +140,13 @@ def test_words_of_a_command():
             read_word(word)
 
 
-def test_prompts_as_json(tmp_path):
-    assert read_prompt("the fox", tmp_path) == ["the fox"]
+def test_prompts_as_json():
+    assert read_prompt("the fox", Path) == ["the fox"]
     parts = read_prompt(
-        [{"text": "a"}, {"audio": "b.wav"}, {"audio": "/c.wav"}, {"tokens": "[Hu3]"}], tmp_path
+        [{"text": "a"}, {"audio": "b.wav"}, {"tokens": "[Hu3]"}], lambda name: Path("x", name)
     )
-    assert parts == ["a", tmp_path / "b.wav", Path("/c.wav"), "[Hu3]"]
-    assert isinstance(parts[3], TokenString)
+    assert parts == ["a", Path("x/b.wav"), "[Hu3]"]
+    assert isinstance(parts[2], TokenString)
 
 
 @pytest.mark.parametrize(
@@ -154,7 +154,7 @@ def test_prompts_as_json(tmp_path):
 )
 def test_other_json_is_no_prompt(value):
     with pytest.raises(UserError):
-        read_prompt(value, Path())
+        read_prompt(value, Path)
 
 
 def test_parts_are_encoded_in_order():

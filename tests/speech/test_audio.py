@@ -270,6 +270,43 @@ def test_the_seconds_are_known_before_they_are_decoded(tmp_path, suffix):
     assert admitted == pytest.approx([6.0, 2.0, 2.0, 0.5], abs=0.25)
 
 
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_sound_beyond_a_limit_is_refused(tmp_path, suffix):
+    path, whole = tmp_path / f"a.{suffix}", encoded(suffix, sweep(6.0))
+    assert is_bad(path, whole, longest_s=6.1) is None
+    assert is_bad(path, whole, longest_s=5.9) == "too_long"
+    assert is_bad(path, whole, longest_s=1.0, max_seconds=0.9) is None
+
+
+def test_a_limit_holds_for_a_sound_that_does_not_say_its_length(tmp_path, monkeypatch):
+    path, whole, decoded = tmp_path / "a.flac", encoded("flac", sweep(60.0)), 0
+    read = soundfile.SoundFile.read
+
+    def count(self, frames=-1, *args, **named):
+        nonlocal decoded
+        decoded += frames
+        return read(self, frames, *args, **named)
+
+    monkeypatch.setattr(soundfile.SoundFile, "read", count)
+    assert is_bad(path, state_length(whole, 0), longest_s=2.0) == "too_long"
+    assert is_bad(path, state_length(whole, 16_000), longest_s=2.0) == "joined"
+    assert decoded < 16 * 16_000
+
+
+def test_a_limit_bounds_rate_and_channels_in_memory(tmp_path, monkeypatch):
+    assert is_bad(tmp_path / "a.flac", encoded("flac", sweep(0.5), 500_000), longest_s=9.0) == "high_rate"
+    soundfile.write(tmp_path / "a.wav", np.tile(sweep(1.0)[:, None], 64), 16_000)
+    sizes, read = [], soundfile.SoundFile.read
+
+    def watch(self, *args, **named):
+        sizes.append(read(self, *args, **named))
+        return sizes[-1]
+
+    monkeypatch.setattr(soundfile.SoundFile, "read", watch)
+    assert len(audio.load(tmp_path / "a.wav")) == 16_000
+    assert max(block.nbytes for block in sizes) < 3 << 20
+
+
 def test_flac_in_ogg_is_read(tmp_path):
     whole = encoded("flac", sweep(3.0))
     for stated in (48_000, 0):

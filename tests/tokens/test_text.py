@@ -109,6 +109,17 @@ def test_typed_token_names_stay_text(tokenizer, name):
     assert max(ids) < tokenizer.size
 
 
+def test_pieces_are_spelled_as_in_the_text(tokenizer):
+    """Together they are the text, for texts of the alphabet that the tokenizer knows."""
+    for text in ("the cat sat", "an old dog ran over hills", "Hello! 4"):
+        spelled = [tokenizer.spell(id) for id in tokenizer.encode(text)]
+        assert "".join(spelled).removeprefix(" ") == text
+        assert all(spelled)
+    assert tokenizer.spell(tokenizer.encode("sat on")[-1]).startswith(" ")
+    assert tokenizer.spell(tokenizer.bos) in ("<s>", "<|begin_of_text|>")
+    assert all("\ufffd" not in tokenizer.spell(id) for id in tokenizer.encode("日本"))
+
+
 def test_bos_and_eos_are_left_out_of_text(tokenizer):
     assert tokenizer.decode([tokenizer.bos, *tokenizer.encode("the cat"), tokenizer.eos]) == "the cat"
 

@@ -15,7 +15,8 @@ from spirit_jax.speech.containers.mp3 import add_length
 from spirit_jax.speech.containers.ogg import unwrap_flac
 from spirit_jax.speech.containers.tags import after_tag
 
-BLOCK = 1 << 16  # frames decoded at a time
+BLOCK = 1 << 16  # frames decoded at a time, fewer where there are many channels
+BLOCK_SAMPLES = 8 * BLOCK
 UNSEEKABLE = ("GSM610", "G721_32", "NMS_ADPCM_16", "NMS_ADPCM_24", "NMS_ADPCM_32")  # by libsndfile
 UNKNOWN_FRAMES = 1 << 62  # libsndfile's number for a length that it does not know is above
 
@@ -51,9 +52,9 @@ class ForwardFile(soundfile.SoundFile):
                 self.seek(begin)
             except soundfile.SoundFileError:  # beyond the end of a file of unknown length
                 return
-        count = 0
+        count, most = 0, min(BLOCK, BLOCK_SAMPLES // self.channels)
         while count < frames:
-            asked = int(min(BLOCK, frames - count))
+            asked = int(min(most, frames - count))
             block_NC = self.read(asked, dtype="float32", always_2d=True)
             yield self._mix(block_NC)
             count += len(block_NC)

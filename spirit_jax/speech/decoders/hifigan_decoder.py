@@ -41,6 +41,16 @@ class HifiganDecoder:
         if missing := self.vocoder.cfg.streams.keys() - {UNITS} - self.usual.keys():
             raise UserError("vocoder usual codes", self.usual, f"must have {min(missing)}", "name a code")
 
+    @property
+    def speakers(self) -> int:
+        """Speakers of the generator."""
+        return self.vocoder.cfg.speakers
+
+    @property
+    def styles(self) -> int:
+        """Style ids of the generator."""
+        return self.vocoder.cfg.style_ids
+
     def check_streams(self, streams: Streams, spoken_count: int) -> None:
         """UserError where the generator's codes or rates are not those of the encoder.
 

@@ -42,6 +42,16 @@ class MelCodebook:
         return True
 
     @property
+    def speakers(self) -> int:
+        """None to choose: it has one voice."""
+        return 0
+
+    @property
+    def styles(self) -> int:
+        """None to choose."""
+        return 0
+
+    @property
     def streams(self) -> Streams:
         """The streams that it takes."""
         table, rate = self.mel_codebook, SAMPLE_RATE / mfcc.UNIT_HOP

@@ -30,6 +30,17 @@ def codec(**changes):
     return dataclasses.replace(tiny_codec(), decoder=decoder(**changes))
 
 
+def test_voices_are_those_that_may_be_chosen():
+    for changes in ({}, {"speakers": 0, "style_ids": 3}):
+        made = decoder(**changes)
+        made.check_voice(made.speakers - 1 if made.speakers else None, None)
+        with pytest.raises(UserError):
+            made.check_voice(made.speakers, None)
+        made.check_voice(None, made.styles - 1 if made.styles else None)
+        with pytest.raises(UserError):
+            made.check_voice(None, made.styles)
+
+
 def test_units_of_an_utterance_last_forty_milliseconds():
     made = codec().decode(make_speech(np.arange(50) % UNITS, np.arange(25) % PITCHES, [1, 2]))
     assert made.shape == (640 * 50,)
