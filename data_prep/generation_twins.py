@@ -16,7 +16,7 @@ import numpy as np
 from data_prep.espeak import Voice
 from data_prep.grammar import TOPICS
 from data_prep.salmon_twins import CALM, LIVELY
-from data_prep.synthesize import TRAINING_VOICES
+from data_prep.speakers import ESPEAK
 from spirit_jax.core.files import write_jsonl, write_text
 from spirit_jax.core.progress import track
 from spirit_jax.speech import audio
@@ -44,7 +44,7 @@ def write_generation_twins(folder: Path, sentences: Sequence[Clauses], items: in
 
 
 def _voice(number: int) -> Voice:
-    return Voice(TRAINING_VOICES[number % len(TRAINING_VOICES)])
+    return Voice(ESPEAK.training[number % len(ESPEAK.training)])
 
 
 def _write_librispeech(folder: Path, asked: Sequence[Clauses], shown: Sequence[Clauses], say: Say) -> None:

@@ -1,38 +1,35 @@
-"""Makes the demo corpus: espeak-ng speaks sentences of `data_prep.grammar`, with exact word times.
+"""Makes the demo corpus: sentences of `data_prep.grammar`, spoken by SVOX Pico or by espeak-ng.
 
     python -m data_prep synthesize --out corpus
 
-The same seed gives the same bytes. No sentence is in two splits.
+Pico gives no word times: `data_prep align` does. The same seed gives the same bytes, in any number of
+processes. No sentence is in two splits.
 
-train           speech with text and word times
+train           speech with text, and with word times by espeak-ng
 speech          speech without text
 text            text without speech
-heldout         by the voices of training
-heldout_voice   by a voice that no other split has
+heldout         by the speakers of training
+heldout_voice   by a speaker that no other split has
 """
 
 import argparse
 import functools
 import itertools
 import multiprocessing
+import os
 import random
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import soundfile
-import soxr
 
-from data_prep.espeak import Voice, speak
 from data_prep.grammar import draw_distinct
+from data_prep.speakers import SPEAKERS, Speakers
 from spirit_jax.core.errors import UserError
 from spirit_jax.core.files import require_output_folder, write_jsonl
 from spirit_jax.core.progress import track
 from spirit_jax.tokens.streams import SAMPLE_RATE
 
-TRAINING_VOICES = ("en-us+m3", "en-us+f2", "en-us+m7", "en-us+f4")
-HELDOUT_VOICES = ("en-us+m1",)
-RATES, PITCHES, RANGES = (200, 240), (40, 60), (35, 65)  # drawn evenly for each utterance
 SPEECH_ONLY_SHARE = 1 / 7  # of the utterances, without text and word times
 
 
@@ -40,16 +37,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the command's options."""
     parser.add_argument("--out", type=Path, required=True, help="folder for manifest.jsonl and wav/")
     parser.add_argument(
+        "--voices",
+        choices=list(SPEAKERS),
+        default="pico",
+        help="pico sounds natural, espeak has exact word times",
+    )
+    parser.add_argument(
         "--utterances",
         type=int,
-        default=8000,
+        default=3000,
         help="spoken training sentences; one in seven is written without its text",
     )
     parser.add_argument("--text-only", type=int, default=12_000, help="sentences that are not spoken")
     parser.add_argument("--heldout", type=int, default=280, help="held-out sentences by the training voices")
     parser.add_argument("--heldout-voice", type=int, default=60, help="held-out sentences by another voice")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--processes", type=int, default=os.cpu_count())
 
 
 def run(args: argparse.Namespace) -> int:
@@ -69,13 +72,15 @@ def run(args: argparse.Namespace) -> int:
                 f"give {least} or more",
             )
     require_output_folder(args.out, "--out")
+    speakers = SPEAKERS[args.voices]
+    speakers.say("hello", speakers.training[0], random.Random(0))  # a missing package is found before work
     counts = {
         "heldout": args.heldout,
         "heldout_voice": args.heldout_voice,
         **_split_utterances(args.utterances),
         "text": args.text_only,
     }
-    rows = synthesize(args.out, counts, args.seed, args.processes)
+    rows = synthesize(args.out, counts, speakers, args.seed, args.processes)
     spoken = [row for row in rows if row["audio"]]
     hours = sum(row["duration_s"] for row in spoken) / 3600
     print(
@@ -84,15 +89,17 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def synthesize(out: Path, counts: dict[str, int], seed: int, processes: int) -> list[dict]:
+def synthesize(
+    out: Path, counts: dict[str, int], speakers: Speakers, seed: int, processes: int
+) -> list[dict]:
     """Speaks `counts[split]` sentences of each split into `out/wav`, then writes `out/manifest.jsonl`.
 
     Returns its rows.
     """
-    planned = list(plan(counts, seed))
+    planned = list(plan(counts, speakers, seed))
     spoken = [row for row in planned if row["split"] != "text"]
     (out / "wav").mkdir(parents=True, exist_ok=True)
-    work = functools.partial(_speak_row, out, seed)
+    work = functools.partial(_speak_row, out, speakers, seed)
     with multiprocessing.get_context("spawn").Pool(processes) as pool:
         made = {
             row["id"]: row
@@ -103,11 +110,11 @@ def synthesize(out: Path, counts: dict[str, int], seed: int, processes: int) -> 
     return rows
 
 
-def plan(counts: dict[str, int], seed: int) -> Iterator[dict]:
-    """The manifest's rows before they are spoken. The voices take turns within a split."""
+def plan(counts: dict[str, int], speakers: Speakers, seed: int) -> Iterator[dict]:
+    """The manifest's rows before they are spoken. The speakers take turns within a split."""
     sentences = draw_distinct(random.Random(seed))
     for split, count in counts.items():
-        voices = HELDOUT_VOICES if split == "heldout_voice" else TRAINING_VOICES
+        voices = speakers.heldout if split == "heldout_voice" else speakers.training
         for number, text in enumerate(itertools.islice(sentences, count)):
             voice = "" if split == "text" else voices[number % len(voices)]
             yield {
@@ -121,20 +128,15 @@ def plan(counts: dict[str, int], seed: int) -> Iterator[dict]:
             }
 
 
-def _speak_row(out: Path, seed: int, row: dict) -> dict:
-    """Writes the wav file of a planned row; the row with audio, duration and word times, or without its text
-    in split `speech`.
+def _speak_row(out: Path, speakers: Speakers, seed: int, row: dict) -> dict:
+    """Writes the wav file of a planned row; the row with audio, duration and any word times, or without its
+    text in split `speech`.
     """
-    rng = random.Random(f"{seed}/{row['id']}")
-    rate, pitch, pitch_range = (rng.randint(*bounds) for bounds in (RATES, PITCHES, RANGES))
-    spoken = speak(row["text"], Voice(row["voice"], rate, pitch, pitch_range))
-    wav = soxr.resample(spoken.samples.astype(np.float32), spoken.sample_rate, SAMPLE_RATE)
+    samples, words = speakers.say(row["text"], row["voice"], random.Random(f"{seed}/{row['id']}"))
     audio = f"wav/{row['id']}.wav"
-    soundfile.write(out / audio, np.clip(np.rint(wav), -32768, 32767).astype(np.int16), SAMPLE_RATE)
-    made = {**row, "audio": audio, "duration_s": round(len(wav) / SAMPLE_RATE, 3)}
-    if row["split"] == "speech":
-        return {**made, "text": None}
-    return {**made, "words": [[word, round(start, 4), round(end, 4)] for word, start, end in spoken.words]}
+    soundfile.write(out / audio, samples, SAMPLE_RATE)
+    made = {**row, "audio": audio, "duration_s": round(len(samples) / SAMPLE_RATE, 3)}
+    return {**made, "text": None} if row["split"] == "speech" else {**made, "words": words}
 
 
 def _split_utterances(utterances: int) -> dict[str, int]:

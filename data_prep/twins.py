@@ -30,7 +30,7 @@ import soxr
 from data_prep.espeak import Voice, speak
 from data_prep.generation_twins import LEAST_SHOWN, write_generation_twins
 from data_prep.salmon_twins import PARTS, draw_pair
-from data_prep.synthesize import TRAINING_VOICES
+from data_prep.speakers import ESPEAK
 from spirit_jax.core.errors import UserError
 from spirit_jax.core.files import require_output_folder, write_atomically, write_json
 from spirit_jax.core.progress import track
@@ -127,8 +127,8 @@ def _write_lexical(folder: Path, sentences: list[Sentence], counts: Counter, ite
     pairs = [(word, other) for word in known if (other := word.translate(OTHER_VOWELS)) not in counts]
     rows = []
     for item, pair in enumerate(track(pairs[:items], "lexical")):
-        for voice, (correct, word) in itertools.product(TRAINING_VOICES, zip((1, 0), pair)):
-            name = f"{item}_{TRAINING_VOICES.index(voice)}_{correct}"
+        for voice, (correct, word) in itertools.product(ESPEAK.training, zip((1, 0), pair)):
+            name = f"{item}_{ESPEAK.training.index(voice)}_{correct}"
             audio.save(folder / f"{name}.wav", say([word], Voice(voice)))
             row = {"filename": name, "id": item, "voice": voice, "frequency": counts[pair[0]], "word": word}
             rows.append({**row, "phones": "", "length": len(word), "correct": correct})
@@ -140,8 +140,8 @@ def _write_syntactic(folder: Path, sentences: list[Sentence], rng: random.Random
     for item, sentence in enumerate(track(sentences, "syntactic")):
         kind = ("shuffled", "swapped")[item % 2]
         texts = {1: sentence.words, 0: _reorder(sentence.words, kind, rng)}
-        for voice, correct in itertools.product(TRAINING_VOICES[:2], texts):
-            name = f"{item}_{TRAINING_VOICES.index(voice)}_{correct}"
+        for voice, correct in itertools.product(ESPEAK.training[:2], texts):
+            name = f"{item}_{ESPEAK.training.index(voice)}_{correct}"
             audio.save(folder / f"{name}.wav", say(texts[correct], Voice(voice)))
             row = {"filename": name, "id": item, "voice": voice, "type": "order", "subtype": kind}
             rows.append({**row, "transcription": " ".join(texts[correct]), "correct": correct})
@@ -161,7 +161,7 @@ def _reorder(words: tuple[str, ...], kind: str, rng: random.Random) -> tuple[str
 def _write_prosody(folder: Path, sentences: list[Sentence]) -> None:
     rows = []
     for item, sentence in enumerate(track(sentences, "prosaudit")):
-        spoken = speak(" ".join(sentence.words), Voice(TRAINING_VOICES[item % len(TRAINING_VOICES)]))
+        spoken = speak(" ".join(sentence.words), Voice(ESPEAK.training[item % len(ESPEAK.training)]))
         wav = soxr.resample(spoken.samples.astype(np.float32) / 32768, spoken.sample_rate, SAMPLE_RATE)
         clause = spoken.words[len(sentence.first)][1]
         _, start, end = spoken.words[2]
@@ -190,7 +190,7 @@ def _change_ending(sentence: Sentence, others: list[Sentence]) -> tuple[str, ...
 def _write_stories(folder: Path, sentences: list[Sentence], items: int, change) -> None:
     folder.mkdir(parents=True)
     for item, sentence in enumerate(track(sentences[:items], folder.name)):
-        voice = Voice(TRAINING_VOICES[item % len(TRAINING_VOICES)])
+        voice = Voice(ESPEAK.training[item % len(ESPEAK.training)])
         others = sentences[item + 1 :] + sentences[:item]
         parts = {"mutual": sentence.first, "correct": sentence.second, "incorrect": change(sentence, others)}
         for kind, words in parts.items():

@@ -29,11 +29,19 @@ def run_demo(folder: Path, *settings: str) -> subprocess.CompletedProcess:
 @pytest.mark.slow
 @pytest.mark.parametrize("variant", ["base", "expressive"])
 def test_the_demo_runs_and_reports(tmp_path, variant):
-    done = run_demo(tmp_path, f"VARIANT={variant}", "TRAIN_SET=train.steps=40 checkpoint.every_steps=20")
+    short = "TRAIN_SET=train.steps=40 checkpoint.every_steps=20"
+    done = run_demo(tmp_path, f"VARIANT={variant}", short, "EARS=1", "HEARD=4")
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     report = json.loads((tmp_path / "report.json").read_text())
     assert report.keys() >= FIGURES | {"wer_s2t", "tokens_per_second", "wall_seconds", "steps"}
     assert report["steps"] == 40
+    assert all(report[f"ears_{what}"] is not None for what in ("recording", "resynthesis", "reading"))
+    assert report["ears_recording"] < 0.3 < report["ears_reading"], "Whisper knows words, the model not yet"
+    stages = report["stage_seconds"]
+    assert {"data_prep synthesize corpus", "data_prep align aligned", "spirit_jax train run"} <= stages.keys()
+    assert sum(stages.values()) > stages["spirit_jax train run"] > 0
+    aligned = json.loads((tmp_path / "aligned/summary.json").read_text())
+    assert aligned["n_aligned"] > 20 * aligned["n_quarantined"]
     assert 0 <= report["choice_s2t_accuracy"] <= 1
     page = (tmp_path / "report.html").read_text()
     assert "<audio" in page

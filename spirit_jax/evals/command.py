@@ -14,12 +14,13 @@ from pathlib import Path
 
 import spirit_jax
 from spirit_jax.core.errors import UserError
-from spirit_jax.core.files import read_optional_json, require_output_file, write_json
+from spirit_jax.core.files import read_optional_json, require_file, require_output_file, write_json
 from spirit_jax.core.progress import Progress
 from spirit_jax.datasets.shards import Layout, open_shards
 from spirit_jax.evals.benchmarks import DATA_SETS
 from spirit_jax.evals.evaluation import Evaluation, read_records
 from spirit_jax.evals.judges.judges import Judges
+from spirit_jax.evals.recordings import find_recordings
 from spirit_jax.evals.registry import GROUPS, HELD_OUT, TASKS, expand
 from spirit_jax.evals.results import read_results, summarize, to_json, write_scores
 from spirit_jax.evals.task import Result, measure
@@ -43,6 +44,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--tasks", help="the same, separated by commas")
     add_model_arguments(parser)
     parser.add_argument("--shards", help="folder of aligned shards, for loss, choice and transcription")
+    parser.add_argument(
+        "--manifest", type=Path, help="manifest of the shards' recordings, for ears_recording"
+    )
     parser.add_argument("--data", type=Path, help="folder of data sets, for all other tasks")
     parser.add_argument("--asr", type=Path, help="folder of a Whisper model, which judges speech")
     for kind in ("text", "speech"):
@@ -73,7 +77,7 @@ def run(args: argparse.Namespace) -> int:
     tasks = expand(named or list(DEFAULT_TASKS))
     _check(args, tasks)
     prints, judges = _fingerprint_data(args, tasks), _judges(args)
-    judges.load({judge for name in tasks if name in DATA_SETS for judge in DATA_SETS[name].judges})
+    judges.load({judge for name in tasks for judge in TASKS[name].judges})
     started = time.monotonic()
     stored = find_stored_model(args.checkpoint)
     model = str(stored.weights if stored.tree else args.checkpoint)  # of a run, the folder of its last step
@@ -88,6 +92,7 @@ def run(args: argparse.Namespace) -> int:
         data=args.data,
         split=args.split or DATA_SPLIT,
         judges=judges,
+        recordings=find_recordings(args.manifest, {one.id for one in records}) if args.manifest else {},
     )
     about = {**_describe(args, evaluation), "model": model, "data_fingerprints": prints}
     results = _continue(args.out, about, tasks)
@@ -145,13 +150,13 @@ def _check(args: argparse.Namespace, tasks: list[str]) -> None:
     if held_out and not args.shards:
         fix = "give --shards FOLDER, or name tasks of data sets"
         raise UserError("--shards", None, f"{held_out[0]} is measured on held-out shards", fix)
+    if args.manifest:
+        require_file(args.manifest, "--manifest")
     for name in tasks:
-        if name not in DATA_SETS:
-            continue
-        if args.data is None:
+        if name in DATA_SETS and args.data is None:
             fix = f"give a folder with {DATA_SETS[name].place.shape}"
             raise UserError("--data", None, f"{name} is measured on a data set", fix)
-        for judge in DATA_SETS[name].judges:
+        for judge in TASKS[name].judges:
             _judges(args).require(judge)
 
 
@@ -191,4 +196,5 @@ def _describe(args: argparse.Namespace, evaluation: Evaluation) -> dict:
     if not args.shards:
         return about
     shards = {"shards": str(args.shards), "split": args.split or SHARDS_SPLIT}
+    shards |= {"manifest": str(args.manifest)} if args.manifest else {}
     return {**about, **shards, "records": len(records), "too_long": too_long}

@@ -2,13 +2,14 @@
 
 import dataclasses
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
 from spirit_jax.core.errors import UserError
+from spirit_jax.datasets.corpus import ManifestRow
 from spirit_jax.datasets.shards import Layout, check_compatible, open_shards
 from spirit_jax.evals.judges.judges import Judges
 from spirit_jax.evals.layouts.trials import Place
@@ -25,7 +26,7 @@ class Evaluation:
     max_tokens: the longest sequence that a model reads. 4,096 is the paper's; we keep it since the memory of
     attention grows with its square. Longer documents are cut for the loss; other tasks skip longer records.
     data, split: the user's folder of data sets, and the split that is read where a data set has several.
-    judges: models that judge what is generated.
+    judges: models that judge what is generated. recordings: of the records, by id, where they are known.
     """
 
     lm: SpiritLM
@@ -36,6 +37,7 @@ class Evaluation:
     data: Path | None = None
     split: str = "dev"
     judges: Judges = Judges()
+    recordings: Mapping[str, ManifestRow] = dataclasses.field(default_factory=dict)
 
     @cached_property
     def fitting_records(self) -> list[Record]:

@@ -10,6 +10,7 @@ from spirit_jax.core.errors import UserError
 from spirit_jax.evals.benchmarks import BENCHMARK_GROUPS, DATA_SETS
 from spirit_jax.evals.suites.alignment import AlignmentProbe
 from spirit_jax.evals.suites.continuations import DIRECTIONS, ContinuationChoice
+from spirit_jax.evals.suites.ears import Hearing, continued, read, recorded, resynthesised
 from spirit_jax.evals.suites.losses import HeldOutLoss
 from spirit_jax.evals.suites.token_rates import TokenRates
 from spirit_jax.evals.suites.transcription import Transcription, recorded_speech, spoken_sound, spoken_tokens
@@ -39,15 +40,46 @@ TRANSCRIPTION = {
         max_items=16,
     ),
 }
+EARS = {
+    "ears_recording": Hearing(
+        "Recordings, heard by a recogniser",
+        "Held-out recordings as they are: the least errors that the next three can have.",
+        recorded,
+        needs_recordings=True,
+    ),
+    "ears_resynthesis": Hearing(
+        "Resynthesis, heard by a recogniser",
+        "The same from their codes, by the codec.",
+        resynthesised,
+    ),
+    "ears_reading": Hearing(
+        "Reading aloud, heard by a recogniser",
+        "Held-out texts read aloud by the model.",
+        read,
+        (Arrangement.TTS,),
+    ),
+    "ears_continuation": Hearing(
+        "Speech continued, heard by a recogniser",
+        "Spoken beginnings with the model's continuations, against its own transcripts of them.",
+        continued,
+        (Arrangement.ASR,),
+    ),
+}
 HELD_OUT: dict[str, Task[Any]] = {
     "loss": HeldOutLoss(),
     **CHOICE,
     **TRANSCRIPTION,
     "token_rates": TokenRates(),
     "alignment": AlignmentProbe(),
+    **EARS,
 }
 TASKS: dict[str, Task[Any]] = {**HELD_OUT, **DATA_SETS}
-GROUPS = {"choice": tuple(CHOICE), "transcription": tuple(TRANSCRIPTION), **BENCHMARK_GROUPS}
+GROUPS = {
+    "choice": tuple(CHOICE),
+    "transcription": tuple(TRANSCRIPTION),
+    "ears": tuple(EARS),
+    **BENCHMARK_GROUPS,
+}
 
 
 def expand(names: list[str]) -> list[str]:

@@ -129,6 +129,11 @@ class Task(Protocol[Item]):
         """Arrangements that a model must have been trained on to know the task's prompts."""
         ...
 
+    @property
+    def judges(self) -> tuple[str, ...]:
+        """The judges that it needs, by their names in `Judges`."""
+        ...
+
     def items(self, evaluation: Evaluation) -> list[Item]:
         """Chooses the items from the records or reads them from the data set; runs no model."""
         ...
@@ -144,11 +149,6 @@ class DataTask(Task[Item], Protocol[Item]):
     @property
     def place(self) -> Place:
         """Where the data set is."""
-        ...
-
-    @property
-    def judges(self) -> tuple[str, ...]:
-        """The judges that it needs, by their names in `Judges`."""
         ...
 
     @property

@@ -22,11 +22,14 @@ from spirit_jax.core.files import (
 )
 from spirit_jax.core.paths import resolved
 from spirit_jax.evals.evaluation import read_records
+from spirit_jax.evals.judges.judges import Judges
+from spirit_jax.evals.recordings import find_recordings
 from spirit_jax.evals.results import read_results
 from spirit_jax.generation.model_options import add_model_arguments, load_lm
 from spirit_jax.report import figures, page
-from spirit_jax.report.examples import make_examples, show_utterance
+from spirit_jax.report.examples import hear, make_examples, show_utterance
 from spirit_jax.report.numbers import facts, loss_rows, report_numbers, result_tables, tiles, transcripts
+from spirit_jax.report.stages import read_stages
 
 RECORDS = 300
 
@@ -37,7 +40,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--eval-before", type=Path, help="what eval wrote for the checkpoint that training began with"
     )
-    parser.add_argument("--eval-after", type=Path, required=True, help="what eval wrote for the run")
+    parser.add_argument(
+        "--eval-after",
+        type=Path,
+        nargs="+",
+        required=True,
+        help="what eval wrote for the run, in one or more files",
+    )
     parser.add_argument(
         "--shards", required=True, help="folder of aligned shards, for the utterance and the examples"
     )
@@ -45,7 +54,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--manifest",
         type=Path,
-        help="the corpus's manifest.jsonl: shows an utterance as it was recorded, not as resynthesised",
+        help="the corpus's manifest.jsonl: shows recordings, too, not only their resynthesis",
+    )
+    parser.add_argument("--asr", type=Path, help="folder of a Whisper model, which writes what it hears")
+    parser.add_argument(
+        "--stages", type=Path, nargs="*", default=[], help="what commands wrote with --stage-log, for a table"
     )
     parser.add_argument("--title", help="default: the run folder's name")
     parser.add_argument(
@@ -64,7 +77,11 @@ def run(args: argparse.Namespace) -> int:
     run_folder = existing_folder(args.run, "--run")
     rows = list(read_jsonl(run_folder / "metrics.jsonl"))
     config = read_json(run_folder / "config.json")
-    before, after = (read_results(path) if path else {} for path in (args.eval_before, args.eval_after))
+    before = read_results(args.eval_before) if args.eval_before else {}
+    after = {name: result for path in args.eval_after for name, result in read_results(path).items()}
+    stages = read_stages(args.stages)
+    judges = Judges(args.asr)
+    judges.load(["asr"] if args.asr else [])
     if args.manifest:
         require_file(args.manifest, "--manifest")
     if args.examples < 0:
@@ -72,6 +89,8 @@ def run(args: argparse.Namespace) -> int:
     lm = load_lm(args.run, args)
     records = read_records(lm, args.shards, args.split, RECORDS)
     parameters = sum(weight.size for weight in jax.tree.leaves(lm.llama))
+    recordings = find_recordings(args.manifest, {one.id for one in records}) if args.manifest else {}
+    examples = make_examples(lm, records, args.examples, args.seed, recordings)
     numbers = report_numbers(rows, before, after)
     html = page.render(
         {
@@ -81,13 +100,14 @@ def run(args: argparse.Namespace) -> int:
             "tables": result_tables(before, after),
             "loss_rows": loss_rows(before, after),
             "loss_svg": figures.loss_curves(rows),
-            "utterance": show_utterance(lm, records, args.manifest),
-            "examples": make_examples(lm, records, args.examples, args.seed),
+            "utterance": show_utterance(lm, records, recordings),
+            "examples": hear(examples, judges.recogniser) if args.asr else examples,
+            "stages": stages,
             "transcripts": transcripts(after),
             "config": json.dumps(config, indent=2),
         }
     )
     write_text(args.out / "report.html", html)
-    write_json(args.out / "report.json", numbers)
+    write_json(args.out / "report.json", {**numbers, "stage_seconds": stages})
     print(f"{args.out / 'report.html'}\n{args.out / 'report.json'}")
     return 0

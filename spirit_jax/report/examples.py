@@ -2,13 +2,13 @@
 
 import dataclasses
 import sys
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from spirit_jax.datasets.corpus import ManifestRow
-from spirit_jax.datasets.manifest import part_of, read_corpus
+from spirit_jax.evals.judges.recognisers import Recogniser
+from spirit_jax.evals.recordings import load_recording
 from spirit_jax.evals.suites.continuations import DIRECTIONS, Direction, cut_word, words_of
 from spirit_jax.generation.options import NEW_SPEECH_AFTER_TEXT, NEW_TEXT
 from spirit_jax.generation.sampling import GREEDY, Sampling
@@ -24,23 +24,31 @@ from spirit_jax.tokens.vocabulary import Modality, merge
 
 @dataclasses.dataclass(frozen=True)
 class Passage:
-    """Words and, if they were spoken, their sound as a data URI. transcribed: the words are the model's own
-    transcript.
+    """Words and, if they were spoken, their sound: as a data URI, and float32 at 16 kHz. transcribed: the
+    words are the model's own transcript. heard: what a recogniser wrote of the sound.
     """
 
     words: str
     audio: str | None = None
     transcribed: bool = False
+    heard: str | None = None
+    wav: np.ndarray | None = dataclasses.field(default=None, compare=False, repr=False)
+
+    @classmethod
+    def spoken(cls, words: str, wav: np.ndarray, transcribed: bool = False) -> "Passage":
+        """Words with their sound."""
+        return cls(words, player(wav), transcribed, wav=wav)
 
 
 @dataclasses.dataclass(frozen=True)
 class Example:
-    """A prompt, what the model generated from it, and what the record says there."""
+    """A prompt, what the model generated from it, and what the record says there. labels: of the three."""
 
     title: str
     prompt: Passage
     generated: Passage
     reference: Passage
+    labels: tuple[str, str, str] = ("prompt", "model", "reference")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,9 +68,15 @@ class Request:
     reference: Passage
 
 
-def make_examples(lm: SpiritLM, records: Sequence[Record], count: int, seed: int = 0) -> list[Example]:
-    """For the first `count` records that can be cut: continuations in every direction but text to text, then
-    reading aloud and transcribing.
+def make_examples(
+    lm: SpiritLM,
+    records: Sequence[Record],
+    count: int,
+    seed: int = 0,
+    recordings: Mapping[str, ManifestRow] | None = None,
+) -> list[Example]:
+    """For the first `count` records that can be cut: the recording, if it is known, and its resynthesis, then
+    continuations in every direction but text to text, reading aloud and transcribing.
     """
     chosen = [
         (record, cut)
@@ -76,22 +90,42 @@ def make_examples(lm: SpiritLM, records: Sequence[Record], count: int, seed: int
     requests += [_read_aloud(lm, record) for record, _ in chosen]
     requests += [_transcribe(lm, record, record.speech) for record, _ in chosen if record.speech]
     generated = _generate(lm, requests, seed)
-    return [
+    made = [
         Example(request.title, request.prompt, passage, request.reference)
         for request, passage in zip(requests, generated)
     ]
+    return [*_resynthesise(lm, [record for record, _ in chosen], recordings or {}), *made]
 
 
-def show_utterance(lm: SpiritLM, records: Sequence[Record], manifest: Path | None) -> dict | None:
+def hear(examples: Sequence[Example], recogniser: Recogniser) -> list[Example]:
+    """The examples, with what a recogniser writes of each sound."""
+    passages = [passage for one in examples for passage in (one.prompt, one.generated, one.reference)]
+    sounds = [passage.wav for passage in passages if passage.wav is not None]
+    written = iter(recogniser.transcribe(sounds))
+    told = iter(
+        [
+            passage if passage.wav is None else dataclasses.replace(passage, heard=next(written))
+            for passage in passages
+        ]
+    )
+    return [
+        dataclasses.replace(one, prompt=next(told), generated=next(told), reference=next(told))
+        for one in examples
+    ]
+
+
+def show_utterance(
+    lm: SpiritLM, records: Sequence[Record], recordings: Mapping[str, ManifestRow]
+) -> dict | None:
     """The first aligned record as a figure, a player and a caption; None if there is none.
 
-    The sound is the recording if `manifest` has the record's id and the file can be read (if not, a warning
-    says why), else it is resynthesised from the units.
+    The sound is the recording if it is known and the file can be read (if not, a warning says why), else it
+    is resynthesised from the units.
     """
     record = next((record for record in records if record.aligned and record.speech), None)
     if record is None or record.speech is None:
         return None
-    recorded = _load_recording(manifest, record.id) if manifest else None
+    recorded = _load(recordings.get(record.id))
     wav = lm.codec.decode(record.speech) if recorded is None else recorded
     words = words_of(record, lm.tokenizer)
     tokens = len(merge(record.speech, lm.vocabulary.streams)[0])
@@ -111,20 +145,30 @@ def show_utterance(lm: SpiritLM, records: Sequence[Record], manifest: Path | Non
     }
 
 
-def find_recording(manifest: Path, id: str) -> ManifestRow | None:
-    """The row of a manifest with an id and a sound file; None if there is none."""
-    return next((row for row in read_corpus(manifest) if row["id"] == id and row["audio"]), None)
-
-
-def _load_recording(manifest: Path, id: str) -> np.ndarray | None:
-    """Its samples; None if the manifest names none, and with a warning if they cannot be read."""
-    if (row := find_recording(manifest, id)) is None:
+def _load(row: ManifestRow | None) -> np.ndarray | None:
+    """The samples of a recording; None if it is not known, and with a warning if it cannot be read."""
+    if row is None:
         return None
     try:
-        return audio.load(row["audio"], part=part_of(row))
+        return load_recording(row)
     except audio.BadAudio as error:
-        print(f"warning: {row['audio']}: {error.detail}; the utterance is resynthesised", file=sys.stderr)
+        print(f"warning: {row['audio']}: {error.detail}; it is not shown as recorded", file=sys.stderr)
         return None
+
+
+def _resynthesise(
+    lm: SpiritLM, records: Sequence[Record], recordings: Mapping[str, ManifestRow]
+) -> list[Example]:
+    """The recordings that are known, each with what the codec makes of its codes."""
+    examples = []
+    for record in records:
+        wav = _load(recordings.get(record.id))
+        if wav is not None and record.speech is not None:
+            made = Passage.spoken("", lm.codec.decode(record.speech))
+            text = _passage(lm, record, 0, record.words, Modality.TEXT)
+            labels = ("recording", "resynthesis", "text")
+            examples.append(Example("Resynthesis", Passage.spoken("", wav), made, text, labels))
+    return examples
 
 
 def _continue(lm: SpiritLM, record: Record, cut: int, direction: Direction) -> Request:
@@ -147,7 +191,7 @@ def _read_aloud(lm: SpiritLM, record: Record) -> Request:
 
 def _transcribe(lm: SpiritLM, record: Record, speech: SpeechTokens) -> Request:
     ids = lm.format.encode([speech], Task.TRANSCRIBE, Modality.TEXT)
-    spoken = Passage("", player(lm.codec.decode(speech)))
+    spoken = Passage.spoken("", lm.codec.decode(speech))
     text = _passage(lm, record, 0, record.words, Modality.TEXT)
     return Request("Transcribing", ids, Modality.TEXT, GREEDY, ids[:0], spoken, text)
 
@@ -168,7 +212,7 @@ def _generate(lm: SpiritLM, requests: Sequence[Request], seed: int) -> list[Pass
         for i, new in new_ids.items()
     }
     passages |= {
-        i: Passage(transcript.text, player(lm.codec.decode(spoken[i])), transcribed=True)
+        i: Passage.spoken(transcript.text, lm.codec.decode(spoken[i]), transcribed=True)
         for i, transcript in zip(spoken, transcripts)
     }
     return [passages[i] for i in range(len(requests))]
@@ -198,4 +242,4 @@ def _passage(lm: SpiritLM, record: Record, first: int, last: int, modality: Moda
         return Passage(words)
     times = [0.0, *record.word_start_s[1:], duration_s(record.speech, lm.vocabulary.streams)]
     part = excerpt(record.speech, times[first], times[last], lm.vocabulary.streams)
-    return Passage(words, player(lm.codec.decode(part)))
+    return Passage.spoken(words, lm.codec.decode(part))

@@ -17,6 +17,7 @@ HEADLINES = {
     "choice_t2s_accuracy": "Text → speech, right choice",
     "wer_s2t": "Word error rate, transcribing",
     "wer_t2s": "Word error rate, reading aloud",
+    "ears_reading": "The same, heard by a recogniser",
 }
 
 

@@ -1,6 +1,8 @@
 """Errors of a command are one line and an exit code."""
 
+import json
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -30,3 +32,19 @@ def test_errors_of_the_system_are_one_line(monkeypatch, capsys, error, code, mes
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("error: ")
     assert message in line
+
+
+def test_commands_that_end_without_an_error_add_their_seconds(monkeypatch, tmp_path):
+    def run(args):
+        if args.out == Path("wrong"):
+            raise KeyboardInterrupt
+        return 75 if args.out else None
+
+    module = SimpleNamespace(add_arguments=lambda parser: parser.add_argument("--out", type=Path), run=run)
+    monkeypatch.setitem(sys.modules, "timed", module)
+    times = tmp_path / "new/stages.jsonl"
+    for words in (["--out", "folder/a"], ["--out", "wrong"], []):
+        commands.run("python -m x", "", {"work": ("timed", "")}, ["work", *words, "--stage-log", str(times)])
+    lines = [json.loads(line) for line in times.read_text().splitlines()]
+    assert [(line["command"], line["out"]) for line in lines] == [("x work", "a"), ("x work", None)]
+    assert all(0 <= line["seconds"] < 5 for line in lines)

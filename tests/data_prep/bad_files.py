@@ -15,7 +15,7 @@ import soxr
 
 from data_prep.espeak import Voice, speak
 from data_prep.grammar import draw_distinct
-from data_prep.synthesize import TRAINING_VOICES
+from data_prep.speakers import ESPEAK
 
 RATE = 16_000
 # By way: the reasons that are right. Those of wrong texts depend on what the aligner makes of them.
@@ -104,7 +104,7 @@ def _say(seed: int) -> Iterator[tuple[np.ndarray, str, list]]:
         if text in seen:
             continue
         seen.add(text)
-        spoken = speak(text, Voice(TRAINING_VOICES[number % len(TRAINING_VOICES)], 200 + number % 40))
+        spoken = speak(text, Voice(ESPEAK.training[number % len(ESPEAK.training)], 200 + number % 40))
         wav = soxr.resample(spoken.samples.astype(np.float32) / 32768, spoken.sample_rate, RATE)
         yield wav, text, [[word, round(start, 3), round(end, 3)] for word, start, end in spoken.words]
 

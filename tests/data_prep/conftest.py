@@ -26,7 +26,7 @@ def stages(tmp_path_factory):
     )
     at.manifest = at.corpus / "manifest.jsonl"
     counts = ("--utterances", 21, "--text-only", 60, "--heldout", 5, "--heldout-voice", 3)
-    assert prepare("synthesize", "--out", at.corpus, *counts, "--processes", 1) == 0
+    assert prepare("synthesize", "--voices", "espeak", "--out", at.corpus, *counts, "--processes", 1) == 0
     assert prepare("fit-codec", "--audio", at.manifest, "--out", at.codec, "--units", 20, "--expressive") == 0
     assert (
         prepare("units", "--audio", at.manifest, "--codec", at.codec, "--out", at.units, "--shard-size", 10)

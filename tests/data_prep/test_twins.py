@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from data_prep.generation_twins import LEAST_SHOWN
+from data_prep.speakers import ESPEAK
 from data_prep.synthesize import plan
 from spirit_jax.core.files import write_jsonl
 from spirit_jax.evals.benchmarks import BENCHMARKS, GENERATED
@@ -23,7 +24,7 @@ ITEMS = 8
 def manifest(tmp_path_factory):
     """Of texts alone: twins speak for themselves."""
     path = tmp_path_factory.mktemp("corpus") / "manifest.jsonl"
-    write_jsonl(path, plan({"heldout": ITEMS + LEAST_SHOWN, "train": 60}, seed=0))
+    write_jsonl(path, plan({"heldout": ITEMS + LEAST_SHOWN, "train": 60}, ESPEAK, seed=0))
     return path
 
 

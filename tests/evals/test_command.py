@@ -119,6 +119,7 @@ class Broken:
     kind: ResultKind = ResultKind.LOSS
     needs_speech: bool = False
     learned_from: tuple = ()
+    judges: tuple = ()
 
     def items(self, evaluation):
         return []

@@ -44,9 +44,14 @@ def evaluation_after(*arrangements: Arrangement) -> Evaluation:
 @pytest.mark.parametrize(
     ("arrangements", "left_out"),
     [
-        ((), dict.fromkeys(TRANSCRIPTION, "no tts source and no asr source") | {"wer_s2t": "no asr source"}),
-        ((ASR,), {"wer_t2s": "no tts source", "wer_t2s_audio": "no tts source"}),
-        ((TTS,), dict.fromkeys(TRANSCRIPTION, "no asr source")),
+        (
+            (),
+            dict.fromkeys(TRANSCRIPTION, "no tts source and no asr source")
+            | {"wer_s2t": "no asr source", "ears_reading": "no tts source"}
+            | {"ears_continuation": "no asr source"},
+        ),
+        ((ASR,), dict.fromkeys(("wer_t2s", "wer_t2s_audio", "ears_reading"), "no tts source")),
+        ((TTS,), dict.fromkeys((*TRANSCRIPTION, "ears_continuation"), "no asr source")),
         ((ASR, TTS), {}),
     ],
 )

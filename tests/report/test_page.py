@@ -27,9 +27,10 @@ def render(examples, title="runs/tiny", **more):
         "tables": result_tables(BEFORE, AFTER),
         "loss_rows": loss_rows(BEFORE, AFTER),
         "loss_svg": "<svg></svg>",
-        "utterance": show_utterance(tiny_lm(), records(1), None),
+        "utterance": show_utterance(tiny_lm(), records(1), {}),
         "examples": examples,
         "transcripts": transcripts(AFTER),
+        "stages": {},
         "config": json.dumps({"a": 1}),
     }
     return page.render({**context, **more})

@@ -1,7 +1,9 @@
 """Speech recognisers that a user names: a Whisper folder of faster-whisper or of transformers."""
 
+import concurrent.futures
 import importlib
 import importlib.metadata
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -42,19 +44,28 @@ def load_recogniser(folder: Path) -> Recogniser:
 
 
 class FasterWhisper:
-    """CTranslate2's Whisper in float32 by beam search, without timestamps and without other temperatures."""
+    """CTranslate2's Whisper in float32 by beam search, without timestamps and without other temperatures.
+
+    A sound on each core: whatever a sound's length, the encoder reads 30 s.
+    """
 
     def __init__(self, folder: Path):
         library = require_library("faster_whisper", "requirements-judges.txt")
-        self._model = library.WhisperModel(str(folder), device="cpu", compute_type="float32")
+        self._workers = os.cpu_count() or 1
+        self._model = library.WhisperModel(
+            str(folder), device="cpu", compute_type="float32", cpu_threads=1, num_workers=self._workers
+        )
         self._language = None if self._model.model.is_multilingual else "en"
         self.about = f"{folder.name}, faster-whisper {library.__version__}, beam {BEAM}"
 
     def transcribe(self, wavs: Sequence[np.ndarray]) -> list[str]:
-        """One sound after the other."""
-        return [self._transcribe(wav) if len(wav) else "" for wav in track(wavs, "recognise")]
+        """As many sounds at a time as there are cores."""
+        with concurrent.futures.ThreadPoolExecutor(self._workers) as pool:
+            return list(track(pool.map(self._transcribe, wavs), "recognise", len(wavs), "sound"))
 
     def _transcribe(self, wav: np.ndarray) -> str:
+        if not len(wav):
+            return ""
         segments, _ = self._model.transcribe(
             wav, language=self._language, beam_size=BEAM, temperature=0.0, without_timestamps=True
         )

@@ -38,6 +38,7 @@ class AlignmentProbe:
     kind: ResultKind = ResultKind.SIMILARITY
     needs_speech: bool = True
     learned_from: tuple[Arrangement, ...] = ()
+    judges: tuple[str, ...] = ()
 
     def items(self, evaluation: Evaluation) -> list[Record]:
         """Records with word times and two words or more."""

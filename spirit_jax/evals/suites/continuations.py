@@ -75,6 +75,7 @@ class ContinuationChoice:
     description: str = "The right continuation against those of other sentences."
     kind: ResultKind = ResultKind.ACCURACY
     learned_from: tuple[Arrangement, ...] = ()
+    judges: tuple[str, ...] = ()
 
     @property
     def title(self) -> str:

@@ -45,6 +45,7 @@ class HeldOutLoss:
     kind: ResultKind = ResultKind.LOSS
     needs_speech: bool = False
     learned_from: tuple[Arrangement, ...] = ()
+    judges: tuple[str, ...] = ()
 
     def items(self, evaluation: Evaluation) -> list[Document]:
         """Every record in every arrangement that the vocabulary has."""

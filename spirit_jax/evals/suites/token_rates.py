@@ -29,6 +29,7 @@ class TokenRates:
     kind: ResultKind = ResultKind.BIT_RATE
     needs_speech: bool = True
     learned_from: tuple[Arrangement, ...] = ()
+    judges: tuple[str, ...] = ()
 
     def items(self, evaluation: Evaluation) -> list[Record]:
         """The records with speech."""

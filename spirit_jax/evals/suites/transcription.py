@@ -35,6 +35,7 @@ class Transcription:
     max_items: int | None = None
     kind: ResultKind = ResultKind.WORD_ERROR_RATE
     needs_speech: bool = True
+    judges: tuple[str, ...] = ()
 
     def items(self, evaluation: Evaluation) -> list[Record]:
         """The first records with speech and text."""
@@ -43,7 +44,7 @@ class Transcription:
     def score(self, evaluation: Evaluation, items: Sequence[Record]) -> Result:
         """Transcribes, and counts errors over the corpus."""
         lm = evaluation.lm
-        texts = transcribe(lm, self.speech(evaluation, items), _max_text_tokens(evaluation))
+        texts = transcribe(lm, self.speech(evaluation, items), max_text_tokens(evaluation))
         references = [lm.tokenizer.decode(record.text_ids) for record in items]
         examples = [
             {"id": record.id, "reference": reference, "transcript": text}
@@ -99,7 +100,7 @@ def read_aloud(evaluation: Evaluation, records: Sequence[Record]) -> list[Output
     )
 
 
-def _max_text_tokens(evaluation: Evaluation) -> int:
-    """The same for every task, so that they share a compiled function."""
+def max_text_tokens(evaluation: Evaluation) -> int:
+    """New tokens of a transcript. The same for every task, so that they share a compiled function."""
     longest = max((len(record.text_ids) for record in evaluation.transcribed_records), default=1)
     return int(LENGTH_MARGIN * longest) + 1

@@ -24,7 +24,10 @@ def swap_texts(rows, seed):
 @pytest.mark.parametrize(("utterances", "seed"), [(300, 0), (200, 11)])
 def test_swapped_transcripts_are_rejected_and_right_ones_kept(tmp_path, utterances, seed):
     counts = ("--utterances", utterances * 7 // 6 + 1, "--text-only", 0, "--heldout", 0, "--heldout-voice", 0)
-    assert prepare("synthesize", "--out", tmp_path / "corpus", *counts, "--seed", seed) == 0
+    assert (
+        prepare("synthesize", "--voices", "espeak", "--out", tmp_path / "corpus", *counts, "--seed", seed)
+        == 0
+    )
     spoken = [row for row in read_corpus(tmp_path / "corpus") if row["text"]][:utterances]
     rows, swapped = swap_texts([{**row, "words": None} for row in spoken], seed)
     write_jsonl(tmp_path / "swapped.jsonl", rows)
