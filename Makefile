@@ -279,10 +279,14 @@ train-pod: $(VENV)/pod  ## print what it asks Cloud TPU for, check the recipe, a
 # train-units makes a codec in OUT; it starts over each time. -------------------------------------------------------
 TRAIN_CODEC = $(PY) -m spirit_jax train-codec
 
-.PHONY: train-units train-vocoder train-pitch train-style
+.PHONY: train-units train-mel train-vocoder train-pitch train-style
 train-units: $(VENV)/runtime  ## phonetic units by k-means over HuBERT: AUDIO=dir HUBERT=dir OUT=dir [UNITS=100] [LAYER=n]
 	$(call need,AUDIO,a folder of recordings or a manifest)$(call need,HUBERT,a Hugging Face HuBERT folder)$(call need,OUT,a folder for the codec)
 	$(PY) -m data_prep fit-units --audio $(call path,AUDIO) --hubert $(call path,HUBERT) --units $(UNITS) $(if $(LAYER),--layer $(LAYER)) --out $(call path,OUT)
+
+train-mel: $(VENV)/runtime  ## a network from a codec's units to mel frames, in minutes: UNITS_DIR=dir CODEC=dir OUT=run [CONFIG=tpu_configs/codecs/mel_network.py] [SET=...]
+	$(call need,UNITS_DIR,what make units wrote)$(call need,CODEC,the codec folder)$(call need,OUT,a run folder)
+	$(TRAIN_CODEC) mel --config $(or $(CONFIG),tpu_configs/codecs/mel_network.py) --out $(call path,OUT) --set corpus.units=$(call path,UNITS_DIR) corpus.codec=$(call path,CODEC) $(SET)
 
 train-vocoder: $(VENV)/runtime  ## a HiFi-GAN for a codec's units: UNITS_DIR=dir CODEC=dir OUT=run [CONFIG=tpu_configs/codecs/vocoder_cpu.py] [SET=...]
 	$(call need,UNITS_DIR,what make units wrote)$(call need,CODEC,the codec folder)$(call need,OUT,a run folder)

@@ -9,8 +9,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from spirit_jax.codec_training.config import PitchRun, StyleRun, VocoderRun
+from spirit_jax.codec_training.config import MelNetworkRun, PitchRun, StyleRun, VocoderRun
 from spirit_jax.codec_training.loop import check, train
+from spirit_jax.codec_training.mel_network import MelNetworkTraining
 from spirit_jax.codec_training.pitch import PitchTraining
 from spirit_jax.codec_training.style import StyleTraining
 from spirit_jax.codec_training.vocoder import VocoderTraining
@@ -18,6 +19,7 @@ from spirit_jax.core.settings import load, override
 
 TRAININGS = {
     "vocoder": (VocoderRun, VocoderTraining),
+    "mel": (MelNetworkRun, MelNetworkTraining),
     "pitch": (PitchRun, PitchTraining),
     "style": (StyleRun, StyleTraining),
 }

@@ -206,6 +206,59 @@ class VocoderRun:
             raise UserError("segment_units", self.segment_units, rule, "set segment_units=14")
 
 
+@part
+class MelNetworkSizes:
+    """The network's layers (`spirit_jax.speech.decoders.mel_network.MelNetworkConfig`); its tables follow the
+    codec. Sizes are our choice.
+    """
+
+    width: int = 192
+    blocks: int = 4
+    taps: int = 5
+    fine_width: int = 96
+    fine_blocks: int = 1
+    duration_width: int = 64
+    speakers: bool = True  # an embedding for each voice that the corpus names
+
+    def __post_init__(self):
+        require_positive(self, "network", "width", "taps", "fine_width", "duration_width")
+        require_at_least(0, self, "network", "blocks", "fine_blocks")
+
+
+@part
+class MelNetworkLoss:
+    """Weights of the terms of the loss beside the difference of log-mel frames: our choice."""
+
+    voicing: float = 1.0
+    f0: float = 1.0
+    durations: float = 1.0
+
+    def __post_init__(self):
+        require_at_least(0, self, "loss", *(field.name for field in dataclasses.fields(self)))
+
+
+@part
+class MelNetworkRun:
+    """A network from codes to mel frames, voicing, F0 and durations. segment_units: units of a row, drawn
+    from a recording. corpus_hours: of recordings at most, drawn at random, since their frames are kept in
+    memory.
+    """
+
+    train: StepsConfig
+    corpus: CorpusConfig = CorpusConfig()
+    network: MelNetworkSizes = MelNetworkSizes()
+    loss: MelNetworkLoss = MelNetworkLoss()
+    segment_units: int = 64
+    corpus_hours: float = 10.0
+    optim: AdamConfig = AdamConfig()
+    mesh: MeshConfig = MeshConfig()
+    checkpoint: CheckpointConfig = CheckpointConfig()
+
+    def __post_init__(self):
+        _refuse_init_from(self.checkpoint)
+        require_positive(self, "run", "segment_units", "corpus_hours")
+
+
 STACK = StackConfig(inner_width=32, width=128, downs=4, stride=2, depth=4, hidden_width=32, dilation_growth=3)
 
 

@@ -24,10 +24,11 @@ from spirit_jax.core.errors import UserError
 from spirit_jax.core.files import write_json
 from spirit_jax.runs.state import TrainState
 from spirit_jax.speech.codec_folder import load_codec, save_codec
+from spirit_jax.speech.decoders.durations import predict
 from spirit_jax.speech.decoders.hifigan import Generator
 from spirit_jax.speech.decoders.hifigan_config import GeneratorConfig
 from spirit_jax.speech.decoders.hifigan_decoder import HifiganDecoder
-from spirit_jax.speech.decoders.hifigan_synthesis import Utterance, predict, synthesize
+from spirit_jax.speech.decoders.hifigan_synthesis import Utterance, synthesize
 from spirit_jax.speech.encoders import mfcc
 from spirit_jax.speech.weights.readers import RandomReader
 from spirit_jax.tokens.streams import SAMPLE_RATE, UNITS, Streams

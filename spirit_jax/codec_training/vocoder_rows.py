@@ -55,7 +55,7 @@ class SegmentSampler:
         start = int(rng.integers(max(1, len(wav_TS) - frames + 1)))
         at_T = (start + np.arange(frames)) % len(wav_TS)
         row = {name: values[at_T] if values.ndim else values for name, values in codes.items()}
-        return {**row, "wav": wav_TS[at_T].reshape(-1), **_draw_runs(codes["dict"], rng)}
+        return {**row, "wav": wav_TS[at_T].reshape(-1), **draw_runs(codes["dict"], rng)}
 
     def _number(self, voice: str) -> np.ndarray:
         return np.array(list(self.voices).index(voice) if voice in self.voices else 0, np.int32)
@@ -67,7 +67,10 @@ def runs_of(units_T: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return units_T[starts_N], np.diff(starts_N, append=len(units_T)).astype(np.int32)
 
 
-def _draw_runs(units_T: np.ndarray, rng: np.random.Generator) -> dict[str, np.ndarray]:
+def draw_runs(units_T: np.ndarray, rng: np.random.Generator) -> dict[str, np.ndarray]:
+    """Deduplicated units from a random one on, and how long each lasts: `runs`, `run_frames` [RUNS], of which
+    `run_count` count.
+    """
     units_N, frames_N = runs_of(units_T)
     start = int(rng.integers(max(1, len(units_N) - RUNS + 1)))
     units_N, frames_N = units_N[start : start + RUNS], frames_N[start : start + RUNS]

@@ -17,6 +17,7 @@ from spirit_jax.core.paths import AnyPath, to_path
 from spirit_jax.speech.codec import Codec
 from spirit_jax.speech.decoders.hifigan_decoder import HifiganDecoder
 from spirit_jax.speech.decoders.mel_codebook import MelCodebook
+from spirit_jax.speech.decoders.mel_decoder import MelDecoder
 from spirit_jax.speech.encoders.hubert import HubertUnits
 from spirit_jax.speech.encoders.mfcc_units import MfccUnits
 from spirit_jax.speech.encoders.pitch.contour import ContourPitch
@@ -36,7 +37,7 @@ ENCODERS = {
     "classifier_style": ClassifierStyle,
     "pooled_style": PooledStyle,
 }
-DECODERS = {"hifigan": HifiganDecoder, "mel_codebook": MelCodebook}
+DECODERS = {"hifigan": HifiganDecoder, "mel_codebook": MelCodebook, "mel_network": MelDecoder}
 EARLIER = {  # kinds of folders before format 2, and how to make them now
     "embedded": "make it again: python -m data_prep fit-codec, then its units and shards",
     "speech": "make it again: python -m spirit_jax convert-speech; its units and shards stay valid",

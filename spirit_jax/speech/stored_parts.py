@@ -25,6 +25,7 @@ from spirit_jax.core.paths import AnyPath
 from spirit_jax.core.settings import from_dict, part, to_dict
 from spirit_jax.speech.decoders.hifigan import Generator
 from spirit_jax.speech.decoders.hifigan_config import GeneratorConfig
+from spirit_jax.speech.decoders.mel_network import MelNetwork, MelNetworkConfig
 from spirit_jax.speech.encoders.hubert import Hubert
 from spirit_jax.speech.encoders.pitch.fcpe import Fcpe, FcpeConfig
 from spirit_jax.speech.encoders.pitch.vqvae import PitchVqVae
@@ -142,6 +143,7 @@ KINDS = {
         build=_style,
     ),
     "hifigan": Kind(Generator, GeneratorConfig, size=lambda generator: generator.cfg, build=Generator),
+    "mel_network": Kind(MelNetwork, MelNetworkConfig, size=lambda network: network.cfg, build=MelNetwork),
     "table": Kind(
         Table,
         TableSizes,

@@ -7,7 +7,7 @@ from spirit_jax.core.errors import UserError
 from spirit_jax.speech import segments
 from spirit_jax.speech.audio import BadAudio
 from spirit_jax.speech.codec import Codec
-from spirit_jax.speech.decoders.hifigan_synthesis import predict
+from spirit_jax.speech.decoders.durations import predict
 from spirit_jax.speech.encoders.pitch.vqvae import PitchVqVae
 from spirit_jax.speech.encoders.pitch.vqvae_pitch import VqvaePitch
 from spirit_jax.tokens.streams import Stream

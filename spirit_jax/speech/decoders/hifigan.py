@@ -1,5 +1,5 @@
-"""The HiFi-GAN generator for unit, pitch and style codes, and its duration predictor (Kong et al. 2020;
-Polyak et al. 2021; paper, section 3.3).
+"""The HiFi-GAN generator for unit, pitch and style codes (Kong et al. 2020; Polyak et al. 2021; paper,
+section 3.3).
 
 Legend: B rows, T frames of 25 Hz (or, further up, samples), D channels, N codes before they are repeated.
 
@@ -15,43 +15,14 @@ import jax.numpy as jnp
 from flax import nnx
 
 from spirit_jax.core.files import read_json, require_folder
+from spirit_jax.speech.decoders.durations import DurationPredictor, keeper
 from spirit_jax.speech.decoders.hifigan_config import GeneratorConfig
 from spirit_jax.speech.kernels.convolution import TransposedConv, param
-from spirit_jax.speech.kernels.product import product
 from spirit_jax.speech.weights.readers import CheckpointReader, WeightReader, read_conv
 from spirit_jax.speech.weights.torch_files import Tensors, read_pickle, require_keys
 
 SLOPE, LAST_SLOPE = 0.1, 0.01  # of LeakyReLU; the last before conv_post differs in the published models
-NORM_EPS = 1e-5
 CONFIG, WEIGHTS = "config.json", "generator.pt"
-
-
-class DurationPredictor(nnx.Module):
-    """Two convolutions with ReLU and layer norm, and a projection, from unit embeddings to log(1
-    + frames).
-    """
-
-    def __init__(self, cfg: GeneratorConfig, reader: WeightReader):
-        sizes = (cfg.width, cfg.duration_width, cfg.duration_width)
-        self.convs, self.scales, self.shifts = nnx.List(), nnx.List(), nnx.List()
-        for i, (inputs, outputs) in enumerate(zip(sizes, sizes[1:]), 1):
-            self.convs.append(
-                read_conv(reader, f"dur_predictor.conv{i}.0", cfg.duration_taps, inputs, outputs)
-            )
-            self.scales.append(param(reader.array(f"dur_predictor.ln{i}.weight", (outputs,))))
-            self.shifts.append(param(reader.array(f"dur_predictor.ln{i}.bias", (outputs,))))
-        self.proj_D = param(reader.array("dur_predictor.proj.weight", (1, cfg.duration_width))[0])
-        self.bias = param(reader.array("dur_predictor.proj.bias", (1,)))
-
-    def __call__(self, x_BND: jax.Array, stop_B: jax.Array) -> jax.Array:
-        """[B, N]."""
-        keep = _keeper(x_BND.shape[1], stop_B)
-        for conv, scale_D, shift_D in zip(self.convs, self.scales, self.shifts):
-            x_BND = jax.nn.relu(conv(keep(x_BND)))
-            centred = x_BND - x_BND.mean(axis=-1, keepdims=True)
-            x_BND = centred * jax.lax.rsqrt(jnp.square(centred).mean(axis=-1, keepdims=True) + NORM_EPS)
-            x_BND = x_BND * scale_D[...][None, None] + shift_D[...][None, None]
-        return product(x_BND, self.proj_D[...][:, None])[..., 0] + self.bias[...][None]
 
 
 class Block(nnx.Module):
@@ -114,7 +85,11 @@ class Generator(nnx.Module):
                 )
             )
         self.post = read_conv(reader, "conv_post", 7, cfg.channels >> len(cfg.rates), 1)
-        self.duration = DurationPredictor(cfg, reader) if cfg.duration_width else None
+        self.duration = (
+            DurationPredictor(cfg.width, cfg.duration_width, cfg.duration_taps, reader)
+            if cfg.duration_width
+            else None
+        )
 
     def condition(self, codes: Mapping[str, jax.Array]) -> jax.Array:
         """[B, T, D]: the embeddings of `cfg.tables`, concatenated; codes are int32 [B, T], or [B] for a whole
@@ -137,12 +112,12 @@ class Generator(nnx.Module):
         """Condition to samples within -1 to 1, float32 [B, samples]; of row b only the first stop_B[b] frames
         exist.
         """
-        keep = _keeper(x_BTD.shape[1], stop_B)
+        keep = keeper(x_BTD.shape[1], stop_B)
         x_BTD = self.pre(keep(x_BTD))
         for up, blocks in zip(self.ups, self.stages):
             x_BTD = up(keep(jax.nn.leaky_relu(x_BTD, SLOPE)))
             stop_B = up.length(stop_B)
-            keep = _keeper(x_BTD.shape[1], stop_B)
+            keep = keeper(x_BTD.shape[1], stop_B)
             x_BTD = functools.reduce(jnp.add, [block(x_BTD, keep) for block in blocks]) / len(blocks)
         return jnp.tanh(self.post(keep(jax.nn.leaky_relu(x_BTD, LAST_SLOPE))))[..., 0]
 
@@ -160,9 +135,3 @@ def read_generator(folder: str | Path) -> Generator:
     generator = Generator(cfg, CheckpointReader(tensors))
     tensors.finish()
     return generator
-
-
-def _keeper(length: int, stop_B: jax.Array):
-    """A function that zeroes [B, T, D] past each row's own end."""
-    inside_BT1 = (jnp.arange(length)[None] < stop_B[:, None])[..., None]
-    return lambda x_BTD: jnp.where(inside_BT1, x_BTD, 0)

@@ -9,11 +9,11 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from spirit_jax.core.batching import buckets, lengths_of, stack
 from spirit_jax.core.errors import UserError
+from spirit_jax.speech.decoders.durations import SHORTEST, predict
 from spirit_jax.speech.decoders.hifigan import Generator
 from spirit_jax.speech.decoders.hifigan_config import TABLES, GeneratorConfig
 from spirit_jax.speech.segments import SEGMENT_SECONDS
@@ -21,10 +21,7 @@ from spirit_jax.tokens.streams import SAMPLE_RATE, UNITS
 
 VOICE = {"spkr": "speaker", "style": "style id"}  # by the checkpoint's embedding
 DEFAULTS = {"spkr": 2, "style": 8}  # where none is given (observed in Meta's release)
-SHORTEST, LONGEST = (
-    32,
-    1024,
-)  # frames of a compiled call; longer utterances are synthesized in overlapping chunks
+LONGEST = 1024  # frames of a compiled call; longer utterances are synthesized in overlapping chunks
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,22 +73,6 @@ def synthesize_section(
     near = {name: values[first:last] if values.ndim else values for name, values in codes.items()}
     (wav,) = _speak_all(generator, [near])
     return wav[(begin - first) * hop : None if end == frames else (end - first) * hop]
-
-
-def predict(generator: Generator, units: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """Frames of each unit, int32 [N] at least 1, for each sequence: round(exp(x) - 1), halves to the even
-    number (observed in Meta's release). UserError for a generator without a duration predictor.
-    """
-    if generator.duration is None:
-        rule = "this generator has no duration predictor"
-        raise UserError("predicted durations", True, rule, "speak units that are not deduplicated")
-    durations = [np.zeros(0, np.int32)] * len(units)
-    for size, rows, indices in buckets([len(codes) for codes in units], SHORTEST):
-        values = [units[i] for i in indices]
-        frames_BN = np.asarray(_durations(generator, stack(values, size, rows), lengths_of(values, rows)))
-        for i, frames_N in zip(indices, frames_BN):
-            durations[i] = frames_N[: len(units[i])]
-    return durations
 
 
 def choose_voice(cfg: GeneratorConfig, speaker: int | None, style_id: int | None) -> dict[str, np.ndarray]:
@@ -224,9 +205,3 @@ def _speak() -> Callable[[Generator, dict[str, jax.Array], jax.Array], jax.Array
         lambda generator, codes, stop_B: generator(generator.condition(codes), stop_B),
         compiler_options=options,
     )
-
-
-@jax.jit
-def _durations(generator: Generator, units_BN: jax.Array, stop_B: jax.Array) -> jax.Array:
-    frames_BN = jnp.round(jnp.exp(generator.log_durations(units_BN, stop_B)) - 1)
-    return jnp.maximum(1, frames_BN).astype(jnp.int32)

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from spirit_jax.core.errors import UserError
+from spirit_jax.speech.decoders.durations import predict
 from spirit_jax.speech.decoders.hifigan import read_generator
-from spirit_jax.speech.decoders.hifigan_synthesis import Utterance, predict, synthesize
+from spirit_jax.speech.decoders.hifigan_synthesis import Utterance, synthesize
 from spirit_jax.speech.kernels.choice import fast_form
 from tests.parity import golden
 from tests.parity.golden import assert_close

@@ -9,7 +9,8 @@ import pytest
 
 from spirit_jax.core.errors import UserError
 from spirit_jax.speech.decoders import hifigan_synthesis
-from spirit_jax.speech.decoders.hifigan_synthesis import Utterance, align, predict, synthesize
+from spirit_jax.speech.decoders.durations import predict
+from spirit_jax.speech.decoders.hifigan_synthesis import Utterance, align, synthesize
 from tests.speech.decoders.test_hifigan import PLAIN, RNG, SMALL, lively
 
 
