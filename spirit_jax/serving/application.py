@@ -51,7 +51,7 @@ def make_application(
             Middleware(Admission, service=service),
         ],
         exception_handlers={
-            ServiceError: lambda _, error: error.respond(),
+            ServiceError: _answer_refusal,
             HTTPException: _answer_http,
             Exception: _answer_bug,
         },
@@ -84,6 +84,11 @@ class Counting:
             route = scope["path"] if scope["path"] in NAMES else "other"
             self._metrics.requests.labels(route, status).inc()
             self._metrics.seconds.labels(route).observe(time.monotonic() - began)
+
+
+def _answer_refusal(_: Request, error: Exception) -> Response:
+    assert isinstance(error, ServiceError)
+    return error.respond()
 
 
 def _answer_http(_: Request, error: Exception) -> Response:

@@ -150,7 +150,7 @@ class Service:
         async with contextlib.aclosing(self.follow(job)) as continuations:
             async for so_far in continuations:
                 events = stream.feed(so_far)
-                while (event := await self.in_pool(next, events, None)) is not None:
+                while (event := await self.in_pool(_next, events)) is not None:
                     if isinstance(event, NewSound) and not heard:
                         heard = True
                         self.metrics.first_sound.observe(time.monotonic() - began)
@@ -174,3 +174,7 @@ class Service:
     def _change(self, state: State) -> None:
         self.state = state
         self._on_change(state)
+
+
+def _next(events: Iterator[Event]) -> Event | None:
+    return next(events, None)

@@ -13,8 +13,8 @@ from spirit_jax.serving.messages.answers import EVENT_STREAM, write_event
 from spirit_jax.serving.messages.errors import CLOSE, ServiceError
 from spirit_jax.serving.service import Service
 
-# a body beyond the limit is read and dropped for so long, so that its client can read the answer (our choice)
-LINGER_SECONDS = 1.0
+# so much of a body beyond the limit is read and dropped, so that its client can read the answer (our choice)
+LINGER_SECONDS, LINGER_BYTES = 1.0, 8 << 20
 LAST_WORD_SECONDS = 1.0  # for the event that ends a stream
 Message = MutableMapping[str, Any]
 
@@ -122,10 +122,13 @@ class Body:
             self._complete.set()
 
     async def _discard(self) -> None:
+        dropped, goes_on = 0, True
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(LINGER_SECONDS):
-                while (await self._receive()).get("more_body"):
-                    pass
+                while goes_on and dropped < LINGER_BYTES:
+                    message = await self._receive()
+                    dropped += len(message.get("body", b""))
+                    goes_on = message.get("more_body", False)
 
     def _too_large(self) -> ServiceError:
         says = f"the body has more than {self._service.limits.body_bytes:,} bytes"
