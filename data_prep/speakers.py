@@ -17,7 +17,7 @@ Words = list[tuple[str, float, float]]  # each with its start and end in seconds
 Said = tuple[np.ndarray, Words | None]
 
 RATES, PITCHES, RANGES = (200, 240), (40, 60), (35, 65)  # of espeak-ng, drawn evenly for each utterance
-SPEEDS, AROUND = (100, 130), (97, 103)  # of Pico in percent: speed, and pitch around the speaker's own
+SPEEDS, AROUND = (90, 115), (97, 103)  # of Pico in percent: speed, and pitch around the speaker's own
 PICO_VOICES = {  # by speaker: Pico's voice, and a pitch in percent of its own
     "en-US-low": ("en-US", 80),
     "en-US-middle": ("en-US", 100),
