@@ -42,8 +42,8 @@ $(VENV)/serve: requirements-serve.txt $(VENV)/runtime
 	$(PIP) -r requirements-serve.txt
 	touch $@
 
-$(VENV)/test: requirements-test.txt requirements-gcs.txt $(VENV)/demo $(VENV)/align $(VENV)/vad $(VENV)/judges $(VENV)/beam $(VENV)/serve
-	$(PIP) -r requirements-test.txt -r requirements-gcs.txt
+$(VENV)/test: requirements-test.txt requirements-gcs.txt requirements-int8.txt $(VENV)/demo $(VENV)/align $(VENV)/vad $(VENV)/judges $(VENV)/beam $(VENV)/serve
+	$(PIP) -r requirements-test.txt -r requirements-gcs.txt -r requirements-int8.txt
 	touch $@
 
 $(VENV)/parity: requirements-parity.txt $(VENV)/test

@@ -53,19 +53,21 @@ class SpiritLM:
         codec: str | AnyPath | None = None,
         dtype: Dtype | str | None = None,
         mesh: Mapping[str, int] | None = None,
+        int8: bool = False,
     ) -> "SpiritLM":
         """Loads a run folder (its last step), the folder of one step, or a folder of converted weights.
 
         codec: a folder that replaces the checkpoint's, for example to use another decoder. dtype: of weights
         and activations, by default the type of the activations in training. mesh: sizes by axis of the
-        devices over which the model is split, such as {"tensor": 4}; by default the first device.
+        devices over which the model is split, such as {"tensor": 4}; by default the first device. int8: one
+        byte a weight.
 
         Raises a UserError if there is no model or no tokenizer, or if codec or mesh do not fit the model.
         """
         stored = find_stored_model(checkpoint)
         codec_path = stored.codec_path if codec is None else _fitting_codec(to_path(codec), stored)
         devices = make_inference_mesh(mesh or {})
-        loaded = load_model(checkpoint, devices, None if dtype is None else Dtype(dtype))
+        loaded = load_model(checkpoint, devices, None if dtype is None else Dtype(dtype), int8)
         if loaded.tokenizer_path is None:
             raise UserError(
                 "checkpoint tokenizer",

@@ -12,16 +12,17 @@ from typing import Any
 
 import jax
 from flax import nnx
-from jax.sharding import Mesh
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from orbax.checkpoint import v1 as ocp
 
-from spirit_jax.config import DataConfig, Dtype, ModelConfig, RunConfig, Source
+from spirit_jax.config import DataConfig, Dtype, MeshConfig, ModelConfig, RunConfig, Source
 from spirit_jax.core.errors import UserError
 from spirit_jax.core.files import existing_folder, read_json, read_optional_json, require_folder, write_json
 from spirit_jax.core.paths import AnyPath, resolved
 from spirit_jax.core.settings import from_dict, to_dict
+from spirit_jax.model.int8 import quantize_weights
 from spirit_jax.model.llama import Llama, abstract
-from spirit_jax.sharding import make_inference_mesh
+from spirit_jax.sharding import make_inference_mesh, make_mesh
 from spirit_jax.tokens.text import HUGGING_FACE_NAME, SENTENCEPIECE_NAME
 from spirit_jax.tokens.vocabulary import Vocabulary
 
@@ -68,17 +69,21 @@ class LoadedModel:
     data: DataConfig
 
 
-def load_model(path: str | AnyPath, mesh: Mesh | None = None, dtype: Dtype | None = None) -> LoadedModel:
+def load_model(
+    path: str | AnyPath, mesh: Mesh | None = None, dtype: Dtype | None = None, int8: bool = False
+) -> LoadedModel:
     """Loads a weights folder, a run folder (its latest step) or the folder of one step, onto `mesh` or the
     first device. Each device reads its own part.
 
     The weights get the type of the activations, in which the model uses them: a float32 model stays float32,
-    and bfloat16 needs half the memory. `dtype` replaces this type. UserError if
-    there is no model or its weights are damaged.
+    and bfloat16 needs half the memory. `dtype` replaces this type. int8: one byte a weight, made in the
+    host's memory, for one device (`spirit_jax.model.int8`). UserError if there is no model or its weights are
+    damaged.
     """
     stored = find_stored_model(path)
     config = stored.model if dtype is None else dataclasses.replace(stored.model, dtype=dtype)
-    llama = _restore(stored, config, mesh)
+    mesh = make_inference_mesh({}) if mesh is None else mesh
+    llama = _restore_int8(stored, config, mesh) if int8 else _restore(stored, config, mesh)
     return LoadedModel(
         llama, config, stored.vocabulary, stored.tokenizer_path, stored.codec_path, stored.data
     )
@@ -162,8 +167,17 @@ def _find_tokenizer_and_codec(folder: AnyPath) -> tuple[AnyPath | None, AnyPath 
     return tokenizer, folder / CODEC if (folder / CODEC).is_dir() else None
 
 
-def _restore(stored: StoredModel, config: ModelConfig, mesh: Mesh | None) -> Llama:
-    mesh = make_inference_mesh({}) if mesh is None else mesh
+def _restore_int8(stored: StoredModel, config: ModelConfig, mesh: Mesh) -> Llama:
+    if mesh.size > 1:
+        rule = f"is for one device, and --mesh has {mesh.size}"
+        raise UserError("--int8", True, rule, "leave out one of the two")
+    host = make_mesh(MeshConfig(fsdp=1), jax.local_devices(backend="cpu")[:1])
+    return jax.device_put(
+        quantize_weights(_restore(stored, config, host)), NamedSharding(mesh, PartitionSpec())
+    )
+
+
+def _restore(stored: StoredModel, config: ModelConfig, mesh: Mesh) -> Llama:
     shapes = abstract(config, mesh, config.dtype)
     named = {} if stored.tree is None else {"checkpointable_name": stored.tree}
     try:

@@ -13,6 +13,8 @@ On TPUs it makes no difference: the compiler chooses the layouts, and spirit_bas
 same size and the same collectives either way.
 """
 
+from typing import Protocol
+
 import jax
 import jax.numpy as jnp
 
@@ -25,25 +27,59 @@ Axes = tuple[str | None, str | None]
 TABLE_BLOCK, FEW_ROWS = 2048, range(2, 33)
 
 
-def _linear(x_BTD: jax.Array, weight_DF: jax.Array, axes: Axes | None = None) -> jax.Array:
-    """`x_BTD @ weight_DF` in the type of x: [B, T, F]. Reverse-mode gradients only.
+class Int8(Protocol):
+    """An array in int8 with scales that broadcast against it (qwix's QArray; `spirit_jax.model.int8`)."""
+
+    qvalue: jax.Array
+    scale: jax.Array
+
+
+Weight = jax.Array | Int8
+
+
+def linear(x_BTD: jax.Array, weight_DF: Weight, axes: Axes | None = None) -> jax.Array:
+    """`x_BTD @ weight_DF` in the type of x: [B, T, F]. Reverse-mode gradients only, and none of int8.
 
     axes: names of the weight's axes while it is used; the others are gathered, after the cast. None: the
     compiler decides.
     """
+    if isinstance(weight_DF, jax.Array):
+        return _product(x_BTD, weight_DF, axes)
+    return (x_BTD @ weight_DF.qvalue.astype(x_BTD.dtype)) * weight_DF.scale[None].astype(x_BTD.dtype)
+
+
+def widen(weight: Weight, dtype: jnp.dtype) -> jax.Array:
+    """An int8 array in `dtype`; others as they are."""
+    if isinstance(weight, jax.Array):
+        return weight
+    return weight.qvalue.astype(dtype) * weight.scale.astype(dtype)
+
+
+def take_rows(table_VD: Weight, ids_BT: jax.Array, dtype: jnp.dtype) -> jax.Array:
+    """The rows of a table, in `dtype`: [B, T, D]."""
+    if isinstance(table_VD, jax.Array):
+        return table_VD[ids_BT].astype(dtype)
+    return table_VD.qvalue[ids_BT].astype(dtype) * table_VD.scale[ids_BT].astype(dtype)
+
+
+def _linear(x_BTD: jax.Array, weight_DF: jax.Array, axes: Axes | None = None) -> jax.Array:
     return x_BTD @ _used(weight_DF, x_BTD.dtype, axes)
 
 
-def against_table(x_BTD: jax.Array, table_VD: jax.Array) -> jax.Array:
-    """Products of each x with each row of a table, float32 [B, T, V].
+def against_table(x_BTD: jax.Array, table_VD: Weight) -> jax.Array:
+    """Products of each x with each row of a table in the type of x, summed in float32: [B, T, V].
 
     For few x a CPU would spend most of the time on packing the whole table. So it takes a block after
     another, which stays in its cache.
     """
+    if not isinstance(table_VD, jax.Array):
+        whole_VD = table_VD.qvalue.astype(x_BTD.dtype)
+        return _against_whole(x_BTD, whole_VD) * table_VD.scale.T[None].astype(jnp.float32)
+    table_VD = table_VD.astype(x_BTD.dtype)
     rows, length, width = x_BTD.shape
     few = rows * length in FEW_ROWS and len(table_VD) % TABLE_BLOCK == 0
     if not few or platform() != "cpu" or max(mesh_sizes().values()) > 1:
-        return jnp.einsum("BTD,VD->BTV", x_BTD, table_VD, preferred_element_type=jnp.float32)
+        return _against_whole(x_BTD, table_VD)
     x_ND = x_BTD.reshape(-1, width)
 
     def against_block(block_VD: jax.Array) -> jax.Array:
@@ -53,7 +89,11 @@ def against_table(x_BTD: jax.Array, table_VD: jax.Array) -> jax.Array:
     return y_VN.T.reshape(rows, length, -1)
 
 
-linear = jax.custom_vjp(_linear, nondiff_argnums=(2,))
+def _against_whole(x_BTD: jax.Array, table_VD: jax.Array) -> jax.Array:
+    return jnp.einsum("BTD,VD->BTV", x_BTD, table_VD, preferred_element_type=jnp.float32)
+
+
+_product = jax.custom_vjp(_linear, nondiff_argnums=(2,))
 
 
 def _forward(
@@ -74,7 +114,7 @@ def _backward(
     return dx_BTD, dw_DF if axes is None else constrain(dw_DF, *axes)
 
 
-linear.defvjp(_forward, _backward)
+_product.defvjp(_forward, _backward)
 
 
 def _used(weight_DF: jax.Array, dtype: jnp.dtype, axes: Axes | None) -> jax.Array:

@@ -23,7 +23,7 @@ from jax.sharding import Mesh
 from spirit_jax.config import Dtype, ModelConfig, Remat
 from spirit_jax.model.attention import SAVED, attend, attend_cache
 from spirit_jax.model.cache import Cache, LayerCache, is_unrolled
-from spirit_jax.model.linear import DTYPES, against_table, linear
+from spirit_jax.model.linear import DTYPES, Weight, against_table, linear, take_rows
 from spirit_jax.sharding import RULES, constrain, place_axes
 
 # names of products for remat policies
@@ -154,7 +154,7 @@ class Llama(nnx.Module):
         )
 
     @property
-    def output_VD(self) -> jax.Array:
+    def output_VD(self) -> Weight:
         """The output matrix [V, D]: the head, or the embedding if tied."""
         return (self.embed_VD if self.head_VD is None else self.head_VD)[...]
 
@@ -174,8 +174,7 @@ class Llama(nnx.Module):
 
         Padding rows of the vocabulary are not masked.
         """
-        table_VD = self.output_VD.astype(x_BTD.dtype)
-        return against_table(x_BTD, table_VD)
+        return against_table(x_BTD, self.output_VD)
 
     def hidden(
         self,
@@ -249,9 +248,10 @@ class Llama(nnx.Module):
         return [jax.tree.map(lambda a, i=i: a[i], self.layers) for i in range(self.cfg.layers)]
 
 
-def lookup(table_VD: jax.Array, tokens_BT: jax.Array, cfg: ModelConfig) -> jax.Array:
+def lookup(table_VD: Weight, tokens_BT: jax.Array, cfg: ModelConfig) -> jax.Array:
     """Embeddings [B, T, D] in the activation dtype."""
-    return constrain(table_VD, "vocab", None)[tokens_BT].astype(DTYPES[cfg.dtype])
+    table_VD = constrain(table_VD, "vocab", None) if isinstance(table_VD, jax.Array) else table_VD
+    return take_rows(table_VD, tokens_BT, DTYPES[cfg.dtype])
 
 
 def _to_heads(x_BTD: jax.Array, weight_DHK: nnx.Param) -> jax.Array:
@@ -260,13 +260,13 @@ def _to_heads(x_BTD: jax.Array, weight_DHK: nnx.Param) -> jax.Array:
     return y_BTE.reshape(*x_BTD.shape[:2], *weight_DHK.shape[1:])
 
 
-def _as_matrix(weight: nnx.Param, inputs: int) -> jax.Array:
+def _as_matrix(weight: nnx.Param, inputs: int) -> Weight:
     """A weight as a matrix, its first `inputs` axes merged and the others merged, to be gathered over fsdp.
 
     TPUs lay out a weight of three axes with D innermost and cannot gather along it. They would sum arrays
     that are zero except for one part, at twice the cost.
     """
-    return weight[...].reshape(math.prod(weight.shape[:inputs]), -1)
+    return weight[...].reshape(math.prod(weight.shape[:inputs]), math.prod(weight.shape[inputs:]))
 
 
 def frequencies(cfg: ModelConfig) -> np.ndarray:

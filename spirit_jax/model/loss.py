@@ -17,6 +17,7 @@ import jax.numpy as jnp
 from jax.sharding import PartitionSpec
 
 from spirit_jax.model.batch import Batch
+from spirit_jax.model.linear import widen
 from spirit_jax.model.llama import Llama
 from spirit_jax.sharding import mesh_sizes, pspec
 from spirit_jax.tokens.vocabulary import TokenClass
@@ -39,7 +40,8 @@ def loss_terms(
     by its sum of weights; sums of several batches can be added.
     """
     hidden_BTD, _ = llama.hidden(batch.tokens, batch.positions, batch.segment_ids)
-    total, nll_BT = cross_entropy(hidden_BTD, llama.output_VD, batch.targets, batch.loss_weights)
+    head_VD = widen(llama.output_VD, hidden_BTD.dtype)
+    total, nll_BT = cross_entropy(hidden_BTD, head_VD, batch.targets, batch.loss_weights)
     not_text_BT = jnp.where(batch.targets < text_size + 2, int(TokenClass.TAG), int(TokenClass.SPEECH))
     kinds_BT = jnp.where(batch.targets < text_size, int(TokenClass.TEXT), not_text_BT)
     nll_BT = jax.lax.stop_gradient(nll_BT)
@@ -64,7 +66,7 @@ def token_nll(llama: Llama, batch: Batch, slots_BN: jax.Array | None = None) -> 
     if slots_BN is not None:
         x_BTD = jnp.take_along_axis(x_BTD, slots_BN[:, :, None], axis=1)
         targets_BT, weights_BT = (jnp.take_along_axis(x, slots_BN, axis=1) for x in (targets_BT, weights_BT))
-    return cross_entropy(x_BTD, llama.output_VD, targets_BT, weights_BT)[1]
+    return cross_entropy(x_BTD, widen(llama.output_VD, x_BTD.dtype), targets_BT, weights_BT)[1]
 
 
 @jax.custom_vjp

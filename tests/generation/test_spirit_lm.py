@@ -257,6 +257,19 @@ def test_a_model_is_loaded_onto_the_devices_and_in_the_type_that_are_asked_for(s
         np.testing.assert_array_equal(ours.ids, theirs.ids)
 
 
+def test_a_model_in_int8_takes_less_and_is_for_one_device(stored):
+    pytest.importorskip("qwix")
+    whole, narrow = (SpiritLM.load(stored / "model", int8=int8) for int8 in (False, True))
+    size, smaller = (sum(leaf.nbytes for leaf in jax.tree.leaves(lm.llama)) for lm in (whole, narrow))
+    assert smaller < 0.4 * size  # a tiny model's scales and norms are no small part
+    (output,) = narrow.generate([["the fox"]], "speech", max_new_tokens=9, temperature=0)
+    ids = np.concatenate([narrow.format.encode(["the fox"], Task.CONTINUE, Modality.SPEECH), output.ids])
+    score = narrow.score([(ids[: -len(output.ids)], output.ids)])
+    np.testing.assert_allclose(score.sums, [output.log_probs.sum()], rtol=1e-4)
+    with pytest.raises(UserError, match="--int8.*for one device"):
+        SpiritLM.load(stored / "model", mesh={"tensor": 2}, int8=True)
+
+
 def test_a_prompt_longer_than_the_rows_of_training_gives_a_warning(capsys):
     lm = tiny_lm()
     lm.generate([["the fox"], [make_speech(np.arange(70) % 3)]], max_new_tokens=1, temperature=0)
