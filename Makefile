@@ -277,15 +277,18 @@ train-style: $(VENV)/runtime  ## style codes, distilled: UNITS_DIR=dir CODEC=dir
 
 # ---- development ----------------------------------------------------------------------------------------------------
 TWO = -n 2 --dist loadfile  # two processes; the tests of a file share what they set up
-.PHONY: test test-slow parity lint bench bench-train bench-speech bench-data bench-eval bench-generate bench-service help
+.PHONY: test test-slow parity page-pictures lint bench bench-train bench-speech bench-data bench-eval bench-generate bench-service help
 test: $(VENV)/test  ## the quick tests, under 8 minutes on 2 cores
 	$(PY) -m pytest $(TWO) -m "not slow" --ignore tests/parity
 
-test-slow: $(VENV)/test  ## kill and resume, a shortened demo
+test-slow: $(VENV)/test  ## kill and resume, a shortened demo, the service's page in Chromium
 	$(PY) -m pytest $(TWO) -m slow --ignore tests/parity
 
 parity: $(VENV)/parity  ## golden tests against the published behaviour: SPIRIT_GOLDEN=dir
 	$(PY) -m pytest $(TWO) tests/parity -rs
+
+page-pictures: $(VENV)/test  ## the pictures of docs/service.md, from a service that runs: [ADDRESS=127.0.0.1:8765]
+	$(PY) -m tests.serving.page.pictures --out docs $(if $(ADDRESS),--address $(call quote,ADDRESS))
 
 lint: $(VENV)/test  ## ruff (lint and format) and pyright
 	$(VENV)/bin/ruff check .
