@@ -34,7 +34,7 @@ export function count(number, word) {
 
 /** Seconds for people: "2.4 s", "1 min 5 s". */
 export function duration(seconds) {
-  if (seconds < 59.95) return `${seconds.toFixed(1)} s`;
+  if (seconds < 59.95) return `${seconds.toFixed(1)}\u00a0s`;
   const whole = Math.round(seconds);
   return `${Math.floor(whole / 60)} min ${whole % 60} s`;
 }

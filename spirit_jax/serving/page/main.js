@@ -1,8 +1,9 @@
-import { generate, keepToken, readModel, ServiceError } from "./api.js";
-import { byId, count, duration, element } from "./dom.js";
+import { generate, readModel, ServiceError } from "./api.js";
+import { byId, count, element } from "./dom.js";
 import { Options } from "./options.js";
 import { Prompt, toRequest } from "./prompt.js";
-import { Recorder } from "./recorder.js";
+import { setUpRecording } from "./recording-panel.js";
+import { withToken } from "./token-dialog.js";
 import { Turn } from "./turn.js";
 
 const EXAMPLE = "the brave sailor reached the harbor,";
@@ -13,7 +14,6 @@ const form = byId("composer");
 const prompt = new Prompt(byId("parts"), say);
 let model;
 let options;
-let recorder = null;
 let running = null; // the AbortController of the answer that comes
 let latest = null; // the newest turn
 let turns = 0;
@@ -26,34 +26,10 @@ function complain(words) {
   byId("problem").textContent = words;
 }
 
-/** Asks for the service's token: whether one was given. */
-async function askForToken() {
-  const dialog = byId("token-dialog");
-  dialog.returnValue = "";
-  dialog.showModal();
-  await new Promise((resolve) => dialog.addEventListener("close", resolve, { once: true }));
-  if (dialog.returnValue) keepToken(byId("token").value);
-  return Boolean(dialog.returnValue);
-}
-
-/** Does it, and as long as a token is needed, again with one. */
-async function withToken(work) {
-  for (;;) {
-    try {
-      return await work();
-    } catch (error) {
-      if (error.status !== 401) throw error;
-      complain(error.message);
-      if (!(await askForToken())) throw error;
-      complain("");
-    }
-  }
-}
-
 /** Reads what the service can do, again and again until it answers. */
 async function start() {
   try {
-    model = await withToken(readModel);
+    model = await withToken(readModel, complain);
   } catch (error) {
     complain(error.message);
     setTimeout(start, WAIT_MS);
@@ -95,7 +71,7 @@ async function answer() {
   const turn = (latest = new Turn(model, parts, title, sound));
   begin(turn);
   try {
-    await withToken(() => follow(turn, parts, asked));
+    await withToken(() => follow(turn, parts, asked), complain);
     say("The answer is complete.");
   } catch (error) {
     end(turn, error);
@@ -158,40 +134,6 @@ function addFiles(files) {
   for (const file of files) addSound(file, file.name);
 }
 
-async function startRecording() {
-  complain("");
-  byId("record").disabled = true;
-  try {
-    recorder = await Recorder.start(showRecorded);
-  } catch (error) {
-    complain(error.message);
-  }
-  byId("record").disabled = recorder !== null;
-  byId("recording").hidden = recorder === null;
-  if (recorder) byId("record-stop").focus();
-}
-
-function showRecorded(level, seconds) {
-  byId("level").value = level;
-  byId("recorded").textContent = duration(seconds);
-  if (recorder && seconds >= model.limits.seconds_of_sound) stopRecording();
-}
-
-/** Closes the panel of the recording: the recorder that ran. */
-function closeRecording() {
-  const ran = recorder;
-  recorder = null;
-  byId("recording").hidden = true;
-  byId("record").disabled = false;
-  byId("record").focus();
-  return ran;
-}
-
-function stopRecording() {
-  const ran = closeRecording();
-  addSound(ran.stop(), `Recording of ${duration(ran.seconds)}`);
-}
-
 form.addEventListener("submit", (event) => {
   event.preventDefault();
   answer();
@@ -207,9 +149,6 @@ byId("files").addEventListener("change", ({ target }) => {
   addFiles(target.files);
   target.value = "";
 });
-byId("record").addEventListener("click", startRecording);
-byId("record-stop").addEventListener("click", stopRecording);
-byId("record-discard").addEventListener("click", () => closeRecording().discard());
 for (const name of ["dragover", "dragleave", "drop"])
   form.addEventListener(name, (event) => {
     if (!event.dataTransfer.types.includes("Files")) return;
@@ -217,6 +156,7 @@ for (const name of ["dragover", "dragleave", "drop"])
     form.classList.toggle("dropping", name === "dragover");
     if (name === "drop") addFiles(event.dataTransfer.files);
   });
+setUpRecording({ longest: () => model.limits.seconds_of_sound, take: addSound, complain });
 // one sound at a time
 document.addEventListener(
   "play",

@@ -1,12 +1,11 @@
+import { describe, drawBox, drawTick, GAP_PX, LANE_PX } from "./boxes.js";
 import { drawn, element } from "./dom.js";
 import { layOut, placeOf } from "./timeline.js";
 
-const LANE_PX = 40;
-const GAP_PX = 6;
-const LABEL_PX = 14; // above a box's bar
-const AXIS_PX = 22;
-const DIGIT_PX = 6.2;
+const AXIS_PX = 24;
+const EDGE_PX = 2; // around the boxes, for the cursor
 const ZOOMS_PX = [3, 6, 12, 20, 32]; // widths of a unit
+const [NARROWEST_BY_ITSELF, WIDEST_BY_ITSELF] = [1, 3]; // places in ZOOMS_PX, before a button is pressed
 const PAGE_KEYS = 10; // tokens that Page Up and Page Down pass over
 
 /** The tokens of an answer on a time axis, with a cursor that keys and the pointer move, and as a table.
@@ -15,7 +14,8 @@ export class TimelineView extends EventTarget {
   #tokens = [];
   #sounds = new Map();
   #rate;
-  #zoom = ZOOMS_PX.indexOf(6);
+  #zoom = WIDEST_BY_ITSELF; // a place in ZOOMS_PX
+  #chosen = false; // by the buttons
   #cursor = 0;
   #layout = null;
   #due = false;
@@ -78,12 +78,13 @@ export class TimelineView extends EventTarget {
   #draw() {
     if (!this.#tokens.length) return;
     this.element.hidden = false;
-    this.#layout = layOut(this.#tokens, this.#rate, ZOOMS_PX[this.#zoom], this.#sounds);
+    this.#layout = this.#layOut();
     const names = [...new Set(this.#layout.boxes.map((box) => box.lane))].sort(byPlace);
     const height = names.length * (LANE_PX + GAP_PX);
     this.#lanes.replaceChildren(...names.map((name) => element("li", { className: `kind ${name}` }, name)));
-    this.#picture.setAttribute("width", Math.ceil(this.#layout.width) + 2);
-    this.#picture.setAttribute("height", height + AXIS_PX);
+    const [wide, high] = [Math.ceil(this.#layout.width) + 2 * EDGE_PX, height + AXIS_PX];
+    const size = { width: wide, height: high, viewBox: `${-EDGE_PX} ${-EDGE_PX} ${wide} ${high}` };
+    for (const [name, value] of Object.entries(size)) this.#picture.setAttribute(name, value);
     this.#playhead.setAttribute("height", height);
     this.#picture.replaceChildren(
       ...this.#layout.ticks.flatMap((tick) => drawTick(tick, height)),
@@ -93,6 +94,15 @@ export class TimelineView extends EventTarget {
     );
     this.#select(Math.min(this.#cursor, this.#tokens.length - 1));
     this.#fillTable();
+  }
+
+  /** As wide as fits, unless a button was pressed. */
+  #layOut() {
+    const laid = layOut(this.#tokens, this.#rate, ZOOMS_PX[this.#zoom], this.#sounds);
+    const fits = laid.width <= this.#scroller.clientWidth;
+    if (this.#chosen || fits || this.#zoom === NARROWEST_BY_ITSELF) return laid;
+    this.#zoom -= 1;
+    return this.#layOut();
   }
 
   #select(index) {
@@ -137,6 +147,7 @@ export class TimelineView extends EventTarget {
   #zoomButton(sign, label, step) {
     const button = element("button", { type: "button", className: "small", "aria-label": label }, sign);
     button.addEventListener("click", () => {
+      this.#chosen = true;
       this.#zoom = Math.max(0, Math.min(ZOOMS_PX.length - 1, this.#zoom + step));
       this.#draw();
     });
@@ -167,32 +178,4 @@ export class TimelineView extends EventTarget {
 function byPlace(a, b) {
   const place = (name) => ["text", "units"].indexOf(name) + 1 || 3;
   return place(a) - place(b) || a.localeCompare(b);
-}
-
-function describe({ string, kind, logProb }, { seconds }) {
-  const chance = Math.exp(logProb);
-  const percent = chance < 0.01 ? "under 1 %" : `${Math.round(100 * chance)} %`;
-  const time = seconds === null ? "" : `, at ${seconds.toFixed(2)} s`;
-  return `${string.trim() || "blank"}, ${kind}${time}, log-probability ${logProb.toFixed(2)}, ${percent}`;
-}
-
-function drawTick({ x, label }, height) {
-  const line = drawn("line", { class: "tick", x1: x, x2: x, y1: 0, y2: height });
-  return [line, drawn("text", { class: "time", x: x + 2, y: height + 15 }, label)];
-}
-
-function drawBox({ string, kind, logProb }, { lane, x, width }, index, lanes) {
-  const y = lanes.indexOf(lane) * (LANE_PX + GAP_PX);
-  const gap = width > 4 ? 1 : 0.5;
-  const bar = Math.exp(logProb) * (LANE_PX - LABEL_PX);
-  const box = { x, width: width - gap, rx: Math.min(3, width / 4) };
-  const group = drawn("g", { class: `kind ${kind}`, "data-index": index });
-  group.append(
-    drawn("rect", { ...box, class: "box", y, height: LANE_PX }),
-    drawn("rect", { ...box, class: "bar", y: y + LANE_PX - bar, height: bar }),
-  );
-  const label = lane === "text" ? string : string.replace(/\D/g, "");
-  const fits = lane === "text" || label.length * DIGIT_PX + 3 <= width;
-  if (fits) group.append(drawn("text", { x: x + (width - gap) / 2, y: y + 11 }, label.trim()));
-  return group;
 }

@@ -36,6 +36,7 @@ def main() -> None:
     with open_chromium() as launch, launch() as browser:
         with open_page(browser, f"http://{args.address}", **DESKTOP) as page:
             ask(page)
+            page.evaluate("() => { scrollTo(0, 0); document.querySelector('#composer').scrollTop = 0; }")
             page.screenshot(path=args.out / "service-page.png")
         with open_page(browser, f"http://{args.address}", **PHONE) as page:
             ask(page)

@@ -109,10 +109,10 @@ def test_the_timeline_has_a_lane_for_each_kind_and_says_each_token(page, stub):
     page.keyboard.press("End")
     # the last of four units, evenly over two seconds of sound
     expect(axis).to_have_attribute(
-        "aria-valuetext", "[Hu4], units, at 1.50 s, log-probability -0.70, 50 %, 9 of 9"
+        "aria-valuetext", "[Hu4], units, at 1.50 s, probability 50 % (log -0.70), 9 of 9"
     )
     page.keyboard.press("Home")
-    expect(page.locator(".readout")).to_have_text("he, text, log-probability -0.70, 50 %, 1 of 9")
+    expect(page.locator(".readout")).to_have_text("he, text, probability 50 % (log -0.70), 1 of 9")
     page.locator("svg .pitch").last.hover()
     expect(page.locator(".readout")).to_contain_text("[Pi5], pitch, at 1.00 s")
     page.get_by_text("As a table").click()
