@@ -2,7 +2,7 @@ import { generate, readModel, ServiceError } from "./api.js";
 import { byId, count, element } from "./dom.js";
 import { Options } from "./options.js";
 import { Prompt, toRequest } from "./prompt.js";
-import { setUpRecording } from "./recording-panel.js";
+import { setUpRecording } from "./sound/recording-panel.js";
 import { withToken } from "./token-dialog.js";
 import { Turn } from "./turn.js";
 

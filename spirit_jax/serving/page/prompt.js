@@ -1,5 +1,5 @@
 import { count, duration, element, playerOf } from "./dom.js";
-import { toBase64 } from "./wav.js";
+import { toBase64 } from "./sound/wav.js";
 
 /**
  * The prompt: a list of parts that can be added, edited, moved and removed. A part is one of

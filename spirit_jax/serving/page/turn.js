@@ -1,9 +1,9 @@
 import { count, duration, element, playerOf } from "./dom.js";
-import { Player } from "./player.js";
+import { Player } from "./sound/player.js";
 import { nameOf } from "./prompt.js";
-import { findRuns, soundsOfRuns } from "./timeline.js";
-import { TimelineView } from "./timeline-view.js";
-import { decodePcm, encodeWav } from "./wav.js";
+import { findRuns, soundsOfRuns } from "./timeline/layout.js";
+import { TimelineView } from "./timeline/view.js";
+import { decodePcm, encodeWav } from "./sound/wav.js";
 
 const FINISHES = {
   eos: "ended by itself",

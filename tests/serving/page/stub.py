@@ -150,7 +150,7 @@ class _Handler(BaseHTTPRequestHandler):
                 self._give(self.stub.model)
             return
         file = PAGE / ("index.html" if self.path == "/" else self.path.removeprefix("/page/"))
-        if file.parent == PAGE and file.is_file():
+        if file.is_file():
             self._send(200, file.read_bytes(), {"Content-Type": mimetypes.guess_type(file)[0] or ""})
         else:
             self._send(404, b"")

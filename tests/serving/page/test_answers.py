@@ -98,7 +98,7 @@ def test_sections_follow_without_gaps_and_late_ones_begin_later(page, stub):
     """Web Audio's own clock says when each section begins."""
     begun = page.evaluate(
         """async () => {
-        const { Player } = await import("/page/player.js");
+        const { Player } = await import("/page/sound/player.js");
         const begun = [];
         const start = AudioBufferSourceNode.prototype.start;
         AudioBufferSourceNode.prototype.start = function (when) { begun.push(when); start.call(this, when); };

@@ -134,12 +134,12 @@ def test_a_click_on_a_token_plays_from_there_and_a_line_shows_where(page, stub):
 def test_wider_and_narrower_tokens(page, stub):
     answer(page, stub, spoken_answer())
     width = page.locator(".timeline svg")
-    before = int(width.get_attribute("width"))
+    before = float(width.get_attribute("width"))
     page.get_by_role("button", name="Wider tokens").click()
-    assert int(width.get_attribute("width")) > before
+    assert float(width.get_attribute("width")) > before
     for _ in range(9):
         page.get_by_role("button", name="Narrower tokens").click()
-    assert int(width.get_attribute("width")) < before
+    assert float(width.get_attribute("width")) < before
 
 
 def test_the_focus_is_seen_and_nothing_moves_for_whom_it_should_not(browser, stub):

@@ -39,7 +39,7 @@ def test_a_wav_holds_the_samples(page):
     given = [0.0, 0.5, -0.5, 1.0, -1.0, 3.0, -3.0]
     body = """const pieces = [m.toInt16(given.slice(0, 3)), m.toInt16(given.slice(3))];
         return m.toBase64(m.encodeWav(pieces, 44100));"""
-    file = io.BytesIO(base64.b64decode(call(page, "wav", body, given)))
+    file = io.BytesIO(base64.b64decode(call(page, "sound/wav", body, given)))
     samples, rate = soundfile.read(file, dtype="int16")
     assert rate == 44_100
     np.testing.assert_array_equal(samples, [0, 16384, -16383, 32767, -32767, 32767, -32767])
@@ -48,12 +48,12 @@ def test_a_wav_holds_the_samples(page):
 def test_pcm_is_little_endian(page):
     samples = np.array([1, -2, 258, -32768, 32767], "<i2")
     body = "return [...m.decodePcm(given)];"
-    assert call(page, "wav", body, base64.b64encode(samples.tobytes()).decode()) == samples.tolist()
+    assert call(page, "sound/wav", body, base64.b64encode(samples.tobytes()).decode()) == samples.tolist()
 
 
 def test_a_level_is_full_at_full_scale_and_none_in_silence(page):
     body = "return [1, 0.03162, 0.001, 0].map((x) => m.levelOf(new Float32Array(2048).fill(x)));"
-    assert call(page, "recorder", body) == pytest.approx([1, 0.5, 0, 0], abs=1e-3)
+    assert call(page, "sound/recorder", body) == pytest.approx([1, 0.5, 0, 0], abs=1e-3)
 
 
 TOKENS = [
@@ -71,12 +71,12 @@ def test_runs_of_speech_get_the_sound_of_their_part(page):
     parts = [{"kind": "text", "ids": [0]}, {"kind": "text", "ids": [5]}]
     parts += [{"kind": "speech", "ids": [7, 8, 9, 10, 11, 12]}]
     body = "return [...m.soundsOfRuns(given.tokens, given.parts, [0, 0, 1.5])];"
-    assert call(page, "timeline", body, {"tokens": TOKENS, "parts": parts}) == [[7, 1.5]]
+    assert call(page, "timeline/layout", body, {"tokens": TOKENS, "parts": parts}) == [[7, 1.5]]
 
 
 def test_tokens_are_laid_out_in_time(page):
     body = "return m.layOut(given, 25, 10, new Map([[7, 0.24]]));"
-    laid = call(page, "timeline", body, TOKENS)
+    laid = call(page, "timeline/layout", body, TOKENS)
     boxes, (first, second) = laid["boxes"], laid["spans"]
     assert [box["lane"] for box in boxes] == [
         {"tag": "text"}.get(token["kind"], token["kind"]) for token in TOKENS
@@ -101,7 +101,7 @@ def test_tokens_are_laid_out_in_time(page):
 def test_marks_count_the_seconds_of_the_whole_sound_and_places_match_them(page):
     body = """const { spans, ticks } = m.layOut(given, 25, 10, new Map([[2, 1.1], [7, 2]]));
         return { spans, ticks, places: ticks.map((one) => m.placeOf(spans, parseFloat(one.label))) };"""
-    laid = call(page, "timeline", body, TOKENS)
+    laid = call(page, "timeline/layout", body, TOKENS)
     assert [tick["label"] for tick in laid["ticks"]] == [f"{n} s" for n in (0, 0.5, 1, 1.5, 2, 2.5, 3)]
     assert laid["places"] == pytest.approx([tick["x"] for tick in laid["ticks"]])
     first, second = laid["spans"]
@@ -110,5 +110,5 @@ def test_marks_count_the_seconds_of_the_whole_sound_and_places_match_them(page):
 
 def test_pieces_of_a_run_without_any_unit_are_drawn(page):
     tokens = [{"id": 1, "string": "[Pi1]", "kind": "pitch"}, {"id": 2, "string": "[Pi2]", "kind": "pitch"}]
-    laid = call(page, "timeline", "return m.layOut(given, 25, 10);", tokens)
+    laid = call(page, "timeline/layout", "return m.layOut(given, 25, 10);", tokens)
     assert all(box["width"] > 0 for box in laid["boxes"])

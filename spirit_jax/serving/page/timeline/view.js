@@ -1,9 +1,10 @@
 import { describe, drawBox, drawTick, GAP_PX, LANE_PX } from "./boxes.js";
-import { drawn, element } from "./dom.js";
-import { layOut, placeOf } from "./timeline.js";
+import { drawn, element } from "../dom.js";
+import { layOut, placeOf } from "./layout.js";
 
 const AXIS_PX = 24;
 const EDGE_PX = 2; // around the boxes, for the cursor
+const TIME_PX = 32; // for the letters of the last mark of the axis
 const ZOOMS_PX = [3, 6, 12, 20, 32]; // widths of a unit
 const [NARROWEST_BY_ITSELF, WIDEST_BY_ITSELF] = [1, 3]; // places in ZOOMS_PX, before a button is pressed
 const PAGE_KEYS = 10; // tokens that Page Up and Page Down pass over
@@ -52,7 +53,7 @@ export class TimelineView extends EventTarget {
     );
   }
 
-  /** tokens: {id, string, kind, logProb}. sounds: see soundsOfRuns of timeline.js. Draws soon. */
+  /** tokens: {id, string, kind, logProb}. sounds: see soundsOfRuns of layout.js. Draws soon. */
   update(tokens, sounds = this.#sounds) {
     this.#tokens = tokens;
     this.#sounds = sounds;
@@ -82,7 +83,7 @@ export class TimelineView extends EventTarget {
     const names = [...new Set(this.#layout.boxes.map((box) => box.lane))].sort(byPlace);
     const height = names.length * (LANE_PX + GAP_PX);
     this.#lanes.replaceChildren(...names.map((name) => element("li", { className: `kind ${name}` }, name)));
-    const [wide, high] = [Math.ceil(this.#layout.width) + 2 * EDGE_PX, height + AXIS_PX];
+    const [wide, high] = [this.#layout.width + TIME_PX, height + AXIS_PX];
     const size = { width: wide, height: high, viewBox: `${-EDGE_PX} ${-EDGE_PX} ${wide} ${high}` };
     for (const [name, value] of Object.entries(size)) this.#picture.setAttribute(name, value);
     this.#playhead.setAttribute("height", height);
@@ -99,7 +100,7 @@ export class TimelineView extends EventTarget {
   /** As wide as fits, unless a button was pressed. */
   #layOut() {
     const laid = layOut(this.#tokens, this.#rate, ZOOMS_PX[this.#zoom], this.#sounds);
-    const fits = laid.width <= this.#scroller.clientWidth;
+    const fits = laid.width + TIME_PX <= this.#scroller.clientWidth;
     if (this.#chosen || fits || this.#zoom === NARROWEST_BY_ITSELF) return laid;
     this.#zoom -= 1;
     return this.#layOut();

@@ -1,4 +1,4 @@
-import { byId, duration } from "./dom.js";
+import { byId, duration } from "../dom.js";
 import { Recorder } from "./recorder.js";
 
 /** The buttons and the level of a recording.
