@@ -16,7 +16,6 @@ let model;
 let options;
 let running = null; // the AbortController of the answer that comes
 let latest = null; // the newest turn
-let turns = 0;
 
 function say(words) {
   byId("status").textContent = words;
@@ -65,7 +64,7 @@ async function answer() {
   const problem = parts.length ? sizeProblem(parts) : "The prompt is empty. Type a text or add a sound.";
   if (problem) return complain(problem);
   const asked = options.read();
-  const title = `${++turns}. ${options.choice.label}, seed ${asked.seed}`;
+  const title = `${byId("turns").children.length + 1}. ${options.choice.label}, seed ${asked.seed}`;
   latest?.pause();
   const sound = { made: options.choice.makes !== "text", autoplay: options.autoplay };
   const turn = (latest = new Turn(model, parts, title, sound));
@@ -90,7 +89,6 @@ async function follow(turn, parts, asked) {
 
 function begin(turn) {
   running = new AbortController();
-  byId("none").hidden = true;
   byId("turns").prepend(turn.element);
   turn.element.scrollIntoView({ block: "nearest" });
   byId("break").disabled = false;
@@ -112,6 +110,7 @@ function end(turn, error) {
 
 function finish(turn) {
   running = null;
+  byId("none").hidden = byId("turns").children.length > 0;
   byId("generate").disabled = false;
   if (document.activeElement === byId("break")) byId("generate").focus();
   byId("break").disabled = true;

@@ -143,7 +143,7 @@ def test_a_stop_in_mid_stream_keeps_what_came_and_frees_the_service(page, stub):
     page.get_by_role("button", name="Stop", exact=True).click()
     expect(page.locator("#status")).to_have_text("Stopped.")
     expect(page.locator(".turn .facts")).to_contain_text("The answer was stopped, 3 tokens")
-    assert stub.left.wait(5)
+    assert stub.left.wait(60)
     generate(page)
     expect(page.locator(".turn").first.locator(".answer")).to_have_text(" and his crew")
     assert page.locator(".turn").count() == 2

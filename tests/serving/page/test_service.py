@@ -37,7 +37,7 @@ def opened(browser, service):
 def generate(page, choice: str) -> None:
     page.get_by_label(choice, exact=True).check()
     page.get_by_role("button", name="Generate").click()
-    expect(page.locator("#status")).to_have_text("The answer is complete.", timeout=60_000)
+    expect(page.locator("#status")).to_have_text("The answer is complete.")
 
 
 def by_program(service, prompt: list[dict], **options) -> dict:
@@ -52,8 +52,9 @@ def upload(page, name: str, content: bytes) -> None:
     page.locator("#files").set_input_files({"name": name, "mimeType": "audio/wav", "buffer": content})
 
 
-def test_a_typed_text_gives_speech_that_plays(opened, service, tmp_path):
+def test_a_typed_text_gives_speech_of_the_voice_that_plays(opened, service, tmp_path):
     opened.locator("#parts textarea").fill("the fox saw the hen")
+    opened.get_by_label("Voice").select_option("2")
     generate(opened, "Continue in speech")
     sound = opened.locator(".sound audio")
     sound.evaluate("audio => audio.play()")
@@ -62,8 +63,9 @@ def test_a_typed_text_gives_speech_that_plays(opened, service, tmp_path):
         opened.get_by_role("link", name="Download the sound").click()
     download.value.save_as(tmp_path / "answer.wav")
     heard, _ = soundfile.read(tmp_path / "answer.wav", dtype="int16")
-    answer = by_program(service, [{"text": "the fox saw the hen"}], output="speech")
-    np.testing.assert_array_equal(heard, read_wav(answer["parts"][0]["audio"]))
+    answer = by_program(service, [{"text": "the fox saw the hen"}], output="speech", speaker=2)
+    whole = read_wav(answer["parts"][0]["audio"]).astype(int)
+    np.testing.assert_allclose(heard, whole, atol=1)  # it came in sections, which round otherwise
     assert sound.evaluate("audio => audio.duration") == pytest.approx(len(heard) / 16_000, abs=0.01)
     expect(opened.locator("svg .units")).to_have_count(len(answer["parts"][0]["ids"]))
 
