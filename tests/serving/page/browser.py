@@ -39,7 +39,9 @@ def open_chromium() -> Iterator[Callable]:
     if not CHROMIUM.exists() and "CI" not in os.environ:
         pytest.skip(f"no {CHROMIUM}: apt-get install chromium")
     with sync_playwright() as playwright:
-        yield lambda *flags: playwright.chromium.launch(executable_path=CHROMIUM, args=[*FLAGS, *flags])
+        yield lambda *flags: playwright.chromium.launch(
+            executable_path=CHROMIUM, args=[*FLAGS, *flags], timeout=PATIENCE_MS
+        )
 
 
 @dataclasses.dataclass
