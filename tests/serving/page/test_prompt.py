@@ -87,15 +87,21 @@ def test_what_the_microphone_hears_is_a_part(chromium, stub, tmp_path):
     assert spectrum.argmax() * rate / len(samples) == pytest.approx(1_000, rel=0.02)
 
 
-def test_a_recording_ends_at_the_longest_sound_and_can_be_discarded(browser, stub):
+def test_a_recording_ends_at_the_longest_sound(browser, stub):
     stub.model = {**MODEL, "limits": {**MODEL["limits"], "seconds_of_sound": 0.5}}
     with open_page(browser, stub.origin, permissions=["microphone"]) as page:
         page.get_by_role("button", name="Record").click()
         expect(page.locator("#parts .name")).to_contain_text("Recording of")
         expect(page.locator("#recording")).to_be_hidden()
+
+
+def test_a_recording_can_be_discarded(browser, stub):
+    with open_page(browser, stub.origin, permissions=["microphone"]) as page:
         page.get_by_role("button", name="Record").click()
         page.get_by_role("button", name="Discard").click()
-        expect(page.locator("#parts .part")).to_have_count(2)
+        expect(page.locator("#recording")).to_be_hidden()
+        expect(page.get_by_role("button", name="Record")).to_be_enabled()
+        expect(page.locator("#parts .part")).to_have_count(1)
 
 
 def test_a_microphone_that_is_refused_is_said(browser, stub):
