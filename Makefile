@@ -53,10 +53,10 @@ $(VENV)/parity: requirements-parity.txt $(VENV)/test
 
 # ---- the demo: stages as files, so that an interrupted demo resumes where it stopped --------------------------------
 VARIANT ?= base
-VOICES ?= pico
+VOICES ?= espeak
 EARS ?=
 DEMO ?= runs/demo
-UTTERANCES ?= 3000
+UTTERANCES ?= $(if $(filter pico,$(VOICES)),3000,8000)
 SENTENCES ?= 12000
 PIECES ?= 700
 TEXT_SET ?=
@@ -78,7 +78,7 @@ $(error VARIANT = $(VARIANT): must be base or expressive; run make demo VARIANT=
 endif
 
 .PHONY: demo
-demo: $(WORK)/report/report.html  ## the main job on a self-made corpus in minutes: VARIANT=base or expressive [EARS=1] [VOICES=pico or espeak]
+demo: $(WORK)/report/report.html  ## the main job on a self-made corpus in minutes: VARIANT=base or expressive [EARS=1] [VOICES=espeak or pico]
 	cp $(WORK)/report/report.html $(WORK)/report/report.json $(DEMO)/
 	@echo "done: the figures are in $(DEMO)/report.json, the page is $(DEMO)/report.html"
 

@@ -106,7 +106,7 @@ def test_options_in_running_text_exist(page):
             package, command, rest = match.groups()
             assert command in TABLES[package], f"python -m {package} has no command {command}"
             unknown = (
-                set(re.findall(r"--[a-z-]+", rest)) - options_of(parser_of(package, command)) - {"--help"}
+                set(re.findall(r"--[a-z0-9-]+", rest)) - options_of(parser_of(package, command)) - {"--help"}
             )
             assert not unknown, f"{line}: {unknown}"
 
@@ -116,7 +116,7 @@ def test_benchmarks_and_their_options_exist(page):
     for line in written_commands(page.read_text()):
         if match := re.search(r"python -m benchmarks\.(\w+)(.*)", line):
             source = (ROOT / "benchmarks" / f"{match[1]}.py").read_text()
-            for option in re.findall(r"--[a-z-]+", match[2]):
+            for option in re.findall(r"--[a-z0-9-]+", match[2]):
                 assert f'"{option}"' in source, f"{line}: no option {option}"
 
 

@@ -10,7 +10,11 @@ from starlette.types import Scope
 from spirit_jax.serving.messages.errors import ServiceError
 
 PAGE = Path(__file__).parent.parent / "page"
-HEADERS = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-cache"}
+HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "Cache-Control": "no-cache",
+    "Content-Security-Policy": "frame-ancestors 'none'",  # the rest of the policy is in index.html
+}
 
 
 async def get_page(request: Request) -> Response:
