@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from spirit_jax.core.errors import UserError
+from spirit_jax.generation.inputs import Sound
 from spirit_jax.generation.jobs import Continuation, Job
 from spirit_jax.generation.options import Request
 from spirit_jax.generation.output import Output
@@ -26,7 +27,9 @@ from spirit_jax.serving.metrics import Metrics
 from spirit_jax.serving.warm_up import warm_up
 
 T = TypeVar("T")
-THREADS = 4  # for sound, text and JSON (our choice)
+# threads for short work, such as the next event of a stream, and for long work, such as a recording to units,
+# so that streams do not wait for recordings (our choice)
+SHORT_THREADS, LONG_THREADS = 4, 2
 
 
 class State(enum.Enum):
@@ -57,7 +60,8 @@ class Service:
         self.about: dict[str, Any] | None = None  # the answer of /v1/model
         self.aborted = asyncio.Event()  # requests that still run end at once
         self._taken, self._held = 0, 0
-        self._pool = ThreadPoolExecutor(THREADS, "service")
+        self._short = ThreadPoolExecutor(SHORT_THREADS, "short")
+        self._long = ThreadPoolExecutor(LONG_THREADS, "long")
         self.engine = EngineThread(self._prepare, self._report_ready, self._report_failure)
         watch = self.metrics.watch
         watch("spirit_running", "requests that have a row", lambda: self.engine.running)
@@ -75,7 +79,8 @@ class Service:
     def close(self) -> None:
         """Ends the threads."""
         self.engine.stop()
-        self._pool.shutdown(cancel_futures=True)
+        for pool in (self._short, self._long):
+            pool.shutdown(cancel_futures=True)
 
     @property
     def taken(self) -> int:
@@ -103,10 +108,13 @@ class Service:
             raise ServiceError.busy(429, "full", "too many large requests are being answered; try again")
         self._held += count
 
-    async def in_pool(self, function: Callable[..., T], *args: Any) -> T:
-        """The function's result, computed in another thread; a UserError as what the client is told."""
+    async def in_pool(self, function: Callable[..., T], *args: Any, long: bool = False) -> T:
+        """The function's result, computed in another thread; a UserError as what the client is told. long: it
+        handles a whole sound.
+        """
+        pool = self._long if long else self._short
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._pool, function, *args)
+            return await asyncio.get_running_loop().run_in_executor(pool, function, *args)
         except UserError as error:
             raise ServiceError.of(error) from error
 
@@ -115,7 +123,8 @@ class Service:
 
         ServiceError 400 for a request that does not fit into a row.
         """
-        (job,) = await self.in_pool(self.lm.plan, [request])
+        hears = any(isinstance(part, Sound) for part in request.prompt)
+        (job,) = await self.in_pool(self.lm.plan, [request], long=hears)
         if fill:
             job = dataclasses.replace(job, max_new_tokens=max(1, self.slots - len(job.ids)))
         if (needed := len(job.ids) + job.max_new_tokens) > self.slots:

@@ -21,17 +21,20 @@ from spirit_jax.serving.messages.errors import ServiceError
 from spirit_jax.serving.routes.operations import service_of
 from spirit_jax.serving.service import Service
 
+LONG_BODY = 1 << 16  # bytes: it has a sound, or a very long text
+
 
 async def generate(request: requests.Request) -> Response:
     """Answers a prompt, whole or as server-sent events."""
     service, id = service_of(request), f"gen-{uuid.uuid4().hex}"
     content, content_type = await request.body(), request.headers.get("content-type", "")
-    asked, streams = await service.in_pool(_read, service, content, content_type)
+    long = len(content) > LONG_BODY
+    asked, streams = await service.in_pool(_read, service, content, content_type, long=long)
     job = await service.plan(asked)
     if streams:
         return Streamed(_send(service, id, asked, job))
     output = await service.answer(asked, job)
-    return JSONResponse(await service.in_pool(describe_answer, id, output, True))
+    return JSONResponse(await service.in_pool(describe_answer, id, output, True, long=True))
 
 
 def _read(service: Service, content: bytes, content_type: str) -> tuple[Request, bool]:

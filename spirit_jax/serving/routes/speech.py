@@ -36,7 +36,7 @@ async def speak(request: requests.Request) -> Response:
     job = await service.plan(asked, fill=service.lm.learned_eos and asked.options.max_new_tokens is None)
     if form != PCM and not as_events:
         output = await service.answer(asked, job)
-        return Response(await service.in_pool(_whole, output, form), media_type=FILES[form][2])
+        return Response(await service.in_pool(_whole, output, form, long=True), media_type=FILES[form][2])
     chunks = _chunks(service, asked, job, form)
     first = await anext(chunks)  # an error before it has a status of its own
     if as_events:
@@ -97,7 +97,7 @@ async def _chunks(service: Service, asked: Request, job: Job, form: str) -> Asyn
             if isinstance(event, Output):
                 if not heard:
                     raise SAID_NOTHING
-                rest = await service.in_pool(_whole, event, form) if form != PCM else writer.end()
+                rest = await service.in_pool(_whole, event, form, long=True) if form != PCM else writer.end()
                 yield rest, event
             elif isinstance(event, NewSound):
                 heard = True

@@ -51,7 +51,7 @@ async def transcribe(request: requests.Request) -> Response:
         file = form.get("file")
         if not isinstance(file, UploadFile):
             raise ServiceError(400, "no_file", "file is missing: send a sound file as multipart/form-data")
-        asked = await service.in_pool(_read, service, form, await file.read())
+        asked = await service.in_pool(_read, service, form, await file.read(), long=True)
     job = await service.plan(asked.request)
     if asked.streams:
         return Streamed(_events(service, asked, job))
