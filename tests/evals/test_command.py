@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 
 from spirit_jax.evals.command import DEFAULT_TASKS
-from spirit_jax.evals.registry import HELD_OUT, TASKS, TRANSCRIPTION, expand
+from spirit_jax.evals.registry import GROUPS, HELD_OUT, TASKS, TRANSCRIPTION, expand
 from spirit_jax.evals.task import Result, ResultKind
 from spirit_jax.generation.spirit_lm import SpiritLM
 from tests.evals.data_sets import Writer, write_lexical, write_mmlu
 from tests.evals.folders import spirit, write_folders
+from tests.evals.suites.test_abx import write_items
 from tests.generation.tiny import random_llama
 from tests.generation.world import UNITS, record, tiny_lm, tokenizer
 from tests.verbs import run_verb
@@ -224,3 +225,28 @@ def test_a_folder_without_tokenizer_is_refused(at, capsys):
     save_weights(at / "bare", random_llama(tiny_lm().llama.cfg, 0.1), tiny_lm().vocabulary)
     assert spirit("generate", "--checkpoint", at / "bare", "--prompt-text", "a") == 2
     assert "no tokenizer" in capsys.readouterr().err
+
+
+def test_a_language_model_judges_what_a_model_says(at, capsys):
+    words = ["eval", "gen_ppl_t2t", "gen_ppl_s2t", "--checkpoint", at / "run", "--shards", at / "shards"]
+    words += ["--max-records", "2", "--out", at / "gen_ppl.json"]
+    assert spirit(*words) == 2
+    assert "--judge-lm" in capsys.readouterr().err
+    assert spirit(*words, "--judge-lm", at / "text") == 0
+    results = json.loads((at / "gen_ppl.json").read_text())
+    assert results["judges"] == {"judge_lm": str(at / "text")}
+    for task in results["tasks"].values():
+        assert task["kind"] == "perplexity"
+        assert task["original"]["value"] > 1
+        assert task["judge"].startswith("text, ")
+
+
+def test_abx_asks_the_codec_of_the_checkpoint(at):
+    write_items(at / "data" / "abx")
+    words = ["abx", "--checkpoint", at / "run", "--data", at / "data", "--out", at / "abx.json"]
+    assert spirit("eval", *words) == 0
+    tasks = json.loads((at / "abx.json").read_text())["tasks"]
+    assert list(tasks) == list(GROUPS["abx"])
+    for task in tasks.values():
+        assert (task["kind"], task["n"], task["set_aside"]) == ("abx_error", 4, {})
+        assert task["value"] < 0.5

@@ -120,7 +120,11 @@ class HubertUnits:
 
     def encode(self, sounds: Sounds) -> list[np.ndarray]:
         """Units of each segment, int32 [T]."""
-        return self.quantizer.quantize(extract_features(self.hubert, sounds.wavs))
+        return self.quantizer.quantize(self.features(sounds))
+
+    def features(self, sounds: Sounds) -> list[np.ndarray]:
+        """HuBERT's states of each segment, float32 [T, D]."""
+        return extract_features(self.hubert, sounds.wavs)
 
 
 def _load_fairseq(path: str | Path) -> tuple[Wav2Vec2, float | None]:
