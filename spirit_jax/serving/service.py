@@ -119,14 +119,16 @@ class Service:
             raise ServiceError.of(error) from error
 
     async def plan(self, request: Request, fill: bool = False) -> Job:
-        """The request for the engine, its sounds encoded. fill: it may have all tokens that a row leaves.
+        """The request for the engine, its sounds encoded. Where it does not say how many new tokens it wants,
+        it gets the default, as far as a row has room. fill: all that a row has.
 
         ServiceError 400 for a request that does not fit into a row.
         """
         hears = any(isinstance(part, Sound) for part in request.prompt)
         (job,) = await self.in_pool(self.lm.plan, [request], long=hears)
-        if fill:
-            job = dataclasses.replace(job, max_new_tokens=max(1, self.slots - len(job.ids)))
+        if request.options.max_new_tokens is None:
+            room = max(1, self.slots - len(job.ids))
+            job = dataclasses.replace(job, max_new_tokens=room if fill else min(room, job.max_new_tokens))
         if (needed := len(job.ids) + job.max_new_tokens) > self.slots:
             says = (
                 f"the prompt has {len(job.ids):,} tokens, with {job.max_new_tokens:,} new ones {needed:,}; "

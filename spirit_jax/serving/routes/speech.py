@@ -33,7 +33,7 @@ async def speak(request: requests.Request) -> Response:
     service = service_of(request)
     content, content_type = await request.body(), request.headers.get("content-type", "")
     asked, form, as_events = await service.in_pool(_read, service, content, content_type)
-    job = await service.plan(asked, fill=service.lm.learned_eos and asked.options.max_new_tokens is None)
+    job = await service.plan(asked, fill=service.lm.learned_eos)
     if form != PCM and not as_events:
         output = await service.answer(asked, job)
         return Response(await service.in_pool(_whole, output, form, long=True), media_type=FILES[form][2])
