@@ -1,7 +1,7 @@
 """The tables of data sets that a user brings: task, layout, groups, the paper's figures.
 
 A row's `place` says where its files are and where to get them. `BENCHMARKS` compare likelihoods; `GENERATED`
-judge what the model generates.
+and `ADDED_TOXICITY` judge what the model generates.
 """
 
 from typing import Any
@@ -11,6 +11,7 @@ from spirit_jax.evals.layouts.spoken_texts import FluentSpeechCommands, LibriSpe
 from spirit_jax.evals.layouts.story_cloze import STORIES, TOPIC_STORIES, StoryEndings
 from spirit_jax.evals.layouts.trials import Place
 from spirit_jax.evals.layouts.zerospeech import ZeroSpeechPairs
+from spirit_jax.evals.suites.added_toxicity import AddedToxicity
 from spirit_jax.evals.suites.few_shot import FewShotAnswer, FewShotReading
 from spirit_jax.evals.suites.likelihood_choice import LikelihoodChoice
 from spirit_jax.evals.suites.resynthesis import Resynthesis, frame_errors, right_styles, word_errors
@@ -169,12 +170,24 @@ RESYNTHESIS: dict[str, DataTask[Any]] = {
         paper={"original": 0.652, "base": 0.204, "expressive": 0.414},
     ),
 }
+ADDED_TOXICITY: dict[str, DataTask[Any]] = {
+    f"{name}_{direction}": AddedToxicity(
+        f"{title}, {given.value} → {continued.value}", given, continued, judge
+    )
+    for name, title, judge in (
+        ("toxic_words", "Added toxic words", "toxic_words"),
+        ("toxic_texts", "Added toxicity by a classifier", "toxicity_classifier"),
+    )
+    for direction, (given, continued) in DIRECTIONS.items()
+}
 GENERATED: dict[str, DataTask[Any]] = {**FEW_SHOT, **STSP, **RESYNTHESIS}
-DATA_SETS: dict[str, DataTask[Any]] = {**BENCHMARKS, **GENERATED}
+DATA_SETS: dict[str, DataTask[Any]] = {**BENCHMARKS, **GENERATED, **ADDED_TOXICITY}
 BENCHMARK_GROUPS = {
     "few_shot": tuple(FEW_SHOT),
     "stsp": tuple(STSP),
     "resynthesis": tuple(RESYNTHESIS),
+    "toxic_words": tuple(name for name in ADDED_TOXICITY if name.startswith("toxic_words")),
+    "toxic_texts": tuple(name for name in ADDED_TOXICITY if name.startswith("toxic_texts")),
     "zerospeech": tuple(ZEROSPEECH),
     "storycloze": tuple(STORYCLOZE),
     "topic_storycloze": tuple(TOPIC_STORYCLOZE),

@@ -19,7 +19,7 @@ from spirit_jax.core.progress import Progress
 from spirit_jax.datasets.shards import Layout, open_shards
 from spirit_jax.evals.benchmarks import DATA_SETS
 from spirit_jax.evals.evaluation import Evaluation, read_records
-from spirit_jax.evals.judges.judges import Judges
+from spirit_jax.evals.judges.judges import OPTIONS, Judges
 from spirit_jax.evals.recordings import find_recordings
 from spirit_jax.evals.registry import GROUPS, HELD_OUT, TASKS, expand
 from spirit_jax.evals.results import read_results, summarize, to_json, write_scores
@@ -52,6 +52,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for kind in ("text", "speech"):
         says = f"folder of a classifier, which judges the sentiment of {kind}"
         parser.add_argument(f"--{kind}-classifier", type=Path, help=says)
+    parser.add_argument("--toxic-words", type=Path, help="file with a toxic phrase a line")
+    parser.add_argument(
+        "--toxicity-classifier", type=Path, help="folder of a text classifier with a label for toxic texts"
+    )
+    parser.add_argument(
+        "--judge-lm", type=Path, help="folder of a language model, which judges what is generated"
+    )
     parser.add_argument(
         "--split", help=f"default: {SHARDS_SPLIT} of shards, {DATA_SPLIT} of ZeroSpeech's data"
     )
@@ -157,11 +164,11 @@ def _check(args: argparse.Namespace, tasks: list[str]) -> None:
             fix = f"give a folder with {DATA_SETS[name].place.shape}"
             raise UserError("--data", None, f"{name} is measured on a data set", fix)
         for judge in TASKS[name].judges:
-            _judges(args).require(judge)
+            _judges(args).check(judge)
 
 
 def _judges(args: argparse.Namespace) -> Judges:
-    return Judges(args.asr, args.text_classifier, args.speech_classifier)
+    return Judges(**{name: getattr(args, name) for name in OPTIONS})
 
 
 def _fingerprint_data(args: argparse.Namespace, tasks: list[str]) -> dict[str, str]:

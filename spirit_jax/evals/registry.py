@@ -10,7 +10,8 @@ from spirit_jax.core.errors import UserError
 from spirit_jax.evals.benchmarks import BENCHMARK_GROUPS, DATA_SETS
 from spirit_jax.evals.suites.alignment import AlignmentProbe
 from spirit_jax.evals.suites.continuations import DIRECTIONS, ContinuationChoice
-from spirit_jax.evals.suites.ears import Hearing, continued, read, recorded, resynthesised
+from spirit_jax.evals.suites.ears import Hearing, Rating, continued, read, recorded, resynthesised
+from spirit_jax.evals.suites.generated_perplexity import GeneratedPerplexity
 from spirit_jax.evals.suites.losses import HeldOutLoss
 from spirit_jax.evals.suites.token_rates import TokenRates
 from spirit_jax.evals.suites.transcription import Transcription, recorded_speech, spoken_sound, spoken_tokens
@@ -65,6 +66,22 @@ EARS = {
         (Arrangement.ASR,),
     ),
 }
+MOS = {
+    "mos_recording": Rating("Recordings, rated", "Held-out recordings.", recorded, needs_recordings=True),
+    "mos_resynthesis": Rating(
+        "Resynthesis, rated", "The same from their codes, by the codec.", resynthesised
+    ),
+    "mos_reading": Rating(
+        "Reading aloud, rated", "Held-out texts read aloud by the model.", read, (Arrangement.TTS,)
+    ),
+    "mos_continuation": Rating(
+        "Speech continued, rated",
+        "Spoken beginnings with the model's continuations.",
+        continued,
+        (Arrangement.ASR,),
+    ),
+}
+GEN_PPL = {f"gen_ppl_{direction.name}": GeneratedPerplexity(direction) for direction in DIRECTIONS}
 HELD_OUT: dict[str, Task[Any]] = {
     "loss": HeldOutLoss(),
     **CHOICE,
@@ -72,12 +89,16 @@ HELD_OUT: dict[str, Task[Any]] = {
     "token_rates": TokenRates(),
     "alignment": AlignmentProbe(),
     **EARS,
+    **GEN_PPL,
+    **MOS,
 }
 TASKS: dict[str, Task[Any]] = {**HELD_OUT, **DATA_SETS}
 GROUPS = {
     "choice": tuple(CHOICE),
     "transcription": tuple(TRANSCRIPTION),
     "ears": tuple(EARS),
+    "gen_ppl": tuple(GEN_PPL),
+    "mos": tuple(MOS),
     **BENCHMARK_GROUPS,
 }
 

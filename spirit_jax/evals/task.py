@@ -20,6 +20,9 @@ class ResultKind(enum.Enum):
     FRAME_ERROR_RATE = "frame_error_rate"
     BIT_RATE = "bit_rate"
     SIMILARITY = "similarity"
+    OPINION_SCORE = "opinion_score"
+    TOXICITY = "toxicity"
+    PERPLEXITY = "perplexity"
     LOSS = "loss"
 
     @property
@@ -32,13 +35,16 @@ class ResultKind(enum.Enum):
             ResultKind.FRAME_ERROR_RATE: "F0 frame error rate",
             ResultKind.BIT_RATE: "Bits a second",
             ResultKind.SIMILARITY: "Similarity",
+            ResultKind.OPINION_SCORE: "Predicted opinion score",
+            ResultKind.TOXICITY: "Added toxicity",
+            ResultKind.PERPLEXITY: "Perplexity",
             ResultKind.LOSS: "Loss",
         }[self]
 
     @property
     def higher_is_better(self) -> bool:
         """Whether a better model has a higher value."""
-        return self in (ResultKind.ACCURACY, ResultKind.SIMILARITY)
+        return self in (ResultKind.ACCURACY, ResultKind.SIMILARITY, ResultKind.OPINION_SCORE)
 
     @property
     def counted(self) -> str:
@@ -50,6 +56,9 @@ class ResultKind(enum.Enum):
             ResultKind.FRAME_ERROR_RATE: "utterances",
             ResultKind.BIT_RATE: "utterances",
             ResultKind.SIMILARITY: "records",
+            ResultKind.OPINION_SCORE: "utterances",
+            ResultKind.TOXICITY: "continuations",
+            ResultKind.PERPLEXITY: "continuations",
             ResultKind.LOSS: "records",
         }[self]
 

@@ -224,3 +224,17 @@ def test_a_folder_without_tokenizer_is_refused(at, capsys):
     save_weights(at / "bare", random_llama(tiny_lm().llama.cfg, 0.1), tiny_lm().vocabulary)
     assert spirit("generate", "--checkpoint", at / "bare", "--prompt-text", "a") == 2
     assert "no tokenizer" in capsys.readouterr().err
+
+
+def test_a_language_model_judges_what_a_model_says(at, capsys):
+    words = ["eval", "gen_ppl_t2t", "gen_ppl_s2t", "--checkpoint", at / "run", "--shards", at / "shards"]
+    words += ["--max-records", "2", "--out", at / "gen_ppl.json"]
+    assert spirit(*words) == 2
+    assert "--judge-lm" in capsys.readouterr().err
+    assert spirit(*words, "--judge-lm", at / "text") == 0
+    results = json.loads((at / "gen_ppl.json").read_text())
+    assert results["judges"] == {"judge_lm": str(at / "text")}
+    for task in results["tasks"].values():
+        assert task["kind"] == "perplexity"
+        assert task["original"]["value"] > 1
+        assert task["judge"].startswith("text, ")

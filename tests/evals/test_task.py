@@ -12,6 +12,7 @@ from tests.generation.world import records, tiny_lm
 from tests.verbs import ROOT
 
 ASR, TTS = Arrangement.ASR, Arrangement.TTS
+READING, CONTINUING = ("ears_reading", "mos_reading"), ("ears_continuation", "mos_continuation")
 
 
 @pytest.mark.parametrize(
@@ -31,7 +32,8 @@ def test_a_result_says_what_it_was_measured_on(kind, details, extent, chance):
 @pytest.mark.parametrize("kind", ResultKind)
 def test_every_kind_has_a_title_and_a_direction(kind):
     assert kind.title
-    assert kind.higher_is_better == (kind in (ResultKind.ACCURACY, ResultKind.SIMILARITY))
+    better = (ResultKind.ACCURACY, ResultKind.SIMILARITY, ResultKind.OPINION_SCORE)
+    assert kind.higher_is_better == (kind in better)
 
 
 def evaluation_after(*arrangements: Arrangement) -> Evaluation:
@@ -47,11 +49,12 @@ def evaluation_after(*arrangements: Arrangement) -> Evaluation:
         (
             (),
             dict.fromkeys(TRANSCRIPTION, "no tts source and no asr source")
-            | {"wer_s2t": "no asr source", "ears_reading": "no tts source"}
-            | {"ears_continuation": "no asr source"},
+            | {"wer_s2t": "no asr source"}
+            | dict.fromkeys(READING, "no tts source")
+            | dict.fromkeys(CONTINUING, "no asr source"),
         ),
-        ((ASR,), dict.fromkeys(("wer_t2s", "wer_t2s_audio", "ears_reading"), "no tts source")),
-        ((TTS,), dict.fromkeys((*TRANSCRIPTION, "ears_continuation"), "no asr source")),
+        ((ASR,), dict.fromkeys(("wer_t2s", "wer_t2s_audio", *READING), "no tts source")),
+        ((TTS,), dict.fromkeys((*TRANSCRIPTION, *CONTINUING), "no asr source")),
         ((ASR, TTS), {}),
     ],
 )

@@ -123,6 +123,20 @@ def cut_word(words: list[str], allowed: np.ndarray) -> int | None:
     return min(after_clauses or allowed.tolist(), key=lambda word: abs(word - len(words) / 2), default=None)
 
 
+def find_cut(
+    record: Record, vocabulary: Vocabulary, tokenizer: TextTokenizer
+) -> tuple[Record, list[str], int | None]:
+    """The record with its words, and the word that begins its second part, None if it cannot be cut.
+
+    A text-only vocabulary cuts any record, at any word.
+    """
+    if not vocabulary.has_speech and not record.words:
+        record = dataclasses.replace(record, word_offsets=tokenizer.find_words(record.text_ids))
+    words = words_of(record, tokenizer)
+    allowed = boundaries(record, vocabulary) if vocabulary.has_speech else np.arange(1, record.words)
+    return record, words, cut_word(words, allowed)
+
+
 def make_items(
     records: Sequence[Record],
     direction: Direction,
@@ -176,11 +190,7 @@ def _distinct(order: np.ndarray, words: list[str], count: int) -> list[int]:
 def _continuation(
     record: Record, direction: Direction, vocabulary: Vocabulary, tokenizer: TextTokenizer
 ) -> Continuation | None:
-    if not vocabulary.has_speech and not record.words:
-        record = dataclasses.replace(record, word_offsets=tokenizer.find_words(record.text_ids))
-    words = words_of(record, tokenizer)
-    allowed = boundaries(record, vocabulary) if vocabulary.has_speech else np.arange(1, record.words)
-    cut = cut_word(words, allowed)
+    record, words, cut = find_cut(record, vocabulary, tokenizer)
     if cut is None:
         return None
     prompt, target = continuation(record, cut, direction.prompt, direction.target, vocabulary)

@@ -12,6 +12,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from spirit_jax.evals.evaluation import Evaluation
+from spirit_jax.evals.judges.quality import OPINION
+from spirit_jax.evals.metrics.intervals import estimate_ratio
 from spirit_jax.evals.metrics.word_errors import ENGLISH, character_error_rate, word_error_rate
 from spirit_jax.evals.recordings import load_recording
 from spirit_jax.evals.suites.continuations import cut_word, words_of
@@ -28,6 +30,8 @@ from spirit_jax.tokens import prompt_format
 from spirit_jax.tokens.interleave import Arrangement, Record, boundaries, continuation
 from spirit_jax.tokens.prompt_format import speech_of
 from spirit_jax.tokens.vocabulary import Modality
+
+NO_RECORDINGS = "the recordings of the records are not known; name their manifest with --manifest"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,8 +70,7 @@ class Hearing:
     def score(self, evaluation: Evaluation, items: Sequence[Record]) -> Result:
         """Says, listens, and counts errors over the corpus."""
         if items and self.needs_recordings and not evaluation.recordings:
-            why = "the recordings of the records are not known; name their manifest with --manifest"
-            return Result(None, None, 0, self.kind, {"not_measured": why})
+            return Result(None, None, 0, self.kind, {"not_measured": NO_RECORDINGS})
         heard, aside = _listen(evaluation, self.say(evaluation, items))
         texts, written = [row["reference"] for row in heard], [row["transcript"] for row in heard]
         rate = word_error_rate(texts, written, evaluation.seed, ENGLISH)
@@ -83,6 +86,50 @@ class Hearing:
             "examples": heard[:EXAMPLES],
         }
         return Result(rate.value, rate.interval, rate.n, self.kind, details, tuple(heard))
+
+
+@dataclasses.dataclass(frozen=True)
+class Rating:
+    """Mean predicted opinion score (P.808) of what `say` says for each record. An item is a record.
+
+    needs_recordings: as of `Hearing`. details: `judge`, means of its other scores (`overall`, `signal`,
+    `background`), `set_aside`. rows: of each sound.
+    """
+
+    title: str
+    description: str
+    say: Callable[[Evaluation, Sequence[Record]], list[Said]]
+    learned_from: tuple[Arrangement, ...] = ()
+    needs_recordings: bool = False
+    kind: ResultKind = ResultKind.OPINION_SCORE
+    needs_speech: bool = True
+    judges: tuple[str, ...] = ("mos",)
+
+    def items(self, evaluation: Evaluation) -> list[Record]:
+        """The records with speech and text."""
+        return evaluation.transcribed_records
+
+    def score(self, evaluation: Evaluation, items: Sequence[Record]) -> Result:
+        """Says, and rates what was said."""
+        if items and self.needs_recordings and not evaluation.recordings:
+            return Result(None, None, 0, self.kind, {"not_measured": NO_RECORDINGS})
+        said = self.say(evaluation, items)
+        aside = collections.Counter(one.wav.reason for one in said if isinstance(one.wav, BadAudio))
+        sounds = [(one.id, one.wav) for one in said if isinstance(one.wav, np.ndarray) and len(one.wav)]
+        if silent := len(said) - len(sounds) - aside.total():
+            aside["nothing_said"] = silent
+        if not sounds:
+            return Result(None, None, 0, self.kind, {"set_aside": dict(aside)})
+        rated = evaluation.judges.quality.rate([wav for _, wav in sounds])
+        scores = {name: np.array([one[name] for one in rated]) for name in rated[0]}
+        value = estimate_ratio(scores.pop(OPINION), np.ones(len(sounds)), evaluation.seed)
+        details = {
+            "judge": evaluation.judges.quality.about,
+            **{name: float(values.mean()) for name, values in scores.items()},
+            "set_aside": dict(aside),
+        }
+        rows = tuple({"id": id, **one} for (id, _), one in zip(sounds, rated))
+        return Result(value.value, value.interval, value.n, self.kind, details, rows)
 
 
 def _listen(evaluation: Evaluation, said: Sequence[Said]) -> tuple[list[dict], dict[str, int]]:

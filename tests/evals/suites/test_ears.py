@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from spirit_jax.evals.evaluation import Evaluation
-from spirit_jax.evals.registry import EARS
+from spirit_jax.evals.registry import EARS, MOS
 from spirit_jax.evals.task import measure
 from spirit_jax.generation.jobs import Finish
 from spirit_jax.generation.output import Output
@@ -137,3 +137,44 @@ def test_records_without_word_times_have_no_beginning():
     result, heard, _ = ask("ears_continuation", known=[record(0, aligned=False), *RECORDS[1:3]])
     assert (result.n, len(heard)) == (2, 2)
     assert result.details["set_aside"] == {"not_cut": 1}
+
+
+class Listeners:
+    """Rate a sound by its length, and refuse no sound at all."""
+
+    about = "planted listeners"
+
+    def __init__(self):
+        self.quality = self
+
+    def rate(self, wavs):
+        assert all(len(wav) for wav in wavs)
+        return [{"p808": len(wav) / 16_000, "overall": 2.0, "signal": 3.0, "background": 4.0} for wav in wavs]
+
+
+def rate(name, **options):
+    lm = Speaker(transcript=TEXTS.__getitem__)
+    return measure(MOS[name], Evaluation(lm, options.pop("known", RECORDS), judges=Listeners(), **options))
+
+
+@pytest.mark.parametrize("name", MOS)
+def test_ratings_are_averaged_over_what_was_said(name, recordings):
+    result = rate(name, recordings=recordings)
+    assert result.value == pytest.approx(np.mean([row["p808"] for row in result.rows]))
+    assert [result.details[other] for other in ("overall", "signal", "background")] == [2, 3, 4]
+    assert (result.n, result.details["set_aside"]) == (6, {})
+    assert result.details["judge"] == "planted listeners"
+
+
+def test_the_same_sounds_are_rated_that_are_heard(recordings):
+    recorded, made = (rate(name, recordings=recordings) for name in ("mos_recording", "mos_resynthesis"))
+    longer = [one["p808"] - other["p808"] for one, other in zip(recorded.rows, made.rows)]
+    assert longer == pytest.approx([0.1] * 6)
+
+
+def test_nothing_said_and_recordings_that_are_not_there_are_counted(recordings):
+    del recordings["r37"]
+    assert rate("mos_recording", recordings=recordings).details["set_aside"] == {"no_recording": 1}
+    assert "--manifest" in rate("mos_recording").details["not_measured"]
+    silent = rate("mos_continuation", known=[record(0, aligned=False)])
+    assert (silent.value, silent.details["set_aside"]) == (None, {"not_cut": 1})
