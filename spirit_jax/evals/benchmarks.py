@@ -1,7 +1,7 @@
 """The tables of data sets that a user brings: task, layout, groups, the paper's figures.
 
 A row's `place` says where its files are and where to get them. `BENCHMARKS` compare likelihoods; `GENERATED`
-and `ADDED_TOXICITY` judge what the model generates.
+and `ADDED_TOXICITY` judge what the model generates; `ABX` compares what the codec makes of phones.
 """
 
 from typing import Any
@@ -11,6 +11,7 @@ from spirit_jax.evals.layouts.spoken_texts import FluentSpeechCommands, LibriSpe
 from spirit_jax.evals.layouts.story_cloze import STORIES, TOPIC_STORIES, StoryEndings
 from spirit_jax.evals.layouts.trials import Place
 from spirit_jax.evals.layouts.zerospeech import ZeroSpeechPairs
+from spirit_jax.evals.suites.abx import PhoneDiscrimination
 from spirit_jax.evals.suites.added_toxicity import AddedToxicity
 from spirit_jax.evals.suites.few_shot import FewShotAnswer, FewShotReading
 from spirit_jax.evals.suites.likelihood_choice import LikelihoodChoice
@@ -170,6 +171,13 @@ RESYNTHESIS: dict[str, DataTask[Any]] = {
         paper={"original": 0.652, "base": 0.204, "expressive": 0.414},
     ),
 }
+ABX: dict[str, DataTask[Any]] = {
+    f"abx_{kind}{place}": PhoneDiscrimination(
+        f"ABX of {says}, {place} speakers", place == "across", bool(kind)
+    )
+    for kind, says in (("", "features"), ("units_", "units"))
+    for place in ("within", "across")
+}
 ADDED_TOXICITY: dict[str, DataTask[Any]] = {
     f"{name}_{direction}": AddedToxicity(
         f"{title}, {given.value} → {continued.value}", given, continued, judge
@@ -181,11 +189,12 @@ ADDED_TOXICITY: dict[str, DataTask[Any]] = {
     for direction, (given, continued) in DIRECTIONS.items()
 }
 GENERATED: dict[str, DataTask[Any]] = {**FEW_SHOT, **STSP, **RESYNTHESIS}
-DATA_SETS: dict[str, DataTask[Any]] = {**BENCHMARKS, **GENERATED, **ADDED_TOXICITY}
+DATA_SETS: dict[str, DataTask[Any]] = {**BENCHMARKS, **GENERATED, **ADDED_TOXICITY, **ABX}
 BENCHMARK_GROUPS = {
     "few_shot": tuple(FEW_SHOT),
     "stsp": tuple(STSP),
     "resynthesis": tuple(RESYNTHESIS),
+    "abx": tuple(ABX),
     "toxic_words": tuple(name for name in ADDED_TOXICITY if name.startswith("toxic_words")),
     "toxic_texts": tuple(name for name in ADDED_TOXICITY if name.startswith("toxic_texts")),
     "zerospeech": tuple(ZEROSPEECH),

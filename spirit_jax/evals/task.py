@@ -22,6 +22,7 @@ class ResultKind(enum.Enum):
     SIMILARITY = "similarity"
     OPINION_SCORE = "opinion_score"
     TOXICITY = "toxicity"
+    ABX_ERROR = "abx_error"
     PERPLEXITY = "perplexity"
     LOSS = "loss"
 
@@ -37,6 +38,7 @@ class ResultKind(enum.Enum):
             ResultKind.SIMILARITY: "Similarity",
             ResultKind.OPINION_SCORE: "Predicted opinion score",
             ResultKind.TOXICITY: "Added toxicity",
+            ResultKind.ABX_ERROR: "ABX error",
             ResultKind.PERPLEXITY: "Perplexity",
             ResultKind.LOSS: "Loss",
         }[self]
@@ -58,6 +60,7 @@ class ResultKind(enum.Enum):
             ResultKind.SIMILARITY: "records",
             ResultKind.OPINION_SCORE: "utterances",
             ResultKind.TOXICITY: "continuations",
+            ResultKind.ABX_ERROR: "phones",
             ResultKind.PERPLEXITY: "continuations",
             ResultKind.LOSS: "records",
         }[self]

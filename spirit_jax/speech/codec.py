@@ -57,6 +57,10 @@ class UnitEncoder(StreamEncoder, Protocol):
         """Units that a sound belongs to; the codes from here on are blanks."""
         ...
 
+    def features(self, sounds: Sounds) -> list[np.ndarray]:
+        """What the units are codes of: float32 [units, D] of each segment."""
+        ...
+
     def count_units(self, samples: int) -> int:
         """Units of a segment of `samples` samples."""
         ...

@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 
 from spirit_jax.evals.command import DEFAULT_TASKS
-from spirit_jax.evals.registry import HELD_OUT, TASKS, TRANSCRIPTION, expand
+from spirit_jax.evals.registry import GROUPS, HELD_OUT, TASKS, TRANSCRIPTION, expand
 from spirit_jax.evals.task import Result, ResultKind
 from spirit_jax.generation.spirit_lm import SpiritLM
 from tests.evals.data_sets import Writer, write_lexical, write_mmlu
 from tests.evals.folders import spirit, write_folders
+from tests.evals.suites.test_abx import write_items
 from tests.generation.tiny import random_llama
 from tests.generation.world import UNITS, record, tiny_lm, tokenizer
 from tests.verbs import run_verb
@@ -238,3 +239,14 @@ def test_a_language_model_judges_what_a_model_says(at, capsys):
         assert task["kind"] == "perplexity"
         assert task["original"]["value"] > 1
         assert task["judge"].startswith("text, ")
+
+
+def test_abx_asks_the_codec_of_the_checkpoint(at):
+    write_items(at / "data" / "abx")
+    words = ["abx", "--checkpoint", at / "run", "--data", at / "data", "--out", at / "abx.json"]
+    assert spirit("eval", *words) == 0
+    tasks = json.loads((at / "abx.json").read_text())["tasks"]
+    assert list(tasks) == list(GROUPS["abx"])
+    for task in tasks.values():
+        assert (task["kind"], task["n"], task["set_aside"]) == ("abx_error", 4, {})
+        assert task["value"] < 0.5

@@ -41,4 +41,8 @@ class HubertUnits:
 
     def encode(self, sounds: Sounds) -> list[np.ndarray]:
         """Units of each segment, int32 [T]."""
-        return self.quantizer.quantize(extract_features(self.hubert, sounds.wavs))
+        return self.quantizer.quantize(self.features(sounds))
+
+    def features(self, sounds: Sounds) -> list[np.ndarray]:
+        """HuBERT's states of each segment, float32 [T, D]."""
+        return extract_features(self.hubert, sounds.wavs)

@@ -48,13 +48,20 @@ class MfccUnits:
         """Units of each segment, int32 [N]."""
         return self.quantize(sounds.analyze(mfcc.log_mel))[0]
 
+    def features(self, sounds: Sounds) -> list[np.ndarray]:
+        """The scaled cepstra of each segment with its nearest warp, float32 [N, 52]."""
+        return self._read(sounds.analyze(mfcc.log_mel))[0]
+
     def quantize(self, mels: Sequence[np.ndarray]) -> tuple[list[np.ndarray], np.ndarray]:
         """Units of each log-mel [4 N, 64], int32 [N], and the warp of each, int [utterances]."""
+        read, warps = self._read(mels)
         centroids_KD = self.mfcc_units["centroids"]
-        features = [mfcc.unit_features(mel_FM) / self.mfcc_units["scale"] for mel_FM in mels]
-        warps = nearest_warps(features, centroids_KD)
-        read = [x_AND[warp] for x_AND, warp in zip(features, warps)]
         return kmeans.assign_paths(read, centroids_KD, float(self.mfcc_units["change_cost"])), warps
+
+    def _read(self, mels: Sequence[np.ndarray]) -> tuple[list[np.ndarray], np.ndarray]:
+        features = [mfcc.unit_features(mel_FM) / self.mfcc_units["scale"] for mel_FM in mels]
+        warps = nearest_warps(features, self.mfcc_units["centroids"])
+        return [x_AND[warp] for x_AND, warp in zip(features, warps)], warps
 
 
 def fit_mfcc_units(mels: Sequence[np.ndarray], units: int, seed: int) -> MfccUnits:
