@@ -2,7 +2,8 @@
 
 Every call loads the voice again, into memory that Pico expects to be zero and does not clear: a malloc of
 2.5 MB. Where the C library would take it from what was freed before, it is told to ask the kernel. So equal
-arguments give equal samples, in any order and in any process.
+arguments give equal samples, in any order and in any process of its own; one in which other code freed large
+memory before may differ in the last bits.
 """
 
 import ctypes
