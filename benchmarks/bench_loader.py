@@ -26,7 +26,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from benchmarks.plain_tokens import interleave_plainly
+from benchmarks.peers.plain_tokens import interleave_plainly
 from data_prep.shards.contents import Contents
 from data_prep.shards.token_shards import write_shards
 from spirit_jax.datasets.shards import Layout, Metadata, ShardSplit, open_shards

@@ -20,7 +20,7 @@ import torch
 import transformers
 
 from benchmarks import sides
-from benchmarks.torch_hifigan import PUBLISHED, UnitGain, torch_generator
+from benchmarks.peers.torch_hifigan import PUBLISHED, UnitGain, torch_generator
 from spirit_jax.core import process_setup
 from spirit_jax.speech.decoders.hifigan import Generator
 from spirit_jax.speech.decoders.hifigan_synthesis import Utterance, synthesize

@@ -11,7 +11,7 @@ import json
 
 import numpy as np
 
-from benchmarks.plain_tokens import interleave_plainly, merge_plainly
+from benchmarks.peers.plain_tokens import interleave_plainly, merge_plainly
 from benchmarks.sides import best_of
 from spirit_jax.tokens.interleave import Arrangement, Record, Spans, arrange
 from spirit_jax.tokens.streams import SpeechTokens, Streams
