@@ -1,35 +1,16 @@
-import json
 import os
 from pathlib import Path
 
-import numpy as np
 import pytest
-import soundfile
 
 from spirit_jax.core.errors import UserError
 from spirit_jax.datasets.corpus import find_repeated
 from spirit_jax.datasets.manifest import (
     open_corpus,
-    part_of,
     read_corpus,
     stream_corpus,
-    stream_texts,
-    text_of,
-    timed_words,
-    training_texts,
 )
-
-
-def put_audio(path, seconds=0.5):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    opus = {"format": "OGG", "subtype": "OPUS"} if path.suffix == ".opus" else {}
-    soundfile.write(path, 0.1 * np.sin(np.arange(int(16_000 * seconds)) / 20), 16_000, **opus)
-    return path
-
-
-def put_manifest(path, *rows):
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return path
+from tests.datasets.corpus_files import put_audio, put_manifest
 
 
 @pytest.mark.parametrize("suffix", [".wav", ".flac", ".ogg", ".mp3", ".opus"])
@@ -77,91 +58,6 @@ def test_a_folder_with_a_manifest_and_paths_relative_to_it(tmp_path):
     )
     assert (text["audio"], text["split"]) == (None, "text")
     assert (untranscribed["id"], untranscribed["split"], untranscribed["text"]) == ("/abs/y", "speech", None)
-
-
-def test_words_with_times_are_the_text(tmp_path):
-    words = [["a", 0.0, 0.1], ["b,", 0.1, 0.3], ["c", 0.1, 0.3]]
-    (row,) = read_corpus(
-        put_manifest(tmp_path / "m.jsonl", {"id": "1", "audio": "x.wav", "text": "A b c", "words": words})
-    )
-    assert timed_words(row) == ["a", "b,", "c"]
-    assert text_of(row) == "a b, c"
-
-
-LAYOUT = "def f(x):\r\n\tif x:\n\n        return  x\u2028- é\n"
-
-
-def test_a_text_that_cannot_be_cut_keeps_its_layout(tmp_path):
-    words = [["def", 0.0, 0.1]]
-    rows = read_corpus(
-        put_manifest(
-            tmp_path / "m.jsonl",
-            {"id": "1", "text": LAYOUT},
-            {"id": "2", "text": LAYOUT, "words": words},
-            {"id": "3", "text": LAYOUT, "audio": "x.wav"},
-        )
-    )
-    assert [text_of(row) for row in rows] == [LAYOUT] * 3
-    assert [timed_words(row) for row in rows] == [None] * 3
-    assert list(training_texts(rows)) == [LAYOUT] * 3
-
-
-@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
-def test_a_file_of_text_is_one_text_byte_for_byte(tmp_path, mark):
-    (tmp_path / "t.txt").write_bytes(mark + LAYOUT.encode())
-    (row,) = read_corpus(tmp_path / "t.txt")
-    assert (row["id"], row["text"], row["audio"], row["split"]) == ("t", LAYOUT, None, "text")
-
-
-def test_a_file_of_lines(tmp_path):
-    (tmp_path / "t.txt").write_bytes(b"\xef\xbb\xbf one  two\r\n\n\tthree \xe2\x80\xa8\n four")
-    rows = read_corpus(tmp_path / "t.txt", lines=True)
-    assert [(row["id"], row["text"], row["audio"], row["split"]) for row in rows] == [
-        ("t-000000", " one  two", None, "text"),
-        ("t-000002", "\tthree \u2028", None, "text"),
-        ("t-000003", " four", None, "text"),
-    ]
-
-
-def test_a_file_of_text_that_cannot_be_one_is_refused(tmp_path, monkeypatch):
-    (tmp_path / "t.txt").write_bytes(b"caf\xe9\n")
-    for lines in (False, True):
-        with pytest.raises(UserError, match="UTF-8"):
-            read_corpus(tmp_path / "t.txt", lines)
-    (tmp_path / "t.txt").write_text("a line\n" * 10)
-    monkeypatch.setattr("spirit_jax.datasets.text_files.LONGEST_TEXT", 50)
-    with pytest.raises(UserError, match=r"70 bytes.*--lines"):
-        read_corpus(tmp_path / "t.txt")
-    assert len(read_corpus(tmp_path / "t.txt", lines=True)) == 10
-
-
-def test_texts_can_be_read_one_by_one_and_those_that_break_a_rule_are_counted(tmp_path, capsys):
-    rows = [{"text": "a"}, {"audio": "x.wav"}, 3, {"text": "b"}, 4]
-    path = put_manifest(tmp_path / "m.jsonl", *rows)
-    for given in (path, tmp_path):
-        texts = stream_texts(given)
-        assert next(texts)["text"] == "a"
-        assert [row["text"] for row in texts] == ["b"]
-    warnings = capsys.readouterr().err.splitlines()
-    assert len(warnings) == 2
-    assert all("2 rows are set aside: 2 bad_json" in line and "line 3" in line for line in warnings)
-    with pytest.raises(UserError, match=r"line 1.*no other row can be used"):
-        list(stream_texts(put_manifest(path, 3, 4)))
-
-
-def test_a_line_of_text_that_is_not_utf8_is_set_aside(tmp_path):
-    (tmp_path / "t.txt").write_bytes(b"caf\xe9\nplain\n")
-    corpus = open_corpus(tmp_path / "t.txt", lines=True)
-    assert [row["text"] for row in corpus.rows] == ["plain"]
-    assert [(row["reason"], row["line"]) for row in corpus.set_aside] == [("text_not_utf8", 1)]
-
-
-def test_training_texts_hold_nothing_held_out():
-    rows = [
-        {"split": split, "text": split, "words": None, "audio": None}
-        for split in ("train", "text", "heldout", "heldout_voice", "speech", "dev")
-    ]
-    assert list(training_texts(rows)) == ["train", "text", "speech"]
 
 
 def test_a_transcript_that_is_not_utf8_is_a_defect_of_its_row(tmp_path):
@@ -279,40 +175,6 @@ def test_missing_and_empty_corpora(tmp_path):
             read_corpus(path)
 
 
-def test_the_split_of_a_row_follows_from_what_it_has(tmp_path):
-    timed = {"audio": "a.wav", "words": [["hi", 0, 1]]}
-    rows = read_corpus(
-        put_manifest(tmp_path / "m.jsonl", timed, {"audio": "b.wav", "text": " \n"}, {"text": "c"})
-    )
-    assert [(row["split"], row["text"]) for row in rows] == [("train", None), ("speech", None), ("text", "c")]
-    (unnamed,) = read_corpus(put_manifest(tmp_path / "m.jsonl", {"audio": "."}))
-    assert unnamed["id"] == "."
-
-
-def test_keys_with_two_names_are_one_thing(tmp_path):
-    rows = [
-        {"audio": "a.wav", "speaker": "anna", "style": "whisper", "license": "CC0", "language": "en"},
-        {"audio": "b.wav", "voice": "anna", "speaker": "anna", "speaking_style": "laughing"},
-        {"audio": "c.wav", "style": [3, 1], "speaker": None},
-        {"audio": "d.wav", "voice": "anna", "speaker": "ben"},
-        {"audio": "e.wav", "language": 3},
-    ]
-    corpus = open_corpus(put_manifest(tmp_path / "m.jsonl", *rows))
-    first, second, codes = corpus.rows
-    assert (first["voice"], first["speaking_style"], first["licence"]) == ("anna", "whisper", "CC0")
-    assert first["language"] == "en"
-    assert not {"speaker", "style", "license"} & (first.keys() | second.keys())
-    assert (second["voice"], second["speaking_style"]) == ("anna", "laughing")
-    assert (codes["voice"], codes["style"]) == ("", [3, 1])
-    assert [row["line"] for row in corpus.set_aside] == [4, 5]
-    assert {row["reason"] for row in corpus.set_aside} == {"bad_row"}
-
-
-def test_unknown_keys_are_kept(tmp_path):
-    (row,) = read_corpus(put_manifest(tmp_path / "m.jsonl", {"audio": "a.wav", "noise": ["a dog barks"]}))
-    assert row["noise"] == ["a dog barks"]
-
-
 def test_a_line_that_is_no_json_is_set_aside_with_its_number_and_a_warning(tmp_path, capsys):
     path = tmp_path / "m.jsonl"
     path.write_text('{"id": "a", "text": "x"}\n\n{"id": "b", "te\n{"id": "c", "text": "y"}\n')
@@ -322,68 +184,6 @@ def test_a_line_that_is_no_json_is_set_aside_with_its_number_and_a_warning(tmp_p
     warning = capsys.readouterr().err
     assert "1 rows are set aside: 1 bad_json" in warning
     assert "line 3" in warning
-
-
-def test_words_without_times_make_a_row_unaligned_and_are_counted(tmp_path):
-    words = [["in", 0.1, 0.2], ["1984", None, None], ["it", 0.5, 0.6]]
-    rows = [
-        {"audio": "a.wav", "words": words},
-        {"audio": "b.wav", "text": "In 1984 it.", "words": words},
-        {"audio": "c.wav", "words": words[:1]},
-    ]
-    corpus = open_corpus(put_manifest(tmp_path / "m.jsonl", *rows))
-    assert [(row["text"], row["words"]) for row in corpus.rows] == [
-        ("in 1984 it", None),
-        ("In 1984 it.", None),
-        (None, words[:1]),
-    ]
-    assert {row["split"] for row in corpus.rows} == {"train"}
-    assert (corpus.untimed, corpus.set_aside) == (2, [])
-
-
-def test_parts_of_a_recording_have_their_ids_and_times(tmp_path):
-    rows = [
-        {"audio": "talk.flac", "offset": 0, "duration": 2.0, "text": "a"},
-        {"audio": "talk.flac", "offset": 2.0, "duration": 2, "text": "b"},
-        {"audio": "talk.flac", "start": 4.0, "end": 5.5, "text": "c"},
-        {"audio": "talk.flac", "start": 5.5, "text": "d"},
-        {"audio": "talk.flac", "start": 1, "end": 3, "duration": 2, "id": "mine", "text": "e"},
-        {"audio": "whole.flac", "duration": 6.0, "text": "f"},
-        {"audio": "plain.flac", "offset": None, "text": "g"},
-    ]
-    read = read_corpus(put_manifest(tmp_path / "m.jsonl", *rows))
-    ids = ["talk#1", "talk#2", "talk#3", "talk#4", "mine", "whole", "plain"]
-    assert [row["id"] for row in read] == ids
-    parts = [(0.0, 2.0), (2.0, 2.0), (4.0, 1.5), (5.5, None), (1.0, 2.0), None, None]
-    assert [part and part[:2] for part in map(part_of, read)] == parts
-
-
-@pytest.mark.parametrize(
-    "times",
-    [
-        {"offset": -1.0},
-        {"offset": "0:02"},
-        {"offset": 1.0, "duration": 0},
-        {"start": 2.0, "end": 1.0},
-        {"duration": float("nan")},
-        {"offset": 1.0, "start": 2.0},
-        {"start": 1.0, "end": 3.0, "duration": 1.0},
-        {"offset": True},
-        {"channel": -1},
-        {"channel": "left"},
-    ],
-)
-def test_impossible_parts_are_set_aside(tmp_path, times):
-    rows = {"audio": "a.wav", "text": "x"}, {"audio": "a.wav", "text": "x", "id": "bad", **times}
-    (bad,) = open_corpus(put_manifest(tmp_path / "m.jsonl", *rows)).set_aside
-    assert (bad["id"], bad["reason"], bad["line"]) == ("bad", "bad_part", 2)
-
-
-def test_channels_of_a_recording_are_rows(tmp_path):
-    rows = [{"audio": "a.wav", "channel": 0}, {"audio": "a.wav", "channel": 1, "offset": 2.0}]
-    read = read_corpus(put_manifest(tmp_path / "m.jsonl", *rows))
-    assert [row["id"] for row in read] == ["a#1", "a#2"]
-    assert [part_of(row) for row in read] == [(0.0, None, 0), (2.0, None, 1)]
 
 
 def test_recordings_that_a_manifest_does_not_name_are_counted(tmp_path):
