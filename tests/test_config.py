@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from spirit_jax import config as c
-from spirit_jax.codec_training.config import PitchRun, StyleRun, VocoderRun
+from spirit_jax.codec_training.config import MelNetworkRun, PitchRun, StyleRun, VocoderRun
 from spirit_jax.core.errors import UserError
 from spirit_jax.core.settings import from_dict, load, override, to_dict
 from spirit_jax.tokens.interleave import Arrangement
@@ -21,7 +21,13 @@ RECIPES = sorted(
     path for path in (Path(__file__).parent.parent / "tpu_configs").glob("**/*.py") if path.stem not in SHARED
 )
 
-CODEC_RECIPES = {"vocoder": VocoderRun, "vocoder_cpu": VocoderRun, "pitch_vqvae": PitchRun, "style": StyleRun}
+CODEC_RECIPES = {
+    "mel_network": MelNetworkRun,
+    "vocoder": VocoderRun,
+    "vocoder_cpu": VocoderRun,
+    "pitch_vqvae": PitchRun,
+    "style": StyleRun,
+}
 
 
 def test_json_round_trip_is_identity():

@@ -132,7 +132,10 @@ def test_a_loss_that_the_registry_does_not_have_is_among_the_losses():
 def test_the_json_has_its_keys_whatever_was_evaluated():
     names = [f"choice_{direction}_accuracy" for direction in ("s2t", "t2s", "s2s", "t2t")]
     names += ["wer_s2t", "wer_t2s", "wer_t2s_audio", "token_rates", "alignment"]
-    names += [f"ears_{what}" for what in ("recording", "resynthesis", "reading", "continuation")]
+    sounds = ("recording", "resynthesis", "reading", "continuation")
+    names += [f"ears_{what}" for what in sounds]
+    names += [f"gen_ppl_{direction}" for direction in ("s2t", "t2s", "s2s", "t2t")]
+    names += [f"mos_{what}" for what in sounds]
     keys = [name + suffix for name in names for suffix in ("", "_interval", "_before")]
     keys += ["n_pairs", "loss_by_modality", "loss_by_modality_before"]
     keys += ["steps", "tokens", "tokens_per_second", "wall_seconds"]
