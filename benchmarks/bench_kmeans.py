@@ -15,7 +15,7 @@ import numpy as np
 
 from benchmarks.sides import best_of
 from spirit_jax.codec_training.fit_codec import fit_codec
-from spirit_jax.speech.encoders.pitch.cross_correlation import HOP, track_f0
+from spirit_jax.speech.encoders.f0 import HOP, track_f0
 from spirit_jax.speech.quantizers import kmeans as quantizer
 from spirit_jax.tokens.streams import SAMPLE_RATE
 

@@ -24,7 +24,7 @@ from benchmarks.peers.torch_hifigan import PUBLISHED, UnitGain, torch_generator
 from spirit_jax.core import process_setup
 from spirit_jax.speech.decoders.hifigan import Generator
 from spirit_jax.speech.decoders.hifigan_synthesis import Utterance, synthesize
-from spirit_jax.speech.encoders.pitch.cross_correlation import track_f0
+from spirit_jax.speech.encoders.f0 import track_f0
 from spirit_jax.speech.encoders.wav2vec2.batches import encode_wavs, layer_output
 from spirit_jax.speech.encoders.wav2vec2.checkpoints import canonical, config_from_hf, load_encoder
 from spirit_jax.speech.encoders.wav2vec2.network import Wav2Vec2

@@ -23,7 +23,7 @@ from spirit_jax.speech import audio
 
 Clauses = tuple[tuple[str, ...], tuple[str, ...]]  # the words of the first clause and of the second
 Say = Callable[[Sequence[str], Voice], np.ndarray]
-GRIM = Voice("en-us+m3", rate=115, pitch=12, range=10)
+GRIM = Voice("en-us+m3", 115, 12, 10)
 EMOTIONS = {"amused": LIVELY, "angry": GRIM, "neutral": CALM}
 ADJECTIVES = {  # by emotion; an adverb follows from each (data_prep.grammar)
     "amused": ("happy", "kind", "brave"),

@@ -10,8 +10,8 @@ from spirit_jax.tokens.streams import SAMPLE_RATE
 Say = Callable[[Sequence[str], Voice], np.ndarray]
 Pair = tuple[np.ndarray, np.ndarray]  # the true sound, the false one
 MAN, OTHER_MAN, WOMAN = (Voice(name) for name in ("en-us+m3", "en-us+m7", "en-us+f2"))
-CALM = Voice("en-us+m3", rate=160, pitch=35, range=20)
-LIVELY = Voice("en-us+m3", rate=240, pitch=75, range=90)
+CALM = Voice("en-us+m3", 160, 35, 20)
+LIVELY = Voice("en-us+m3", 240, 75, 90)
 VOICES = {  # of the first clause, and of the second in the false sound
     "gender_consistency": (MAN, WOMAN),
     "speaker_consistency": (MAN, OTHER_MAN),

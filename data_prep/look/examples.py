@@ -14,7 +14,7 @@ from spirit_jax.pages.sound import player
 from spirit_jax.pages.utterance import Drawn, Lanes, draw_utterance
 from spirit_jax.speech import audio
 from spirit_jax.speech.codec import Codec
-from spirit_jax.speech.encoders.pitch.cross_correlation import track_f0
+from spirit_jax.speech.encoders.f0 import track_f0
 from spirit_jax.tokens.interleave import Arrangement, Spans, arrange
 from spirit_jax.tokens.streams import SAMPLE_RATE, excerpt
 

@@ -82,7 +82,7 @@ def _missing(subject: Subject, splits: dict[str, SplitCounts], examples: Sequenc
     aligned = sum(counts.aligned for counts in splits.values())
     missing = []
     if subject.kind is Kind.CORPUS:
-        missing.append("units, pitch and style codes, and sequences of tokens: make units writes them")
+        missing.append("units and other codes, and sequences of tokens: make units writes them")
     elif subject.vocabulary is None:
         missing.append("sequences of tokens: give --tokenizer")
     elif subject.kind is Kind.DOCUMENTS:

@@ -22,9 +22,9 @@ from spirit_jax.speech.codec import Codec
 from spirit_jax.speech.codec_folder import save_codec
 from spirit_jax.speech.decoders.mel_codebook import fit_mel_codebook, make_mel_codebook
 from spirit_jax.speech.encoders import mfcc
+from spirit_jax.speech.encoders.f0 import track_f0
 from spirit_jax.speech.encoders.mfcc_units import fit_mfcc_units
 from spirit_jax.speech.encoders.pitch.contour import fit_contour_pitch
-from spirit_jax.speech.encoders.pitch.cross_correlation import track_f0
 from spirit_jax.speech.encoders.style.pooled import fit_pooled_style
 from spirit_jax.speech.segments import SEGMENT_SECONDS, groups
 from spirit_jax.tokens.streams import SAMPLE_RATE, describe_streams

@@ -37,7 +37,7 @@ from spirit_jax.speech.decoders.mel_network import (
     predict_frames,
 )
 from spirit_jax.speech.encoders import mfcc
-from spirit_jax.speech.encoders.pitch.cross_correlation import track_f0
+from spirit_jax.speech.encoders.f0 import track_f0
 from spirit_jax.speech.encoders.style.pooled import REFERENCE_HZ
 from spirit_jax.speech.segments import unit_starts
 from spirit_jax.speech.weights.readers import RandomReader

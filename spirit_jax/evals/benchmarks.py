@@ -156,7 +156,7 @@ RESYNTHESIS: dict[str, DataTask[Any]] = {
         paper={"original": 0.162, "base": 0.234, "expressive": 0.232},
     ),
     "resynthesis_ffe": Resynthesis(
-        "Resynthesis, pitch",
+        "Resynthesis, F0",
         "Frames of resynthesised recordings with another voicing, or an F0 that is 20 % off.",
         ResultKind.FRAME_ERROR_RATE,
         frame_errors,

@@ -155,8 +155,7 @@ class Vocabulary:
 
         As observed in the published release: TEXT bans both tags and all speech, SPEECH bans all text (BOS
         and EOS with it) and both tags, ARBITRARY bans nothing. Padding rows are banned too, unless
-        `published`: the release leaves them, which in Base are the ids that Expressive uses for pitch and
-        style.
+        `published`: the release leaves them, which in Base are the ids of Expressive's further streams.
         """
         banned_V = np.zeros(self.rows() if rows is None else rows, bool)
         if modality is Modality.TEXT:

@@ -7,8 +7,8 @@ from spirit_jax.speech import segments
 from spirit_jax.speech.audio import BadAudio
 from spirit_jax.speech.codec_folder import load_codec, save_codec
 from spirit_jax.speech.decoders.mel_codebook import mean_runs
+from spirit_jax.speech.encoders import f0 as pitch
 from spirit_jax.speech.encoders.mfcc_units import MfccUnits
-from spirit_jax.speech.encoders.pitch import cross_correlation as pitch
 from spirit_jax.speech.weights.table import Table
 from tests.speech.synthetic import babble
 from tests.speech_codes import make_speech, make_spoken, make_streams

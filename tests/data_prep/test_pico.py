@@ -5,7 +5,7 @@ import pytest
 
 from data_prep.pico import Voice, speak
 from spirit_jax.core.errors import UserError
-from spirit_jax.speech.encoders.pitch.cross_correlation import track_f0
+from spirit_jax.speech.encoders.f0 import track_f0
 
 TEXT = "today the brave sailor reached the busy harbor, and coiled ropes boldly"
 

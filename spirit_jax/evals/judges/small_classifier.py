@@ -1,5 +1,5 @@
 """A classifier of texts or of sounds that trains in seconds, for the twins of data sets: a linear layer on
-counts of words, or on pitch and spectrum. A published classifier judges better.
+counts of words, or on F0 and spectrum. A published classifier judges better.
 
 Shapes: N examples, D features, C labels.
 """
@@ -17,8 +17,8 @@ from scipy.special import log_softmax
 from spirit_jax.core.files import read_json, write_atomically, write_json
 from spirit_jax.evals.metrics.word_errors import normalise
 from spirit_jax.speech import audio
+from spirit_jax.speech.encoders.f0 import track_f0
 from spirit_jax.speech.encoders.mfcc import log_mel
-from spirit_jax.speech.encoders.pitch.cross_correlation import track_f0
 
 DECAY = 1e-2  # of the squared weights, beside the mean loss; our choice
 SETTINGS, WEIGHTS = "classifier.json", "classifier.safetensors"
@@ -109,7 +109,7 @@ def _features(given: Sequence[Given], words: tuple[str, ...]) -> np.ndarray:
 
 
 def _describe(f0_F: np.ndarray, mel_FM: np.ndarray) -> np.ndarray:
-    """Mean and spread of the pitch in octaves, the share of voiced frames, mean and spread of each band."""
+    """Mean and spread of F0 in octaves, the share of voiced frames, mean and spread of each band."""
     octaves = np.log2(f0_F[f0_F > 0]) if (f0_F > 0).any() else np.zeros(1)
-    pitch = [octaves.mean(), octaves.std(), (f0_F > 0).mean()]
-    return np.concatenate([pitch, mel_FM.mean(axis=0), mel_FM.std(axis=0)]).astype(np.float64)
+    voice = [octaves.mean(), octaves.std(), (f0_F > 0).mean()]
+    return np.concatenate([voice, mel_FM.mean(axis=0), mel_FM.std(axis=0)]).astype(np.float64)

@@ -1,4 +1,4 @@
-"""What a codec keeps of speech: words, pitch and style after encoding and decoding (paper, table 9).
+"""What a codec keeps of speech: words, F0 and style after encoding and decoding (paper, table 9).
 
 The codec is the checkpoint's, or that of `--codec`, so that codecs are compared by two evaluations. Durations
 are the recording's: units are not deduplicated. Every measure is also taken of the originals, except the F0
@@ -21,13 +21,13 @@ from spirit_jax.evals.judges.judges import OPTIONS, Judges
 from spirit_jax.evals.layouts import styled_speech
 from spirit_jax.evals.layouts.styled_speech import Styled
 from spirit_jax.evals.layouts.trials import Place
+from spirit_jax.evals.metrics.f0_errors import count_frame_errors
 from spirit_jax.evals.metrics.intervals import estimate_ratio
-from spirit_jax.evals.metrics.pitch_errors import count_frame_errors
 from spirit_jax.evals.metrics.word_errors import ENGLISH, count_errors
 from spirit_jax.evals.task import Result, ResultKind
 from spirit_jax.speech.audio import BadAudio
 from spirit_jax.speech.codec import Codec
-from spirit_jax.speech.encoders.pitch.cross_correlation import track_f0
+from spirit_jax.speech.encoders.f0 import track_f0
 from spirit_jax.tokens.interleave import Arrangement
 from spirit_jax.tokens.vocabulary import Modality
 

@@ -8,7 +8,7 @@ import pytest
 from spirit_jax.core.errors import UserError
 from spirit_jax.evals.benchmarks import RESYNTHESIS
 from spirit_jax.evals.evaluation import Evaluation
-from spirit_jax.evals.metrics.pitch_errors import count_frame_errors
+from spirit_jax.evals.metrics.f0_errors import count_frame_errors
 from spirit_jax.evals.results import to_json
 from spirit_jax.evals.task import measure
 from spirit_jax.speech import audio

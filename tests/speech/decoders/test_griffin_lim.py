@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from spirit_jax.speech.decoders import griffin_lim as vocoder
+from spirit_jax.speech.encoders import f0 as pitch
 from spirit_jax.speech.encoders import mfcc
-from spirit_jax.speech.encoders.pitch import cross_correlation as pitch
 from tests.speech.synthetic import babble
 
 

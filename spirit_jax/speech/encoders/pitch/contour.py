@@ -9,8 +9,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from spirit_jax.speech.encoders.f0 import HOP, track_f0
 from spirit_jax.speech.encoders.mfcc import unit_count
-from spirit_jax.speech.encoders.pitch.cross_correlation import HOP, track_f0
 from spirit_jax.speech.quantizers import kmeans
 from spirit_jax.speech.segments import Sounds
 from spirit_jax.speech.weights.table import Table

@@ -6,7 +6,7 @@ from typing import Any
 
 from spirit_jax.core.errors import UserError, require_positive
 from spirit_jax.core.foreign_config import ForeignConfig
-from spirit_jax.speech.encoders.pitch.cross_correlation import HOP
+from spirit_jax.speech.encoders.f0 import HOP
 from spirit_jax.tokens.streams import SAMPLE_RATE
 
 F0_FEATURES = ("f0", "f0_interp", "norm_f0", "norm_f0_interp")

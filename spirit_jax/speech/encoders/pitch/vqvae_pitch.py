@@ -5,9 +5,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from spirit_jax.speech.encoders.f0 import HOP, track_f0
 from spirit_jax.speech.encoders.pitch import fcpe as fcpe_tracker
 from spirit_jax.speech.encoders.pitch.contour import interpolate
-from spirit_jax.speech.encoders.pitch.cross_correlation import HOP, track_f0
 from spirit_jax.speech.encoders.pitch.fcpe import Fcpe
 from spirit_jax.speech.encoders.pitch.vqvae import PitchVqVae, encode_batch, encode_f0, features
 from spirit_jax.speech.segments import Sounds, merge_rate

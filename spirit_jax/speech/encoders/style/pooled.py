@@ -1,4 +1,4 @@
-"""Speaking style at 1 Hz without learned weights: loudness, pitch and spectrum of a second, in place of the
+"""Speaking style at 1 Hz without learned weights: loudness, F0 and spectrum of a second, in place of the
 paper's style encoder.
 
 Legend: F frames, M mel bands, K seconds. A tail shorter than a second counts as one, as in Meta's
@@ -11,13 +11,13 @@ from collections.abc import Sequence
 import numpy as np
 
 from spirit_jax.speech.encoders import mfcc
-from spirit_jax.speech.encoders.pitch.cross_correlation import HOP, track_f0
+from spirit_jax.speech.encoders.f0 import HOP, track_f0
 from spirit_jax.speech.quantizers import kmeans
 from spirit_jax.speech.segments import Sounds
 from spirit_jax.speech.weights.table import Table
 from spirit_jax.tokens.streams import SAMPLE_RATE, Stream, style_stream
 
-FEATURES = ("loudness", "loudness spread", "tilt", "tilt spread", "pitch", "pitch spread", "voiced share")
+FEATURES = ("loudness", "loudness spread", "tilt", "tilt spread", "F0", "F0 spread", "voiced share")
 REFERENCE_HZ = 128.0
 CODES = 32  # our choice: the features do not separate more, and each code costs language model training
 
@@ -82,5 +82,5 @@ def style_features(log_mel_FM: np.ndarray, f0_F: np.ndarray) -> np.ndarray:
 
 def mean_octaves(features_KD: np.ndarray) -> float:
     """The mean log2 F0 of seconds' features, in octaves over REFERENCE_HZ, weighted by their voiced share."""
-    octaves, voiced = features_KD[:, FEATURES.index("pitch")], features_KD[:, FEATURES.index("voiced share")]
+    octaves, voiced = features_KD[:, FEATURES.index("F0")], features_KD[:, FEATURES.index("voiced share")]
     return float(np.average(octaves, weights=np.maximum(voiced, 1e-3)))

@@ -1,7 +1,7 @@
 import numpy as np
 
+from spirit_jax.speech.encoders import f0 as pitch
 from spirit_jax.speech.encoders import mfcc
-from spirit_jax.speech.encoders.pitch import cross_correlation as pitch
 from spirit_jax.speech.encoders.style import pooled as style
 from tests.speech.synthetic import babble
 
@@ -19,7 +19,7 @@ def test_pitch_and_loudness_show_in_their_second():
     low, high = babble(1.0, seed=0, hz=100)[0], babble(1.0, seed=0, hz=200)[0]
     rows = features(np.concatenate([low, 0.2 * high]))
     column = style.FEATURES.index
-    assert 0.8 < rows[1, column("pitch")] - rows[0, column("pitch")] < 1.2
+    assert 0.8 < rows[1, column("F0")] - rows[0, column("F0")] < 1.2
     assert rows[1, column("loudness")] < rows[0, column("loudness")] - 1
 
 

@@ -1,12 +1,12 @@
-"""F0 frame error: how well resynthesised speech keeps the pitch."""
+"""F0 frame error: how well resynthesised speech keeps the melody."""
 
 import numpy as np
 
-GROSS = 0.2  # a pitch error, as a share of the true F0: the usual definition
+GROSS = 0.2  # an error of F0, as a share of the true F0: the usual definition
 
 
 def count_frame_errors(reference_F: np.ndarray, other_F: np.ndarray) -> tuple[int, int]:
-    """Frames with a voicing error or a gross pitch error, and all frames.
+    """Frames with a voicing error or a gross error of F0, and all frames.
 
     Tracks in Hz, 0 where unvoiced. The longer one is cut.
     """

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from spirit_jax.speech.encoders.pitch import cross_correlation as pitch
+from spirit_jax.speech.encoders import f0 as pitch
 from tests.speech.synthetic import RATE, babble, tone
 
 
