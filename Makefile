@@ -215,7 +215,7 @@ train: $(VENV)/runtime  ## train: CONFIG=recipe OUT=run [ROOT=dir that the recip
 	$(call need,CONFIG,a recipe of tpu_configs)$(call need,OUT,a run folder)
 	$(PY) -m spirit_jax train --config $(call path,CONFIG) $(if $(ROOT),--root $(call path,ROOT)) --out $(call path,OUT) $(if $(SET),--set $(SET))
 
-eval: $(VENV)/runtime $(if $(value ASR),$(VENV)/judges)  ## evaluate: CKPT=run OUT=eval.json and SHARDS=dir or DATA=dir TASKS="swuggy mmlu" [SPLIT=heldout] [ASR=dir] [AUDIO=manifest] [ARGS="--mesh tensor=4"]
+eval: $(VENV)/runtime $(if $(value ASR)$(findstring mos,$(TASKS)),$(VENV)/judges)  ## evaluate: CKPT=run OUT=eval.json and SHARDS=dir or DATA=dir TASKS="swuggy mmlu" [SPLIT=heldout] [ASR=dir] [AUDIO=manifest] [ARGS="--mesh tensor=4"]
 	$(call need,CKPT,a run folder)$(if $(value SHARDS)$(value DATA),,$(error SHARDS or DATA is not set: a folder of shards or of data sets))$(call need,OUT,a JSON file)
 	$(PY) -m spirit_jax eval $(TASKS) --checkpoint $(call path,CKPT) $(if $(SHARDS),--shards $(call path,SHARDS)) $(if $(DATA),--data $(call path,DATA)) $(if $(SPLIT),--split $(SPLIT)) $(if $(ASR),--asr $(call path,ASR)) $(if $(AUDIO),--manifest $(call path,AUDIO)) --out $(call path,OUT) $(ARGS)
 

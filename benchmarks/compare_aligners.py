@@ -1,4 +1,4 @@
-"""Word starts of a manifest beside those of Whisper, which hears the words by itself.
+"""Word starts of a manifest compared with those of Whisper, which hears the words by itself.
 
     python -m benchmarks.compare_aligners MANIFEST --asr FOLDER [--rows 100]
 
@@ -13,14 +13,14 @@ import json
 import random
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from faster_whisper import WhisperModel
 
 from spirit_jax.core.progress import track
-from spirit_jax.datasets.manifest import part_of, read_corpus
-from spirit_jax.speech import audio
+from spirit_jax.datasets.corpus import ManifestRow
+from spirit_jax.datasets.manifest import read_corpus
+from spirit_jax.evals.recordings import load_recording
 
 Word = tuple[str, float]  # as compared, and its start in seconds
 
@@ -30,9 +30,9 @@ def plain(word: str) -> str:
     return "".join(letter for letter in word.casefold() if letter.isalnum())
 
 
-def hear(model: WhisperModel, row: dict[str, Any]) -> list[Word]:
+def hear(model: WhisperModel, row: ManifestRow) -> list[Word]:
     """The words that Whisper hears in a row's sound."""
-    wav = audio.load(row["audio"], part=part_of(row))
+    wav = load_recording(row)
     segments, _ = model.transcribe(wav, language="en", beam_size=5, temperature=0.0, word_timestamps=True)
     return [(plain(word.word), word.start) for segment in segments for word in segment.words or ()]
 

@@ -1,5 +1,6 @@
 """A small random Llama and its vocabulary, for tests."""
 
+import dataclasses
 import functools
 
 import jax
@@ -24,6 +25,11 @@ CONFIG = ModelConfig(
     dtype=Dtype.FLOAT32,
     remat=Remat.NONE,
 )
+
+
+def one_layer(rows: int) -> ModelConfig:
+    """The smallest model that generates."""
+    return dataclasses.replace(CONFIG, rows=rows, layers=1, heads=2, kv_heads=2, head_width=16, mlp_width=32)
 
 
 def random_llama(cfg: ModelConfig, scale: float) -> Llama:

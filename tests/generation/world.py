@@ -8,14 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
-from spirit_jax.config import Dtype, ModelConfig, Remat
 from spirit_jax.generation.spirit_lm import SpiritLM
 from spirit_jax.tokens.interleave import Arrangement, Record
 from spirit_jax.tokens.prompt_format import PromptFormat
 from spirit_jax.tokens.streams import SpeechTokens
 from spirit_jax.tokens.text import TextTokenizer, train_tokenizer
 from spirit_jax.tokens.vocabulary import Vocabulary
-from tests.generation.tiny import random_llama
+from tests.generation.tiny import one_layer, random_llama
 from tests.speech_codes import make_speech, make_vocabulary
 
 NOUNS = ["fox", "cow", "hen", "dog", "cat", "owl", "pig", "bee"]
@@ -106,17 +105,7 @@ class Tones:
 @functools.cache
 def tiny_lm(expressive: bool = False, learned_eos: bool = True) -> SpiritLM:
     """Random weights over this world's vocabulary, and tones for a codec."""
-    cfg = ModelConfig(
-        rows=vocabulary(expressive).rows(),
-        width=32,
-        layers=1,
-        heads=2,
-        kv_heads=2,
-        head_width=16,
-        mlp_width=32,
-        dtype=Dtype.FLOAT32,
-        remat=Remat.NONE,
-    )
+    cfg = one_layer(vocabulary(expressive).rows())
     lm = SpiritLM(
         random_llama(cfg, 0.1), prompt_format(expressive), None, learned_eos, 64, frozenset(Arrangement)
     )

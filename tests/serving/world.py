@@ -17,7 +17,6 @@ import httpx
 import numpy as np
 import soundfile
 
-from spirit_jax.config import Dtype, ModelConfig, Remat
 from spirit_jax.generation.spirit_lm import SpiritLM
 from spirit_jax.serving.application import make_application
 from spirit_jax.serving.limits import Limits
@@ -25,7 +24,7 @@ from spirit_jax.serving.server import Server, open_socket
 from spirit_jax.serving.service import Service, State
 from spirit_jax.speech.codec_folder import save_codec
 from spirit_jax.tokens.vocabulary import Vocabulary
-from tests.generation.tiny import random_llama
+from tests.generation.tiny import one_layer, random_llama
 from tests.generation.world import tokenizer
 from tests.speech.tiny_codec import tiny_codec
 from tests.weights_folder import save_weights
@@ -37,17 +36,7 @@ LOOPBACK = ("localhost", "127.0.0.1", "::1")
 def write_checkpoint(folder: Path) -> Path:
     """Random weights over the tokens of the tiny codec, with that codec."""
     vocabulary = Vocabulary(tokenizer().size, tiny_codec("base").streams)
-    cfg = ModelConfig(
-        rows=vocabulary.rows(),
-        width=32,
-        layers=1,
-        heads=2,
-        kv_heads=2,
-        head_width=16,
-        mlp_width=32,
-        dtype=Dtype.FLOAT32,
-        remat=Remat.NONE,
-    )
+    cfg = one_layer(vocabulary.rows())
     with tempfile.TemporaryDirectory() as parts:
         tokenizer().save(Path(parts) / "tokenizer")
         save_codec(tiny_codec("base"), Path(parts) / "codec")

@@ -16,7 +16,7 @@ from spirit_jax.evals.layouts import toxicity_prompts
 from spirit_jax.evals.layouts.toxicity_prompts import Prompt
 from spirit_jax.evals.layouts.trials import Place
 from spirit_jax.evals.metrics.intervals import estimate_ratio
-from spirit_jax.evals.recordings import load_recording
+from spirit_jax.evals.recordings import try_recording
 from spirit_jax.evals.suites.continued_texts import continue_in_words
 from spirit_jax.evals.task import Result, ResultKind
 from spirit_jax.generation.options import Options
@@ -129,7 +129,4 @@ def _hear(
 
 def _load(prompt: Prompt) -> np.ndarray | BadAudio:
     assert prompt.row is not None
-    try:
-        return load_recording(prompt.row)
-    except BadAudio as error:
-        return error
+    return try_recording(prompt.row)

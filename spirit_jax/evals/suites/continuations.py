@@ -137,6 +137,11 @@ def find_cut(
     return record, words, cut_word(words, allowed)
 
 
+def spoken_beginning(record: Record, cut: int, vocabulary: Vocabulary) -> np.ndarray:
+    """Ids of the speech before word `cut`, without BOS and tag: a part of a prompt."""
+    return continuation(record, cut, Modality.SPEECH, Modality.SPEECH, vocabulary)[0][2:]
+
+
 def make_items(
     records: Sequence[Record],
     direction: Direction,

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from spirit_jax.evals.evaluation import Evaluation
-from spirit_jax.evals.suites.continuations import Direction, find_cut
-from spirit_jax.tokens.interleave import continuation
+from spirit_jax.evals.suites.continuations import Direction, find_cut, spoken_beginning
 from spirit_jax.tokens.prompt_format import Part, Task
 from spirit_jax.tokens.vocabulary import Modality
 
@@ -34,8 +33,7 @@ def cut_records(evaluation: Evaluation, direction: Direction, most: int) -> list
         text, rest = " ".join(words[:cut]), " ".join(words[cut:])
         prompt: Part = text
         if direction.prompt is Modality.SPEECH:
-            spoken = continuation(record, cut, Modality.SPEECH, Modality.SPEECH, lm.vocabulary)[0]
-            prompt = spoken[2:]  # without BOS and tag
+            prompt = spoken_beginning(record, cut, lm.vocabulary)
         found.append(Beginning(record.id, prompt, text, rest))
         if len(found) == most:
             break

@@ -15,8 +15,8 @@ from spirit_jax.evals.evaluation import Evaluation
 from spirit_jax.evals.judges.quality import OPINION
 from spirit_jax.evals.metrics.intervals import estimate_ratio
 from spirit_jax.evals.metrics.word_errors import ENGLISH, character_error_rate, word_error_rate
-from spirit_jax.evals.recordings import load_recording
-from spirit_jax.evals.suites.continuations import cut_word, words_of
+from spirit_jax.evals.recordings import try_recording
+from spirit_jax.evals.suites.continuations import find_cut, spoken_beginning
 from spirit_jax.evals.suites.transcription import (
     EXAMPLES,
     LENGTH_MARGIN,
@@ -27,7 +27,7 @@ from spirit_jax.evals.suites.transcription import (
 from spirit_jax.evals.task import Result, ResultKind
 from spirit_jax.speech.audio import BadAudio
 from spirit_jax.tokens import prompt_format
-from spirit_jax.tokens.interleave import Arrangement, Record, boundaries, continuation
+from spirit_jax.tokens.interleave import Arrangement, Record
 from spirit_jax.tokens.prompt_format import speech_of
 from spirit_jax.tokens.vocabulary import Modality
 
@@ -173,12 +173,8 @@ def continued(evaluation: Evaluation, records: Sequence[Record]) -> list[Said]:
     Both parts are spoken from tokens, with the decoder's durations.
     """
     lm = evaluation.lm
-    cuts = [cut_word(words_of(one, lm.tokenizer), boundaries(one, lm.vocabulary)) for one in records]
-    begun = [
-        continuation(record, cut, Modality.SPEECH, Modality.SPEECH, lm.vocabulary)[0][2:]  # BOS and tag
-        for record, cut in zip(records, cuts)
-        if cut is not None
-    ]
+    cuts = [find_cut(one, lm.vocabulary, lm.tokenizer)[2] for one in records]
+    begun = [spoken_beginning(one, cut, lm.vocabulary) for one, cut in zip(records, cuts) if cut is not None]
     longest = max((evaluation.count_speech_tokens(record) for record in records), default=1)
     outputs = lm.generate(
         [[ids] for ids in begun],
@@ -203,7 +199,4 @@ def _load(evaluation: Evaluation, record: Record) -> np.ndarray | BadAudio:
     row = evaluation.recordings.get(record.id)
     if row is None:
         return BadAudio("no_recording", f"the manifest has no recording {record.id}")
-    try:
-        return load_recording(row)
-    except BadAudio as error:
-        return error
+    return try_recording(row)
