@@ -1,11 +1,13 @@
 """Work on rows in several processes."""
 
+import collections
 import concurrent.futures
+import itertools
 import multiprocessing
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator
-from typing import TypeVar
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, TypeVar
 
 from spirit_jax.core.errors import Halted
 
@@ -13,28 +15,60 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 CHUNK = 4  # items that a process is given at a time
+AHEAD = 4  # chunks for each process that are given out before their results are asked for
+
+_shared: Any = None  # in a process of `Processes`
 
 
 class Processes:
-    """Processes that are started when they are needed, and end with this one or with `close`."""
+    """Processes that are started when they are needed, and end with this one or with `close`.
 
-    def __init__(self, count: int):
+    shared: what each of them gets once (`shared`).
+    """
+
+    def __init__(self, count: int, shared: Any = None):
         context = multiprocessing.get_context("spawn")
-        self._pool = concurrent.futures.ProcessPoolExecutor(count, context, _end_with_parent)
+        self._pool = concurrent.futures.ProcessPoolExecutor(count, context, _begin, (shared,))
+        self._most = AHEAD * count
 
-    def map(self, work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
-        """`work(item)` of each item, in order. Halted if a process dies, for example for lack of memory."""
+    def map(
+        self, work: Callable[[Item], Result], items: Iterable[Item], chunk: int = CHUNK
+    ) -> Iterator[Result]:
+        """`work(item)` of each item, in order; items are taken as they are needed. chunk: how many a process
+        is given at a time. Halted if a process dies, for example for lack of memory.
+        """
+        left, waiting = iter(items), collections.deque()
         try:
-            yield from self._pool.map(work, items, chunksize=CHUNK)
+            while some := list(itertools.islice(left, chunk)):
+                waiting.append(self._pool.submit(_work_on, work, some))
+                if len(waiting) == self._most:
+                    yield from waiting.popleft().result()
+            while waiting:
+                yield from waiting.popleft().result()
         except concurrent.futures.BrokenExecutor as error:
             raise Halted(
-                "a process died; finished parts are kept: run the same command again, with fewer --processes "
-                "if memory was short"
+                "a process died: run the same command again, with fewer --processes if memory was short; "
+                "parts that were finished are kept"
             ) from error
 
     def close(self) -> None:
         """Ends the processes; work that has not begun is dropped."""
         self._pool.shutdown(cancel_futures=True)
+
+
+def shared() -> Any:
+    """In a process of `Processes`: what it shares with the others."""
+    return _shared
+
+
+def _work_on(work: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
+    return list(map(work, items))
+
+
+def _begin(given: Any) -> None:
+    global _shared
+    _shared = given
+    _end_with_parent()
 
 
 def _end_with_parent() -> None:

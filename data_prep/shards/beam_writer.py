@@ -1,13 +1,19 @@
-"""Shards through Apache Beam: the same rows in the same files, by TFDS's own writer for Beam, on any runner.
+"""Shards through Apache Beam: the same rows in the same files, on any runner.
 
 Files of units and corpora of texts are read in parallel, one worker each. Their rows are then tokenised in
-groups, which the runner spreads over its workers. A worker opens the inputs by their paths, and writes a file
-under another name until it is whole; so what a worker did can be done again.
+groups, which the runner spreads over its workers, and put in order by it, file by file. A worker opens the
+inputs by their paths, and writes a file under another name until it is whole; so what a worker did can be
+done again. Rows stay in groups on their way, since a runner's time goes by the elements that it moves.
 """
 
+import collections
 import contextlib
 import dataclasses
+import functools
+import hashlib
+import itertools
 import multiprocessing
+import operator
 import os
 import pickle
 import shlex
@@ -15,28 +21,29 @@ import signal
 import sys
 import tempfile
 import threading
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import apache_beam as beam  # pyright: ignore[reportMissingImports]
 import tensorflow_datasets as tfds
 from apache_beam.options.pipeline_options import PipelineOptions, TypeOptions  # pyright: ignore[reportMissingImports]
-from apache_beam.pvalue import AsIter, AsSingleton, TaggedOutput  # pyright: ignore[reportMissingImports]
-from tensorflow_datasets.core import writer as tfds_writer
-from tensorflow_datasets.core.file_adapters import FileFormat
+from apache_beam.pvalue import AsDict, AsIter, AsSingleton, TaggedOutput  # pyright: ignore[reportMissingImports]
 
-from data_prep.shards.contents import Contents, Example, Inputs, Part, grouped
+from data_prep.shards import shard_files
+from data_prep.shards.contents import Contents, Inputs, Part, grouped
 from data_prep.shards.counts import Counts, total
-from data_prep.shards.shard_files import file_count, template_of
+from data_prep.shards.shard_files import Row, Size, hash_key, write_file
 from data_prep.shards.survey import Survey, key_of
 from spirit_jax.core.errors import Halted
-from spirit_jax.core.files import nearest_existing, read_json, write_bytes, write_json
+from spirit_jax.core.files import nearest_existing, read_json, write_atomically, write_bytes, write_json
 from spirit_jax.datasets.shards import DATASET
 from spirit_jax.datasets.splits import TRAINING_SPLITS, sentence_of
 
 GROUP_ROWS, GROUP_LETTERS = 128, 2**18  # rows that travel and are tokenised together
-COUNTS = "counts"
+SEEN_ROWS, SLOTS = 2**14, 64  # rows that are seen together; slots of their keys, which are compared
+COUNTS, SIZE, FILES = "counts", "size", "files"
 WORKER_THREAD = "run_worker"  # DirectRunner's name of it
 
 
@@ -58,11 +65,41 @@ class BeamWriter:
 
     def write(self, folder: Path, survey: Survey) -> tuple[list[tfds.core.SplitInfo], Mapping[str, Counts]]:
         """As `token_shards.Writer` says."""
-        writers = {split: _split_writer(folder, split) for split in survey.splits}
-        with tempfile.TemporaryDirectory(prefix=".counts.", dir=folder) as counted:
-            _run_apart(_write, self.inputs, self.options, writers, Path(counted))
-            counts = {split: _read_counts(Path(counted), split) for split in survey.splits}
-        return [_split_info(folder, split, writer) for split, writer in writers.items()], counts
+        with tempfile.TemporaryDirectory(prefix=".written.", dir=folder) as written:
+            files = Files(Path(written), shard_files.FILE_BYTES)
+            _run_apart(_write, self.inputs, self.options, files)
+            splits = [_name_files(files, folder, split) for split in survey.splits]
+            return splits, {split: files.read(split, COUNTS) for split in survey.splits}
+
+
+@dataclasses.dataclass(frozen=True)
+class Files:
+    """What workers write into a folder: the files of each split by their places, and what is found of it.
+    file_bytes: of the rows of one file, about.
+    """
+
+    folder: Path
+    file_bytes: int
+
+    def partial(self, split: str, place: int) -> Path:
+        """The file at a place."""
+        return self.folder / f"{split}.{place}"
+
+    def store(self, found: tuple[str, Any], kind: str) -> None:
+        """Keeps what was found of a split."""
+        split, value = found
+        write_bytes(self.folder / f"{split}.{kind}", pickle.dumps(value))
+
+    def read(self, split: str, kind: str) -> Any:
+        """What `store` kept."""
+        return pickle.loads((self.folder / f"{split}.{kind}").read_bytes())
+
+
+def _name_files(files: Files, folder: Path, split: str) -> tfds.core.SplitInfo:
+    written = dict(sorted(files.read(split, FILES)))  # rows by place
+    partials = [files.partial(split, place) for place in written]
+    size, template = files.read(split, SIZE).bytes, shard_files.template_of(folder, DATASET, split)
+    return shard_files.name_files(partials, list(written.values()), size, template)
 
 
 def _run_apart(run: Callable[..., None], *args: Any) -> None:
@@ -98,23 +135,34 @@ def _end_with_thread(failed: threading.ExceptHookArgs) -> None:
 
 def _survey(inputs: Inputs, options: Sequence[str], path: Path) -> None:
     with _pipeline(options) as pipeline:
-        groups = _read(pipeline, inputs)
-        found = {"repeated": _repeated(groups), "splits": _splits(groups), "leaked": _leaked(groups)}
+        parts = _parts(pipeline, inputs)
+        seen = parts | "See" >> beam.ParDo(SeeRows(inputs))
+        held = AsSingleton(_union(seen, "held"))
+        leaks = parts | "Leaks" >> beam.ParDo(CountLeaks(inputs), held)
+        found = {
+            "splits": AsSingleton(_union(seen, "splits")),
+            "repeated": _repeated(seen),
+            "leaked": AsSingleton(leaks | "SumLeaks" >> beam.CombineGlobally(sum)),
+        }
         nothing = pipeline | "Once" >> beam.Create([None])
         _ = nothing | "WriteSurvey" >> beam.Map(_write_survey, path, **found)
 
 
-def _write(
-    inputs: Inputs, options: Sequence[str], writers: Mapping[str, tfds_writer.BeamWriter], counted: Path
-) -> None:
+def _write(inputs: Inputs, options: Sequence[str], files: Files) -> None:
     with _pipeline(options) as pipeline:
-        examples = beam.ParDo(MakeExamples(inputs)).with_outputs(COUNTS, main="examples")
-        made = _read(pipeline, inputs) | "Tokenise" >> examples
-        for split, writer in writers.items():
-            rows = made.examples | f"Only {split}" >> beam.FlatMap(_only, split)
-            _ = rows | f"Write {split}" >> _WriteSplit(writer)
-        summed = made[COUNTS] | "SumCounts" >> beam.CombinePerKey(_sum_counts)
-        _ = summed | "WriteCounts" >> beam.Map(_write_counts, counted)
+        made = _read(pipeline, inputs) | "Tokenise" >> beam.ParDo(MakeRows(inputs)).with_outputs(
+            COUNTS, SIZE, main="rows"
+        )
+        sizes = made[SIZE] | "Sizes" >> beam.CombinePerKey(_add_up)
+        groups = made.rows | "Assign" >> beam.FlatMap(_assign, AsDict(sizes), files.file_bytes)
+        written = groups | "ByFile" >> beam.GroupByKey() | "WriteFile" >> beam.Map(_write_file, files)
+        found = {
+            COUNTS: made[COUNTS] | "Counts" >> beam.CombinePerKey(_sum_counts),
+            SIZE: sizes,
+            FILES: written | "Files" >> beam.CombinePerKey(beam.combiners.ToListCombineFn()),
+        }
+        for kind, by_split in found.items():
+            _ = by_split | f"Store {kind}" >> beam.Map(files.store, kind)
 
 
 def _pipeline(flags: Sequence[str]) -> beam.Pipeline:
@@ -124,10 +172,15 @@ def _pipeline(flags: Sequence[str]) -> beam.Pipeline:
     return beam.Pipeline(options=options)
 
 
+def _parts(pipeline: beam.Pipeline, inputs: Inputs) -> beam.PCollection:
+    """What is read, each part on any worker."""
+    return pipeline | "Parts" >> beam.Create(inputs.open().parts) | "OneEach" >> beam.Reshuffle()
+
+
 def _read(pipeline: beam.Pipeline, inputs: Inputs) -> beam.PCollection:
     """Groups of rows, on any worker."""
-    parts = pipeline | "Parts" >> beam.Create(inputs.open().parts) | "OneEach" >> beam.Reshuffle()
-    return parts | "Read" >> beam.ParDo(ReadGroups(inputs)) | "Spread" >> beam.Reshuffle()
+    groups = _parts(pipeline, inputs) | "Read" >> beam.ParDo(ReadGroups(inputs))
+    return groups | "Spread" >> beam.Reshuffle()
 
 
 class _Opened(beam.DoFn):
@@ -143,6 +196,33 @@ class _Opened(beam.DoFn):
         self.contents = dataclasses.replace(self.inputs.open(), threads=1)
 
 
+class Seen(NamedTuple):
+    """What the survey needs of some rows: names of splits, sentences that are held out, keys by slot."""
+
+    splits: set[str]
+    held: set[int]
+    keys: dict[int, list[str]]
+
+
+class SeeRows(_Opened):
+    """A part becomes what is seen of its rows: they stay where they are read."""
+
+    def process(self, part: Part) -> Iterator[Seen]:
+        """As Beam says."""
+        rows = iter(self.contents.read(part))
+        while some := list(itertools.islice(rows, SEEN_ROWS)):
+            yield _see(some)
+
+
+class CountLeaks(_Opened):
+    """A part becomes the number of its rows for training that have a sentence of a held-out split."""
+
+    def process(self, part: Part, held: set[int]) -> Iterator[int]:
+        """As Beam says."""
+        training = (row for row in self.contents.read(part) if row["split"] in TRAINING_SPLITS)
+        yield sum(sentence_of(row) in held for row in training) if held else 0
+
+
 class ReadGroups(_Opened):
     """A part becomes groups of its rows."""
 
@@ -151,57 +231,44 @@ class ReadGroups(_Opened):
         yield from grouped(self.contents.read(part), GROUP_ROWS, GROUP_LETTERS)
 
 
-class MakeExamples(_Opened):
-    """A group of rows becomes what is stored of them, and their counts."""
+class MakeRows(_Opened):
+    """A group of rows becomes what is stored of them, their size and their counts, each by split."""
 
     def process(self, rows: list[dict]) -> Iterator[Any]:
         """As Beam says."""
-        counts = self.contents.new_counts()
-        yield from self.contents.examples(rows, self.contents.records(rows), counts)
-        for split, count in counts.items():
+        made = self.contents.make(rows)
+        for split, count in made.counts.items():
+            salt = hashlib.md5(split.encode())
+            examples = (example for example in made.examples if example.split == split)
+            group = [(hash_key(salt, key), stored) for _, key, stored in examples]
+            yield split, group
+            yield TaggedOutput(SIZE, (split, Size.of(group)))
             yield TaggedOutput(COUNTS, (split, count))
 
 
-class _WriteSplit(beam.PTransform):
-    """The rows of a split, by key, become its files."""
-
-    def __init__(self, writer: tfds_writer.BeamWriter):
-        super().__init__()
-        self.writer = writer
-
-    def expand(self, input_or_inputs):
-        """As Beam says."""
-        return self.writer.write_from_pcollection(input_or_inputs)
-
-
-class _AsStored:
-    """In place of TFDS's serializer: rows are bytes already."""
-
-    def serialize_example(self, example: bytes) -> bytes:
-        """The row."""
-        return example
+def _assign(
+    group: tuple[str, list[Row]], sizes: Mapping[str, Size], file_bytes: int
+) -> Iterator[tuple[tuple[str, int], list[Row]]]:
+    """The rows by split and place of the file."""
+    split, rows = group
+    by_place = collections.defaultdict(list)
+    place_of = sizes[split].places(file_bytes)
+    for row in rows:
+        by_place[place_of(row)].append(row)
+    return (((split, place), some) for place, some in by_place.items())
 
 
-def _split_writer(folder: Path, split: str) -> tfds_writer.BeamWriter:
-    return tfds_writer.BeamWriter(
-        serializer=_AsStored(),  # type: ignore[arg-type]
-        filename_template=template_of(folder, DATASET, split),
-        hash_salt=split,
-        disable_shuffling=False,
-        example_writer=tfds_writer.ExampleWriter(FileFormat.ARRAY_RECORD),
-        shard_config=file_count(),
-    )
+def _write_file(
+    file: tuple[tuple[str, int], Iterable[list[Row]]], files: Files
+) -> tuple[str, tuple[int, int]]:
+    """Writes a file; returns its split, and its place with how many rows it has."""
+    (split, place), groups = file
+    with write_atomically(files.partial(split, place)) as path:
+        return split, (place, write_file(path, sorted(itertools.chain.from_iterable(groups))))
 
 
-def _split_info(folder: Path, split: str, writer: tfds_writer.BeamWriter) -> tfds.core.SplitInfo:
-    lengths, size = writer.finalize()
-    return tfds.core.SplitInfo(split, lengths, size, template_of(folder, DATASET, split))
-
-
-def _only(example: Example, split: str) -> Iterator[tuple[bytes, bytes]]:
-    """The key, as bytes since TFDS changes backslashes of strings, and the row of an example of a split."""
-    if example.split == split:
-        yield example.key.encode(), example.stored
+def _add_up(sizes: Iterable[Size]) -> Size:
+    return functools.reduce(operator.add, sizes)
 
 
 def _sum_counts(counts: Iterable[Counts]) -> Counts:
@@ -209,44 +276,29 @@ def _sum_counts(counts: Iterable[Counts]) -> Counts:
     return total(counts, counts[0].vocabulary)
 
 
-def _write_counts(counted: tuple[str, Counts], folder: Path) -> None:
-    split, counts = counted
-    write_bytes(folder / split, pickle.dumps(counts))
+def _see(rows: Sequence[Mapping[str, Any]]) -> Seen:
+    keys = collections.defaultdict(list)
+    for row in rows:
+        key = key_of(row["split"], row["id"])
+        keys[zlib.crc32(key.encode()) % SLOTS].append(key)
+    held = {sentence_of(row) for row in rows if row["split"] not in TRAINING_SPLITS}
+    return Seen({row["split"] for row in rows}, held - {None}, dict(keys))
 
 
-def _read_counts(folder: Path, split: str) -> Counts:
-    return pickle.loads((folder / split).read_bytes())
+def _union(seen: beam.PCollection, name: str) -> beam.PCollection:
+    sets = seen | f"Each {name}" >> beam.Map(lambda one: getattr(one, name))
+    return sets | f"All {name}" >> beam.CombineGlobally(lambda some: set().union(*some))
 
 
-def _splits(groups: beam.PCollection) -> AsIter:
-    names = groups | "Splits" >> beam.FlatMap(lambda rows: {row["split"] for row in rows})
-    return AsIter(names | "EachSplit" >> beam.Distinct())
+def _repeated(seen: beam.PCollection) -> AsIter:
+    """Keys of rows that an earlier row has, as often as they come again. Equal ones are in one slot."""
+    slots = seen | "Slots" >> beam.FlatMap(lambda one: one.keys.items()) | "BySlot" >> beam.GroupByKey()
+    return AsIter(slots | "Repeated" >> beam.FlatMap(_find_repeated))
 
 
-def _repeated(groups: beam.PCollection) -> AsIter:
-    """Keys of rows that an earlier row has, as often as they come again."""
-    keys = groups | "Keys" >> beam.FlatMap(lambda rows: [key_of(row["split"], row["id"]) for row in rows])
-    counted = keys | "CountKeys" >> beam.combiners.Count.PerElement()
-    return AsIter(counted | "Repeated" >> beam.FlatMap(lambda pair: [pair[0]] * (pair[1] - 1)))
-
-
-def _leaked(groups: beam.PCollection) -> AsSingleton:
-    """How many rows for training have a sentence of a held-out split."""
-    held = groups | "HeldOut" >> beam.FlatMap(_held_sentences)
-    together = AsSingleton(held | "AllHeldOut" >> beam.CombineGlobally(beam.combiners.ToSetCombineFn()))
-    leaks = groups | "Leaks" >> beam.Map(_count_leaks, together)
-    return AsSingleton(leaks | "SumLeaks" >> beam.CombineGlobally(sum))
-
-
-def _held_sentences(rows: list[dict]) -> set[int]:
-    held = (sentence_of(row) for row in rows if row["split"] not in TRAINING_SPLITS)
-    return {sentence for sentence in held if sentence is not None}
-
-
-def _count_leaks(rows: list[dict], held: set[int]) -> int:
-    if not held:
-        return 0
-    return sum(row["split"] in TRAINING_SPLITS and sentence_of(row) in held for row in rows)
+def _find_repeated(slot: tuple[int, Iterable[list[str]]]) -> Iterator[str]:
+    for key, count in collections.Counter(itertools.chain.from_iterable(slot[1])).items():
+        yield from [key] * (count - 1)
 
 
 def _write_survey(_: None, path: Path, splits: Iterable[str], repeated: Iterable[str], leaked: int) -> None:

@@ -4,7 +4,6 @@ The text of an utterance with word times is tokenised word by word, so that a re
 all other text whole, byte for byte.
 """
 
-import collections
 import dataclasses
 import itertools
 import zlib
@@ -40,6 +39,13 @@ class Example(NamedTuple):
     split: str
     key: str
     stored: bytes
+
+
+class Made(NamedTuple):
+    """What is stored of some rows, and their counts by split."""
+
+    examples: list[Example]
+    counts: dict[str, Counts]
 
 
 class Part(NamedTuple):
@@ -110,20 +116,18 @@ class Contents:
             records.append(build_record(row, speech, *ids))
         return records
 
-    def examples(
-        self, rows: Sequence[dict], records: Sequence[Record], counts: Mapping[str, Counts]
-    ) -> Iterator[Example]:
-        """What is stored of rows and their records. Adds them to the counts of their splits."""
-        examples = aligned_examples if self.metadata.layout is Layout.ALIGNED else interleaved_examples
-        for row, record in zip(rows, records):
+    def make(self, rows: Sequence[dict]) -> Made:
+        """What is stored of some of the rows."""
+        to_examples = aligned_examples if self.metadata.layout is Layout.ALIGNED else interleaved_examples
+        examples, counts = [], {}
+        for row, record in zip(rows, self.records(rows)):
             split = row["split"]
+            if split not in counts:
+                counts[split] = Counts(self.metadata.vocabulary)
             counts[split].add(record, row)
-            for key, example in examples(row, record, self):
-                yield Example(split, key, serialize(example))
-
-    def new_counts(self) -> dict[str, Counts]:
-        """No counts yet, for any split."""
-        return collections.defaultdict(lambda: Counts(self.metadata.vocabulary))
+            made = to_examples(row, record, self)
+            examples += [Example(split, key, serialize(example)) for key, example in made]
+        return Made(examples, counts)
 
     def check_aligned(self) -> None:
         """Raises a UserError if there are utterances and none of them has word times."""

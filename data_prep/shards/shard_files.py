@@ -5,9 +5,11 @@ TFDS's own writer without Beam needs TensorFlow for more than 1 GB. Here rows wa
 in sorted runs on disk, which are merged at the end, so that memory does not grow with the rows.
 """
 
+import dataclasses
 import hashlib
 import heapq
-from collections.abc import Iterable, Iterator, Mapping
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,6 @@ import numpy as np
 import tensorflow_datasets as tfds
 from array_record.python.array_record_module import ArrayRecordWriter
 from tensorflow_datasets.core import shuffle
-from tensorflow_datasets.core.utils import shard_utils
 from tensorflow_datasets.proto import tf_example_pb2
 
 FILE_BYTES = 2**27  # of the rows of one file, as stored
@@ -28,19 +29,29 @@ LENGTH_BYTES = 4
 Row = tuple[bytes, bytes]  # hash of split and key; the row as stored
 
 
-class FileCount(shard_utils.ShardConfig):
-    """How many files a split has, for TFDS's writers."""
+@dataclasses.dataclass(frozen=True)
+class Size:
+    """Of some rows of a split: how many, their bytes as stored, and the largest hash of a key."""
 
-    def get_number_shards(
-        self, total_size: int, num_examples: int, uses_precise_sharding: bool = True
-    ) -> int:
-        """Of so many bytes and rows."""
-        return max(1, min(-(-total_size // self.max_shard_size), num_examples))
+    rows: int
+    bytes: int
+    largest: bytes
 
+    @classmethod
+    def of(cls, rows: Sequence[Row]) -> "Size":
+        """Of one row or more."""
+        return cls(len(rows), sum(len(stored) for _, stored in rows), max(digest for digest, _ in rows))
 
-def file_count() -> FileCount:
-    """Files of `FILE_BYTES`, about."""
-    return FileCount(max_shard_size=FILE_BYTES)
+    def __add__(self, other: "Size") -> "Size":
+        return Size(self.rows + other.rows, self.bytes + other.bytes, max(self.largest, other.largest))
+
+    def places(self, file_bytes: int) -> Callable[[Row], int]:
+        """Gives the number of a row's file, if these are all rows of the split and files have so many bytes,
+        about. There may be files without rows.
+        """
+        files = max(1, min(-(-self.bytes // file_bytes), self.rows))
+        largest = int.from_bytes(self.largest, "big")
+        return lambda row: shuffle.get_bucket_number(int.from_bytes(row[0], "big"), files, largest)
 
 
 class SplitFiles:
@@ -50,63 +61,41 @@ class SplitFiles:
     """
 
     def __init__(self, folder: Path, dataset: str, split: str):
-        self._template = template_of(folder, dataset, split)
-        self._folder, self._split, self._salt = folder, split, hashlib.md5(split.encode())
+        self._folder, self._dataset, self._split = folder, dataset, split
+        self._salt = hashlib.md5(split.encode())
         self._rows: list[Row] = []  # in memory
         self._runs: list[list[Path]] = []  # on disk: those of each level are FAN times as long as of the last
-        self._made = 0
-        self._held_bytes = self._bytes = self._count = 0
-        self._largest = b""
+        self._made = self._held_bytes = 0
+        self._size = Size(0, 0, b"")  # of the runs
 
     def add(self, key: str, stored: bytes) -> None:
         """Takes a row as `serialize` gives it. Keys must differ."""
-        digest = self._salt.copy()
-        digest.update(key.encode())
-        self._rows.append((digest.digest(), stored))
-        self._count += 1
+        self._rows.append((hash_key(self._salt, key), stored))
         self._held_bytes += len(stored)
         if self._held_bytes >= RUN_BYTES:
             self._set_down()
 
     def finish(self) -> tfds.core.SplitInfo:
         """Writes the files, and returns what TFDS should know of them."""
-        total = self._bytes + self._held_bytes
-        count = file_count().get_number_shards(total, self._count)
+        size = self._size + Size.of(self._rows) if self._rows else self._size
         self._rows.sort()
         runs = [path for level in self._runs for path in level]
         rows = heapq.merge(self._rows, *map(_read_run, runs)) if runs else iter(self._rows)
-        largest = int.from_bytes(max(self._largest, self._rows[-1][0] if self._rows else b""), "big")
-        lengths = self._write_files(rows, count, largest)
+        partials, lengths = [], []
+        for place, group in itertools.groupby(rows, size.places(FILE_BYTES)):
+            partials.append(self._folder / f".{self._split}.{place}")
+            lengths.append(write_file(partials[-1], group))
         for path in runs:
             path.unlink()
-        for index in range(len(lengths)):
-            named = self._template.sharded_filepath(shard_index=index, num_shards=len(lengths))
-            self._partial(index).rename(named)
-        return tfds.core.SplitInfo(self._split, lengths, total, self._template)
-
-    def _write_files(self, rows: Iterator[Row], count: int, largest: int) -> list[int]:
-        """Writes sorted rows; returns how many there are in each file. Files without rows are left out."""
-        lengths, bucket, writer = [], -1, None
-        for digest, stored in rows:
-            found = shuffle.get_bucket_number(int.from_bytes(digest, "big"), count, largest)
-            if found != bucket or writer is None:
-                if writer is not None:
-                    writer.close()
-                writer = ArrayRecordWriter(str(self._partial(len(lengths))), "group_size:1")
-                bucket = found
-                lengths.append(0)
-            writer.write(stored)
-            lengths[-1] += 1
-        if writer is not None:
-            writer.close()
-        return lengths
+        return name_files(
+            partials, lengths, size.bytes, template_of(self._folder, self._dataset, self._split)
+        )
 
     def _set_down(self) -> None:
         """The rows in memory become a run on disk."""
         self._rows.sort()
-        self._largest = max(self._largest, self._rows[-1][0])
         self._add_run(self._rows, 0)
-        self._bytes += self._held_bytes
+        self._size += Size.of(self._rows)
         self._rows, self._held_bytes = [], 0
 
     def _add_run(self, rows: Iterable[Row], level: int) -> None:
@@ -123,8 +112,33 @@ class SplitFiles:
             for path in merged:
                 path.unlink()
 
-    def _partial(self, index: int) -> Path:
-        return self._folder / f".{self._split}.{index}"
+
+def hash_key(salt: Any, key: str) -> bytes:
+    """The hash by which TFDS orders rows. salt: `hashlib.md5` of the split's name."""
+    digest = salt.copy()
+    digest.update(key.encode())
+    return digest.digest()
+
+
+def write_file(path: Path, rows: Iterable[Row]) -> int:
+    """Writes rows in their order; returns how many there are."""
+    writer, count = ArrayRecordWriter(str(path), "group_size:1"), 0
+    for _, stored in rows:
+        writer.write(stored)
+        count += 1
+    writer.close()
+    return count
+
+
+def name_files(
+    partials: Sequence[Path], lengths: Sequence[int], size: int, template: tfds.core.ShardedFileTemplate
+) -> tfds.core.SplitInfo:
+    """Gives the files of a split, in their order, their names; returns what TFDS should know of them. size:
+    bytes of all rows.
+    """
+    for index, path in enumerate(partials):
+        path.rename(template.sharded_filepath(shard_index=index, num_shards=len(partials)))
+    return tfds.core.SplitInfo(template.split, list(lengths), size, template)
 
 
 def template_of(folder: Path, dataset: str, split: str) -> tfds.core.ShardedFileTemplate:

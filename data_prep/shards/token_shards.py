@@ -8,19 +8,21 @@ Rows are read and written as a stream, and tokenised in groups. With `--beam` Ap
 """
 
 import argparse
-import collections
+import contextlib
 import dataclasses
+import itertools
+import os
 import shlex
 import sys
 from collections.abc import Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Protocol
 
 import tensorflow_datasets as tfds
 
+from data_prep.jobs.processes import Processes, shared
 from data_prep.shards.card import write_card
-from data_prep.shards.contents import Contents, Draws, Inputs, features_of, grouped
+from data_prep.shards.contents import Contents, Draws, Inputs, Made, features_of, grouped
 from data_prep.shards.counts import Counts
 from data_prep.shards.shard_files import VERSION, SplitFiles, write_info
 from data_prep.shards.survey import Survey, check_survey, survey_rows
@@ -29,9 +31,10 @@ from spirit_jax.core.files import drop_partials, require_output_folder, require_
 from spirit_jax.core.progress import track
 from spirit_jax.core.stored_files import format_suffix
 from spirit_jax.datasets.shards import DATASET, Layout, split_sizes
-from spirit_jax.tokens.interleave import Arrangement, Record, Spans
+from spirit_jax.tokens.interleave import Arrangement, Spans
 
 GROUP_ROWS, GROUP_LETTERS = 1024, 2**22  # rows that are tokenised together: as many, or with so many letters
+FEW_GROUPS = 8  # before other processes are started
 
 
 class Writer(Protocol):
@@ -48,9 +51,10 @@ class Writer(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class HereWriter:
-    """This process, which writes in one pass over the rows."""
+    """This machine, which writes in one pass over the rows, in so many processes."""
 
     contents: Contents
+    processes: int = 1
 
     def survey(self) -> Survey:
         """As `Writer` says."""
@@ -59,24 +63,29 @@ class HereWriter:
     def write(self, folder: Path, survey: Survey) -> tuple[list[tfds.core.SplitInfo], Mapping[str, Counts]]:
         """As `Writer` says."""
         files = {name: SplitFiles(folder, DATASET, name) for name in survey.splits}
-        counts = self.contents.new_counts()
-        for rows, records in tokenised(self.contents):
-            for example in self.contents.examples(rows, records, counts):
+        counts = {name: Counts(self.contents.metadata.vocabulary) for name in survey.splits}
+        for made in make_groups(self.contents, self.processes):
+            for example in made.examples:
                 files[example.split].add(example.key, example.stored)
+            for split, some in made.counts.items():
+                counts[split].update(some)
         return [split.finish() for split in files.values()], counts
 
 
-def tokenised(contents: Contents) -> Iterator[tuple[list[dict], list[Record]]]:
-    """All rows in groups, with their records: a thread makes those of the next group while one is used."""
-    waiting: collections.deque[tuple[list[dict], Future]] = collections.deque()
-    with ThreadPoolExecutor(1) as thread:
-        for group in grouped(track(contents.rows(), "shards", unit="rows"), GROUP_ROWS, GROUP_LETTERS):
-            waiting.append((group, thread.submit(contents.records, group)))
-            if len(waiting) > 1:
-                rows, future = waiting.popleft()
-                yield rows, future.result()
-        for rows, future in waiting:
-            yield rows, future.result()
+def make_groups(contents: Contents, processes: int) -> Iterator[Made]:
+    """What is stored of all rows, group by group. The first are made by this process: others take a few
+    seconds to start.
+    """
+    groups = grouped(track(contents.rows(), "shards", unit="rows"), GROUP_ROWS, GROUP_LETTERS)
+    yield from map(contents.make, itertools.islice(groups, FEW_GROUPS) if processes > 1 else groups)
+    if (first := next(groups, None)) is not None:
+        pool = Processes(processes, dataclasses.replace(contents, threads=1))
+        with contextlib.closing(pool):
+            yield from pool.map(_make_group, itertools.chain([first], groups), chunk=1)
+
+
+def _make_group(rows: list[dict]) -> Made:
+    return shared().make(rows)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -117,6 +126,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar=("TEXT", "SPEECH"),
         help="interleaved: mean words of Poisson's distribution, in place of the limits",
     )
+    add("--processes", type=int, default=os.cpu_count(), help="that make rows")
     add("--beam", metavar="OPTIONS", help='write with Apache Beam: --beam="--runner=... ...", its options')
 
 
@@ -139,6 +149,8 @@ def run(args: argparse.Namespace) -> int:
         raise UserError("--lines", args.texts, "needs --texts with a .txt file", "leave it out")
     if args.draws < 1:
         raise UserError("--draws", args.draws, "counts documents", "give 1 or more")
+    if args.processes < 1:
+        raise UserError("--processes", args.processes, "must be at least 1", "give 1 or more")
     draws = Draws(args.draws, args.seed, read_spans(args), Arrangement(args.arrangement))
     require_output_folder(args.out, "--out")
     require_renames(args.out, "--out")
@@ -147,7 +159,7 @@ def run(args: argparse.Namespace) -> int:
     contents = inputs.open()
     if args.texts and (lost := contents.tokenizer.lost_layout()):
         print(f"warning: {args.tokenizer} drops {', '.join(lost)} of texts", file=sys.stderr)
-    writer = None
+    writer = HereWriter(contents, args.processes)
     if args.beam is not None:
         from data_prep.shards.beam_writer import BeamWriter  # needs Apache Beam
 

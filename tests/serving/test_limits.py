@@ -223,7 +223,7 @@ def test_a_client_that_does_not_read_holds_up_nobody_and_is_dropped(monkeypatch)
             slow.append(raw)
         running.wait_until(lambda: running.service.taken == 3, "three requests")
         assert ask(client, "the fox", max_new_tokens=5)["tokens"] <= 5
-        running.wait_until(lambda: running.service.taken == 3, "the end of the fourth, beside three that wait")
+        running.wait_until(lambda: running.service.taken == 3, "the end of the fourth")
         client.close()
         running.wait_idle()
         running.wait_until(lambda: not running.server.server_state.connections, "the end of connections")
