@@ -18,7 +18,7 @@ FLOORS = {
     "cli": 9, "__main__": 10,
 }  # fmt: skip
 SPEECH = {  # floors inside the room of speech
-    "kernels": 0, "containers": 0,
+    "kernels": 0, "containers": 0, "codec_identity": 0,
     "weights": 1, "audio": 1,
     "segments": 2, "quantizers": 2,
     "encoders": 3, "decoders": 4,

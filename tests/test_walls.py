@@ -17,7 +17,8 @@ from spirit_jax.datasets.shards import open_shards
 from spirit_jax.datasets.units_folder import open_units
 from spirit_jax.generation.spirit_lm import SpiritLM
 from spirit_jax.speech import audio
-from spirit_jax.speech.codec_folder import load_codec, read_identity
+from spirit_jax.speech.codec_folder import load_codec
+from spirit_jax.speech.codec_identity import read_identity
 from spirit_jax.speech.encoders.wav2vec2.config import ConvShape, Wav2Vec2Config
 from spirit_jax.tokens.streams import SAMPLE_RATE, Stream
 from tests.codec_training.conftest import devices_of_the_mesh  # noqa: F401 (a fixture)

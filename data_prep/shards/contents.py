@@ -21,7 +21,7 @@ from spirit_jax.core.files import read_jsonl
 from spirit_jax.datasets.manifest import stream_texts, text_of, timed_words
 from spirit_jax.datasets.shards import Finished, Layout, Metadata, row_from_record
 from spirit_jax.datasets.units_folder import UnitsFolder, open_units
-from spirit_jax.speech.codec_folder import read_identity
+from spirit_jax.speech.codec_identity import read_identity
 from spirit_jax.tokens.interleave import Arrangement, Record, Spans, arrange
 from spirit_jax.tokens.streams import SpeechTokens
 from spirit_jax.tokens.text import TextTokenizer

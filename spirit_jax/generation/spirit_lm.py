@@ -22,7 +22,8 @@ from spirit_jax.model.llama import Llama
 from spirit_jax.scoring import likelihood
 from spirit_jax.sharding import make_inference_mesh
 from spirit_jax.speech.codec import Codec
-from spirit_jax.speech.codec_folder import load_codec, read_identity
+from spirit_jax.speech.codec_folder import load_codec
+from spirit_jax.speech.codec_identity import read_identity
 from spirit_jax.tokens.interleave import Arrangement
 from spirit_jax.tokens.prompt_format import Part, PromptFormat
 from spirit_jax.tokens.streams import SpeechTokens, SpokenUnits, Streams

@@ -10,7 +10,7 @@ from spirit_jax.model_io.importing import ImportOptions, import_llama
 from spirit_jax.model_io.new_rows import Init, NewRowOptions
 from spirit_jax.model_io.verification import Difference, verify, write_logits
 from spirit_jax.model_io.vocabulary_plan import VocabularyRequest
-from spirit_jax.speech.codec_folder import read_identity
+from spirit_jax.speech.codec_identity import read_identity
 from spirit_jax.tokens.streams import COUNT_NAMES, PUBLISHED_BASE, resized_streams
 
 

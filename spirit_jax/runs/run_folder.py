@@ -23,8 +23,8 @@ from spirit_jax.core.paths import AnyPath, in_bucket, resolved, to_path
 from spirit_jax.core.settings import from_dict, to_dict
 from spirit_jax.core.storage import check_storage, remove_folder
 from spirit_jax.model.checkpoint import finished_steps
-from spirit_jax.speech.codec_folder import CONFIG as CODEC_CONFIG
-from spirit_jax.speech.codec_folder import read_identity
+from spirit_jax.speech.codec_identity import CONFIG as CODEC_CONFIG
+from spirit_jax.speech.codec_identity import read_identity
 from spirit_jax.tokens.text import TextTokenizer
 from spirit_jax.tokens.vocabulary import Vocabulary
 

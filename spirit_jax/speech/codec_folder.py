@@ -6,15 +6,15 @@ a part are weights/FIELD.safetensors, or weights/STREAM_FIELD.safetensors where 
 field; those of the decoder are weights/decoder_FIELD.safetensors.
 """
 
-import dataclasses
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from spirit_jax.core.errors import UserError
-from spirit_jax.core.files import read_json, require_output_folder, write_atomically, write_json
+from spirit_jax.core.files import require_output_folder, write_atomically, write_json
 from spirit_jax.core.paths import AnyPath, to_path
 from spirit_jax.speech.codec import Codec
+from spirit_jax.speech.codec_identity import CONFIG, FORMAT, read_config
 from spirit_jax.speech.decoders.hifigan_decoder import HifiganDecoder
 from spirit_jax.speech.decoders.mel_codebook import MelCodebook
 from spirit_jax.speech.decoders.mel_decoder import MelDecoder
@@ -25,10 +25,9 @@ from spirit_jax.speech.encoders.pitch.vqvae_pitch import VqvaePitch
 from spirit_jax.speech.encoders.style.classifier import ClassifierStyle
 from spirit_jax.speech.encoders.style.pooled import PooledStyle
 from spirit_jax.speech.stored_parts import load_part, part_names, parts_of, save_part, settings_of
-from spirit_jax.tokens.streams import Streams, streams_from_dicts
+from spirit_jax.tokens.streams import streams_from_dicts
 
-FORMAT = 2
-CONFIG, WEIGHTS = "codec.json", "weights"
+WEIGHTS = "weights"
 ENCODERS = {
     "hubert_units": HubertUnits,
     "mfcc_units": MfccUnits,
@@ -38,19 +37,6 @@ ENCODERS = {
     "pooled_style": PooledStyle,
 }
 DECODERS = {"hifigan": HifiganDecoder, "mel_codebook": MelCodebook, "mel_network": MelDecoder}
-EARLIER = {  # kinds of folders before format 2, and how to make them now
-    "embedded": "make it again: python -m data_prep fit-codec, then its units and shards",
-    "speech": "make it again: python -m spirit_jax convert-speech; its units and shards stay valid",
-    "vocoded": "make it again: python -m data_prep fit-codec, then python -m spirit_jax train-codec vocoder",
-}
-
-
-@dataclasses.dataclass(frozen=True)
-class Identity:
-    """What training needs of a codec: its table of streams and the encoder's fingerprint."""
-
-    streams: Streams
-    fingerprint: str
 
 
 def save_codec(codec: Codec, folder: str | Path) -> None:
@@ -77,7 +63,7 @@ def load_codec(folder: str | AnyPath) -> Codec:
 
     UserError for a missing folder, one of an earlier format, and weights that are not those of codec.json.
     """
-    about = _read(folder)
+    about = read_config(folder)
     streams = [stream.name for stream in streams_from_dicts(about["streams"])]
     names = part_names(streams, [component.get("parts", ()) for component in about["encoders"]])
     encoders = [_load(component, ENCODERS, folder, own) for component, own in zip(about["encoders"], names)]
@@ -89,30 +75,6 @@ def load_codec(folder: str | AnyPath) -> Codec:
         rule = f"must be that of its weights, {codec.fingerprint}"
         raise UserError(f"{folder} fingerprint", about["fingerprint"], rule, "make the codec again")
     return codec
-
-
-def read_identity(folder: str | AnyPath) -> Identity:
-    """The streams and the fingerprint in a codec's folder, without loading it. UserErrors as of
-    `load_codec`.
-    """
-    about = _read(folder)
-    streams = streams_from_dicts(about["streams"])
-    kinds = [encoder.get("kind") for encoder in about["encoders"]]
-    if kinds[:1] == ["mfcc_units"]:  # earlier folders state HuBERT's merge rate for them
-        streams = (dataclasses.replace(streams[0], merge_rate=None), *streams[1:])
-    return Identity(streams, about["fingerprint"])
-
-
-def _read(folder: str | AnyPath) -> dict[str, Any]:
-    about = read_json(to_path(folder) / CONFIG)
-    if about.get("kind") in EARLIER:
-        rule = f"is a codec folder of format 1, this version reads {FORMAT}"
-        raise UserError("codec", folder, rule, EARLIER[about["kind"]])
-    known = {"format", "streams", "fingerprint", "encoders", "decoder"}
-    if about.get("format") != FORMAT or about.keys() != known:
-        rule = f"must be of format {FORMAT} with {', '.join(sorted(known))}"
-        raise UserError(f"{folder}/{CONFIG}", ", ".join(about), rule, "make the codec again")
-    return about
 
 
 def _decoder_names(fields: Iterable[str]) -> dict[str, str]:

@@ -10,7 +10,8 @@ import pytest
 from spirit_jax.core.errors import UserError
 from spirit_jax.core.files import fingerprint
 from spirit_jax.speech.codec import Codec
-from spirit_jax.speech.codec_folder import ENCODERS, Identity, load_codec, read_identity, save_codec
+from spirit_jax.speech.codec_folder import ENCODERS, load_codec, save_codec
+from spirit_jax.speech.codec_identity import Identity, read_identity
 from spirit_jax.speech.encoders.hubert import Hubert
 from spirit_jax.speech.quantizers.linear import LinearQuantizer
 from spirit_jax.speech.stored_parts import LATER, arrays_by_name, part_fingerprint

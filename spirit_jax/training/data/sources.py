@@ -18,7 +18,7 @@ from spirit_jax.datasets.shards import (
     check_finished,
     open_shards,
 )
-from spirit_jax.speech.codec_folder import read_identity
+from spirit_jax.speech.codec_identity import read_identity
 from spirit_jax.tokens.interleave import Arrangement, Record, arrange
 from spirit_jax.tokens.text import TextTokenizer
 from spirit_jax.tokens.vocabulary import Vocabulary

@@ -191,7 +191,7 @@ def test_a_process_that_dies_ends_the_command_with_one_line(monkeypatch):
         raise concurrent.futures.process.BrokenProcessPool("terminated abruptly")
 
     aligner = SphinxAligner(1)
-    monkeypatch.setattr(aligner._processes._pool, "map", die)
+    monkeypatch.setattr(aligner._processes._pool, "submit", die)
     with pytest.raises(Halted, match="run the same command again"):
         next(aligner.align([{"audio": "a.wav", "text": "a"}]))
     aligner.close()

@@ -9,7 +9,8 @@ from safetensors.numpy import save_file
 
 from spirit_jax import cli
 from spirit_jax.core.errors import UserError
-from spirit_jax.speech.codec_folder import load_codec, read_identity
+from spirit_jax.speech.codec_folder import load_codec
+from spirit_jax.speech.codec_identity import read_identity
 from spirit_jax.speech.encoders.hubert import Hubert, extract_features
 from spirit_jax.speech.encoders.wav2vec2.network import POSITION_CONV, Wav2Vec2
 from spirit_jax.speech.quantizers.kmeans import assign

@@ -7,7 +7,7 @@ import pytest
 
 from spirit_jax.config import DataConfig, Source
 from spirit_jax.core.errors import UserError
-from spirit_jax.speech.codec_folder import read_identity
+from spirit_jax.speech.codec_identity import read_identity
 from spirit_jax.tokens.interleave import Arrangement
 from spirit_jax.tokens.text import TextTokenizer
 from spirit_jax.training.data import alignment
