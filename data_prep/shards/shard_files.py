@@ -11,7 +11,7 @@ import heapq
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -104,7 +104,8 @@ class SplitFiles:
             self._runs.append([])
         path = self._folder / f".{self._split}.run{self._made}"
         self._made += 1
-        _write_run(path, rows)
+        with open(path, "wb") as file:
+            file.writelines(pack_rows(rows))
         self._runs[level].append(path)
         if len(self._runs[level]) == FAN:
             merged, self._runs[level] = self._runs[level], []
@@ -146,18 +147,23 @@ def template_of(folder: Path, dataset: str, split: str) -> tfds.core.ShardedFile
     return tfds.core.ShardedFileTemplate(folder, None, dataset, split, FORMAT)
 
 
-def _write_run(path: Path, rows: Iterable[Row]) -> None:
-    with open(path, "wb") as file:
-        for digest, stored in rows:
-            file.write(digest + len(stored).to_bytes(LENGTH_BYTES, "little"))
-            file.write(stored)
+def pack_rows(rows: Iterable[Row]) -> Iterator[bytes]:
+    """Rows as bytes, one after the other."""
+    for digest, stored in rows:
+        yield digest + len(stored).to_bytes(LENGTH_BYTES, "little")
+        yield stored
+
+
+def unpack_rows(file: BinaryIO) -> Iterator[Row]:
+    """The rows in a file of what `pack_rows` gave."""
+    size = hashlib.md5().digest_size
+    while head := file.read(size + LENGTH_BYTES):
+        yield head[:size], file.read(int.from_bytes(head[size:], "little"))
 
 
 def _read_run(path: Path) -> Iterator[Row]:
-    size = hashlib.md5().digest_size
     with open(path, "rb") as file:
-        while head := file.read(size + LENGTH_BYTES):
-            yield head[:size], file.read(int.from_bytes(head[size:], "little"))
+        yield from unpack_rows(file)
 
 
 def serialize(row: Mapping[str, Any]) -> bytes:
