@@ -109,7 +109,7 @@ def leave_the_gpu() -> None:
 def keep_float32() -> None:
     """Float32 in convolutions too; by default PyTorch keeps it in matrix products only."""
     leave_the_gpu()
-    torch.process_setup.cudnn.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = False
 
 
 def our_hubert(seconds: Sequence[float]) -> sides.Runs:
