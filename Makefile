@@ -304,9 +304,11 @@ train-style: $(VENV)/runtime  ## style codes, distilled: UNITS_DIR=dir CODEC=dir
 
 # ---- development ----------------------------------------------------------------------------------------------------
 TWO = -n 2 --dist loadfile  # two processes; the tests of a file share what they set up
+# small programs compile in less than half the time; parity and slow tests have all optimisations
+QUICK = JAX_DISABLE_MOST_OPTIMIZATIONS=1
 .PHONY: test test-slow parity page-pictures lint bench bench-train bench-speech bench-data bench-eval bench-generate bench-service help
 test: $(VENV)/test  ## the quick tests, under 8 minutes on 2 cores
-	$(PY) -m pytest $(TWO) -m "not slow" --ignore tests/parity
+	$(QUICK) $(PY) -m pytest $(TWO) -m "not slow" --ignore tests/parity
 
 test-slow: $(VENV)/test  ## kill and resume, a shortened demo, the service's page in Chromium
 	$(PY) -m pytest $(TWO) -m slow --ignore tests/parity
