@@ -20,7 +20,8 @@ from spirit_jax.datasets.shards import Layout
 from spirit_jax.tokens.text import train_tokenizer
 
 WORDS, LEXICON, PIECES = 300, 8000, 2000
-TEXTS_AN_UTTERANCE = 2000  # `--utterances 48` gives 96,000 texts
+TEXTS_AN_UTTERANCE = 3000  # `--utterances 48` gives 144,000 texts
+BEAM_FILES = 4  # of texts: each is read by one worker
 BEAM = "--runner=DirectRunner --direct_running_mode=multi_processing --direct_num_workers={}"
 
 
@@ -29,7 +30,8 @@ def bench_texts(args: argparse.Namespace) -> dict[str, float]:
     processor times does not depend on what else the machine does.
     """
     with tempfile.TemporaryDirectory() as folder:
-        count = make_texts(Path(folder), args.utterances * TEXTS_AN_UTTERANCE)
+        count = args.utterances * TEXTS_AN_UTTERANCE
+        make_texts(Path(folder), count)
         entrants = [sides.ours(make, (folder,)) for make in (shards_side, tokenizer_side)]
         named = [side._replace(name=name) for side, name in zip(entrants, ("shards", "tokenizer"))]
         spent, cpu = sides.race(named, args.rounds, turns=1)
@@ -40,39 +42,47 @@ def bench_texts(args: argparse.Namespace) -> dict[str, float]:
 
 
 def bench_beam(args: argparse.Namespace) -> dict[str, float]:
-    """The same texts through DirectRunner; the seconds of one and of two worker processes, start included."""
+    """The same texts through DirectRunner with one and with two worker processes: rows a second once they
+    run, and the seconds before, from the times of a quarter of the texts and of all.
+    """
+    counts = [args.utterances * TEXTS_AN_UTTERANCE // part for part in (4, 1)]
+    seconds = {workers: [_beam_seconds(count, workers) for count in counts] for workers in (1, 2)}
+    rates = {workers: (counts[1] - counts[0]) / (whole - few) for workers, (few, whole) in seconds.items()}
+    figures = {f"workers_{workers}_rows_per_second": rate for workers, rate in rates.items()}
+    figures |= {f"workers_{w}_start_seconds": seconds[w][1] - counts[1] / rates[w] for w in rates}
+    return figures | {"ratio": rates[2] / rates[1], "ratio_with_start": seconds[1][1] / seconds[2][1]}
+
+
+def _beam_seconds(count: int, workers: int) -> float:
     from data_prep.shards.beam_writer import BeamWriter
 
-    seconds = {}
     with tempfile.TemporaryDirectory() as folder:
-        count = make_texts(Path(folder), args.utterances * TEXTS_AN_UTTERANCE)
-        for workers in (1, 2):
-            inputs, out = open_inputs(Path(folder)), Path(folder) / f"out{workers}"
-            writer = BeamWriter(inputs, out, BEAM.format(workers))
-            started = time.perf_counter()
-            write_shards(inputs.open(), out, writer)
-            seconds[workers] = time.perf_counter() - started
-    rates = {f"workers_{workers}_rows_per_second": count / spent for workers, spent in seconds.items()}
-    return rates | {"ratio": seconds[1] / seconds[2]}
+        make_texts(Path(folder), count, BEAM_FILES)
+        inputs, out = open_inputs(Path(folder)), Path(folder) / "out"
+        writer = BeamWriter(inputs, out, BEAM.format(workers))
+        started = time.perf_counter()
+        write_shards(inputs.open(), out, writer)
+        return time.perf_counter() - started
 
 
-def make_texts(folder: Path, count: int) -> int:
-    """`texts.jsonl` with texts of random words, and a tokenizer of them."""
+def make_texts(folder: Path, count: int, files: int = 1) -> None:
+    """Files with texts of random words, and a tokenizer of them."""
     rng = random.Random(0)
     words = [
         "".join(rng.choices("etaoinshrdlucmfwyp", k=rng.choice([2, 3, 4, 5, 6, 9]))) for _ in range(LEXICON)
     ]
     texts = [" ".join(rng.choices(words, k=WORDS)) for _ in range(count)]
-    with open(folder / "texts.jsonl", "w") as file:
-        for number, text in enumerate(texts):
-            file.write(json.dumps({"id": f"t{number}", "text": text}) + "\n")
+    paths = [folder / f"texts{part}.jsonl" for part in range(files)]
+    for part, path in enumerate(paths):
+        rows = ({"id": f"t{number}", "text": texts[number]} for number in range(part, count, files))
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     train_tokenizer(texts[:300], PIECES, folder / "tokenizer")
-    return count
 
 
 def open_inputs(folder: Path) -> Inputs:
     """Aligned shards of the texts."""
-    return Inputs(folder / "tokenizer", None, (), (folder / "texts.jsonl",), Layout.ALIGNED, Draws())
+    texts = tuple(sorted(folder.glob("*.jsonl")))
+    return Inputs(folder / "tokenizer", None, (), texts, Layout.ALIGNED, Draws())
 
 
 def shards_side(folder: str) -> sides.Runs:
@@ -94,7 +104,7 @@ def _cpu_seconds() -> float:
 
 def tokenizer_side(folder: str) -> sides.Runs:
     """The texts, which are in memory, through SentencePiece's own batches in groups; the same."""
-    texts = [row["text"] for row in read_jsonl(Path(folder) / "texts.jsonl")]
+    texts = [row["text"] for row in read_jsonl(Path(folder) / "texts0.jsonl")]
     tokenizer = sentencepiece.SentencePieceProcessor(model_file=str(Path(folder) / "tokenizer"))
 
     def run() -> float:
