@@ -1,9 +1,9 @@
 """Runs the sides of a benchmark in turn, each in a fresh process while no other side runs.
 
-Our side is set up as our commands set it up (`spirit_jax.core.process_setup`: glibc keeps freed memory). A
-peer runs as it comes, and once more with that setting, which shows how much of a ratio is due to the
-allocator. The sides do not share a process, since they would share threads and heap. They do not wait in
-idle processes either: one that holds memory makes a peer wait up to three times as long for pages of the
+Our side is set up as our commands set it up (`spirit_jax.core.process_setup`: glibc keeps freed memory, in
+huge pages). A peer runs as it comes, and once more with that setting, which shows how much of a ratio is due
+to the allocator. The sides do not share a process, since they would share threads and heap. They do not wait
+in idle processes either: one that holds memory makes a peer wait up to three times as long for pages of the
 kernel.
 """
 
@@ -38,7 +38,7 @@ def peers(name: str, make: Callable[..., Runs], args: Sequence[Any] = ()) -> lis
     """A peer as it comes, and with our setting of the allocator."""
     return [
         Side(name, as_it_comes, make, args),
-        Side(f"{name}_tuned", process_setup.keep_freed_memory, make, args),
+        Side(f"{name}_tuned", process_setup.set_up_heap, make, args),
     ]
 
 

@@ -7,6 +7,8 @@ import ctypes
 import glob
 import importlib.metadata
 import importlib.util
+import mmap
+import os
 
 import jax
 
@@ -39,7 +41,7 @@ def set_up() -> None:
     """All settings of a command. Call it before JAX starts."""
     leave_out_idle_libtpu()
     if getattr(jax.config, PLATFORMS) == "cpu" or not (has_tpu() or has_plugin()):
-        keep_freed_memory()
+        set_up_heap()
 
 
 def leave_out_idle_libtpu() -> None:
@@ -48,17 +50,34 @@ def leave_out_idle_libtpu() -> None:
         jax.config.update(PLATFORMS, "cpu")
 
 
-def keep_freed_memory() -> None:
-    """Makes glibc keep freed memory for the next allocation. Other C libraries are left as they are.
+def set_up_heap() -> None:
+    """Makes glibc keep freed memory for the next allocation, and the kernel give it huge pages. Other C
+    libraries are left as they are.
 
     XLA frees all buffers of a step. By default glibc returns large ones to the kernel, and the next step
-    waits for the kernel to zero new pages (docs/benchmarks.md).
+    waits for the kernel to zero new pages. With small pages, reading weights waits for addresses to be looked
+    up (docs/benchmarks.md).
     """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is not None:
-        mallopt(M_ARENA_MAX, 1)  # other arenas than the first are limited in size
-        mallopt(M_MMAP_MAX, 0)
-        mallopt(M_TRIM_THRESHOLD, NEVER)
+    libc = ctypes.CDLL(None)
+    if hasattr(libc, "mallopt"):
+        libc.mallopt(M_ARENA_MAX, 1)  # other arenas than the first are limited in size
+        libc.mallopt(M_MMAP_MAX, 0)
+        libc.mallopt(M_TRIM_THRESHOLD, NEVER)
+        _use_huge_pages(libc)
+
+
+def _use_huge_pages(libc: ctypes.CDLL) -> None:
+    """Lets the heap grow to half of the machine's memory at once, unused, and asks for huge pages there.
+    Where a limit forbids it, nothing changes.
+    """
+    size = os.sysconf("SC_PHYS_PAGES") * mmap.PAGESIZE // 2
+    libc.malloc.restype, libc.malloc.argtypes = ctypes.c_void_p, (ctypes.c_size_t,)
+    libc.madvise.argtypes = ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int
+    libc.free.argtypes = (ctypes.c_void_p,)
+    if room := libc.malloc(size):
+        start = -(-room // mmap.PAGESIZE) * mmap.PAGESIZE
+        libc.madvise(start, room + size - start, mmap.MADV_HUGEPAGE)
+        libc.free(room)
 
 
 def check_profiler() -> None:

@@ -3,6 +3,7 @@
 import ctypes
 import importlib.util
 import os
+import pathlib
 import subprocess
 import sys
 
@@ -11,6 +12,8 @@ import pytest
 
 from spirit_jax.core import process_setup
 from spirit_jax.core.errors import UserError
+
+THP = pathlib.Path("/sys/kernel/mm/transparent_hugepage/enabled")
 
 TRACE = """
 import pathlib, sys
@@ -75,6 +78,32 @@ def test_a_command_keeps_freed_memory(setting, handed_back):
         check=True,
     )
     assert (int(ended.stdout) > 16) == handed_back  # new pages: 16,384, or 32 huge ones
+
+
+HUGE = """
+import numpy as np
+from spirit_jax.core import process_setup
+process_setup.set_up()
+filled = np.ones(64 << 20, np.uint8)
+(line,) = [line for line in open("/proc/self/smaps_rollup") if line.startswith("AnonHugePages")]
+print(line.split()[1])
+"""
+
+
+@pytest.mark.skipif(
+    not THP.exists() or "[never]" in THP.read_text(),
+    reason="the kernel gives no huge pages",
+)
+def test_a_command_has_huge_pages():
+    ended = subprocess.run(
+        [sys.executable, "-c", HUGE],
+        env={**os.environ, "JAX_PLATFORMS": "cpu", "NUMPY_MADVISE_HUGEPAGE": "0"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    assert int(ended.stdout) >= 60 << 10  # of 64 << 10 kB
 
 
 @pytest.fixture
