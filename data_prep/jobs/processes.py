@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
 from spirit_jax.core.errors import Halted
+from spirit_jax.core.process_setup import set_up_heap
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -68,6 +69,7 @@ def _work_on(work: Callable[[Item], Result], items: Sequence[Item]) -> list[Resu
 def _begin(given: Any) -> None:
     global _shared
     _shared = given
+    set_up_heap()
     _end_with_parent()
 
 

@@ -39,6 +39,7 @@ from data_prep.shards.shard_files import Size, hash_key, pack_rows, unpack_rows,
 from data_prep.shards.survey import Survey, key_of
 from spirit_jax.core.errors import Halted
 from spirit_jax.core.files import nearest_existing, read_json, write_atomically, write_bytes, write_json
+from spirit_jax.core.process_setup import set_up_heap
 from spirit_jax.datasets.shards import DATASET
 from spirit_jax.datasets.splits import TRAINING_SPLITS, sentence_of
 
@@ -121,6 +122,7 @@ def _run_apart(run: Callable[..., None], *args: Any) -> None:
 
 def _lead_group(run: Callable[..., None], *args: Any) -> None:
     os.setsid()
+    set_up_heap()
     threading.excepthook = _end_with_thread
     run(*args)
 
@@ -193,6 +195,7 @@ class _Opened(beam.DoFn):
 
     def setup(self) -> None:
         """As Beam says."""
+        set_up_heap()
         os.environ["TOKENIZERS_PARALLELISM"] = "false"
         self.contents = dataclasses.replace(self.inputs.open(), threads=1)
 

@@ -9,8 +9,7 @@ import importlib.metadata
 import importlib.util
 import mmap
 import os
-
-import jax
+from typing import Any
 
 from spirit_jax.core.errors import UserError
 
@@ -22,7 +21,7 @@ NEVER = -1  # as M_TRIM_THRESHOLD
 
 def loads_idle_libtpu() -> bool:
     """True if JAX would load libtpu without a TPU. That logs noisily, and its profiler can crash."""
-    if getattr(jax.config, PLATFORMS):  # chosen by the user, or "tpu,cpu" by JAX, which found TPUs
+    if getattr(_config(), PLATFORMS):  # chosen by the user, or "tpu,cpu" by JAX, which found TPUs
         return False
     return importlib.util.find_spec("libtpu") is not None and not has_tpu()
 
@@ -40,14 +39,14 @@ def has_plugin() -> bool:
 def set_up() -> None:
     """All settings of a command. Call it before JAX starts."""
     leave_out_idle_libtpu()
-    if getattr(jax.config, PLATFORMS) == "cpu" or not (has_tpu() or has_plugin()):
+    if getattr(_config(), PLATFORMS) == "cpu" or not (has_tpu() or has_plugin()):
         set_up_heap()
 
 
 def leave_out_idle_libtpu() -> None:
     """Restricts JAX to the CPU where it would load libtpu without a TPU and has no other backend."""
     if loads_idle_libtpu() and not has_plugin():
-        jax.config.update(PLATFORMS, "cpu")
+        _config().update(PLATFORMS, "cpu")
 
 
 def set_up_heap() -> None:
@@ -84,4 +83,11 @@ def check_profiler() -> None:
     """Raises a UserError where a trace would kill the process."""
     if loads_idle_libtpu():
         rule = "JAX would load libtpu without a TPU, and its profiler may crash"
-        raise UserError("JAX_PLATFORMS", getattr(jax.config, PLATFORMS), rule, "set JAX_PLATFORMS=cuda,cpu")
+        raise UserError("JAX_PLATFORMS", getattr(_config(), PLATFORMS), rule, "set JAX_PLATFORMS=cuda,cpu")
+
+
+def _config() -> Any:
+    """JAX's. It is imported here, since processes that only have their heap set up do without JAX."""
+    import jax
+
+    return jax.config
