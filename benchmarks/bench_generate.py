@@ -30,6 +30,7 @@ from spirit_jax.config import MeshConfig, ModelConfig
 from spirit_jax.core import process_setup
 from spirit_jax.generation.jobs import Job, generate
 from spirit_jax.generation.sampling import GREEDY, Sampling
+from spirit_jax.model.cpu_weights import lay_out
 from spirit_jax.model.llama import Llama, init_sharded
 from spirit_jax.sharding import make_mesh
 
@@ -49,8 +50,10 @@ def our_llama(cfg: ModelConfig) -> Llama:
 
 
 def our_side(cfg: ModelConfig, rows: int) -> sides.Runs:
-    """Greedy generation, its first token alone, and in other ways. A run returns the new ids."""
-    llama, prompts = our_llama(cfg), prompts_of(rows)
+    """Greedy generation, its first token alone, and in other ways, with the weights laid out as
+    `SpiritLM.load` does. A run returns the new ids.
+    """
+    llama, prompts = lay_out(our_llama(cfg)), prompts_of(rows)
     free = np.arange(cfg.rows) == NO_EOS
     forced = free | (np.arange(cfg.rows) < 32_000)
 

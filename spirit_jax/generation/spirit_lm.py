@@ -18,6 +18,7 @@ from spirit_jax.generation.output import Output, find_end, read_output
 from spirit_jax.generation.sampling import GREEDY, Sampling
 from spirit_jax.generation.streaming import Event, Stream
 from spirit_jax.model.checkpoint import StoredModel, find_stored_model, load_model
+from spirit_jax.model.cpu_weights import lay_out
 from spirit_jax.model.llama import Llama
 from spirit_jax.scoring import likelihood
 from spirit_jax.sharding import make_inference_mesh
@@ -81,7 +82,7 @@ class SpiritLM:
         prompt_format = PromptFormat(loaded.vocabulary, tokenizer, data.asr_marker, data.tts_marker)
         arrangements = frozenset(source.arrangement for source in data.sources)
         return cls(
-            loaded.llama,
+            lay_out(loaded.llama),
             prompt_format,
             codec_path,
             data.append_eos,

@@ -19,6 +19,7 @@ import jax
 import jax.numpy as jnp
 
 from spirit_jax.config import Dtype
+from spirit_jax.model.stripes import Striped, multiply
 from spirit_jax.sharding import constrain, mesh_sizes, platform
 
 DTYPES = {Dtype.FLOAT32: jnp.float32, Dtype.BFLOAT16: jnp.bfloat16}
@@ -34,7 +35,7 @@ class Int8(Protocol):
     scale: jax.Array
 
 
-Weight = jax.Array | Int8
+Weight = jax.Array | Int8 | Striped
 
 
 def linear(x_BTD: jax.Array, weight_DF: Weight, axes: Axes | None = None) -> jax.Array:
@@ -45,13 +46,17 @@ def linear(x_BTD: jax.Array, weight_DF: Weight, axes: Axes | None = None) -> jax
     """
     if isinstance(weight_DF, jax.Array):
         return _product(x_BTD, weight_DF, axes)
+    if isinstance(weight_DF, Striped):
+        return _by_stripes(x_BTD, weight_DF, x_BTD.dtype)
     return (x_BTD @ weight_DF.qvalue.astype(x_BTD.dtype)) * weight_DF.scale[None].astype(x_BTD.dtype)
 
 
 def widen(weight: Weight, dtype: jnp.dtype) -> jax.Array:
-    """An int8 array in `dtype`; others as they are."""
+    """A table [V, D]: an int8 one in `dtype`, others in their type."""
     if isinstance(weight, jax.Array):
         return weight
+    if isinstance(weight, Striped):
+        return weight.whole().T
     return weight.qvalue.astype(dtype) * weight.scale.astype(dtype)
 
 
@@ -72,6 +77,8 @@ def against_table(x_BTD: jax.Array, table_VD: Weight) -> jax.Array:
     For few x a CPU would spend most of the time on packing the whole table. So it takes a block after
     another, which stays in its cache.
     """
+    if isinstance(table_VD, Striped):
+        return _by_stripes(x_BTD, table_VD, jnp.float32)
     if not isinstance(table_VD, jax.Array):
         whole_VD = table_VD.qvalue.astype(x_BTD.dtype)
         return _against_whole(x_BTD, whole_VD) * table_VD.scale.T[None].astype(jnp.float32)
@@ -87,6 +94,11 @@ def against_table(x_BTD: jax.Array, table_VD: Weight) -> jax.Array:
 
     y_VN = jax.lax.map(against_block, table_VD.reshape(-1, TABLE_BLOCK, width)).reshape(len(table_VD), -1)
     return y_VN.T.reshape(rows, length, -1)
+
+
+def _by_stripes(x_BTD: jax.Array, weight: Striped, dtype: jnp.dtype) -> jax.Array:
+    rows, length, width = x_BTD.shape
+    return multiply(x_BTD.reshape(-1, width), weight, dtype).reshape(rows, length, -1)
 
 
 def _against_whole(x_BTD: jax.Array, table_VD: jax.Array) -> jax.Array:

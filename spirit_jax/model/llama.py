@@ -24,6 +24,7 @@ from spirit_jax.config import Dtype, ModelConfig, Remat
 from spirit_jax.model.attention import SAVED, attend, attend_cache
 from spirit_jax.model.cache import Cache, LayerCache, is_unrolled
 from spirit_jax.model.linear import DTYPES, Weight, against_table, linear, take_rows
+from spirit_jax.model.stripes import stacked
 from spirit_jax.sharding import RULES, constrain, place_axes
 
 # names of products for remat policies
@@ -219,7 +220,7 @@ class Llama(nnx.Module):
             return self.norm(x_BTD), (tuple(c.keys for c in caches), tuple(c.values for c in caches))
         unroll = self.cfg.layers if is_unrolled(self.cfg) else 1
         (x_BTD, cache), _ = jax.lax.scan(
-            layer, (x_BTD, cache), (self.layers, jnp.arange(self.cfg.layers)), unroll=unroll
+            layer, (x_BTD, cache), (stacked(self.layers), jnp.arange(self.cfg.layers)), unroll=unroll
         )
         return self.norm(x_BTD), cache
 
@@ -236,7 +237,7 @@ class Llama(nnx.Module):
             return x_BTD, x_BTD
 
         x_BTD = constrain(lookup(self.embed_VD[...], tokens_BT, self.cfg), "batch", "sequence", None)
-        _, states_LBTD = jax.lax.scan(layer, x_BTD, self.layers)
+        _, states_LBTD = jax.lax.scan(layer, x_BTD, stacked(self.layers))
         return jnp.concatenate([x_BTD[None], states_LBTD])
 
     def blocks(self) -> list[Block] | None:
@@ -245,6 +246,8 @@ class Llama(nnx.Module):
         """
         if not is_unrolled(self.cfg):
             return None
+        if isinstance(self.layers, nnx.List):
+            return list(self.layers)
         return [jax.tree.map(lambda a, i=i: a[i], self.layers) for i in range(self.cfg.layers)]
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import jax
 
+from spirit_jax.config import ModelConfig
 from spirit_jax.core.errors import UserError
 from spirit_jax.core.files import (
     existing_folder,
@@ -26,6 +27,7 @@ from spirit_jax.evals.judges.judges import Judges
 from spirit_jax.evals.recordings import find_recordings
 from spirit_jax.evals.results import read_results
 from spirit_jax.generation.model_options import add_model_arguments, load_lm
+from spirit_jax.model.llama import Llama
 from spirit_jax.report import figures, page
 from spirit_jax.report.examples import hear, make_examples, show_utterance
 from spirit_jax.report.numbers import facts, loss_rows, report_numbers, result_tables, tiles, transcripts
@@ -88,7 +90,7 @@ def run(args: argparse.Namespace) -> int:
         raise UserError("--examples", args.examples, "must be at least 0", "3 make a readable page")
     lm = load_lm(args.run, args)
     records = read_records(lm, args.shards, args.split, RECORDS)
-    parameters = sum(weight.size for weight in jax.tree.leaves(lm.llama))
+    parameters = _count_parameters(lm.llama.cfg)
     recordings = find_recordings(args.manifest, {one.id for one in records}) if args.manifest else {}
     examples = make_examples(lm, records, args.examples, args.seed, recordings)
     numbers = report_numbers(rows, before, after)
@@ -111,3 +113,8 @@ def run(args: argparse.Namespace) -> int:
     write_json(args.out / "report.json", {**numbers, "stage_seconds": stages})
     print(f"{args.out / 'report.html'}\n{args.out / 'report.json'}")
     return 0
+
+
+def _count_parameters(cfg: ModelConfig) -> int:
+    shapes = jax.eval_shape(lambda: Llama(cfg, jax.random.key(0)))
+    return sum(weight.size for weight in jax.tree.leaves(shapes))
