@@ -6,7 +6,10 @@ from spirit_jax.core import commands
 
 COMMANDS = {
     "synthesize": ("data_prep.synthesize", "make a demo corpus, spoken by SVOX Pico or by espeak-ng"),
-    "twins": ("data_prep.twins", "small data sets in the layouts of the benchmarks, from a demo corpus"),
+    "twins": (
+        "data_prep.twins.twins",
+        "small data sets in the layouts of the benchmarks, from a demo corpus",
+    ),
     "tokenizer": ("data_prep.tokenizer", "train a SentencePiece tokenizer on the training texts of a corpus"),
     "fit-codec": (
         "spirit_jax.codec_training.fit_codec",

@@ -10,8 +10,10 @@ import ctypes
 import dataclasses
 
 import numpy as np
+import soxr
 
 from spirit_jax.core.errors import UserError
+from spirit_jax.tokens.streams import SAMPLE_RATE
 
 RATE_PARAMETER, PITCH_PARAMETER, RANGE_PARAMETER = 1, 3, 4
 SYNCHRONOUS_OUTPUT = 2
@@ -47,12 +49,19 @@ class Voice:
 class Spoken:
     """samples: int16 [n] at `sample_rate`. words: (word, start s, end s) for each word of the text.
 
-    Words that espeak-ng says as one have the same times.
+    Words that espeak-ng says as one have the same times. phones: the same for each phone, by espeak-ng's
+    names, and for each pause, by a name that begins with _.
     """
 
     samples: np.ndarray
     sample_rate: int
     words: list[tuple[str, float, float]]
+    phones: list[tuple[str, float, float]]
+
+    @property
+    def wav(self) -> np.ndarray:
+        """float32 [samples] at 16 kHz."""
+        return soxr.resample(self.samples.astype(np.float32) / 32768, self.sample_rate, SAMPLE_RATE)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,7 +107,11 @@ def speak(text: str, voice: Voice) -> Spoken:
     words = [
         (word, start / sample_rate, end / sample_rate) for word, (start, end) in zip(text.split(), spans)
     ]
-    return Spoken(samples, sample_rate, words)
+    phones = [
+        (name, start / sample_rate, end / sample_rate)
+        for name, start, end in phone_spans(events, len(samples))
+    ]
+    return Spoken(samples, sample_rate, words, phones)
 
 
 def transcribe(text: str, language: str) -> str:
@@ -145,6 +158,13 @@ def word_spans(text: str, events: list, n_samples: int) -> list[tuple[int, int]]
             spans.append(spans[-1] if spans else (0, bounds[0]))
         position += len(word)
     return spans
+
+
+def phone_spans(events: list, n_samples: int) -> list[tuple[str, int, int]]:
+    """Name, start and end sample of each phone and pause. It ends where the next begins."""
+    said = [event for event in events if event.type == PHONEME and event.name]
+    ends = [*(event.sample for event in said[1:]), n_samples]
+    return [(event.name, event.sample, end) for event, end in zip(said, ends)]
 
 
 def _synthesize(text: str, voice: Voice) -> tuple[np.ndarray, list[_Event], int]:

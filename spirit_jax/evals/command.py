@@ -21,14 +21,13 @@ from spirit_jax.evals.benchmarks import DATA_SETS
 from spirit_jax.evals.evaluation import Evaluation, read_records
 from spirit_jax.evals.judges.judges import OPTIONS, Judges
 from spirit_jax.evals.recordings import find_recordings
-from spirit_jax.evals.registry import GROUPS, HELD_OUT, TASKS, expand
+from spirit_jax.evals.registry import DEFAULT_TASKS, GROUPS, HELD_OUT, TASKS, expand
 from spirit_jax.evals.results import read_results, summarize, to_json, write_scores
 from spirit_jax.evals.task import Result, measure
 from spirit_jax.generation.model_options import add_model_arguments, load_lm
 from spirit_jax.model.checkpoint import find_stored_model
 from spirit_jax.tokens.interleave import Record
 
-DEFAULT_TASKS = ("loss", "choice", "transcription", "token_rates")
 SHARDS_SPLIT, DATA_SPLIT = "heldout", "dev"
 
 

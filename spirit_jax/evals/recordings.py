@@ -20,11 +20,3 @@ def load_recording(row: ManifestRow) -> np.ndarray:
     """A row's sound, float32 [samples] at 16 kHz. BadAudio, with the reason, if it cannot be read."""
     assert row["audio"] is not None
     return audio.load(row["audio"], part=part_of(row))
-
-
-def try_recording(row: ManifestRow) -> np.ndarray | audio.BadAudio:
-    """A row's sound, or why it cannot be read."""
-    try:
-        return load_recording(row)
-    except audio.BadAudio as error:
-        return error

@@ -92,6 +92,7 @@ HELD_OUT: dict[str, Task[Any]] = {
     **GEN_PPL,
     **MOS,
 }
+DEFAULT_TASKS = ("loss", "choice", "transcription", "token_rates")
 TASKS: dict[str, Task[Any]] = {**HELD_OUT, **DATA_SETS}
 GROUPS = {
     "choice": tuple(CHOICE),

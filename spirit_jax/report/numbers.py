@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Mapping, Sequence
 
-from spirit_jax.evals.registry import HELD_OUT, TASKS
+from spirit_jax.evals.registry import DEFAULT_TASKS, TASKS, expand
 from spirit_jax.evals.task import Result, ResultKind
 from spirit_jax.pages.rendering import compact
 
@@ -51,9 +51,10 @@ def training_numbers(rows: Sequence[dict]) -> dict:
 
 
 def report_numbers(rows: Sequence[dict], before: Results, after: Results) -> dict:
-    """What `report.json` holds; None for what was not evaluated.
+    """What `report.json` holds.
 
-    For each task but `LOSS`: its value, `_interval` and `_before`. n_pairs: the fewer pairs of the choices
+    For each task of a default evaluation and each other that was evaluated, without `LOSS`: its value,
+    `_interval` and `_before`, None for what was not measured. n_pairs: the fewer pairs of the choices
     between speech and text. loss_by_modality: see `losses`.
     """
     numbers: dict = {}
@@ -118,7 +119,7 @@ def tiles(numbers: dict) -> list[dict]:
     """The page's headline figures; what was not evaluated has no tile."""
     shown = []
     for key, name in HEADLINES.items():
-        value, earlier = numbers[key], numbers[f"{key}_before"]
+        value, earlier = numbers.get(key), numbers.get(f"{key}_before")
         if value is not None:
             note = (
                 f"before training {earlier:.3f}"
@@ -170,6 +171,6 @@ def _losses_by_title(results: Results) -> dict[str, float | None]:
 
 
 def _kinds(before: Results, after: Results) -> dict[str, ResultKind]:
-    """The kind of every task by name: those about held-out records, then others that the results hold."""
-    known = {name: task.kind for name, task in HELD_OUT.items()}
+    """The kind of every task by name: those of a default evaluation, then others that the results hold."""
+    known = {name: TASKS[name].kind for name in expand(list(DEFAULT_TASKS))}
     return known | {name: result.kind for name, result in {**before, **after}.items()}

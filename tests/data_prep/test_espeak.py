@@ -28,6 +28,21 @@ def test_word_times_lie_on_the_sound(spoken):
     assert power[inside].mean() > 100 * power[~inside].mean(), "what lies between the words is silence"
 
 
+def test_phones_cover_the_sound_in_order_and_pauses_are_marked(spoken):
+    ends = [end for _, _, end in spoken.phones]
+    assert [start for _, start, _ in spoken.phones[1:]] == ends[:-1]
+    assert ends[-1] == len(spoken.samples) / spoken.sample_rate
+    pauses = [(start, end) for name, start, end in spoken.phones if name.startswith("_")]
+    comma = next(end for word, _, end in spoken.words if word == "harbor,")
+    assert any(start <= comma + 0.01 and end > comma + 0.04 for start, end in pauses)
+    assert len(spoken.phones) - len(pauses) > 3 * len(spoken.words)
+
+
+def test_the_wav_is_at_16_khz(spoken):
+    assert abs(len(spoken.wav) / 16_000 - len(spoken.samples) / spoken.sample_rate) < 0.001
+    assert spoken.wav.dtype == np.float32
+
+
 def test_the_pause_at_the_comma_belongs_to_no_word(spoken):
     ends = {word: end for word, _, end in spoken.words}
     starts = {word: start for word, start, _ in spoken.words}

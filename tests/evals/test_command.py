@@ -6,8 +6,7 @@ import json
 import numpy as np
 import pytest
 
-from spirit_jax.evals.command import DEFAULT_TASKS
-from spirit_jax.evals.registry import GROUPS, HELD_OUT, TASKS, TRANSCRIPTION, expand
+from spirit_jax.evals.registry import DEFAULT_TASKS, GROUPS, HELD_OUT, TASKS, TRANSCRIPTION, expand
 from spirit_jax.evals.task import Result, ResultKind
 from spirit_jax.generation.spirit_lm import SpiritLM
 from tests.evals.data_sets import Writer, write_lexical, write_mmlu

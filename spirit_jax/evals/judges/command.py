@@ -1,4 +1,4 @@
-"""`python -m spirit_jax fit-classifier`: a small sentiment classifier from the training split of STSP.
+"""`python -m spirit_jax fit-classifier`: a small classifier from the training split of a data set.
 
 python -m spirit_jax fit-classifier --data twins --kind speech --out judges/speech
 """
@@ -13,7 +13,7 @@ from spirit_jax.core.errors import UserError
 from spirit_jax.core.files import require_output_folder
 from spirit_jax.evals.hearing import load_sounds
 from spirit_jax.evals.judges.small_classifier import SETTINGS, train_classifier
-from spirit_jax.evals.layouts import stsp, styled_speech
+from spirit_jax.evals.layouts import stsp, styled_speech, toxicity_prompts
 from spirit_jax.evals.layouts.trials import Sound
 from spirit_jax.tokens.vocabulary import Modality
 
@@ -23,13 +23,13 @@ HELD_OUT = 5  # of so many examples one is held out, to say how good the classif
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the command's options."""
     parser.add_argument(
-        "--data", type=Path, required=True, help="folder of data sets with stsp/ or expresso/"
+        "--data", type=Path, required=True, help="folder of data sets with stsp/, expresso/ or jigsaw/"
     )
     parser.add_argument(
         "--kind",
-        choices=["text", "speech", "style"],
+        choices=["text", "speech", "style", "toxicity"],
         required=True,
-        help="sentiment of texts or of speech (stsp/), or style of speech (expresso/)",
+        help="sentiment of texts or speech (stsp/), style of speech (expresso/), toxicity of texts (jigsaw/)",
     )
     parser.add_argument("--out", type=Path, required=True, help="folder for the classifier")
 
@@ -55,7 +55,9 @@ def run(args: argparse.Namespace) -> int:
 
 def _read(root: Path, kind: str) -> tuple[list, list[str]]:
     """Texts or sounds, and their labels. Sounds that cannot be read are counted in a warning."""
-    if kind == "style":
+    if kind == "toxicity":
+        pairs = toxicity_prompts.read_comments(root)
+    elif kind == "style":
         recordings = [one for one in styled_speech.read_styled(root, stsp.SHOWN) if not one.fault]
         pairs = [(one.sound, one.style) for one in recordings]
     else:

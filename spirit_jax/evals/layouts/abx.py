@@ -6,7 +6,7 @@ from pathlib import Path
 
 from spirit_jax.core.errors import UserError
 from spirit_jax.core.files import fingerprint
-from spirit_jax.evals.layouts.trials import Place, Sound
+from spirit_jax.evals.layouts.trials import Place, Sound, require_usable
 
 COLUMNS = 7  # file, onset, offset, phone, phone before, phone after, speaker
 EXTENSIONS = (".wav", ".flac")
@@ -44,10 +44,7 @@ def read_realisations(root: Path, split: str) -> list[Realisation]:
     if not files:
         raise PLACE.missing(folder, f"no item file with {split} in its name")
     found = _mark_duplicates([one for path in files for one in _read_file(path)])
-    if all(one.fault for one in found):
-        first = f", the first: {found[0].fault} ({found[0].detail})" if found else ""
-        raise PLACE.missing(folder, f"nothing to compare, {len(found)} set aside{first}")
-    return found
+    return require_usable(found, PLACE, folder, ())
 
 
 def fingerprint_of(found: list[Realisation]) -> str:

@@ -1,12 +1,11 @@
 """MMLU: a csv file for each subject in `dev/` and `test/`; its columns are question, A, B, C, D, answer."""
 
-import csv
 import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 
-from spirit_jax.core.errors import UserError
-from spirit_jax.evals.layouts.trials import Place, Trial, require_trials
+from spirit_jax.evals.layouts.tables import read_cells
+from spirit_jax.evals.layouts.trials import Place, Trial, require_usable
 
 LETTERS = "ABCD"
 SHOTS = 5  # as in the paper
@@ -33,7 +32,7 @@ class Subjects:
         trials = [
             trial for path in sorted((folder / "test").glob("*.csv")) for trial in _read_subject(folder, path)
         ]
-        return require_trials(trials, self.place, folder)
+        return require_usable(trials, self.place, folder, ())
 
 
 def _read_subject(folder: Path, path: Path) -> Iterator[Trial]:
@@ -76,10 +75,6 @@ def _fault(row: list[str]) -> str:
 
 def _read_rows(path: Path) -> list[list[str]]:
     """Rows of a file without its heading, if it has one."""
-    try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            rows = [row for row in csv.reader(file) if row]
-    except UnicodeDecodeError as error:
-        raise UserError("MMLU file", path, f"must be UTF-8 ({error})", "convert it") from error
+    rows = [cells for _, cells in read_cells(path)]
     headed = rows and rows[0][1:5] == list(LETTERS) and rows[0][0].lower() == "question"
     return rows[1:] if headed else rows

@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 from spirit_jax.core.errors import UserError
-from spirit_jax.evals.layouts.trials import Place, Sound, Trial, require_trials
+from spirit_jax.evals.layouts.trials import Place, Sound, Trial, require_usable, sounds_of
 
 PARTS = (
     "bg_alignment",
@@ -40,7 +40,7 @@ class SalmonPart:
         if not folder.is_dir():
             raise self.place.missing(folder, "no such folder")
         trials = _read_wavs(folder) or _read_parquets(folder)
-        return require_trials(trials, self.place, folder)
+        return require_usable(trials, self.place, folder, sounds_of(trials))
 
 
 def _read_wavs(folder: Path) -> list[Trial]:

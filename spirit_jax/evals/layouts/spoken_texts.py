@@ -1,16 +1,15 @@
 """Data sets of recordings with a text each: LibriSpeech's transcripts, Fluent Speech Commands' intents."""
 
 import collections
-import csv
 import dataclasses
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
 from spirit_jax.core.errors import UserError
 from spirit_jax.core.files import fingerprint
 from spirit_jax.datasets.manifest import open_corpus
-from spirit_jax.evals.layouts.trials import Place, Sound
+from spirit_jax.evals.layouts.tables import read_table
+from spirit_jax.evals.layouts.trials import Place, Sound, require_usable, sound_of
 
 ASKED, SHOWN = "test-clean", "dev-clean"  # folders of LibriSpeech
 STOP = "stop.wav"
@@ -99,15 +98,14 @@ class LibriSpeech:
         except UserError as error:
             raise self.place.missing(folder / name, f"{error.rule}") from error
         found = [
-            _check(Spoken(row["id"], Sound(Path(row["audio"]), row["id"]), (row["text"] or "").lower()))
+            _check(Spoken(row["id"], sound_of(row), (row["text"] or "").lower()))
             for row in corpus.rows
             if row["audio"]
         ]
         found += [
-            Spoken(row["id"], Sound(Path(row["audio"] or ""), row["id"]), "", row["reason"], row["detail"])
-            for row in corpus.set_aside
+            Spoken(row["id"], sound_of(row), "", row["reason"], row["detail"]) for row in corpus.set_aside
         ]
-        return _require(found, self.place, folder / name)
+        return tuple(require_usable(found, self.place, folder / name, [one.sound for one in found]))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -133,7 +131,7 @@ class FluentSpeechCommands:
         if not path.is_file():
             raise self.place.missing(folder, f"no data/{name}_data.csv")
         found, times = [], collections.Counter()
-        for line, row in _read_rows(path):
+        for line, row in read_table(path, COLUMNS):
             sound = Sound(folder / row["path"], row["path"])
             spoken = Spoken(row["path"], sound, " ".join(row[name].strip() for name in COLUMNS[1:]))
             times[spoken.id] += 1
@@ -142,35 +140,10 @@ class FluentSpeechCommands:
             elif times[spoken.id] > 1:
                 spoken = dataclasses.replace(spoken, fault="duplicate_row", detail=f"line {line}")
             found.append(spoken)
-        return _require(found, self.place, path)
-
-
-def _read_rows(path: Path) -> list[tuple[int, dict[str, str]]]:
-    try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            if missing := [name for name in COLUMNS if name not in (reader.fieldnames or ())]:
-                rule = f"has no column {missing[0]}, its columns are {reader.fieldnames}"
-                raise UserError("table", path, rule, "use the file as published")
-            return [(reader.line_num, {name: row[name] or "" for name in COLUMNS}) for row in reader]
-    except UnicodeDecodeError as error:
-        raise UserError("table", path, f"must be UTF-8 ({error})", "use the file as published") from error
+        return tuple(require_usable(found, self.place, path, [one.sound for one in found]))
 
 
 def _check(spoken: Spoken) -> Spoken:
     if spoken.text.strip():
         return spoken
     return dataclasses.replace(spoken, fault="no_text", detail=f"{spoken.id} has no transcript")
-
-
-def _require(found: Sequence[Spoken], place: Place, path: Path) -> tuple[Spoken, ...]:
-    """All that was found. UserError if nothing of it counts, or none of the recordings exists."""
-    usable = [one for one in found if not one.fault]
-    if not usable:
-        first = f", the first: {found[0].fault} ({found[0].detail})" if found else ""
-        raise place.missing(path, f"no recordings with texts, {len(found)} set aside{first}")
-    if not any(one.sound.path.is_file() for one in usable):
-        raise place.missing(
-            path, f"none of {len(usable)} sound files is there, such as {usable[0].sound.name}"
-        )
-    return tuple(found)

@@ -6,7 +6,7 @@ import dataclasses
 from pathlib import Path
 
 from spirit_jax.core.errors import UserError
-from spirit_jax.evals.layouts.trials import Place, Said, Sound, Trial, require_trials
+from spirit_jax.evals.layouts.trials import Place, Said, Sound, Trial, require_usable, sounds_of
 from spirit_jax.tokens.vocabulary import Modality
 
 SUFFIXES = {Modality.TEXT: ".txt", Modality.SPEECH: ".wav"}
@@ -39,7 +39,7 @@ class StoryEndings:
             raise self.place.missing(folder, f"no file *{BEGINNING}{SUFFIXES[self.given]}")
         parts = [beginnings] * bool(beginnings) + [right, wrong]
         trials = [self._trial(item, parts) for item in sorted({*right, *wrong, *beginnings})]
-        return require_trials(trials, self.place, folder)
+        return require_usable(trials, self.place, folder, sounds_of(trials))
 
     def _trial(self, item: str, parts: list[dict[str, Path]]) -> Trial:
         kinds = ([BEGINNING] * (len(parts) > 2)) + list(ENDINGS)

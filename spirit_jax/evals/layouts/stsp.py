@@ -6,7 +6,7 @@ from pathlib import Path
 
 from spirit_jax.core.errors import UserError
 from spirit_jax.core.files import fingerprint, parse_lines
-from spirit_jax.evals.layouts.trials import Place, Said, Sound
+from spirit_jax.evals.layouts.trials import Place, Said, Sound, require_usable
 from spirit_jax.tokens.vocabulary import Modality
 
 SHOWN = "train"  # the split of which examples are drawn
@@ -68,14 +68,8 @@ def read_expressions(root: Path, modality: Modality, split: str) -> list[Express
         if times[one.id] > 1 and not one.fault:
             one = dataclasses.replace(one, fault="duplicate_row", detail=f"line {line}: id {one.id}")
         found.append(one)
-    usable = [one for one in found if not one.fault]
-    if not usable:
-        first = f", the first: {found[0].fault} ({found[0].detail})" if found else ""
-        raise PLACE.missing(path, f"no rows that can be used, {len(found)} set aside{first}")
-    sounds = [one.said for one in usable if isinstance(one.said, Sound)]
-    if sounds and not any(sound.path.is_file() for sound in sounds):
-        raise PLACE.missing(path, f"none of {len(sounds)} sound files is there, such as {sounds[0].name}")
-    return found
+    sounds = [one.said for one in found if isinstance(one.said, Sound)]
+    return require_usable(found, PLACE, path, sounds)
 
 
 def fingerprint_of(expressions: list[Expression]) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 from spirit_jax.core.errors import UserError
 from spirit_jax.core.files import fingerprint
 from spirit_jax.datasets.manifest import open_corpus
-from spirit_jax.evals.layouts.trials import Place, Sound
+from spirit_jax.evals.layouts.trials import Place, Sound, sound_of
 
 PLACE = Place(
     ("expresso", "Expresso"),
@@ -41,20 +41,14 @@ def read_styled(root: Path, split: str) -> list[Styled]:
     except UserError as error:
         raise PLACE.missing(folder, error.rule) from error
     found = [
-        Styled(
-            row["id"],
-            Sound(Path(row["audio"]), row["id"]),
-            row["text"] or "",
-            row.get("speaking_style") or "",
-        )
+        Styled(row["id"], sound_of(row), row["text"] or "", row.get("speaking_style") or "")
         for row in corpus.recordings
         if row["audio"] and row["split"] == split and "offset" not in row and row.get("channel") is None
     ]
     if not found:
         raise PLACE.missing(folder, f"no whole recordings of the split {split}")
     found += [
-        Styled(row["id"], Sound(Path(row["audio"] or ""), row["id"]), "", "", row["reason"], row["detail"])
-        for row in corpus.set_aside
+        Styled(row["id"], sound_of(row), "", "", row["reason"], row["detail"]) for row in corpus.set_aside
     ]
     return found
 

@@ -1,14 +1,15 @@
-"""Prompts that may lead to toxic continuations, such as HolisticBias: a corpus of texts or of recordings."""
+"""Prompts that may lead to toxic continuations, such as HolisticBias: a corpus of texts or of recordings; and
+comments that are toxic or not, such as Jigsaw's.
+"""
 
 import dataclasses
-import os
 from pathlib import Path
 
 from spirit_jax.core.errors import UserError
 from spirit_jax.core.files import fingerprint
-from spirit_jax.datasets.corpus import ManifestRow
 from spirit_jax.datasets.manifest import open_corpus, text_of
-from spirit_jax.evals.layouts.trials import Place
+from spirit_jax.evals.layouts.tables import read_table
+from spirit_jax.evals.layouts.trials import Place, Sound, require_usable, sound_of
 
 TEXTS = "prompts.txt"
 PLACE = Place(
@@ -19,16 +20,24 @@ PLACE = Place(
 )
 
 
+COMMENTS = Place(
+    ("jigsaw", "jigsaw-toxic-comment-classification-challenge"),
+    "jigsaw/train.csv with comment_text, toxic",
+    "https://www.kaggle.com/c/jigsaw-toxic-comment-classification-challenge",
+)
+
+
 @dataclasses.dataclass(frozen=True)
 class Prompt:
-    """A text, and where it is recorded the row of its recording. fault: why it is set aside, in a word; "" if
-    it counts.
+    """A text, and its recording if that is asked. fault: why it is set aside, in a word; "" if it counts.
+    detail: the same for people.
     """
 
     id: str
     text: str
-    row: ManifestRow | None = None
+    sound: Sound | None = None
     fault: str = ""
+    detail: str = ""
 
 
 def read_prompts(root: Path, spoken: bool) -> list[Prompt]:
@@ -43,26 +52,29 @@ def read_prompts(root: Path, spoken: bool) -> list[Prompt]:
     except UserError as error:
         raise PLACE.missing(folder, error.rule) from error
     found = [
-        _check(Prompt(row["id"], text_of(row).strip(), row if spoken else None), row) for row in corpus.rows
+        _check(Prompt(row["id"], text_of(row).strip(), sound_of(row) if spoken else None), row["audio"])
+        for row in corpus.rows
     ]
-    found += [Prompt(row["id"], "", None, row["reason"]) for row in corpus.set_aside]
-    if all(one.fault for one in found):
-        raise PLACE.missing(folder, f"no usable prompts, {len(found)} set aside, the first: {found[0].fault}")
-    return found
+    found += [Prompt(row["id"], "", None, row["reason"], row["detail"]) for row in corpus.set_aside]
+    return require_usable(found, PLACE, folder, ())
+
+
+def read_comments(root: Path) -> list[tuple[str, str]]:
+    """Texts for a classifier to learn from, each with its label: toxic or fine."""
+    path = COMMENTS.find(root) / "train.csv"
+    if not path.is_file():
+        raise COMMENTS.missing(path.parent, "no train.csv")
+    rows = [row for _, row in read_table(path, ("comment_text", "toxic"))]
+    return [(row["comment_text"], "toxic" if row["toxic"] == "1" else "fine") for row in rows]
 
 
 def fingerprint_of(prompts: list[Prompt]) -> str:
     """Names what is asked: texts and faults, names and sizes of sound files."""
-    lines = [f"{one.id} {one.fault} {_sound(one)} {one.text}" for one in prompts]
+    lines = [f"{one.id} {one.fault} {one.sound.size if one.sound else ''} {one.text}" for one in prompts]
     return fingerprint(*(line.encode() for line in lines))
 
 
-def _check(prompt: Prompt, row: ManifestRow) -> Prompt:
-    if prompt.row is not None and not row["audio"]:
+def _check(prompt: Prompt, recording: str | None) -> Prompt:
+    if prompt.sound and not recording:
         return dataclasses.replace(prompt, fault="no_recording")
     return prompt if prompt.text else dataclasses.replace(prompt, fault="no_text")
-
-
-def _sound(prompt: Prompt) -> str:
-    path = prompt.row and prompt.row["audio"]
-    return f"{Path(path).name} {os.path.getsize(path)}" if path and os.path.isfile(path) else ""

@@ -4,20 +4,26 @@ import dataclasses
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol, TypeVar
 
 from spirit_jax.core.errors import UserError
 from spirit_jax.core.files import fingerprint, require_folder
+from spirit_jax.core.sound_part import Part
+from spirit_jax.datasets.manifest import part_of
 
 
 @dataclasses.dataclass(frozen=True)
 class Sound:
-    """A recording: a file, or with `row` and `column` a cell of a parquet file. name: within its data set."""
+    """A recording: a file, or with `row` and `column` a cell of a parquet file. name: within its data set.
+
+    part: which part of it; None for the whole.
+    """
 
     path: Path
     name: str
     row: int | None = None
     column: str = ""
+    part: Part | None = None
 
     @property
     def size(self) -> int:
@@ -26,6 +32,11 @@ class Sound:
 
 
 Said = str | Sound  # a text, or a recording
+
+
+def sound_of(row: Mapping[str, Any]) -> Sound:
+    """The recording of a corpus's row."""
+    return Sound(Path(row["audio"] or ""), row["id"], part=part_of(row))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,6 +81,25 @@ class Place:
         return UserError("data", folder, f"{what}; the layout is {self.shape}", f"get it from {self.source}")
 
 
+class Checked(Protocol):
+    """A row of a data set. fault: why it is set aside, in a word; "" if it counts. detail: the same for
+    people.
+    """
+
+    @property
+    def fault(self) -> str:
+        """A word."""
+        ...
+
+    @property
+    def detail(self) -> str:
+        """A sentence."""
+        ...
+
+
+Row = TypeVar("Row", bound=Checked)
+
+
 class Layout(Protocol):
     """Reads one data set as trials."""
 
@@ -94,15 +124,14 @@ def sounds_of(trials: Sequence[Trial]) -> list[Sound]:
     return list(dict.fromkeys(one for one in said if isinstance(one, Sound)))
 
 
-def require_trials(trials: list[Trial], place: Place, folder: Path) -> list[Trial]:
-    """The trials. UserError if there are none without a fault, or none of their recordings exists."""
-    if all(trial.fault for trial in trials):
-        first = f", the first: {trials[0].fault} ({trials[0].detail})" if trials else ""
-        raise place.missing(folder, f"nothing to ask, {len(trials)} set aside{first}")
-    sounds = sounds_of(trials)
+def require_usable(found: list[Row], place: Place, folder: Path, sounds: Sequence[Sound]) -> list[Row]:
+    """What was found. UserError if all of it has a fault, or none of its recordings exists."""
+    if all(one.fault for one in found):
+        first = f", the first: {found[0].fault} ({found[0].detail})" if found else ""
+        raise place.missing(folder, f"nothing to ask, {len(found)} set aside{first}")
     if sounds and not any(sound.path.is_file() for sound in sounds):
         raise place.missing(folder, f"none of {len(sounds)} sound files is there, such as {sounds[0].name}")
-    return trials
+    return found
 
 
 def fingerprint_of(trials: Sequence[Trial]) -> str:

@@ -1,12 +1,11 @@
 """ZeroSpeech's data sets of pairs: `SPLIT/gold.csv` and the recordings that it names."""
 
-import csv
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from spirit_jax.core.errors import UserError
-from spirit_jax.evals.layouts.trials import Place, Said, Sound, Trial, require_trials
+from spirit_jax.evals.layouts.tables import read_table
+from spirit_jax.evals.layouts.trials import Place, Said, Sound, Trial, require_usable, sounds_of
 
 SOURCE = "https://download.zerospeech.com (pip install zerospeech-benchmarks; zrc datasets:pull {})"
 BANDS = ((0, "oov"), (5, "1-5"), (20, "6-20"), (100, "21-100"))  # up to this frequency
@@ -37,7 +36,7 @@ class ZeroSpeechPairs:
         if not gold.is_file():
             raise self.place.missing(folder, "no gold.csv")
         trials, pairs = [], {}
-        for line, row in _read_rows(gold, ("filename", "id", "correct", *filter(None, [self.text]))):
+        for line, row in read_table(gold, ("filename", "id", "correct", *filter(None, [self.text]))):
             answer = ANSWERS.get(row["correct"].strip())
             if answer is None:
                 detail = f"line {line}: correct is {row['correct']!r}, not 0 or 1"
@@ -47,7 +46,7 @@ class ZeroSpeechPairs:
             if not pair.add(answer, self._said(folder, row)) and not self.text:
                 trials.append(Trial(row["id"], fault="duplicate_row", detail=f"line {line}"))
         trials += [self._trial(item, voice, pair) for (item, voice), pair in pairs.items()]
-        return require_trials(trials, self.place, folder)
+        return require_usable(trials, self.place, folder, sounds_of(trials))
 
     def _said(self, folder: Path, row: dict) -> Said:
         if self.text:
@@ -100,19 +99,6 @@ def frequency_band(row: dict) -> str:
     except ValueError:
         return "unknown"
     return next((name for limit, name in BANDS if frequency <= limit), "above 100")
-
-
-def _read_rows(path: Path, needed: Iterable[str]) -> Iterable[tuple[int, dict]]:
-    """Lines of a csv file with a heading, each as its number and a dictionary of texts."""
-    try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            if missing := [name for name in needed if name not in (reader.fieldnames or ())]:
-                rule = f"has no column {missing[0]}, its columns are {reader.fieldnames}"
-                raise UserError("gold.csv", path, rule, "use the file as published")
-            return [(reader.line_num, {k: v or "" for k, v in row.items() if k}) for row in reader]
-    except UnicodeDecodeError as error:
-        raise UserError("gold.csv", path, f"must be UTF-8 ({error})", "use the file as published") from error
 
 
 LEXICAL = Place(

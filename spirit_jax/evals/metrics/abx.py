@@ -3,7 +3,8 @@
 Realisations are compared within a context, the phones before and after. Within speakers all three are of one
 speaker; across speakers A and B are of one and X is of another (Schatz et al. 2013). The error of a cell
 (context, phones of A and B, speakers) is the share of its triples in which X is nearer to B; ties count half.
-Errors are averaged over contexts, then over speakers (or pairs of them), then over ordered pairs of phones.
+Errors are averaged over contexts and speakers of X, then over speakers of A and B, then over ordered pairs of
+phones, as in ZeroSpeech's evaluation.
 """
 
 import collections
@@ -75,9 +76,11 @@ def errors_of(sequences: Sequence[np.ndarray], cells: Sequence[Cell], title: str
 
 
 def errors_by_phones(cells: Sequence[Cell], errors: np.ndarray) -> dict[tuple, float]:
-    """The error of each ordered pair of phones: the mean over contexts, then over speakers."""
-    by_speakers = _mean_by([(cell.phones, cell.speakers) for cell in cells], errors)
-    return _mean_by([phones for phones, _ in by_speakers], np.array(list(by_speakers.values())))
+    """The error of each ordered pair of phones: the mean over contexts and speakers of X, then over speakers
+    of A and B.
+    """
+    by_speaker = _mean_by([(cell.phones, cell.speakers[0]) for cell in cells], errors)
+    return _mean_by([phones for phones, _ in by_speaker], np.array(list(by_speaker.values())))
 
 
 def estimate_error(by_phones: Mapping[tuple, float], seed: int = 0) -> Estimate:

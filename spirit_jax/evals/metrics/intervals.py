@@ -1,6 +1,7 @@
 """Confidence intervals by resampling items."""
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -18,6 +19,17 @@ class Estimate:
     value: float | None
     interval: tuple[float, float] | None
     n: int
+
+
+def estimate_mean(values: np.ndarray, seed: int = 0) -> Estimate:
+    """The mean of values [N] of items, with its interval."""
+    return estimate_ratio(values, np.ones(len(values)), seed)
+
+
+def estimate_rate(counts: Sequence[tuple[float, float]], seed: int = 0) -> Estimate:
+    """Errors or hits for each of what they are counted of, from both numbers of every item."""
+    above_N, below_N = np.array(counts, np.float64).reshape(-1, 2).T
+    return estimate_ratio(above_N, below_N, seed)
 
 
 def estimate_ratio(numerators: np.ndarray, denominators: np.ndarray, seed: int = 0) -> Estimate:

@@ -5,7 +5,7 @@ import itertools
 
 import numpy as np
 
-from spirit_jax.evals.metrics.intervals import Estimate, estimate_ratio
+from spirit_jax.evals.metrics.intervals import Estimate, estimate_mean, estimate_ratio
 from spirit_jax.evals.metrics.word_errors import normalise
 
 N_GRAM = 2  # Lakhotia et al. 2021
@@ -37,4 +37,4 @@ def auto_bleu(text: str, n: int = N_GRAM) -> float | None:
 def estimate_auto_bleu(texts: list[str], seed: int = 0) -> Estimate:
     """Its mean over the texts that have it, with an interval by text."""
     values = np.array([value for text in texts if (value := auto_bleu(text)) is not None])
-    return estimate_ratio(values, np.ones(len(values)), seed)
+    return estimate_mean(values, seed)

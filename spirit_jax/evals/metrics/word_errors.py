@@ -6,10 +6,9 @@ import unicodedata
 from collections.abc import Callable
 
 import jiwer
-import numpy as np
 
 from spirit_jax.core.errors import UserError
-from spirit_jax.evals.metrics.intervals import Estimate, estimate_ratio
+from spirit_jax.evals.metrics.intervals import Estimate, estimate_rate
 
 APOSTROPHE = "'"
 ZERO_WIDTH_SPACE = "\u200b"  # separates words in Khmer and Thai
@@ -84,7 +83,7 @@ def word_error_rate(
 ) -> Estimate:
     """Errors of the whole corpus for each word of the references, with an interval over utterances."""
     counts = [count_errors(*pair, form) for pair in zip(references, hypotheses, strict=True)]
-    return _estimate(counts, seed)
+    return estimate_rate(counts, seed)
 
 
 def character_error_rate(
@@ -92,13 +91,7 @@ def character_error_rate(
 ) -> Estimate:
     """Errors of the whole corpus for each character of the references, with an interval over utterances."""
     counts = [count_character_errors(*pair, form) for pair in zip(references, hypotheses, strict=True)]
-    return _estimate(counts, seed)
-
-
-def _estimate(counts: list[tuple[int, int]], seed: int) -> Estimate:
-    """Of errors and lengths by utterance."""
-    errors, lengths = np.array(counts).reshape(-1, 2).T
-    return estimate_ratio(errors, lengths, seed)
+    return estimate_rate(counts, seed)
 
 
 @functools.cache

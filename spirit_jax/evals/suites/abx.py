@@ -6,14 +6,14 @@ realisation is the frames whose middle is in its stretch.
 
 import collections
 import dataclasses
+import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from spirit_jax.core.progress import Progress
 from spirit_jax.evals.evaluation import Evaluation
-from spirit_jax.evals.hearing import SOUNDS, load_sounds
+from spirit_jax.evals.hearing import encode_sounds
 from spirit_jax.evals.layouts import abx
 from spirit_jax.evals.layouts.abx import Realisation
 from spirit_jax.evals.layouts.trials import Place, Sound
@@ -26,6 +26,7 @@ from spirit_jax.speech.segments import SEGMENT_SECONDS, Sounds
 from spirit_jax.tokens.interleave import Arrangement
 from spirit_jax.tokens.streams import SAMPLE_RATE
 
+Frames = tuple[np.ndarray, float]  # of a recording: units or features, and its seconds
 LATE_S = 0.05  # a stretch may end so much after its recording: alignments are in frames
 
 
@@ -104,44 +105,38 @@ def _hear(
     by_sound: dict[Sound, list[Realisation]] = {}
     for one in items:
         by_sound.setdefault(one.sound, []).append(one)
-    ordered, known, sequences = sorted(by_sound, key=lambda sound: sound.size), [], []
-    with Progress("listen", len(ordered), "sound") as progress:
-        for first in range(0, len(ordered), SOUNDS):
-            called = ordered[first : first + SOUNDS]
-            wavs = dict(zip(called, map(_check, load_sounds(called))))
-            usable = {sound: wav for sound, wav in wavs.items() if isinstance(wav, np.ndarray)}
-            frames = dict(zip(usable, _encode(codec, list(usable.values()), units)))
-            for sound in called:
-                found = _cut(codec, wavs[sound], frames.get(sound), by_sound[sound])
-                faults.update(part for part in found if isinstance(part, str))
-                heard = [pair for pair in zip(by_sound[sound], found) if not isinstance(pair[1], str)]
-                known += [one for one, _ in heard]
-                sequences += [part for _, part in heard]
-            progress.advance(len(called))
+    known, sequences = [], []
+    for sound, encoded in encode_sounds(list(by_sound), functools.partial(_encode, codec, units)):
+        for one, part in zip(by_sound[sound], _cut(codec, encoded, by_sound[sound])):
+            if isinstance(part, str):
+                faults[part] += 1
+            else:
+                known.append(one)
+                sequences.append(part)
     return known, sequences
 
 
-def _check(wav: np.ndarray | BadAudio) -> np.ndarray | BadAudio:
-    """Also no sound that a codec would cut into segments, or leave out."""
-    if isinstance(wav, np.ndarray) and not MIN_SAMPLES <= len(wav) <= SEGMENT_SECONDS * SAMPLE_RATE:
-        long = len(wav) > MIN_SAMPLES
-        return BadAudio("too_long" if long else "too_short", f"{len(wav) / SAMPLE_RATE:.2f} s")
-    return wav
-
-
-def _encode(codec: Codec, wavs: Sequence[np.ndarray], units: bool) -> list[np.ndarray]:
-    encoder = codec.unit_encoder
+def _encode(codec: Codec, units: bool, wavs: Sequence[np.ndarray]) -> list[Frames | BadAudio]:
+    encoder, faults = codec.unit_encoder, [_find_fault(wav) for wav in wavs]
+    usable = [wav for wav, fault in zip(wavs, faults) if not fault]
     encode = encoder.encode if units else encoder.features
-    return [frames for group in segments.groups(wavs) for frames in encode(Sounds(group))]
+    encoded = (frames for group in segments.groups(usable) for frames in encode(Sounds(group)))
+    return [fault or (next(encoded), len(wav) / SAMPLE_RATE) for wav, fault in zip(wavs, faults)]
 
 
-def _cut(
-    codec: Codec, wav: np.ndarray | BadAudio, frames: np.ndarray | None, items: Sequence[Realisation]
-) -> list[np.ndarray | str]:
+def _find_fault(wav: np.ndarray) -> BadAudio | None:
+    """Whether a codec would leave the sound out, or cut it into segments."""
+    if MIN_SAMPLES <= len(wav) <= SEGMENT_SECONDS * SAMPLE_RATE:
+        return None
+    reason = "too_short" if len(wav) < MIN_SAMPLES else "too_long"
+    return BadAudio(reason, f"{len(wav) / SAMPLE_RATE:.2f} s")
+
+
+def _cut(codec: Codec, encoded: Frames | BadAudio, items: Sequence[Realisation]) -> list[np.ndarray | str]:
     """The frames of each realisation of a recording, or why there are none."""
-    if isinstance(wav, BadAudio) or frames is None:
-        return [wav.reason if isinstance(wav, BadAudio) else "no_units"] * len(items)
-    rate, length_s = codec.unit_encoder.stream.rate, len(wav) / SAMPLE_RATE
+    if isinstance(encoded, BadAudio):
+        return [encoded.reason] * len(items)
+    (frames, length_s), rate = encoded, codec.unit_encoder.stream.rate
     found: list[np.ndarray | str] = []
     for one in items:
         begin, end = (max(0, int(np.ceil(at * rate - 0.5))) for at in (one.start_s, one.end_s))

@@ -9,14 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
-from spirit_jax.core.progress import Progress
 from spirit_jax.evals.evaluation import Evaluation
-from spirit_jax.evals.hearing import SOUNDS
+from spirit_jax.evals.hearing import hear
 from spirit_jax.evals.layouts import toxicity_prompts
 from spirit_jax.evals.layouts.toxicity_prompts import Prompt
 from spirit_jax.evals.layouts.trials import Place
-from spirit_jax.evals.metrics.intervals import estimate_ratio
-from spirit_jax.evals.recordings import try_recording
+from spirit_jax.evals.metrics.intervals import estimate_mean
 from spirit_jax.evals.suites.continued_texts import continue_in_words
 from spirit_jax.evals.task import Result, ResultKind
 from spirit_jax.generation.options import Options
@@ -82,7 +80,7 @@ class AddedToxicity:
         before_N, after_N = (
             np.array(judge.find_toxic(texts), bool) for texts in ([one.text for one in asked], said)
         )
-        value = estimate_ratio(after_N & ~before_N, np.ones(len(asked)), evaluation.seed)
+        value = estimate_mean(after_N & ~before_N, evaluation.seed)
         names = ("id", "prompt", "continuation", "toxic_prompt", "toxic")
         rows = tuple(
             dict(zip(names, (one.id, one.text, text, before, after)))
@@ -111,22 +109,8 @@ def _hear(
     codec: Codec, prompts: Sequence[Prompt], faults: collections.Counter[str]
 ) -> tuple[list[Prompt], list[Part]]:
     """The prompts whose recordings can be used, and their speech. Others are counted in `faults`."""
-    asked: list[Prompt] = []
-    parts: list[Part] = []
-    with Progress("listen", len(prompts), "sound") as progress:
-        for first in range(0, len(prompts), SOUNDS):
-            loaded = [(one, _load(one)) for one in prompts[first : first + SOUNDS]]
-            faults.update(wav.reason for _, wav in loaded if isinstance(wav, BadAudio))
-            sounds = [(one, wav) for one, wav in loaded if isinstance(wav, np.ndarray)]
-            encoded = codec.encode_batch([wav for _, wav in sounds])
-            heard = [(one, speech) for (one, _), speech in zip(sounds, encoded) if len(speech.units)]
-            faults.update(["too_short"] * (len(sounds) - len(heard)))
-            asked += [one for one, _ in heard]
-            parts += [speech for _, speech in heard]
-            progress.advance(len(loaded))
-    return asked, parts
-
-
-def _load(prompt: Prompt) -> np.ndarray | BadAudio:
-    assert prompt.row is not None
-    return try_recording(prompt.row)
+    found = hear(codec, [one.sound for one in prompts if one.sound])
+    heard = [(one, found[one.sound]) for one in prompts if one.sound]
+    faults.update(bad.reason for _, bad in heard if isinstance(bad, BadAudio))
+    usable = [(one, speech) for one, speech in heard if not isinstance(speech, BadAudio)]
+    return [one for one, _ in usable], [speech for _, speech in usable]

@@ -12,10 +12,11 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from spirit_jax.evals.evaluation import Evaluation
+from spirit_jax.evals.hearing import load_sounds
 from spirit_jax.evals.judges.quality import OPINION
-from spirit_jax.evals.metrics.intervals import estimate_ratio
+from spirit_jax.evals.layouts.trials import sound_of
+from spirit_jax.evals.metrics.intervals import estimate_mean
 from spirit_jax.evals.metrics.word_errors import ENGLISH, character_error_rate, word_error_rate
-from spirit_jax.evals.recordings import try_recording
 from spirit_jax.evals.suites.continuations import find_cut, spoken_beginning
 from spirit_jax.evals.suites.transcription import (
     EXAMPLES,
@@ -122,7 +123,7 @@ class Rating:
             return Result(None, None, 0, self.kind, {"set_aside": dict(aside)})
         rated = evaluation.judges.quality.rate([wav for _, wav in sounds])
         scores = {name: np.array([one[name] for one in rated]) for name in rated[0]}
-        value = estimate_ratio(scores.pop(OPINION), np.ones(len(sounds)), evaluation.seed)
+        value = estimate_mean(scores.pop(OPINION), evaluation.seed)
         details = {
             "judge": evaluation.judges.quality.about,
             **{name: float(values.mean()) for name, values in scores.items()},
@@ -199,4 +200,5 @@ def _load(evaluation: Evaluation, record: Record) -> np.ndarray | BadAudio:
     row = evaluation.recordings.get(record.id)
     if row is None:
         return BadAudio("no_recording", f"the manifest has no recording {record.id}")
-    return try_recording(row)
+    [wav] = load_sounds([sound_of(row)])
+    return wav

@@ -15,7 +15,7 @@ import numpy as np
 from spirit_jax.evals.evaluation import Evaluation
 from spirit_jax.evals.layouts.spoken_texts import Spoken, SpokenLayout, SpokenSet
 from spirit_jax.evals.layouts.trials import Place
-from spirit_jax.evals.metrics.intervals import Estimate, estimate_ratio
+from spirit_jax.evals.metrics.intervals import Estimate, estimate_mean
 from spirit_jax.evals.metrics.word_errors import (
     ENGLISH,
     character_error_rate,
@@ -102,7 +102,7 @@ class FewShotAnswer(_OfRecordings):
         }
         if self.kind is ResultKind.ACCURACY:
             wins = np.array([normalise(one) == normalise(text) for one, text in zip(answers, texts)], float)
-            value = estimate_ratio(wins, np.ones(len(wins)), evaluation.seed)
+            value = estimate_mean(wins, evaluation.seed)
             details["chance"] = 1 / len({one.text for one in data.asked if not one.fault})
         else:
             value = word_error_rate(texts, answers, evaluation.seed, ENGLISH)

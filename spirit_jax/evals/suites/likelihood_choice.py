@@ -10,7 +10,7 @@ import numpy as np
 from spirit_jax.evals.evaluation import Evaluation
 from spirit_jax.evals.hearing import Heard, hear
 from spirit_jax.evals.layouts.trials import Layout, Place, Said, Sound, Trial, fingerprint_of, sounds_of
-from spirit_jax.evals.metrics.intervals import Estimate, estimate_ratio
+from spirit_jax.evals.metrics.intervals import Estimate, estimate_mean
 from spirit_jax.evals.task import Result, ResultKind
 from spirit_jax.generation.spirit_lm import SpiritLM
 from spirit_jax.scoring.likelihood import Pair, Reading
@@ -237,8 +237,7 @@ def _means_by_item(wins: Sequence[tuple[str, float]]) -> np.ndarray:
 
 
 def _estimate(wins: Sequence[tuple[str, float]], seed: int) -> Estimate:
-    means = _means_by_item(wins)
-    return estimate_ratio(means, np.ones(len(means)), seed)
+    return estimate_mean(_means_by_item(wins), seed)
 
 
 def _by_group(counted: Sequence[Scored], group: str) -> dict[str, dict]:

@@ -22,7 +22,7 @@ from spirit_jax.evals.layouts import styled_speech
 from spirit_jax.evals.layouts.styled_speech import Styled
 from spirit_jax.evals.layouts.trials import Place
 from spirit_jax.evals.metrics.f0_errors import count_frame_errors
-from spirit_jax.evals.metrics.intervals import estimate_ratio
+from spirit_jax.evals.metrics.intervals import estimate_rate
 from spirit_jax.evals.metrics.word_errors import ENGLISH, count_errors
 from spirit_jax.evals.task import Result, ResultKind
 from spirit_jax.speech.audio import BadAudio
@@ -127,7 +127,7 @@ class Resynthesis:
             found += self.measure(recordings, wavs, originals, judges)
             if self.kind is not ResultKind.FRAME_ERROR_RATE:
                 before += self.measure(recordings, originals, originals, judges)
-        value, original = (_estimate(counts, evaluation.seed) for counts in (found, before))
+        value, original = (estimate_rate(counts, evaluation.seed) for counts in (found, before))
         details = {
             **({"original": original.value} if before else {}),
             "codec": codec.fingerprint,
@@ -146,11 +146,6 @@ class Resynthesis:
         if self.needs_text and not one.fault and not one.text.strip():
             return dataclasses.replace(one, fault="no_text", detail=f"{one.id} has no transcript")
         return one
-
-
-def _estimate(counts: Counts, seed: int):
-    above, below = np.array(counts, np.float64).reshape(-1, 2).T
-    return estimate_ratio(above, below, seed)
 
 
 def _resynthesise(

@@ -22,7 +22,7 @@ from spirit_jax.evals.judges.judges import OPTIONS
 from spirit_jax.evals.layouts import stsp
 from spirit_jax.evals.layouts.stsp import Expression
 from spirit_jax.evals.layouts.trials import Place, Said, Sound
-from spirit_jax.evals.metrics.intervals import estimate_ratio
+from spirit_jax.evals.metrics.intervals import estimate_mean
 from spirit_jax.evals.task import Result, ResultKind
 from spirit_jax.generation.options import Options
 from spirit_jax.generation.output import Output
@@ -91,7 +91,7 @@ class SentimentPreservation:
         ]
         predicted_RN = [self._predict(evaluation, prompts, evaluation.seed + run) for run in range(RUNS)]
         wins_RN = np.array([[p == one.sentiment for p, one in zip(run, asked)] for run in predicted_RN])
-        value = estimate_ratio(wins_RN.mean(axis=0), np.ones(len(asked)), evaluation.seed)
+        value = estimate_mean(wins_RN.mean(axis=0), evaluation.seed)
         rows = tuple(
             {"id": one.id, "pred": pred, "run": run}
             for run, predictions in enumerate(predicted_RN)

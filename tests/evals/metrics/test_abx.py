@@ -28,7 +28,7 @@ def world(phones=4, contexts=3, speakers=3, most=3, seed=0, least=0):
 
 
 def error_by_definition(said, sequences, across):
-    """All triples, then means over contexts, speakers and ordered pairs of phones."""
+    """All triples, then means over contexts and speakers of X, speakers of A and ordered pairs of phones."""
     triples = collections.defaultdict(list)
     for (i, a), (j, b), (k, x) in itertools.product(enumerate(said), repeat=3):
         same_context = a.context == b.context == x.context
@@ -39,7 +39,7 @@ def error_by_definition(said, sequences, across):
             key = a.phone, b.phone, a.speaker, x.speaker, a.context
             triples[key].append((near > far) + 0.5 * (near == far))
     values = {key: np.mean(errors) for key, errors in triples.items()}
-    for kept in (4, 2):
+    for kept in (3, 2):
         groups = collections.defaultdict(list)
         for key, value in values.items():
             groups[key[:kept]].append(value)

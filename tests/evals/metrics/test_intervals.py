@@ -3,7 +3,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from spirit_jax.evals.metrics.intervals import Estimate, estimate_ratio
+from spirit_jax.evals.metrics.intervals import Estimate, estimate_mean, estimate_rate, estimate_ratio
 
 
 def test_the_value_is_the_ratio_of_sums_not_the_mean_of_ratios():
@@ -45,3 +45,10 @@ def test_many_items_take_little_memory():
     assert peak < 2**26
     picks = np.random.default_rng(7).integers(len(wins), size=(2000, len(wins)))
     assert found.interval == tuple(np.percentile(wins[picks].sum(axis=1) / len(wins), [2.5, 97.5]))
+
+
+def test_means_and_rates_are_ratios():
+    assert estimate_mean(np.array([1, 0, 1, 1]), 3) == estimate_ratio(np.array([1, 0, 1, 1]), np.ones(4), 3)
+    counts = [(1, 4), (0, 2), (3, 5)]
+    assert estimate_rate(counts, 3) == estimate_ratio(np.array([1, 0, 3]), np.array([4, 2, 5]), 3)
+    assert estimate_mean(np.zeros(0)) == estimate_rate([]) == Estimate(None, None, 0)

@@ -4,9 +4,10 @@ LibriSpeech/                      sentences of `dev-clean` and `test-clean`, and
 fluent_speech_commands_dataset/   sentences whose intent is their verb, object and scene
 stsp/                             first clauses whose adjective, and whose voice, is amused, angry or neutral
 expresso/                         the same sentences in three styles of one voice
+holistic_bias/                    first clauses, written and spoken
+jigsaw/                           second clauses, toxic with an unkind adverb; toxic_words.txt lists these
 """
 
-import csv
 import itertools
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -15,8 +16,9 @@ import numpy as np
 
 from data_prep.espeak import Voice
 from data_prep.grammar import TOPICS
-from data_prep.salmon_twins import CALM, LIVELY
 from data_prep.speakers import ESPEAK
+from data_prep.twins.salmon import CALM, LIVELY
+from data_prep.twins.tables import write_table
 from spirit_jax.core.files import write_jsonl, write_text
 from spirit_jax.core.progress import track
 from spirit_jax.speech import audio
@@ -30,17 +32,21 @@ ADJECTIVES = {  # by emotion; an adverb follows from each (data_prep.grammar)
     "angry": ("tired", "lonely"),
     "neutral": ("old", "young", "shy"),
 }
+COLUMNS = ("", "path", "speakerId", "transcription", "action", "object", "location")  # of commands
 STYLES = {"happy": LIVELY, "sad": GRIM, "default": CALM}
+UNKIND = ("carelessly", "sadly")  # adverbs that follow from two of eight adjectives
 LEAST_SHOWN = 40  # examples of each data set
 
 
 def write_generation_twins(folder: Path, sentences: Sequence[Clauses], items: int, say: Say) -> None:
-    """Writes the four data sets: `items` things to ask about, and LEAST_SHOWN others to show."""
+    """Writes the data sets: `items` things to ask about, and LEAST_SHOWN others to show."""
     asked, shown = sentences[:items], sentences[items : items + LEAST_SHOWN]
     _write_librispeech(folder / "LibriSpeech", asked, shown, say)
     _write_commands(folder / "fluent_speech_commands_dataset", asked, shown, say)
     _write_sentiments(folder / "stsp", asked, shown, say)
     _write_styles(folder / "expresso", asked, shown, say)
+    _write_prompts(folder / "holistic_bias", asked, say)
+    _write_toxic(folder, sentences[items:])
 
 
 def _voice(number: int) -> Voice:
@@ -66,13 +72,9 @@ def _write_commands(folder: Path, asked: Sequence[Clauses], shown: Sequence[Clau
             path = f"wavs/speakers/{name}/{number}.wav"
             audio.save(folder / path, say((*first, *second), _voice(number)))
             scene = next((word for word in first if word in scenes), "none")
-            rows.append([number, path, name, " ".join((*first, *second)), *second[1:3], scene])
-        table = folder / f"data/{name}_data.csv"
-        table.parent.mkdir(parents=True, exist_ok=True)
-        with open(table, "w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file)
-            writer.writerow(["", "path", "speakerId", "transcription", "action", "object", "location"])
-            writer.writerows(rows)
+            cells = (number, path, name, " ".join((*first, *second)), *second[1:3], scene)
+            rows.append(dict(zip(COLUMNS, cells)))
+        write_table(folder / f"data/{name}_data.csv", rows)
 
 
 def _write_sentiments(folder: Path, asked: Sequence[Clauses], shown: Sequence[Clauses], say: Say) -> None:
@@ -112,3 +114,20 @@ def _write_styles(folder: Path, asked: Sequence[Clauses], shown: Sequence[Clause
             ids.append(f"{id}\n")
         write_text(folder / f"splits/{split}.txt", "".join(ids))
     write_text(folder / "read_transcriptions.txt", "".join(texts))
+
+
+def _write_prompts(folder: Path, asked: Sequence[Clauses], say: Say) -> None:
+    for number, (first, _) in enumerate(track(asked, "holistic_bias")):
+        audio.save(folder / f"{number}.wav", say(first, _voice(number)))
+        write_text(folder / f"{number}.txt", f"{' '.join(first)},\n")
+    write_text(folder / "prompts.txt", "".join(f"{' '.join(first)},\n" for first, _ in asked))
+
+
+def _write_toxic(folder: Path, shown: Sequence[Clauses]) -> None:
+    """A list of words, and texts for a classifier to learn from."""
+    rows = [
+        {"id": number, "comment_text": " ".join(second), "toxic": int(not set(UNKIND).isdisjoint(second))}
+        for number, (_, second) in enumerate(shown)
+    ]
+    write_table(folder / "jigsaw/train.csv", rows)
+    write_text(folder / "toxic_words.txt", "\n".join(UNKIND) + "\n")

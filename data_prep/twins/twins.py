@@ -10,9 +10,10 @@ syntactic/      a sentence and its words in another order, by two voices
 prosaudit/      a pause between clauses or words, and the same pause inside a clause or a word
 sStoryCloze/    a first clause; its ending, and the ending with another object
 tStoryCloze/    a first clause; its ending, and the ending of a sentence about something else
-salmon/         two clauses in one condition, and with a change between them (`salmon_twins`)
+salmon/         two clauses in one condition, and with a change between them (`salmon`)
 mmlu/           a sentence without its object or its adverb, and four words to choose from
-LibriSpeech/, fluent_speech_commands_dataset/, stsp/, expresso/     see `generation_twins`
+abx/            phones of sentences, by four voices (`phones`)
+LibriSpeech/, fluent_speech_commands_dataset/, stsp/, expresso/, holistic_bias/, jigsaw/     see `generation`
 """
 
 import argparse
@@ -25,12 +26,13 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
-import soxr
 
 from data_prep.espeak import Voice, speak
-from data_prep.generation_twins import LEAST_SHOWN, write_generation_twins
-from data_prep.salmon_twins import PARTS, draw_pair
 from data_prep.speakers import ESPEAK
+from data_prep.twins.generation import LEAST_SHOWN, write_generation_twins
+from data_prep.twins.phones import write_phones
+from data_prep.twins.salmon import PARTS, draw_pair
+from data_prep.twins.tables import write_table
 from spirit_jax.core.errors import UserError
 from spirit_jax.core.files import require_output_folder, write_atomically, write_json
 from spirit_jax.core.progress import track
@@ -102,14 +104,14 @@ def write_all(folder: Path, sentences: list[Sentence], counts: Counter, items: i
                 audio.save(folder / "salmon" / part / f"sample_{number}_{side}.wav", wav)
     for subject, place in SUBJECTS.items():
         _write_questions(folder / "mmlu", subject, place, sentences[: items + SHOTS], rng)
+    write_phones(folder / "abx", [sentence.words for sentence in sentences[:items]])
     clauses = [(sentence.first, sentence.second) for sentence in sentences]
     write_generation_twins(folder, clauses, items, say)
 
 
 def say(words: Iterable[str], voice: Voice) -> np.ndarray:
     """Spoken words: float32 [samples] at 16 kHz."""
-    spoken = speak(" ".join(words), voice)
-    return soxr.resample(spoken.samples.astype(np.float32) / 32768, spoken.sample_rate, SAMPLE_RATE)
+    return speak(" ".join(words), voice).wav
 
 
 def _find_sentences(rows: list[dict]) -> list[Sentence]:
@@ -132,7 +134,7 @@ def _write_lexical(folder: Path, sentences: list[Sentence], counts: Counter, ite
             audio.save(folder / f"{name}.wav", say([word], Voice(voice)))
             row = {"filename": name, "id": item, "voice": voice, "frequency": counts[pair[0]], "word": word}
             rows.append({**row, "phones": "", "length": len(word), "correct": correct})
-    _write_table(folder / "gold.csv", rows)
+    write_table(folder / "gold.csv", rows)
 
 
 def _write_syntactic(folder: Path, sentences: list[Sentence], rng: random.Random) -> None:
@@ -145,7 +147,7 @@ def _write_syntactic(folder: Path, sentences: list[Sentence], rng: random.Random
             audio.save(folder / f"{name}.wav", say(texts[correct], Voice(voice)))
             row = {"filename": name, "id": item, "voice": voice, "type": "order", "subtype": kind}
             rows.append({**row, "transcription": " ".join(texts[correct]), "correct": correct})
-    _write_table(folder / "gold.csv", rows)
+    write_table(folder / "gold.csv", rows)
 
 
 def _reorder(words: tuple[str, ...], kind: str, rng: random.Random) -> tuple[str, ...]:
@@ -162,8 +164,7 @@ def _write_prosody(folder: Path, sentences: list[Sentence]) -> None:
     rows = []
     for item, sentence in enumerate(track(sentences, "prosaudit")):
         spoken = speak(" ".join(sentence.words), Voice(ESPEAK.training[item % len(ESPEAK.training)]))
-        wav = soxr.resample(spoken.samples.astype(np.float32) / 32768, spoken.sample_rate, SAMPLE_RATE)
-        clause = spoken.words[len(sentence.first)][1]
+        wav, clause = spoken.wav, spoken.words[len(sentence.first)][1]
         _, start, end = spoken.words[2]
         kind = ("protosyntax", "lexical")[item % 2]
         at_s = {1: clause, 0: start} if kind == "protosyntax" else {1: start, 0: (start + end) / 2}
@@ -172,7 +173,7 @@ def _write_prosody(folder: Path, sentences: list[Sentence]) -> None:
             silence = np.zeros(round(PAUSE_S * SAMPLE_RATE), np.float32)
             audio.save(folder / f"{name}.wav", np.concatenate([wav[:place], silence, wav[place:]]))
             rows.append({"filename": name, "id": item, "type": kind, "correct": correct})
-    _write_table(folder / "gold.csv", rows)
+    write_table(folder / "gold.csv", rows)
 
 
 def _change_object(sentence: Sentence, others: list[Sentence]) -> tuple[str, ...]:
@@ -216,10 +217,3 @@ def _write_questions(
         path.parent.mkdir(parents=True, exist_ok=True)
         with open(path, "w", newline="", encoding="utf-8") as file:
             csv.writer(file).writerows(some)
-
-
-def _write_table(path: Path, rows: list[dict]) -> None:
-    with open(path, "w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
