@@ -15,7 +15,7 @@ from spirit_jax.evals.evaluation import Evaluation
 from spirit_jax.evals.judges.quality import OPINION
 from spirit_jax.evals.metrics.intervals import estimate_ratio
 from spirit_jax.evals.metrics.word_errors import ENGLISH, character_error_rate, word_error_rate
-from spirit_jax.evals.recordings import try_recording
+from spirit_jax.evals.recordings import NO_RECORDINGS, try_recording
 from spirit_jax.evals.suites.continuations import find_cut, spoken_beginning
 from spirit_jax.evals.suites.transcription import (
     EXAMPLES,
@@ -30,8 +30,6 @@ from spirit_jax.tokens import prompt_format
 from spirit_jax.tokens.interleave import Arrangement, Record
 from spirit_jax.tokens.prompt_format import speech_of
 from spirit_jax.tokens.vocabulary import Modality
-
-NO_RECORDINGS = "the recordings of the records are not known; name their manifest with --manifest"
 
 
 @dataclasses.dataclass(frozen=True)
