@@ -59,6 +59,8 @@ DEMO ?= runs/demo
 UTTERANCES ?= $(if $(filter pico,$(VOICES)),3000,8000)
 SENTENCES ?= 12000
 PIECES ?= 700
+MEL_HOURS ?= 2
+MEL_SET ?=
 TEXT_SET ?=
 TRAIN_SET ?=
 RECORDS ?= 280
@@ -71,8 +73,10 @@ WHISPER = $(firstword $(wildcard $(VENV)/lib/python3*/site-packages/meeting_note
 SHARDS_META := spirit_tokens/aligned/1.0.0/dataset_info.json
 ifeq ($(VARIANT),expressive)
 DEMO_CODEC := --units 100 --expressive
+DEMO_VOICES := network.speakers=false  # pitch and style say who speaks
 else ifeq ($(VARIANT),base)
 DEMO_CODEC := --units 100
+DEMO_VOICES :=
 else
 $(error VARIANT = $(VARIANT): must be base or expressive; run make demo VARIANT=expressive)
 endif
@@ -94,16 +98,21 @@ $(WORK)/codec/codec.json: $(ALIGNED)/summary.json
 $(WORK)/units/summary.json: $(WORK)/codec/codec.json
 	$(PY) -m data_prep units --audio $(ALIGNED)/manifest.jsonl --codec $(WORK)/codec --out $(WORK)/units $(TIMED)
 
+$(WORK)/mel/codec/codec.json: $(WORK)/units/summary.json
+	$(PY) -m spirit_jax train-codec mel --config tpu_configs/codecs/mel_network.py --out $(WORK)/mel $(TIMED) \
+	  --set corpus.units=$(WORK)/units corpus.codec=$(WORK)/codec corpus_hours=$(MEL_HOURS) $(DEMO_VOICES) $(MEL_SET)
+	test -f $@
+
 $(WORK)/tokenizer/tokenizer.model: $(ALIGNED)/summary.json
 	$(PY) -m data_prep tokenizer --texts $(ALIGNED)/manifest.jsonl --size $(PIECES) --out $(WORK)/tokenizer $(TIMED)
 
 $(WORK)/shards/$(SHARDS_META): $(WORK)/units/summary.json $(WORK)/tokenizer/tokenizer.model
 	$(PY) -m data_prep shards --units $(WORK)/units --texts $(ALIGNED)/manifest.jsonl --tokenizer $(WORK)/tokenizer --codec $(WORK)/codec --out $(WORK)/shards $(TIMED)
 
-$(WORK)/base/config.json: $(WORK)/shards/$(SHARDS_META)
+$(WORK)/base/config.json: $(WORK)/shards/$(SHARDS_META) $(WORK)/mel/codec/codec.json
 	$(PY) -m spirit_jax train --config tpu_configs/local/demo_text_cpu.py --root $(WORK) --out $(WORK)/text_run --stopped-exit-code 75 $(TIMED) --set $(TEXT_SET)
 	$(PY) -m spirit_jax convert $(TIMED) export $(WORK)/text_run $(WORK)/llama_hf
-	$(PY) -m spirit_jax convert $(TIMED) import $(WORK)/llama_hf $(WORK)/base --codec $(WORK)/codec
+	$(PY) -m spirit_jax convert $(TIMED) import $(WORK)/llama_hf $(WORK)/base --codec $(WORK)/mel/codec
 
 $(WORK)/eval_before.json: $(WORK)/base/config.json
 	$(PY) -m spirit_jax eval --checkpoint $(WORK)/base --shards $(WORK)/shards --tasks loss,choice --max-records $(RECORDS) --out $@ $(TIMED)
@@ -113,7 +122,8 @@ $(WORK)/run/finished: $(WORK)/eval_before.json
 	touch $@
 
 $(WORK)/eval_after.json: $(WORK)/run/finished
-	$(PY) -m spirit_jax eval --checkpoint $(WORK)/run --shards $(WORK)/shards --max-records $(RECORDS) --out $@ $(TIMED)
+	$(PY) -m spirit_jax eval --checkpoint $(WORK)/run --shards $(WORK)/shards --tasks loss,choice,transcription,token_rates,kept \
+	  --manifest $(ALIGNED)/manifest.jsonl --max-records $(RECORDS) --out $@ $(TIMED)
 
 $(WORK)/generated/done: $(WORK)/eval_after.json
 	$(PY) -m spirit_jax generate --checkpoint $(WORK)/run --prompt-text "the brave sailor reached the harbor," --output-modality speech \
@@ -129,7 +139,7 @@ $(WORK)/eval_ears.json: $(WORK)/eval_after.json | $(VENV)/judges
 
 $(WORK)/report/report.html: $(WORK)/generated/done $(if $(EARS),$(WORK)/eval_ears.json)
 	$(PY) -m spirit_jax report --run $(WORK)/run --eval-before $(WORK)/eval_before.json --eval-after $(WORK)/eval_after.json $(if $(EARS),$(WORK)/eval_ears.json --asr $(WHISPER)) \
-	  --stages $(DEMO)/stages.jsonl $(WORK)/stages.jsonl --shards $(WORK)/shards --manifest $(ALIGNED)/manifest.jsonl --title "spirit_jax demo, $(VARIANT)" --out $(WORK)/report
+	  --decoder $(WORK)/mel --stages $(DEMO)/stages.jsonl $(WORK)/stages.jsonl --shards $(WORK)/shards --manifest $(ALIGNED)/manifest.jsonl --title "spirit_jax demo, $(VARIANT)" --out $(WORK)/report
 
 .PHONY: demo-clean
 demo-clean:  ## forget the demo's results, so that `make demo` starts over

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-SMALL = ["UTTERANCES=160", "SENTENCES=600", "RECORDS=24", "TEXT_SET=train.steps=20"]
+SMALL = ["UTTERANCES=160", "SENTENCES=600", "RECORDS=24", "TEXT_SET=train.steps=20", "MEL_SET=train.steps=20"]
 FIGURES = {
     "choice_s2t_accuracy",
     "choice_t2s_accuracy",
@@ -42,6 +42,10 @@ def test_the_demo_runs_and_reports(tmp_path, variant, voices):
     assert report["ears_reading"] > 0.3, "the model can't speak yet"
     stages = report["stage_seconds"]
     assert {"data_prep synthesize corpus", "data_prep align aligned", "spirit_jax train run"} <= stages.keys()
+    assert report["decoder"]["steps"] == 20
+    assert stages["spirit_jax train-codec mel"] > 0
+    assert report["kept_f0"] is not None
+    assert (report["kept_style_accuracy"] is not None) == (variant == "expressive")
     assert sum(stages.values()) > stages["spirit_jax train run"] > 0
     aligned = json.loads((tmp_path / "aligned/summary.json").read_text())
     done_before = "n_had_word_times" if voices == "espeak" else "n_aligned"

@@ -9,6 +9,8 @@ from spirit_jax.datasets.corpus import ManifestRow
 from spirit_jax.datasets.manifest import part_of, read_corpus
 from spirit_jax.speech import audio
 
+NO_RECORDINGS = "the recordings of the records are not known; name their manifest with --manifest"
+
 
 def find_recordings(manifest: Path, ids: Collection[str]) -> dict[str, ManifestRow]:
     """The rows of a manifest with sound, by id, for these ids; without those that it does not have."""

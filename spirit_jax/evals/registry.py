@@ -12,10 +12,11 @@ from spirit_jax.evals.suites.alignment import AlignmentProbe
 from spirit_jax.evals.suites.continuations import DIRECTIONS, ContinuationChoice
 from spirit_jax.evals.suites.ears import Hearing, Rating, continued, read, recorded, resynthesised
 from spirit_jax.evals.suites.generated_perplexity import GeneratedPerplexity
+from spirit_jax.evals.suites.kept import STYLE, KeptInSound, f0_errors, style_hits
 from spirit_jax.evals.suites.losses import HeldOutLoss
 from spirit_jax.evals.suites.token_rates import TokenRates
 from spirit_jax.evals.suites.transcription import Transcription, recorded_speech, spoken_sound, spoken_tokens
-from spirit_jax.evals.task import Task
+from spirit_jax.evals.task import ResultKind, Task
 from spirit_jax.tokens.interleave import Arrangement
 
 CHOICE = {f"choice_{direction.name}": ContinuationChoice(direction) for direction in DIRECTIONS}
@@ -81,6 +82,22 @@ MOS = {
         (Arrangement.ASR,),
     ),
 }
+KEPT = {
+    "kept_f0": KeptInSound(
+        "F0 of resynthesis",
+        "Frames of held-out recordings whose resynthesis has another voicing, or an F0 that is 20 % off.",
+        ResultKind.FRAME_ERROR_RATE,
+        f0_errors,
+        needs_recordings=True,
+    ),
+    "kept_style": KeptInSound(
+        "Style of resynthesis",
+        "Seconds of held-out speech whose style code is read again from the resynthesis.",
+        ResultKind.ACCURACY,
+        style_hits,
+        stream=STYLE,
+    ),
+}
 GEN_PPL = {f"gen_ppl_{direction.name}": GeneratedPerplexity(direction) for direction in DIRECTIONS}
 HELD_OUT: dict[str, Task[Any]] = {
     "loss": HeldOutLoss(),
@@ -89,6 +106,7 @@ HELD_OUT: dict[str, Task[Any]] = {
     "token_rates": TokenRates(),
     "alignment": AlignmentProbe(),
     **EARS,
+    **KEPT,
     **GEN_PPL,
     **MOS,
 }
@@ -98,6 +116,7 @@ GROUPS = {
     "choice": tuple(CHOICE),
     "transcription": tuple(TRANSCRIPTION),
     "ears": tuple(EARS),
+    "kept": tuple(KEPT),
     "gen_ppl": tuple(GEN_PPL),
     "mos": tuple(MOS),
     **BENCHMARK_GROUPS,

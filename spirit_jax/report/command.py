@@ -29,6 +29,7 @@ from spirit_jax.evals.results import read_results
 from spirit_jax.generation.model_options import add_model_arguments, load_lm
 from spirit_jax.model.llama import Llama
 from spirit_jax.report import figures, page
+from spirit_jax.report.decoder import read_decoder
 from spirit_jax.report.examples import hear, make_examples, show_utterance
 from spirit_jax.report.numbers import facts, loss_rows, report_numbers, result_tables, tiles, transcripts
 from spirit_jax.report.stages import read_stages
@@ -62,6 +63,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--stages", type=Path, nargs="*", default=[], help="what commands wrote with --stage-log, for a table"
     )
+    parser.add_argument(
+        "--decoder", type=Path, help="run folder of train-codec, whose held-out figures are shown"
+    )
     parser.add_argument("--title", help="default: the run folder's name")
     parser.add_argument(
         "--examples",
@@ -82,6 +86,7 @@ def run(args: argparse.Namespace) -> int:
     before = read_results(args.eval_before) if args.eval_before else {}
     after = {name: result for path in args.eval_after for name, result in read_results(path).items()}
     stages = read_stages(args.stages)
+    decoder = read_decoder(args.decoder) if args.decoder else {}
     judges = Judges(args.asr)
     judges.load(["asr"] if args.asr else [])
     if args.manifest:
@@ -104,13 +109,14 @@ def run(args: argparse.Namespace) -> int:
             "loss_svg": figures.loss_curves(rows),
             "utterance": show_utterance(lm, records, recordings),
             "examples": hear(examples, judges.recogniser) if args.asr else examples,
+            "decoder": decoder,
             "stages": stages,
             "transcripts": transcripts(after),
             "config": json.dumps(config, indent=2),
         }
     )
     write_text(args.out / "report.html", html)
-    write_json(args.out / "report.json", {**numbers, "stage_seconds": stages})
+    write_json(args.out / "report.json", {**numbers, "decoder": decoder, "stage_seconds": stages})
     print(f"{args.out / 'report.html'}\n{args.out / 'report.json'}")
     return 0
 

@@ -16,6 +16,8 @@ def at(tmp_path_factory):
     root = tmp_path_factory.mktemp("report")
     write_folders(root)
     write_jsonl(root / "run" / "metrics.jsonl", ROWS)
+    (root / "decoder").mkdir()
+    write_jsonl(root / "decoder" / "metrics.jsonl", [{"step": 7, "held_out_frames": 0.625}])
     words = [
         "--checkpoint",
         root / "run",
@@ -31,6 +33,7 @@ def at(tmp_path_factory):
 def report(at, evaluation, out) -> int:
     words = ["--run", at / "run", "--eval-before", evaluation, "--eval-after", evaluation]
     words += ["--shards", at / "shards", "--examples", 0, "--title", "tiny & small", "--out", out]
+    words += ["--decoder", at / "decoder"]
     return spirit("report", *words)
 
 
@@ -40,8 +43,10 @@ def test_a_run_has_a_page_and_its_numbers(at):
     choice = json.loads((at / "eval.json").read_text())["tasks"]["choice_s2t"]
     assert numbers["choice_s2t_accuracy"] == numbers["choice_s2t_accuracy_before"] == choice["value"]
     assert (numbers["n_pairs"], numbers["steps"]) == (24, 20)
+    assert numbers["decoder"] == {"steps": 7, "frames": 0.625}
     page = (at / "out" / "report.html").read_text()
     assert "<h1>tiny &amp; small</h1>" in page
+    assert '<td>frames</td><td class="number">0.625</td>' in page
     assert any(sentence(number * 37) in page for number in range(8))
 
 

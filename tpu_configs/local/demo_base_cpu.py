@@ -33,7 +33,7 @@ def config() -> RunConfig:
     )
     data = dataclasses.replace(
         base.data,
-        codec="codec",
+        codec="mel/codec",
         sources=sources,
         validation=(Source("shards", Arrangement.INTERLEAVED, split="heldout"),),
         text_span_words=(4, 8),

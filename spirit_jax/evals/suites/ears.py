@@ -17,6 +17,7 @@ from spirit_jax.evals.judges.quality import OPINION
 from spirit_jax.evals.layouts.trials import sound_of
 from spirit_jax.evals.metrics.intervals import estimate_mean
 from spirit_jax.evals.metrics.word_errors import ENGLISH, character_error_rate, word_error_rate
+from spirit_jax.evals.recordings import NO_RECORDINGS
 from spirit_jax.evals.suites.continuations import find_cut, spoken_beginning
 from spirit_jax.evals.suites.transcription import (
     EXAMPLES,
@@ -31,8 +32,6 @@ from spirit_jax.tokens import prompt_format
 from spirit_jax.tokens.interleave import Arrangement, Record
 from spirit_jax.tokens.prompt_format import speech_of
 from spirit_jax.tokens.vocabulary import Modality
-
-NO_RECORDINGS = "the recordings of the records are not known; name their manifest with --manifest"
 
 
 @dataclasses.dataclass(frozen=True)
