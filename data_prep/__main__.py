@@ -7,6 +7,7 @@ from spirit_jax.core import commands
 COMMANDS = {
     "synthesize": ("data_prep.synthesize", "make a demo corpus, spoken by SVOX Pico or by espeak-ng"),
     "twins": ("data_prep.twins", "small data sets in the layouts of the benchmarks, from a demo corpus"),
+    "stories": ("data_prep.stories", "StoryCloze's layouts from a demo corpus, in the voices of a split"),
     "tokenizer": ("data_prep.tokenizer", "train a SentencePiece tokenizer on the training texts of a corpus"),
     "fit-codec": (
         "spirit_jax.codec_training.fit_codec",

@@ -3,7 +3,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from spirit_jax.evals.metrics.intervals import Estimate, estimate_ratio
+from spirit_jax.evals.metrics.intervals import Estimate, estimate_over_runs, estimate_ratio
 
 
 def test_the_value_is_the_ratio_of_sums_not_the_mean_of_ratios():
@@ -45,3 +45,29 @@ def test_many_items_take_little_memory():
     assert peak < 2**26
     picks = np.random.default_rng(7).integers(len(wins), size=(2000, len(wins)))
     assert found.interval == tuple(np.percentile(wins[picks].sum(axis=1) / len(wins), [2.5, 97.5]))
+
+
+def test_one_run_has_about_the_interval_of_its_items():
+    wins = np.random.default_rng(4).random(200) < 0.7
+    alone, of_runs = estimate_ratio(wins, np.ones(200)), estimate_over_runs(wins[None], np.ones((1, 200)))
+    assert (of_runs.value, of_runs.n) == (alone.value, 200)
+    assert of_runs.interval == pytest.approx(alone.interval, abs=0.02)
+
+
+def test_runs_that_differ_widen_the_interval():
+    wins = np.random.default_rng(4).random((3, 400)) < 0.7
+    differ = np.random.default_rng(4).random((3, 400)) < np.array([[0.55], [0.7], [0.85]])
+    same, wide = (np.ptp(estimate_over_runs(one, np.ones((3, 400))).interval) for one in (wins, differ))
+    assert wide > 2 * same
+
+
+def test_an_item_that_all_runs_fail_is_one_item_not_three():
+    """Its draws come together, so three equal runs say no more than one."""
+    wins = np.random.default_rng(5).random(50) < 0.6
+    one = estimate_over_runs(wins[None], np.ones((1, 50)))
+    three = estimate_over_runs(np.stack([wins] * 3), np.ones((3, 50)))
+    assert np.ptp(three.interval) == pytest.approx(np.ptp(one.interval), abs=0.03)
+
+
+def test_runs_without_anything_measured_have_no_value():
+    assert estimate_over_runs(np.zeros((2, 3)), np.zeros((2, 3))) == Estimate(None, None, 3)
