@@ -45,7 +45,7 @@ def draw_choices(arms: Mapping[str, ArmResult]) -> Figure:
             axes.axvline(0.5, color="#888888", linewidth=1, linestyle=":")
             axes.set(title=title, xlim=(0.3, 1.02))
         panels[0].set_yticks(heights, [one.arm.title for one in arms.values()])
-        panels[0].legend(loc="upper left", bbox_to_anchor=(0, -0.08), ncols=2)
+        figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(KINDS))
         return figure
 
 
