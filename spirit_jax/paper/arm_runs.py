@@ -17,6 +17,8 @@ import datetime
 import os
 import platform
 import shlex
+import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -77,7 +79,7 @@ def make_run(experiment: Experiment, run: ArmRun, root: Path) -> None:
     for words in commands(experiment, run, root):
         argv = [*words, "--stage-log", str(run.folder / "stages.jsonl")]
         print(f"{run.folder.name}: python -m spirit_jax {shlex.join(argv)}", flush=True)
-        code = subprocess.run([sys.executable, "-m", "spirit_jax", *argv], check=False).returncode
+        code = _run([sys.executable, "-m", "spirit_jax", *argv])
         if code:
             said = "was stopped" if code == STOPPED else f"failed with {code}"
             raise Halted(f"{run.folder}: {words[0]} {said}; the same command continues there")
@@ -116,8 +118,20 @@ def describe_machine() -> dict:
     }
 
 
+def _run(command: list[str]) -> int:
+    """The command's exit code. SIGTERM is for the command, which saves what it has."""
+    child = subprocess.Popen(command)
+    before = signal.signal(signal.SIGTERM, lambda *_: child.terminate())
+    try:
+        return child.wait()
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 def _ask(command: list[str]) -> str:
-    """What a command prints, or `unknown`."""
+    """What a command prints, or `unknown`, for example without git."""
+    if shutil.which(command[0]) is None:
+        return "unknown"
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     return done.stdout.strip() if done.returncode == 0 else "unknown"
 

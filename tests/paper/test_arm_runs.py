@@ -1,6 +1,9 @@
 """A finished arm is not run again, a stopped one continues, and another's folder is refused."""
 
-import subprocess
+import os
+import signal
+import sys
+import threading
 from types import SimpleNamespace
 
 import pytest
@@ -21,17 +24,16 @@ def ran(monkeypatch):
     """The commands that were run; `codes`: how each ends, 0 when there are no more."""
     calls = SimpleNamespace(words=[], codes=[])
 
-    def run(argv, **options):
-        if argv[1:3] != ["-m", "spirit_jax"]:
-            return subprocess.CompletedProcess(argv, 0, "said\n", "")
+    def run(argv):
         code = calls.codes.pop(0) if calls.codes else 0
         if not code:
             with open(argv[-1], "a") as log:
                 log.write(STAGE)
         calls.words.append(argv[3:])
-        return subprocess.CompletedProcess(argv, code)
+        return code
 
-    monkeypatch.setattr(arm_runs.subprocess, "run", run)
+    monkeypatch.setattr(arm_runs, "_run", run)
+    monkeypatch.setattr(arm_runs, "_ask", lambda command: "said")
     return calls
 
 
@@ -73,3 +75,16 @@ def test_a_folder_of_other_settings_is_refused(tmp_path, ran):
     more = override(EXPERIMENT, ["seeds=[0,1,2,3]"])
     assert len(plan_runs(more, more.arms, tmp_path)) == 8
     assert folder_of(tmp_path, "interleaved").is_dir()
+
+
+def test_sigterm_is_for_the_command_that_runs():
+    timer = threading.Timer(0.5, os.kill, [os.getpid(), signal.SIGTERM])
+    timer.start()
+    assert arm_runs._run(["sleep", "60"]) == -signal.SIGTERM
+    timer.join()
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+
+def test_what_a_machine_does_not_have_is_unknown():
+    assert arm_runs._ask(["no-such-program"]) == "unknown"
+    assert arm_runs._ask([sys.executable, "-c", "print(7)"]) == "7"
