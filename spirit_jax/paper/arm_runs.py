@@ -10,6 +10,7 @@ arms/NAME-SEED/arm.json         what the folder was made with
                accent.json      the same of voices with another accent
                stages.jsonl     seconds of each command
                done.json        when and where it was finished; an arm with it is not run again
+compiled/                       functions that JAX compiled: equal for most arms
 """
 
 import dataclasses
@@ -79,7 +80,7 @@ def make_run(experiment: Experiment, run: ArmRun, root: Path) -> None:
     for words in commands(experiment, run, root):
         argv = [*words, "--stage-log", str(run.folder / "stages.jsonl")]
         print(f"{run.folder.name}: python -m spirit_jax {shlex.join(argv)}", flush=True)
-        code = _run([sys.executable, "-m", "spirit_jax", *argv])
+        code = _run([sys.executable, "-m", "spirit_jax", *argv], root / "compiled")
         if code:
             said = "was stopped" if code == STOPPED else f"failed with {code}"
             raise Halted(f"{run.folder}: {words[0]} {said}; the same command continues there")
@@ -118,9 +119,13 @@ def describe_machine() -> dict:
     }
 
 
-def _run(command: list[str]) -> int:
-    """The command's exit code. SIGTERM is for the command, which saves what it has."""
-    child = subprocess.Popen(command)
+def _run(command: list[str], compiled: Path) -> int:
+    """The command's exit code. SIGTERM is for the command, which saves what it has.
+
+    compiled: folder of compiled functions, which the arms share unless the environment names another.
+    """
+    cache = {"JAX_COMPILATION_CACHE_DIR": str(compiled), "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.1"}
+    child = subprocess.Popen(command, env={**cache, **os.environ})
     before = signal.signal(signal.SIGTERM, lambda *_: child.terminate())
     try:
         return child.wait()

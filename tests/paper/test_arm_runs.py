@@ -24,7 +24,7 @@ def ran(monkeypatch):
     """The commands that were run; `codes`: how each ends, 0 when there are no more."""
     calls = SimpleNamespace(words=[], codes=[])
 
-    def run(argv):
+    def run(argv, compiled):
         code = calls.codes.pop(0) if calls.codes else 0
         if not code:
             with open(argv[-1], "a") as log:
@@ -77,10 +77,10 @@ def test_a_folder_of_other_settings_is_refused(tmp_path, ran):
     assert folder_of(tmp_path, "interleaved").is_dir()
 
 
-def test_sigterm_is_for_the_command_that_runs():
+def test_sigterm_is_for_the_command_that_runs(tmp_path):
     timer = threading.Timer(0.5, os.kill, [os.getpid(), signal.SIGTERM])
     timer.start()
-    assert arm_runs._run(["sleep", "60"]) == -signal.SIGTERM
+    assert arm_runs._run(["sleep", "60"], tmp_path) == -signal.SIGTERM
     timer.join()
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
 
