@@ -150,12 +150,13 @@ paper-in-small: $(PAPER)/prepared  ## the paper's ablations with intervals over 
 
 $(PAPER)/spoken: | $(VENV)/demo
 	$(PY) -m data_prep synthesize --voices accents --out $(PAPER)/corpus --utterances $(PAPER_UTTERANCES) --text-only $(SENTENCES) --heldout $(STORIES) --heldout-voice $(STORIES)
-	for split in heldout heldout_voice; do \
-	  $(PY) -m data_prep stories --corpus $(PAPER)/corpus/manifest.jsonl --split $$split --items $(STORIES) --out $(PAPER)/stories/$$split; done
+	$(PY) -m data_prep stories --corpus $(PAPER)/corpus/manifest.jsonl --split heldout --items $(STORIES) --out $(PAPER)/stories/heldout
+	$(PY) -m data_prep stories --corpus $(PAPER)/corpus/manifest.jsonl --split heldout_voice --items $(STORIES) --out $(PAPER)/stories/heldout_voice
 	touch $@
 
 $(PAPER)/prepared: $(PAPER)/spoken
-	for variant in base expressive; do $(MAKE) DEMO=$(PAPER) VARIANT=$$variant $(PAPER)/$$variant/base/config.json; done
+	$(MAKE) DEMO=$(PAPER) VARIANT=base $(PAPER)/base/base/config.json
+	$(MAKE) DEMO=$(PAPER) VARIANT=expressive $(PAPER)/expressive/base/config.json
 	touch $@
 
 # ---- each stage on your own data ------------------------------------------------------------------------------------
