@@ -145,6 +145,30 @@ $(WORK)/report/report.html: $(WORK)/generated/done $(if $(EARS),$(WORK)/eval_ear
 demo-clean:  ## forget the demo's results, so that `make demo` starts over
 	rm -rf $(DEMO)
 
+# ---- the paper in small: the demo's stages on a corpus with accents, then a run for each arm and seed -----------------
+PAPER ?= runs/paper
+PAPER_CONFIG ?= tpu_configs/paper/small_cpu.py
+PAPER_UTTERANCES ?= 4000
+PAPER_PAGE ?= docs/paper.md
+PAPER_SET ?=
+STORIES ?= 200
+ARMS ?=
+
+.PHONY: paper-in-small
+paper-in-small: $(PAPER)/prepared  ## the paper's ablations with intervals over seeds, in hours: [ARMS="interleaved pairs"] [PAPER_SET="seeds=[0]"] [PAPER=dir] [PAPER_PAGE=docs/paper.md] [PAPER_CONFIG=recipe]
+	$(PY) -m spirit_jax paper --config $(PAPER_CONFIG) --root $(PAPER) --page $(PAPER_PAGE) $(if $(ARMS),--arms $(ARMS)) $(if $(PAPER_SET),--set $(PAPER_SET))
+
+$(PAPER)/spoken: | $(VENV)/demo
+	$(PY) -m data_prep synthesize --voices accents --out $(PAPER)/corpus --utterances $(PAPER_UTTERANCES) --text-only $(SENTENCES) --heldout $(STORIES) --heldout-voice $(STORIES)
+	$(PY) -m data_prep stories --corpus $(PAPER)/corpus/manifest.jsonl --split heldout --items $(STORIES) --out $(PAPER)/stories/heldout
+	$(PY) -m data_prep stories --corpus $(PAPER)/corpus/manifest.jsonl --split heldout_voice --items $(STORIES) --out $(PAPER)/stories/heldout_voice
+	touch $@
+
+$(PAPER)/prepared: $(PAPER)/spoken
+	$(MAKE) DEMO=$(PAPER) VARIANT=base $(PAPER)/base/base/config.json
+	$(MAKE) DEMO=$(PAPER) VARIANT=expressive $(PAPER)/expressive/base/config.json
+	touch $@
+
 # ---- each stage on your own data ------------------------------------------------------------------------------------
 UNITS ?= 100
 STRICT ?=

@@ -10,6 +10,10 @@ COMMANDS = {
         "data_prep.twins.twins",
         "small data sets in the layouts of the benchmarks, from a demo corpus",
     ),
+    "stories": (
+        "data_prep.twins.stories",
+        "StoryCloze's layouts from a demo corpus, in the voices of a split",
+    ),
     "tokenizer": ("data_prep.tokenizer", "train a SentencePiece tokenizer on the training texts of a corpus"),
     "fit-codec": (
         "spirit_jax.codec_training.fit_codec",

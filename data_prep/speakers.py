@@ -56,4 +56,9 @@ ESPEAK = Speakers(("en-us+m3", "en-us+f2", "en-us+m7", "en-us+f4"), ("en-us+m1",
 PICO = Speakers(
     tuple(name for name in PICO_VOICES if name != HELD_OUT_OF_PICO), (HELD_OUT_OF_PICO,), _say_by_pico
 )
-SPEAKERS = {"pico": PICO, "espeak": ESPEAK}
+ACCENTS = Speakers(  # of espeak-ng: American and southern British voices; Scottish ones are held out
+    ("en-us+m3", "en-us+f2", "en+m7", "en+f4", "en-gb-x-rp+m2", "en-gb-x-rp+f3"),
+    ("en-gb-scotland+m1", "en-gb-scotland+f1"),
+    _say_by_espeak,
+)
+SPEAKERS = {"pico": PICO, "espeak": ESPEAK, "accents": ACCENTS}

@@ -9,7 +9,7 @@ train           speech with text, and with word times by espeak-ng
 speech          speech without text
 text            text without speech
 heldout         by the speakers of training
-heldout_voice   by a speaker that no other split has
+heldout_voice   by speakers that no other split has
 """
 
 import argparse
@@ -40,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--voices",
         choices=list(SPEAKERS),
         default="pico",
-        help="pico sounds natural, espeak has exact word times",
+        help="pico sounds natural, espeak has exact word times, accents too, one of them held out",
     )
     parser.add_argument(
         "--utterances",

@@ -29,6 +29,7 @@ COMMANDS = {
         "spirit_jax.report.alignment_curves",
         "the alignment probe of several checkpoints in one picture",
     ),
+    "paper": ("spirit_jax.paper.command", "the paper's ablations in small, and one page about them"),
     "convert": ("spirit_jax.model_io.command", "Llama weights in and out"),
     "convert-speech": ("spirit_jax.speech.commands.convert", "published speech checkpoints to a codec"),
     "encode": ("spirit_jax.speech.commands.encode", "sound files to codes and token strings"),

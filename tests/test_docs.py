@@ -44,6 +44,7 @@ def written_commands(text: str) -> list[str]:
 def parser_of(package: str, command: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(exit_on_error=False)
     importlib.import_module(TABLES[package][command][0]).add_arguments(parser)
+    parser.add_argument("--stage-log")  # as `commands.run` adds it
     return parser
 
 

@@ -14,8 +14,9 @@ FLOORS = {
     "model": 4,
     "model_io": 5, "runs": 5, "scoring": 5,
     "training": 6, "codec_training": 6, "data_prep": 6, "generation": 6,
-    "pod_check": 7, "evals": 7, "serving": 7, "report": 8, "tpu_configs": 8,
-    "cli": 9, "__main__": 10,
+    "pod_check": 7, "evals": 7, "serving": 7,
+    "report": 8, "paper": 8,
+    "tpu_configs": 9, "cli": 9, "__main__": 10,
 }  # fmt: skip
 SPEECH = {  # floors inside the room of speech
     "kernels": 0, "containers": 0, "codec_identity": 0,

@@ -18,11 +18,10 @@ LibriSpeech/, fluent_speech_commands_dataset/, stsp/, expresso/, holistic_bias/,
 
 import argparse
 import csv
-import dataclasses
 import itertools
 import random
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +31,7 @@ from data_prep.speakers import ESPEAK
 from data_prep.twins.generation import LEAST_SHOWN, write_generation_twins
 from data_prep.twins.phones import write_phones
 from data_prep.twins.salmon import PARTS, draw_pair
+from data_prep.twins.stories import Sentence, change_ending, change_object, find_sentences, write_stories
 from data_prep.twins.tables import write_table
 from spirit_jax.core.errors import UserError
 from spirit_jax.core.files import require_output_folder, write_atomically, write_json
@@ -46,19 +46,6 @@ SHOTS = 5  # answered questions of each subject
 SUBJECTS = {"objects": 2, "adverbs": 3}  # place of the asked word in the second clause
 KNOWN_BY = "twins.json"
 LEAST_ITEMS = 8  # fewer have too few different objects and adverbs
-
-
-@dataclasses.dataclass(frozen=True)
-class Sentence:
-    """A sentence of the demo corpus: two clauses of words."""
-
-    first: tuple[str, ...]
-    second: tuple[str, ...]
-
-    @property
-    def words(self) -> tuple[str, ...]:
-        """Of both clauses."""
-        return self.first + self.second
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -76,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
         raise UserError("--items", args.items, f"must be at least {LEAST_ITEMS}", fix)
     require_output_folder(args.out, "--out", KNOWN_BY)
     rows = read_corpus(args.corpus)
-    sentences = _find_sentences(rows)
+    sentences = find_sentences(rows, "heldout")
     if len(sentences) < args.items + LEAST_SHOWN:
         rule = (
             f"has {len(sentences)} held-out sentences of two clauses, {args.items + LEAST_SHOWN} are needed"
@@ -96,8 +83,8 @@ def write_all(folder: Path, sentences: list[Sentence], counts: Counter, items: i
     _write_lexical(folder / "lexical/dev", sentences, counts, items)
     _write_syntactic(folder / "syntactic/dev", sentences[:items], rng)
     _write_prosody(folder / "prosaudit/english/dev", sentences[:items])
-    _write_stories(folder / "sStoryCloze", sentences, items, _change_object)
-    _write_stories(folder / "tStoryCloze", sentences, items, _change_ending)
+    write_stories(folder / "sStoryCloze", sentences, items, change_object, _say_part)
+    write_stories(folder / "tStoryCloze", sentences, items, change_ending, _say_part)
     for part in PARTS:
         for number, sentence in enumerate(track(sentences[:items], part)):
             for side, wav in enumerate(draw_pair(part, sentence.first, sentence.second, number, say)):
@@ -114,10 +101,8 @@ def say(words: Iterable[str], voice: Voice) -> np.ndarray:
     return speak(" ".join(words), voice).wav
 
 
-def _find_sentences(rows: list[dict]) -> list[Sentence]:
-    clauses = [text_of(row).split(", ") for row in rows if row["split"] == "heldout"]
-    cut = [[tuple(clause.split()) for clause in both] for both in clauses if len(both) == 2]
-    return [Sentence(first, second) for first, second in cut if len(first) > 3 and len(second) > 3]
+def _say_part(number: int, words: Sequence[str]) -> np.ndarray:
+    return say(words, Voice(ESPEAK.training[number % len(ESPEAK.training)]))
 
 
 def _words(text: str) -> list[str]:
@@ -174,30 +159,6 @@ def _write_prosody(folder: Path, sentences: list[Sentence]) -> None:
             audio.save(folder / f"{name}.wav", np.concatenate([wav[:place], silence, wav[place:]]))
             rows.append({"filename": name, "id": item, "type": kind, "correct": correct})
     write_table(folder / "gold.csv", rows)
-
-
-def _change_object(sentence: Sentence, others: list[Sentence]) -> tuple[str, ...]:
-    """The ending with the object of the first other sentence that has another one."""
-    found = next(other.second[2] for other in others if other.second[2] != sentence.second[2])
-    return (*sentence.second[:2], found, *sentence.second[3:])
-
-
-def _change_ending(sentence: Sentence, others: list[Sentence]) -> tuple[str, ...]:
-    """The ending of the first other sentence with another verb and another object."""
-    wanted = set(sentence.second[1:3])
-    return next(other.second for other in others if not wanted & set(other.second))
-
-
-def _write_stories(folder: Path, sentences: list[Sentence], items: int, change) -> None:
-    folder.mkdir(parents=True)
-    for item, sentence in enumerate(track(sentences[:items], folder.name)):
-        voice = Voice(ESPEAK.training[item % len(ESPEAK.training)])
-        others = sentences[item + 1 :] + sentences[:item]
-        parts = {"mutual": sentence.first, "correct": sentence.second, "incorrect": change(sentence, others)}
-        for kind, words in parts.items():
-            comma = "," if kind == "mutual" else ""
-            (folder / f"{item}_{kind}.txt").write_text(" ".join(words) + comma + "\n")
-            audio.save(folder / f"{item}_{kind}.wav", say(words, voice))
 
 
 def _write_questions(

@@ -22,6 +22,9 @@ class UserError(ValueError):
         super().__init__(f"{what} = {value}: {rule}; {fix}")
         self.what, self.value, self.rule, self.fix = what, value, rule, fix
 
+    def __reduce__(self):  # so that another process can raise it here
+        return type(self), (self.what, self.value, self.rule, self.fix)
+
 
 class Halted(RuntimeError):
     """Long work stopped for a reason that could not be checked before. One line: why, and how to continue.

@@ -136,7 +136,7 @@ class ShardSplit(Sequence):
         `SAMPLED` rows.
         """
         info = read_json(self.folder / "dataset_info.json")
-        stored = next(split for split in info["splits"] if split["name"] == self.split)
+        stored = next(split for split in info["splits"] if split["name"] == whole_split(self.split))
         sampled = (
             self.stored[int(index)] for index in np.linspace(0, len(self) - 1, min(SAMPLED, len(self)))
         )
@@ -175,13 +175,27 @@ def open_shards(folder: str | Path, config: Layout | str | None = None, split: s
     """Opens one split of a data set.
 
     folder: what `data_prep shards --out` wrote, or a folder below it down to the version. config: None for
-    the only layout that is there, or aligned. UserError for a config or a split that is not there.
+    the only layout that is there, or aligned. split: a name, or a part of one as TFDS writes it,
+    `train[:10%]`; rows are stored in random order. UserError for a config or a split that is not there.
     """
     version = find_version(folder, None if config is None else Layout(config))
     names = split_sizes(version)
-    if split not in names:
+    if whole_split(split) not in names:
         raise UserError("split", split, f"{version} has {', '.join(names)}", "choose one of them")
-    return ShardSplit(version, read_metadata(version), split)
+    try:
+        return ShardSplit(version, read_metadata(version), split)
+    except ValueError as error:
+        fix = f"for example {whole_split(split)}[:10%]"
+        raise UserError("split", split, f"is no part of a split ({error})", fix) from error
+
+
+def whole_split(split: str) -> str:
+    """The split that `split` is or is a part of.
+
+    >>> whole_split("train[:10%]")
+    'train'
+    """
+    return split.partition("[")[0]
 
 
 def find_version(folder: str | Path, layout: Layout | None = None) -> Path:

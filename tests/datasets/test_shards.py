@@ -197,3 +197,17 @@ def test_frozen_ids_need_the_very_same_vocabulary():
     check_compatible(frozen, make_vocabulary(300, 20))
     with pytest.raises(UserError, match="vocabulary"):
         check_compatible(frozen, make_vocabulary(300, 21))
+
+
+def test_a_part_of_a_split_has_some_of_its_rows(tmp_path):
+    out = write(tmp_path, texts=[f"one two {number}" for number in range(20)])
+    whole, part = open_shards(out, split="text"), open_shards(out, split="text[:25%]")
+    assert (len(whole), len(part)) == (20, 5)
+    assert [one.id for one in part] == [whole[index].id for index in range(5)]
+    assert part.fingerprint not in (whole.fingerprint, open_shards(out, split="text[25%:50%]").fingerprint)
+
+
+@pytest.mark.parametrize("split", ["text[:many]", "text[", "other[:10%]"])
+def test_a_part_that_is_none_is_refused(folder, split):
+    with pytest.raises(UserError, match="split"):
+        open_shards(folder, split=split)

@@ -1,4 +1,4 @@
-"""Confidence intervals by resampling items."""
+"""Confidence intervals by resampling items, and runs that differ by their seed."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -50,3 +50,23 @@ def estimate_ratio(numerators: np.ndarray, denominators: np.ndarray, seed: int =
     draws = above[below > 0] / below[below > 0]
     low, high = np.percentile(draws, [2.5, 97.5])
     return Estimate(float(numerators.sum() / denominators.sum()), (float(low), float(high)), len(numerators))
+
+
+def estimate_over_runs(numerators_RN: np.ndarray, denominators_RN: np.ndarray, seed: int = 0) -> Estimate:
+    """The same ratio over N items that were asked in each of R runs.
+
+    Each draw resamples the runs and, independently of them, the items, so the interval is over both. Three
+    runs say little about how much runs differ: then it is too narrow rather than too wide.
+    """
+    above_RN, below_RN = np.asarray(numerators_RN, np.float64), np.asarray(denominators_RN, np.float64)
+    runs, items = above_RN.shape
+    if not below_RN.sum():
+        return Estimate(None, None, items)
+    rng, draws = np.random.default_rng(seed), []
+    for _ in range(DRAWS // DRAWN):
+        times_DR = rng.multinomial(runs, np.full(runs, 1 / runs), DRAWN)
+        times_DN = rng.multinomial(items, np.full(items, 1 / items), DRAWN)
+        above_D, below_D = (((times_DR @ side) * times_DN).sum(axis=1) for side in (above_RN, below_RN))
+        draws.append(above_D[below_D > 0] / below_D[below_D > 0])
+    low, high = np.percentile(np.concatenate(draws), [2.5, 97.5])
+    return Estimate(float(above_RN.sum() / below_RN.sum()), (float(low), float(high)), items)

@@ -30,7 +30,7 @@ class AlignmentProbe:
 
     The record is read as speech and as text, each by itself. details: `same` and `other`, the mean of each
     layer from the embedding on (`other`: the text of the next word of the record, the last word's is the
-    first); `layer`, that of the value.
+    first); `layer`, that of the value. rows: of each record its id, its words, and the same means.
     """
 
     title: str = "Speech and text features"
@@ -46,13 +46,15 @@ class AlignmentProbe:
 
     def score(self, evaluation: Evaluation, items: Sequence[Record]) -> Result:
         """Reads each record twice."""
-        sums, counts = [], []
+        sums, counts, rows = [], [], []
         with Progress("probe", len(items), "record") as progress:
             for record in items:
                 found = list(_compare_words(evaluation.lm.llama, record, evaluation.lm.vocabulary))
                 if found:
                     sums.append(np.sum(found, axis=0))
                     counts.append(len(found))
+                    same, other = (sums[-1] / counts[-1]).tolist()
+                    rows.append({"id": record.id, "words": counts[-1], "same": same, "other": other})
                 progress.advance()
         if not counts:
             return Result(None, None, 0, self.kind)
@@ -60,7 +62,7 @@ class AlignmentProbe:
         layer = int((same_L - other_L).argmax())
         value = estimate_ratio(np.array(sums)[:, 0, layer], np.array(counts), evaluation.seed)
         details = {"same": same_L.tolist(), "other": other_L.tolist(), "layer": layer, "words": sum(counts)}
-        return Result(value.value, value.interval, value.n, self.kind, details)
+        return Result(value.value, value.interval, value.n, self.kind, details, tuple(rows))
 
 
 def _compare_words(llama: Llama, record: Record, vocabulary: Vocabulary) -> Iterator[np.ndarray]:

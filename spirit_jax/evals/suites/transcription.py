@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from spirit_jax.evals.evaluation import Evaluation
-from spirit_jax.evals.metrics.word_errors import character_error_rate, word_error_rate
+from spirit_jax.evals.metrics.word_errors import character_error_rate, count_errors, word_error_rate
 from spirit_jax.evals.task import Result, ResultKind
 from spirit_jax.generation.output import Output
 from spirit_jax.generation.spirit_lm import SpiritLM
@@ -25,7 +25,8 @@ class Transcription:
 
     speech: makes the speech of each record, to be transcribed. max_items: only the first so many records,
     since generating speech takes long; None for all. details: `cer`, `cer_low`, `cer_high`, the character
-    error rate and its interval, for languages without spaces; `examples`, the first 8 transcripts.
+    error rate and its interval, for languages without spaces; `examples`, the first 8 transcripts. rows: of
+    each record its id, reference, transcript, errors and words.
     """
 
     title: str
@@ -50,11 +51,13 @@ class Transcription:
             {"id": record.id, "reference": reference, "transcript": text}
             for record, reference, text in zip(items, references, texts)
         ]
+        counts = [count_errors(one["reference"], one["transcript"]) for one in examples]
+        rows = [dict(one, errors=errors, words=words) for one, (errors, words) in zip(examples, counts)]
         rate = word_error_rate(references, texts, evaluation.seed)
         characters = character_error_rate(references, texts, evaluation.seed)
         low, high = characters.interval or (None, None)
         details = {"cer": characters.value, "cer_low": low, "cer_high": high, "examples": examples[:EXAMPLES]}
-        return Result(rate.value, rate.interval, rate.n, self.kind, details)
+        return Result(rate.value, rate.interval, rate.n, self.kind, details, tuple(rows))
 
 
 def recorded_speech(evaluation: Evaluation, records: Sequence[Record]) -> list[Part]:

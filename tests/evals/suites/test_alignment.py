@@ -66,6 +66,15 @@ def test_cosines_are_within_one_and_repeat():
     assert once["n"] == 4
 
 
+def test_the_means_of_records_are_those_of_all_by_their_words():
+    result = probe(tiny_lm(), records(4))
+    words = np.array([row["words"] for row in result.rows])
+    assert words.sum() == result.details["words"]
+    for name in ("same", "other"):
+        means_NL = np.array([row[name] for row in result.rows])
+        np.testing.assert_allclose(words @ means_NL / words.sum(), result.details[name])
+
+
 def test_records_without_word_times_and_models_without_speech_have_no_probe():
     assert probe(tiny_lm(), [record(1, aligned=False)]).value is None
     assert "text-only" in probe(text_lm(), records(2)).details["not_measured"]

@@ -41,6 +41,23 @@ def test_errors_are_counted_over_the_corpus():
     assert result.interval[1] > result.value
 
 
+def test_each_record_has_its_errors():
+    lm = PlantedModel(transcript=lambda i: TEXTS[i] if i else "")
+    result = measure(TRANSCRIPTION["wer_s2t"], Evaluation(lm, RECORDS))
+    first, second, *_ = result.rows
+    assert first == {
+        "id": "r0",
+        "reference": TEXTS[0],
+        "transcript": "",
+        "errors": len(TEXTS[0].split()),
+        "words": len(TEXTS[0].split()),
+    }
+    assert second["errors"] == 0
+    assert (
+        sum(row["errors"] for row in result.rows) / sum(row["words"] for row in result.rows) == result.value
+    )
+
+
 def test_characters_are_counted_too():
     texts = [TEXTS[0].replace("the", "thx"), *TEXTS[1:]]
     result = measure(

@@ -1,0 +1,1 @@
+"""Recipes of the paper's comparison in small (`make paper-in-small`)."""
