@@ -82,14 +82,9 @@ def main() -> None:
         name = f"{'units' if units else 'features'} {'across' if across else 'within'}"
         figures[name] = {
             "cases": args.cases,
-        figures[name] = {
-            "cases": args.cases,
             "largest": max(apart),
             "mean": float(np.mean(apart)),
             "differ": sum(one > CLOSE for one in apart),
-        }
-            "mean": float(np.mean(apart)),
-            "differ": differ,
         }
         print(name, figures[name])
     print(json.dumps(figures))
