@@ -8,7 +8,7 @@ from spirit_jax.evals.layouts.tables import read_table
 from spirit_jax.evals.layouts.trials import Place, Said, Sound, Trial, require_usable, sounds_of
 
 SOURCE = "https://download.zerospeech.com (pip install zerospeech-benchmarks; zrc datasets:pull {})"
-BANDS = ((0, "oov"), (5, "1-5"), (20, "6-20"), (100, "21-100"))  # up to this frequency
+BANDS = ((1, "oov"), (5, "1-5"), (20, "6-20"), (100, "21-100"))  # below this frequency
 ANSWERS = {"1": True, "0": False}
 
 
@@ -88,8 +88,8 @@ class _Pair:
 
 
 def frequency_band(row: dict) -> str:
-    """The frequency of a word in the training corpus as a band (our choice of limits); `oov` if it is not in
-    it.
+    """The frequency of a word in the training corpus as a band; `oov` if it is not in it. Limits and names
+    are those of zerospeech-benchmarks.
     """
     given = row.get("frequency", "").strip().lower()
     if not given or given == "oov":
@@ -98,7 +98,7 @@ def frequency_band(row: dict) -> str:
         frequency = float(given)
     except ValueError:
         return "unknown"
-    return next((name for limit, name in BANDS if frequency <= limit), "above 100")
+    return next((name for limit, name in BANDS if frequency < limit), ">100")
 
 
 LEXICAL = Place(

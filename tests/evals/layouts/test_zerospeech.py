@@ -82,8 +82,8 @@ def test_texts_are_compared_once_for_all_voices(writer):
 
 @pytest.mark.parametrize(
     ("given", "band"),
-    [("oov", "oov"), ("0", "oov"), ("1", "1-5"), ("5.0", "1-5"), ("20", "6-20"), ("21", "21-100")]
-    + [("101", "above 100"), ("", "unknown"), ("often", "unknown")],
+    [("oov", "oov"), ("0", "oov"), ("1", "1-5"), ("4", "1-5"), ("5.0", "6-20"), ("20", "21-100")]
+    + [("101", ">100"), ("", "unknown"), ("often", "unknown")],
 )
 def test_frequencies_have_bands(given, band):
     assert frequency_band({"frequency": given}) == band
