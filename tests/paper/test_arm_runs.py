@@ -14,6 +14,7 @@ from spirit_jax.core.settings import override
 from spirit_jax.paper import arm_runs
 from spirit_jax.paper.arm_runs import make_run, plan_runs
 from tests.paper.arms import folder_of, make_experiment
+from tests.test_docs import parser_of
 
 EXPERIMENT = make_experiment("interleaved", "pairs")
 STAGE = '{"command": "spirit_jax", "seconds": 2.0}\n'
@@ -35,6 +36,12 @@ def ran(monkeypatch):
     monkeypatch.setattr(arm_runs, "_run", run)
     monkeypatch.setattr(arm_runs, "_ask", lambda command: "said")
     return calls
+
+
+def test_the_commands_are_those_that_users_type(tmp_path):
+    for run in plan_runs(EXPERIMENT, EXPERIMENT.arms, tmp_path):
+        for words in arm_runs.commands(EXPERIMENT, run, tmp_path):
+            parser_of("spirit_jax", words[0]).parse_args(words[1:])
 
 
 def test_all_arms_have_one_seed_before_any_has_two(tmp_path):
