@@ -27,9 +27,12 @@ def lay_out(llama: Llama) -> Llama:
 
 
 def _in_stripes(llama: Llama) -> Llama:
+    blocks, output_VD = llama.blocks(), llama.output_VD
+    assert blocks is not None
+    assert isinstance(output_VD, jax.Array)
     laid_out = jax.tree.map(lambda variable: variable, llama, is_leaf=is_param)
-    laid_out.layers = nnx.List([jax.tree.map(_of_layer, block, is_leaf=is_param) for block in llama.blocks()])
-    head = stripe(llama.output_VD.T)
+    laid_out.layers = nnx.List([jax.tree.map(_of_layer, block, is_leaf=is_param) for block in blocks])
+    head = stripe(output_VD.T)
     if isinstance(head, Striped):
         laid_out.head_VD = nnx.data(nnx.Param(head, axes=("vocab", "width"), hijax=False))
     return laid_out

@@ -60,7 +60,7 @@ def widen(weight: Weight, dtype: jnp.dtype) -> jax.Array:
     return weight.qvalue.astype(dtype) * weight.scale.astype(dtype)
 
 
-def take_rows(table_VD: Weight, ids_BT: jax.Array, dtype: jnp.dtype) -> jax.Array:
+def take_rows(table_VD: jax.Array | Int8, ids_BT: jax.Array, dtype: jnp.dtype) -> jax.Array:
     """The rows of a table, in `dtype`: [B, T, D]."""
     if isinstance(table_VD, jax.Array):
         return table_VD[ids_BT].astype(dtype)

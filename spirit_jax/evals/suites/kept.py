@@ -18,7 +18,7 @@ from spirit_jax.speech.encoders.f0 import track_f0
 from spirit_jax.tokens.interleave import Arrangement, Record
 
 STYLE = "style"  # the stream
-Counts = list[tuple[float, float]]  # of each record: errors or hits, and of how many
+Counts = Sequence[tuple[float, float]]  # of each record: errors or hits, and of how many
 Compared = tuple[Counts, dict]  # with details
 
 
