@@ -20,12 +20,14 @@ def read_table(path: Path, needed: Iterable[str]) -> list[Row]:
 
 
 def read_cells(path: Path) -> list[tuple[int, list[str]]]:
-    """All rows that are not empty, each with the number of its line. UserError for a file that is not
+    """All rows that are not empty, each with the number of its line. UserError for a file that is not csv in
     UTF-8.
     """
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
             reader = csv.reader(file)
             return [(reader.line_num, cells) for cells in reader if cells]
-    except UnicodeDecodeError as error:
-        raise UserError("table", path, f"must be UTF-8 ({error})", "use the file as published") from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise UserError(
+            "table", path, f"must be csv in UTF-8 ({error})", "use the file as published"
+        ) from error

@@ -30,6 +30,7 @@ def test_a_missing_column_is_named(write, content):
         read_table(write(content), ["a", "b"] if content else ["b"])
 
 
-def test_another_encoding_is_refused(write):
-    with pytest.raises(UserError, match="UTF-8"):
-        read_cells(write("é".encode("latin-1")))
+@pytest.mark.parametrize("content", ["é".encode("latin-1"), b"a," + b"b" * 200_000], ids=["latin-1", "cell"])
+def test_what_is_no_csv_in_utf8_is_refused(write, content):
+    with pytest.raises(UserError, match="must be csv in UTF-8"):
+        read_cells(write(content))
