@@ -10,10 +10,8 @@ from spirit_jax.core.files import write_text
 from spirit_jax.core.progress import track
 from spirit_jax.speech import audio
 
-RATES, PITCHES = (
-    (170, 200, 230),
-    (42, 50, 58),
-)  # sentences take turns, so that no two phones are the same sound
+# words a minute and height of the voice; sentences take turns, so that no two phones are the same sound
+WAYS = tuple(itertools.product((170, 200, 230), (42, 50, 58)))
 HEADER = "#file onset offset #phone prev-phone next-phone speaker"
 
 
@@ -22,8 +20,7 @@ def write_phones(folder: Path, sentences: Sequence[Sequence[str]]) -> None:
     triphones.
     """
     lines = [HEADER]
-    ways = itertools.cycle(itertools.product(RATES, PITCHES))
-    for number, (words, way) in enumerate(zip(track(sentences, "abx"), ways)):
+    for number, (words, way) in enumerate(zip(track(sentences, "abx"), itertools.cycle(WAYS))):
         for place, voice in enumerate(ESPEAK.training):
             name, spoken = f"{place}_{number}", speak(" ".join(words), Voice(voice, *way))
             audio.save(folder / f"{name}.wav", spoken.wav)

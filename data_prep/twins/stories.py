@@ -52,7 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--split", default="heldout", help="whose sentences become stories")
     parser.add_argument("--out", type=Path, required=True, help="folder for the data sets")
     parser.add_argument("--items", type=int, default=200, help="stories of each data set")
-    parser.add_argument("--seed", type=int, default=0, help="of speed and pitch")
+    parser.add_argument("--seed", type=int, default=0, help="of how it is spoken")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -115,7 +115,7 @@ def write_stories(
 
 
 def _say(text: str, voice: str, seed: str) -> np.ndarray:
-    """The text by a speaker of any of the corpora, float32; the same seed gives the same speed and pitch."""
+    """The text by a speaker of any of the corpora, float32; the same seed speaks it alike."""
     known = {name: one.say for one in SPEAKERS.values() for name in (*one.training, *one.heldout)}
     if voice not in known:
         raise UserError(

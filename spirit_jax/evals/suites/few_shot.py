@@ -13,6 +13,13 @@ from pathlib import Path
 import numpy as np
 
 from spirit_jax.evals.evaluation import Evaluation
+from spirit_jax.evals.few_shot_prompts import (
+    Heard,
+    Question,
+    hear_set,
+    make_prompts,
+    with_examples,
+)
 from spirit_jax.evals.layouts.spoken_texts import Spoken, SpokenLayout, SpokenSet
 from spirit_jax.evals.layouts.trials import Place
 from spirit_jax.evals.metrics.intervals import Estimate, estimate_mean
@@ -21,13 +28,6 @@ from spirit_jax.evals.metrics.word_errors import (
     character_error_rate,
     normalise,
     word_error_rate,
-)
-from spirit_jax.evals.suites.few_shot_prompts import (
-    Heard,
-    Question,
-    hear_set,
-    make_prompts,
-    with_examples,
 )
 from spirit_jax.evals.task import Result, ResultKind
 from spirit_jax.generation.output import Output, TextPart
