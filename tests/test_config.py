@@ -9,6 +9,7 @@ from spirit_jax import config as c
 from spirit_jax.codec_training.config import MelNetworkRun, PitchRun, StyleRun, VocoderRun
 from spirit_jax.core.errors import UserError
 from spirit_jax.core.settings import from_dict, load, override, to_dict
+from spirit_jax.paper.experiment import Experiment
 from spirit_jax.tokens.interleave import Arrangement
 
 RUN = c.RunConfig(
@@ -94,7 +95,7 @@ def test_paths_resolve_against_a_root():
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
 def test_every_recipe_loads(path):
-    kind = CODEC_RECIPES.get(path.stem, c.RunConfig)
+    kind = Experiment if path.parent.name == "paper" else CODEC_RECIPES.get(path.stem, c.RunConfig)
     made = load(path, kind)
     assert from_dict(to_dict(made), kind) == made
     if kind is not c.RunConfig:

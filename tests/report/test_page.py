@@ -30,6 +30,7 @@ def render(examples, title="runs/tiny", **more):
         "utterance": show_utterance(tiny_lm(), records(1), {}),
         "examples": examples,
         "transcripts": transcripts(AFTER),
+        "decoder": {},
         "stages": {},
         "config": json.dumps({"a": 1}),
     }
