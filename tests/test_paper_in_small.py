@@ -9,7 +9,8 @@ import pytest
 
 from tests.verbs import ROOT
 
-SMALL = ["PAPER_UTTERANCES=120", "SENTENCES=400", "STORIES=12", "TEXT_SET=train.steps=20"]
+SMALL = ["PAPER_UTTERANCES=120", "SENTENCES=400", "STORIES=12"]
+SMALL += ["TEXT_SET=train.steps=20", "MEL_SET=train.steps=5"]
 SET = "PAPER_SET=seeds=[0] records=6 run.train.steps=30 run.checkpoint.every_steps=10"
 
 
