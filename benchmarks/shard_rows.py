@@ -14,7 +14,7 @@ import sentencepiece
 
 from benchmarks import sides
 from data_prep.shards.contents import Draws, Inputs
-from data_prep.shards.token_shards import GROUP_ROWS, HereWriter, write_shards
+from data_prep.shards.token_shards import GROUP_ROWS, write_shards
 from spirit_jax.core.files import read_jsonl
 from spirit_jax.datasets.shards import Layout
 from spirit_jax.tokens.text import train_tokenizer
@@ -91,7 +91,7 @@ def shards_side(folder: str) -> sides.Runs:
 
     def run() -> float:
         started = _cpu_seconds()
-        write_shards(contents, out, HereWriter(contents, sides.THREADS))
+        write_shards(contents, out)
         return _cpu_seconds() - started
 
     return sides.warmed(run)

@@ -11,7 +11,6 @@ import argparse
 import contextlib
 import dataclasses
 import itertools
-import os
 import shlex
 import sys
 from collections.abc import Iterator, Mapping
@@ -126,7 +125,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar=("TEXT", "SPEECH"),
         help="interleaved: mean words of Poisson's distribution, in place of the limits",
     )
-    add("--processes", type=int, default=os.cpu_count(), help="that make rows")
+    add("--processes", type=int, default=1, help="that make rows")
     add("--beam", metavar="OPTIONS", help='write with Apache Beam: --beam="--runner=... ...", its options')
 
 
