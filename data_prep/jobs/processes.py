@@ -7,7 +7,7 @@ import multiprocessing
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from spirit_jax.core.errors import Halted
 from spirit_jax.core.process_setup import set_up_heap
@@ -18,29 +18,22 @@ Result = TypeVar("Result")
 CHUNK = 4  # items that a process is given at a time
 AHEAD = 4  # chunks for each process that are given out before their results are asked for
 
-_shared: Any = None  # in a process of `Processes`
-
 
 class Processes:
-    """Processes that are started when they are needed, and end with this one or with `close`.
+    """Processes that are started when they are needed, and end with this one or with `close`."""
 
-    shared: what each of them gets once (`shared`).
-    """
-
-    def __init__(self, count: int, shared: Any = None):
+    def __init__(self, count: int):
         context = multiprocessing.get_context("spawn")
-        self._pool = concurrent.futures.ProcessPoolExecutor(count, context, _begin, (shared,))
+        self._pool = concurrent.futures.ProcessPoolExecutor(count, context, _begin)
         self._most = AHEAD * count
 
-    def map(
-        self, work: Callable[[Item], Result], items: Iterable[Item], chunk: int = CHUNK
-    ) -> Iterator[Result]:
-        """`work(item)` of each item, in order; items are taken as they are needed. chunk: how many a process
-        is given at a time. Halted if a process dies, for example for lack of memory.
+    def map(self, work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+        """`work(item)` of each item, in order; items are taken as they are needed. Halted if a process dies,
+        for example for lack of memory.
         """
         left, waiting = iter(items), collections.deque()
         try:
-            while some := list(itertools.islice(left, chunk)):
+            while some := list(itertools.islice(left, CHUNK)):
                 waiting.append(self._pool.submit(_work_on, work, some))
                 if len(waiting) == self._most:
                     yield from waiting.popleft().result()
@@ -57,18 +50,11 @@ class Processes:
         self._pool.shutdown(cancel_futures=True)
 
 
-def shared() -> Any:
-    """In a process of `Processes`: what it shares with the others."""
-    return _shared
-
-
 def _work_on(work: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
     return list(map(work, items))
 
 
-def _begin(given: Any) -> None:
-    global _shared
-    _shared = given
+def _begin() -> None:
     set_up_heap()
     _end_with_parent()
 

@@ -8,20 +8,17 @@ Rows are read and written as a stream, and tokenised in groups. With `--beam` Ap
 """
 
 import argparse
-import contextlib
 import dataclasses
-import itertools
 import shlex
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
 import tensorflow_datasets as tfds
 
-from data_prep.jobs.processes import Processes, shared
 from data_prep.shards.card import write_card
-from data_prep.shards.contents import Contents, Draws, Inputs, Made, features_of, grouped
+from data_prep.shards.contents import Contents, Draws, Inputs, features_of, grouped
 from data_prep.shards.counts import Counts
 from data_prep.shards.shard_files import VERSION, SplitFiles, write_info
 from data_prep.shards.survey import Survey, check_survey, survey_rows
@@ -33,7 +30,6 @@ from spirit_jax.datasets.shards import DATASET, Layout, split_sizes
 from spirit_jax.tokens.interleave import Arrangement, Spans
 
 GROUP_ROWS, GROUP_LETTERS = 1024, 2**22  # rows that are tokenised together: as many, or with so many letters
-FEW_GROUPS = 8  # before other processes are started
 
 
 class Writer(Protocol):
@@ -50,10 +46,9 @@ class Writer(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class HereWriter:
-    """This machine, which writes in one pass over the rows, in so many processes."""
+    """This process, which writes in one pass over the rows."""
 
     contents: Contents
-    processes: int = 1
 
     def survey(self) -> Survey:
         """As `Writer` says."""
@@ -63,28 +58,13 @@ class HereWriter:
         """As `Writer` says."""
         files = {name: SplitFiles(folder, DATASET, name) for name in survey.splits}
         counts = {name: Counts(self.contents.metadata.vocabulary) for name in survey.splits}
-        for made in make_groups(self.contents, self.processes):
+        groups = grouped(track(self.contents.rows(), "shards", unit="rows"), GROUP_ROWS, GROUP_LETTERS)
+        for made in map(self.contents.make, groups):
             for example in made.examples:
                 files[example.split].add(example.key, example.stored)
             for split, some in made.counts.items():
                 counts[split].update(some)
         return [split.finish() for split in files.values()], counts
-
-
-def make_groups(contents: Contents, processes: int) -> Iterator[Made]:
-    """What is stored of all rows, group by group. The first are made by this process: others take a few
-    seconds to start.
-    """
-    groups = grouped(track(contents.rows(), "shards", unit="rows"), GROUP_ROWS, GROUP_LETTERS)
-    yield from map(contents.make, itertools.islice(groups, FEW_GROUPS) if processes > 1 else groups)
-    if (first := next(groups, None)) is not None:
-        pool = Processes(processes, dataclasses.replace(contents, threads=1))
-        with contextlib.closing(pool):
-            yield from pool.map(_make_group, itertools.chain([first], groups), chunk=1)
-
-
-def _make_group(rows: list[dict]) -> Made:
-    return shared().make(rows)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -125,7 +105,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar=("TEXT", "SPEECH"),
         help="interleaved: mean words of Poisson's distribution, in place of the limits",
     )
-    add("--processes", type=int, default=1, help="that make rows")
     add("--beam", metavar="OPTIONS", help='write with Apache Beam: --beam="--runner=... ...", its options')
 
 
@@ -148,8 +127,6 @@ def run(args: argparse.Namespace) -> int:
         raise UserError("--lines", args.texts, "needs --texts with a .txt file", "leave it out")
     if args.draws < 1:
         raise UserError("--draws", args.draws, "counts documents", "give 1 or more")
-    if args.processes < 1:
-        raise UserError("--processes", args.processes, "must be at least 1", "give 1 or more")
     draws = Draws(args.draws, args.seed, read_spans(args), Arrangement(args.arrangement))
     require_output_folder(args.out, "--out")
     require_renames(args.out, "--out")
@@ -158,7 +135,7 @@ def run(args: argparse.Namespace) -> int:
     contents = inputs.open()
     if args.texts and (lost := contents.tokenizer.lost_layout()):
         print(f"warning: {args.tokenizer} drops {', '.join(lost)} of texts", file=sys.stderr)
-    writer = HereWriter(contents, args.processes)
+    writer = None
     if args.beam is not None:
         from data_prep.shards.beam_writer import BeamWriter  # needs Apache Beam
 

@@ -5,12 +5,12 @@ import os
 
 import pytest
 
-from data_prep.jobs.processes import AHEAD, Processes, shared
+from data_prep.jobs.processes import AHEAD, CHUNK, Processes
 from spirit_jax.core.errors import Halted
 
 
-def add_shared(number: int) -> int:
-    return number + shared()
+def double(number: int) -> int:
+    return 2 * number
 
 
 def die(_: int) -> None:
@@ -21,15 +21,15 @@ def test_results_come_in_order_and_items_are_taken_a_few_ahead():
     taken = []
 
     def items():
-        for number in range(40):
+        for number in range(60):
             taken.append(number)
             yield number
 
-    with contextlib.closing(Processes(2, shared=100)) as processes:
-        results = processes.map(add_shared, items(), chunk=2)
-        assert next(results) == 100
-        assert len(taken) == 2 * AHEAD * 2, "two processes, chunks of two"
-        assert list(results) == list(range(101, 140))
+    with contextlib.closing(Processes(2)) as processes:
+        results = processes.map(double, items())
+        assert next(results) == 0
+        assert len(taken) == 2 * AHEAD * CHUNK, "of two processes"
+        assert list(results) == list(range(2, 120, 2))
 
 
 def test_a_process_that_dies_halts_the_work():
