@@ -61,6 +61,7 @@ SENTENCES ?= 12000
 PIECES ?= 700
 MEL_HOURS ?= 2
 MEL_SET ?=
+SPOKEN_BY ?= $(WORK)/mel/codec
 TEXT_SET ?=
 TRAIN_SET ?=
 RECORDS ?= 280
@@ -109,10 +110,10 @@ $(WORK)/tokenizer/tokenizer.model: $(ALIGNED)/summary.json
 $(WORK)/shards/$(SHARDS_META): $(WORK)/units/summary.json $(WORK)/tokenizer/tokenizer.model
 	$(PY) -m data_prep shards --units $(WORK)/units --texts $(ALIGNED)/manifest.jsonl --tokenizer $(WORK)/tokenizer --codec $(WORK)/codec --out $(WORK)/shards $(TIMED)
 
-$(WORK)/base/config.json: $(WORK)/shards/$(SHARDS_META) $(WORK)/mel/codec/codec.json
+$(WORK)/base/config.json: $(WORK)/shards/$(SHARDS_META) $(SPOKEN_BY)/codec.json
 	$(PY) -m spirit_jax train --config tpu_configs/local/demo_text_cpu.py --root $(WORK) --out $(WORK)/text_run --stopped-exit-code 75 $(TIMED) --set $(TEXT_SET)
 	$(PY) -m spirit_jax convert $(TIMED) export $(WORK)/text_run $(WORK)/llama_hf
-	$(PY) -m spirit_jax convert $(TIMED) import $(WORK)/llama_hf $(WORK)/base --codec $(WORK)/mel/codec
+	$(PY) -m spirit_jax convert $(TIMED) import $(WORK)/llama_hf $(WORK)/base --codec $(SPOKEN_BY)
 
 $(WORK)/eval_before.json: $(WORK)/base/config.json
 	$(PY) -m spirit_jax eval --checkpoint $(WORK)/base --shards $(WORK)/shards --tasks loss,choice --max-records $(RECORDS) --out $@ $(TIMED)
@@ -145,7 +146,7 @@ $(WORK)/report/report.html: $(WORK)/generated/done $(if $(EARS),$(WORK)/eval_ear
 demo-clean:  ## forget the demo's results, so that `make demo` starts over
 	rm -rf $(DEMO)
 
-# ---- the paper in small: the demo's stages on a corpus with accents, then a run for each arm and seed -----------------
+# ---- the paper in small: the demo's stages on a corpus with accents, without a mel network, then a run for each arm and seed
 PAPER ?= runs/paper
 PAPER_CONFIG ?= tpu_configs/paper/small_cpu.py
 PAPER_UTTERANCES ?= 4000
@@ -165,8 +166,8 @@ $(PAPER)/spoken: | $(VENV)/demo
 	touch $@
 
 $(PAPER)/prepared: $(PAPER)/spoken
-	$(MAKE) DEMO=$(PAPER) VARIANT=base $(PAPER)/base/base/config.json
-	$(MAKE) DEMO=$(PAPER) VARIANT=expressive $(PAPER)/expressive/base/config.json
+	$(MAKE) DEMO=$(PAPER) VARIANT=base SPOKEN_BY=$(PAPER)/base/codec $(PAPER)/base/base/config.json
+	$(MAKE) DEMO=$(PAPER) VARIANT=expressive SPOKEN_BY=$(PAPER)/expressive/codec $(PAPER)/expressive/base/config.json
 	touch $@
 
 # ---- each stage on your own data ------------------------------------------------------------------------------------

@@ -22,16 +22,16 @@ import time
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 
 from benchmarks.peers.plain_tokens import interleave_plainly
 from data_prep.shards.contents import Contents
 from data_prep.shards.token_shards import write_shards
+from spirit_jax.core.files import write_jsonl
 from spirit_jax.datasets.shards import Layout, Metadata, ShardSplit, open_shards
+from spirit_jax.datasets.units_folder import UnitsFolder
 from spirit_jax.tokens.interleave import Arrangement, Record, Spans, arrange
-from spirit_jax.tokens.streams import SpeechTokens
 from spirit_jax.tokens.vocabulary import Vocabulary
 from spirit_jax.training.data.batches import training_batches
 from spirit_jax.training.data.sources import OpenSource
@@ -86,7 +86,7 @@ class Letters:
 
     size, bos, eos, unk, fingerprint = VOCABULARY.text_size, 1, 2, 0, "0" * 16
 
-    def encode_texts(self, texts: list[str]) -> list[np.ndarray]:
+    def encode_texts(self, texts: list[str], threads: int | None) -> list[np.ndarray]:
         """As `TextTokenizer.encode_texts`."""
         return [self.encode_words(text.split())[0] for text in texts]
 
@@ -98,11 +98,11 @@ class Letters:
 
 def write(folder: Path, layout: Layout, rows: list[dict]) -> dict[str, ShardSplit]:
     """Writes a data set of `rows`; its splits."""
-    metadata = Metadata(layout, VOCABULARY, Letters.fingerprint, "0" * 16)
-
-    units = SimpleNamespace(
-        rows=lambda: iter(rows), speech_of=lambda row: SpeechTokens({"units": row["units"]})
-    )
+    fingerprint = "0" * 16
+    metadata = Metadata(layout, VOCABULARY, Letters.fingerprint, fingerprint)
+    file = folder / "units.jsonl"
+    write_jsonl(file, rows)
+    units = UnitsFolder(str(folder), fingerprint, VOCABULARY.streams, (file,))
     write_shards(Contents(metadata, Letters(), units), folder)  # pyright: ignore[reportArgumentType]
     return {name: open_shards(folder, layout, name) for name in ("speech", "text")}
 

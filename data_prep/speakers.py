@@ -18,10 +18,11 @@ Said = tuple[np.ndarray, Words | None]
 
 RATES, PITCHES, RANGES = (200, 240), (40, 60), (35, 65)  # of espeak-ng, drawn evenly for each utterance
 SPEEDS, AROUND = (90, 115), (97, 103)  # of Pico in percent: speed, and pitch around the speaker's own
-PICO_VOICES = {  # by speaker: Pico's voice, and a pitch in percent of its own
-    "en-US-low": ("en-US", 80),
+# By speaker: Pico's voice, and a pitch in percent of its own. Beyond these en-US is hard to understand.
+PICO_VOICES = {
+    "en-US-low": ("en-US", 88),
     "en-US-middle": ("en-US", 100),
-    "en-US-high": ("en-US", 120),
+    "en-US-high": ("en-US", 112),
     "en-GB-low": ("en-GB", 80),
     "en-GB-middle": ("en-GB", 100),
     "en-GB-high": ("en-GB", 120),
