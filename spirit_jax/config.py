@@ -44,13 +44,6 @@ class Schedule(enum.Enum):
     COSINE = "cosine"
 
 
-class Optimizer(enum.Enum):
-    """How gradients become updates."""
-
-    ADAMW = "adamw"
-    MUON = "muon"  # for the matrices of the layers, AdamW with Nesterov momentum for all else
-
-
 # fields of ModelConfig, besides `rows`, that the shapes or the numbers of weights depend on
 ARCHITECTURE = (
     "width",
@@ -220,8 +213,6 @@ class DataConfig:
 class OptimConfig:
     """AdamW. Peak rate and constant schedule are the paper's (appendix A); the rest are our choice.
 
-    optimizer: muon (Jordan 2024) moves each matrix of the layers by its orthogonalized momentum `muon_beta`,
-    scaled to AdamW's usual size, so that rates and decay suit both (Liu et al. 2025). b1 and b2 are AdamW's.
     reduce_dtype: the type in which devices sum their gradients of the layers' matrices. Of the embedding, the
     head and the norms it is float32.
     """
@@ -236,13 +227,11 @@ class OptimConfig:
     weight_decay: float = 0.1
     clip_norm: float = 1.0
     reduce_dtype: Dtype = Dtype.FLOAT32
-    optimizer: Optimizer = Optimizer.ADAMW
-    muon_beta: float = 0.95
 
     def __post_init__(self):
         require_positive(self, "optim", "peak_lr", "eps", "clip_norm")
         require_at_least(0, self, "optim", "warmup_steps", "weight_decay")
-        require_fraction(self, "optim", "b1", "b2", "muon_beta")
+        require_fraction(self, "optim", "b1", "b2")
         if not 0 <= self.final_lr_fraction <= 1:
             raise UserError(
                 "optim.final_lr_fraction",

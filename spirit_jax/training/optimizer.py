@@ -2,12 +2,9 @@
 
 import jax
 import optax
-import optax.contrib
 from flax import nnx
 
-from spirit_jax.config import OptimConfig, Optimizer, Schedule
-
-ADAM_RMS = 0.2  # of AdamW's usual update at rate 1 (Liu et al. 2025)
+from spirit_jax.config import OptimConfig, Schedule
 
 
 def make_schedule(config: OptimConfig, steps: int) -> optax.Schedule:
@@ -31,36 +28,18 @@ def make_schedule(config: OptimConfig, steps: int) -> optax.Schedule:
 
 
 def make_optimizer(config: OptimConfig, steps: int) -> optax.GradientTransformation:
-    """Clip by the global norm, then AdamW, or Muon for the layers' matrices; matrices are decayed, see
-    `decay_mask`. Moments take their parameters' axes with them.
+    """Clip by the global norm, then AdamW; matrices are decayed, see `decay_mask`. Moments take their
+    parameters' axes with them.
     """
-    adam = optax.scale_by_adam(config.b1, config.b2, config.eps)
-    return optax.chain(
-        optax.clip_by_global_norm(config.clip_norm),
-        _muon(config) if config.optimizer is Optimizer.MUON else adam,
-        optax.add_decayed_weights(config.weight_decay, decay_mask),
-        optax.scale_by_learning_rate(make_schedule(config, steps)),
+    adamw = optax.adamw(
+        make_schedule(config, steps),
+        config.b1,
+        config.b2,
+        config.eps,
+        weight_decay=config.weight_decay,
+        mask=decay_mask,
     )
-
-
-def _muon(config: OptimConfig) -> optax.GradientTransformation:
-    """Updates before the rate, whose sign optax would turn."""
-    return optax.contrib.muon(
-        learning_rate=-1.0,
-        beta=config.muon_beta,
-        eps=config.eps,
-        adam_b1=config.b1,
-        adam_b2=config.b2,
-        muon_weight_dimension_numbers=matrix_axes,
-        consistent_rms=ADAM_RMS,
-    )
-
-
-def matrix_axes(params: nnx.Module) -> nnx.Module:
-    """For each matrix of the layers, which axes are its inputs and outputs, for Muon; None for the embedding
-    table, the head and the norms.
-    """
-    return jax.tree.map(_matrix_axes, params, is_leaf=_is_variable)
+    return optax.chain(optax.clip_by_global_norm(config.clip_norm), adamw)
 
 
 def decay_mask(params: nnx.Module) -> nnx.Module:
@@ -79,12 +58,3 @@ def _is_variable(leaf: object) -> bool:
 
 def _decays(variable: nnx.Variable) -> bool:
     return sum(axis != "layers" for axis in variable.get_metadata("axes")) > 1
-
-
-def _matrix_axes(variable: nnx.Variable) -> optax.contrib.MuonDimensionNumbers | None:
-    axes = variable.get_metadata("axes")
-    if "layers" not in axes or not _decays(variable):
-        return None
-    width, others = axes.index("width"), [i for i, axis in enumerate(axes) if axis not in ("layers", "width")]
-    inputs, outputs = (others, [width]) if axes[-1] == "width" else ([width], others)
-    return optax.contrib.MuonDimensionNumbers(tuple(inputs), tuple(outputs))
