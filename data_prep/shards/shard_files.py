@@ -24,6 +24,8 @@ RUN_BYTES = 2**24  # of the rows that are kept in memory
 FAN = 64  # runs that are merged at once
 VERSION = "1.0.0"
 FORMAT = "array_record"
+# TFDS's, but for zstd's first level: of texts it is as small as the third, the default, in half the time
+OPTIONS = "group_size:1,zstd:1"
 LENGTH_BYTES = 4
 
 Row = tuple[bytes, bytes]  # hash of split and key; the row as stored
@@ -123,7 +125,7 @@ def hash_key(salt: Any, key: str) -> bytes:
 
 def write_file(path: Path, rows: Iterable[Row]) -> int:
     """Writes rows in their order; returns how many there are."""
-    writer, count = ArrayRecordWriter(str(path), "group_size:1"), 0
+    writer, count = ArrayRecordWriter(str(path), OPTIONS), 0
     for _, stored in rows:
         writer.write(stored)
         count += 1
