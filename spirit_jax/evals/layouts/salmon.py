@@ -3,6 +3,7 @@
 import dataclasses
 import re
 from pathlib import Path
+from typing import Any
 
 from spirit_jax.core.errors import UserError
 from spirit_jax.evals.layouts.trials import Place, Sound, Trial, require_usable, sounds_of
@@ -33,6 +34,7 @@ class SalmonPart:
     part: str
     place: Place = PLACE
     needs_speech: bool = True
+    has_splits: bool = False
 
     def read(self, root: Path, split: str) -> list[Trial]:
         """Trials by number; wavs are used if there are any, else parquet files. It has no splits."""
@@ -77,10 +79,19 @@ def _count_rows(path: Path) -> int:
         raise UserError("parquet file", path, "needs pyarrow to be read", fix) from error
     try:
         with ParquetFile(path) as file:
-            names, rows = file.schema_arrow.names, file.metadata.num_rows
+            schema, rows = file.schema_arrow, file.metadata.num_rows
     except pyarrow.ArrowInvalid as error:
         raise UserError("parquet file", path, f"must parse ({error})", "download it again") from error
-    if absent := [name for name in COLUMNS if name not in names]:
-        rule = f"has no column {absent[0]}, its columns are {names}"
+    rule = ""
+    if absent := [name for name in COLUMNS if name not in schema.names]:
+        rule = f"has no column {absent[0]}, its columns are {schema.names}"
+    elif other := [name for name in COLUMNS if not _has_sounds(schema.field(name).type)]:
+        rule = f"has no sounds in {other[0]}, which is {schema.field(other[0]).type} and must have bytes"
+    if rule:
         raise UserError("parquet file", path, rule, "use the file as published")
     return rows
+
+
+def _has_sounds(kind: Any) -> bool:
+    """Whether a column of this type has cells with the bytes of a file."""
+    return "bytes" in [kind.field(i).name for i in range(kind.num_fields)]
