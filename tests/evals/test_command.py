@@ -109,6 +109,18 @@ def test_benchmarks_and_held_out_tasks_are_measured_together(at, capsys):
     assert "<td" in (at / "both_scores/results.html").read_text()
 
 
+def test_a_model_that_is_split_over_devices_has_the_same_values(at):
+    words = ["loss", "choice_s2t", "alignment", "swuggy", "--checkpoint", at / "run", "--data", at / "data"]
+    words += ["--shards", at / "shards"]
+    found = []
+    for name, more in (("one", []), ("two", ["--mesh", "tensor=2"])):
+        assert spirit("eval", *words, "--out", at / f"{name}.json", *more) == 0
+        found.append(json.loads((at / f"{name}.json").read_text()))
+    assert found[1]["model_options"]["mesh"] == ["tensor=2"]
+    for name, result in found[0]["tasks"].items():
+        assert found[1]["tasks"][name]["value"] == pytest.approx(result["value"], rel=1e-4), name
+
+
 def test_the_verb_takes_a_folder_of_data_sets(at, capsys):
     out = at / "verb.json"
     assert run_verb("eval", CKPT=at / "text", DATA=at / "data", TASKS="swuggy_text mmlu", OUT=out) == 0

@@ -19,7 +19,7 @@ PARTS = (
     "speaker_consistency",
 )
 COLUMNS = ("positive_audio", "negative_audio")  # the true one first
-NAME = re.compile(r"sample_(\d+)_([01])")
+NAME = re.compile(r"sample_(0|[1-9]\d*)_([01])")
 PLACE = Place(
     ("salmon", "salmon_benchmark", "."),
     "PART/sample_{i}_{0,1}.wav, or PART/*.parquet with positive_audio and negative_audio",
@@ -47,10 +47,14 @@ class SalmonPart:
 
 def _read_wavs(folder: Path) -> list[Trial]:
     found: dict[int, dict[str, Sound]] = {}
-    for path in folder.glob("*.wav"):
+    others: list[Trial] = []
+    for path in sorted(folder.glob("*.wav")):
         if match := NAME.fullmatch(path.stem):
             found.setdefault(int(match[1]), {})[match[2]] = Sound(path, path.stem)
-    return [_trial(number, found[number]) for number in sorted(found)]
+        else:
+            detail = f"{path.name} is no sample_{{i}}_{{0,1}}.wav"
+            others.append(Trial(path.stem, fault="bad_name", detail=detail))
+    return [_trial(number, found[number]) for number in sorted(found)] + others
 
 
 def _trial(number: int, sides: dict[str, Sound]) -> Trial:

@@ -15,6 +15,7 @@ from spirit_jax.tokens.vocabulary import Modality, Vocabulary
 
 DISTRACTORS = 4
 CLAUSE_ENDS = (",", ";", ":")
+SPAN = "the tokens of the target, between modalities with its tag, given BOS and the prompt"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,8 +74,9 @@ class ChoiceItem:
 class ContinuationChoice:
     """Share of (target, distractor) pairs in which the model gives the target the higher likelihood a token.
 
-    Ties count half. The interval is over items. details: `pairs`, and `value_of_sums`, the share by the
-    likelihood of whole targets. rows: the scores of each item's candidates, the target first.
+    Ties count half. The interval is over items. details: `pairs`, `value_of_sums` (the share by the
+    likelihood of whole targets), `span` (what the likelihood is of). rows: the scores of each item's
+    candidates, the target first.
     """
 
     direction: Direction
@@ -108,7 +110,7 @@ class ContinuationChoice:
             estimate_ratio(_wins_by_item(values, pairs), pairs, evaluation.seed)
             for values in (scores.means, scores.sums)
         )
-        details = {"pairs": int(pairs.sum()), "value_of_sums": by_sum.value}
+        details = {"pairs": int(pairs.sum()), "value_of_sums": by_sum.value, "span": SPAN}
         rows = tuple(_rows(items, scores))
         return Result(by_mean.value, by_mean.interval, by_mean.n, self.kind, details, rows)
 

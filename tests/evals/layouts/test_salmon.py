@@ -38,6 +38,18 @@ def test_a_missing_partner_is_set_aside(writer):
     ]
 
 
+def test_a_wav_that_is_no_sample_is_set_aside(writer):
+    """Also one that would be the same number: which of the two counts would be chance."""
+    write_salmon(writer, PART, 2)
+    for name in ("sample_00_0", "sample_0_2", "noise"):
+        (writer.root / f"salmon/{PART}/{name}.wav").write_bytes(b"")
+    trials = read(writer)
+    assert [trial.item for trial in trials if not trial.fault] == ["sample_0", "sample_1"]
+    assert {trial.item: trial.fault for trial in trials[2:]} == dict.fromkeys(
+        ("sample_00_0", "sample_0_2", "noise"), "bad_name"
+    )
+
+
 def test_eight_parts_are_eight_tasks(writer):
     write_salmon(writer, PART, 1)
     assert len(PARTS) == 8
