@@ -119,7 +119,7 @@ SYNTACTIC = Place(
 )
 PROSODY = Place(
     ("prosaudit/english", "prosaudit-dataset/english", "english"),
-    "prosaudit/english/{dev,test}/*.wav, gold.csv with filename, id, type, correct",
+    "prosaudit/english/{dev,test}/*.wav, gold.csv with filename, id, voice, type, subtype, correct",
     SOURCE.format("prosaudit-dataset"),
 )
 BY_FREQUENCY = {"frequency": frequency_band}

@@ -115,7 +115,7 @@ def test_other_tables_have_other_groups(writer):
     write_syntactic(writer, 2)
     write_prosody(writer, 2)
     assert read(writer, "sblimp")[0].labels == {"type": "type0", "subtype": "sub0", "voice": "alice"}
-    assert read(writer, "prosaudit")[1].labels == {"type": "protosyntax"}
+    assert read(writer, "prosaudit")[1].labels == {"type": "protosyntax", "voice": VOICES[0]}
 
 
 @pytest.mark.parametrize("suffix", ["", ".wav"])
