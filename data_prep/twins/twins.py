@@ -148,7 +148,8 @@ def _reorder(words: tuple[str, ...], kind: str, rng: random.Random) -> tuple[str
 def _write_prosody(folder: Path, sentences: list[Sentence]) -> None:
     rows = []
     for item, sentence in enumerate(track(sentences, "prosaudit")):
-        spoken = speak(" ".join(sentence.words), Voice(ESPEAK.training[item % len(ESPEAK.training)]))
+        voice = ESPEAK.training[item % len(ESPEAK.training)]
+        spoken = speak(" ".join(sentence.words), Voice(voice))
         wav, clause = spoken.wav, spoken.words[len(sentence.first)][1]
         _, start, end = spoken.words[2]
         kind = ("protosyntax", "lexical")[item % 2]
@@ -157,7 +158,8 @@ def _write_prosody(folder: Path, sentences: list[Sentence]) -> None:
             name, place = f"{item}_{correct}", round(time_s * SAMPLE_RATE)
             silence = np.zeros(round(PAUSE_S * SAMPLE_RATE), np.float32)
             audio.save(folder / f"{name}.wav", np.concatenate([wav[:place], silence, wav[place:]]))
-            rows.append({"filename": name, "id": item, "type": kind, "correct": correct})
+            row = {"filename": name, "id": item, "voice": voice, "type": kind, "subtype": kind}
+            rows.append({**row, "correct": correct})
     write_table(folder / "gold.csv", rows)
 
 

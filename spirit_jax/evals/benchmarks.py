@@ -43,7 +43,7 @@ ZEROSPEECH = {
     "sblimp": LikelihoodChoice(
         "sBLIMP",
         "A grammatical spoken sentence against an ungrammatical one.",
-        ZeroSpeechPairs(zerospeech.SYNTACTIC, zerospeech.BY_SUBTYPE),
+        ZeroSpeechPairs(zerospeech.SYNTACTIC, zerospeech.BY_SUBTYPE, within=("type", "subtype")),
         ("type", "subtype"),
         "syntactic/{split}.txt",
         (0.583, 0.542),
@@ -51,14 +51,16 @@ ZEROSPEECH = {
     "sblimp_text": LikelihoodChoice(
         "BLIMP, written",
         "A grammatical written sentence against an ungrammatical one.",
-        ZeroSpeechPairs(zerospeech.SYNTACTIC, zerospeech.BY_SUBTYPE, text="transcription"),
+        ZeroSpeechPairs(
+            zerospeech.SYNTACTIC, zerospeech.BY_SUBTYPE, text="transcription", within=("type", "subtype")
+        ),
         ("type", "subtype"),
         paper=(0.733, 0.736),
     ),
     "prosaudit": LikelihoodChoice(
         "prosAudit",
         "Speech with pauses where they belong against speech with pauses elsewhere.",
-        ZeroSpeechPairs(zerospeech.PROSODY, zerospeech.BY_TYPE),
+        ZeroSpeechPairs(zerospeech.PROSODY, zerospeech.BY_TYPE, within=("type",)),
         ("type",),
         "english_{split}.txt",
     ),

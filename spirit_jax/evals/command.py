@@ -6,6 +6,7 @@ python -m spirit_jax eval swuggy sblimp mmlu --checkpoint runs/demo --data bench
 
 import argparse
 import importlib.metadata
+import importlib.util
 import platform
 import sys
 import time
@@ -23,12 +24,14 @@ from spirit_jax.evals.judges.judges import OPTIONS, Judges
 from spirit_jax.evals.recordings import find_recordings
 from spirit_jax.evals.registry import DEFAULT_TASKS, GROUPS, HELD_OUT, TASKS, expand
 from spirit_jax.evals.results import read_results, summarize, to_json, write_scores
+from spirit_jax.evals.results_tables import write_tables
 from spirit_jax.evals.task import Result, measure
 from spirit_jax.generation.model_options import add_model_arguments, load_lm
 from spirit_jax.model.checkpoint import find_stored_model
 from spirit_jax.tokens.interleave import Record
 
 SHARDS_SPLIT, DATA_SPLIT = "heldout", "dev"
+LIBRARIES = ("jax", "numpy", "jiwer", "whisper-normalizer")  # that figures depend on
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -69,7 +72,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--seed", type=int, default=0, help="of distractors, spans and bootstrap")
     parser.add_argument(
-        "--out", type=Path, required=True, help="JSON file; scores of trials go to a folder next to it"
+        "--out",
+        type=Path,
+        required=True,
+        help="JSON file; scores of trials and tables of results go to a folder next to it",
     )
 
 
@@ -103,14 +109,17 @@ def run(args: argparse.Namespace) -> int:
     about = {**_describe(args, evaluation), "model": model, "data_fingerprints": prints}
     results = _continue(args.out, about, tasks)
 
+    scores = args.out.with_name(f"{args.out.stem}_scores")
+
     def keep(name: str, result: Result) -> None:
-        for warning in write_scores(args.out.with_name(f"{args.out.stem}_scores"), name, result):
+        for warning in write_scores(scores, name, result):
             print(f"warning: {warning}", file=sys.stderr)
         results[name] = result
         tasks_json = {one: to_json(results[one]) for one in tasks if one in results}
         unfinished = [one for one in tasks if one not in results]
         spent = {"wall_seconds": round(time.monotonic() - started, 1), "unfinished": unfinished}
         write_json(args.out, {**about, **spent, "tasks": tasks_json})
+        write_tables(scores, model, {one: results[one] for one in tasks if one in results})
 
     evaluate(evaluation, [name for name in tasks if name not in results], bool(named), keep)
     for name in tasks:
@@ -166,6 +175,10 @@ def _check(args: argparse.Namespace, tasks: list[str]) -> None:
             _judges(args).check(judge)
 
 
+def _is_installed(library: str) -> bool:
+    return importlib.util.find_spec(library.replace("-", "_")) is not None
+
+
 def _judges(args: argparse.Namespace) -> Judges:
     return Judges(**{name: getattr(args, name) for name in OPTIONS})
 
@@ -191,11 +204,12 @@ def _describe(args: argparse.Namespace, evaluation: Evaluation) -> dict:
             "tokens: cut for the loss, left out of the rest",
             file=sys.stderr,
         )
-    versions = {name: importlib.metadata.version(name) for name in ("jax", "numpy")}
+    versions = {name: importlib.metadata.version(name) for name in LIBRARIES if _is_installed(name)}
     about = {
         "checkpoint": str(args.checkpoint),
         "seed": args.seed,
         "max_tokens": evaluation.max_tokens,
+        "model_options": {name: getattr(args, name) for name in ("codec", "dtype", "int8", "mesh")},
         "judges": {name: str(folder) for name, folder in vars(_judges(args)).items() if folder},
         "versions": {"spirit_jax": spirit_jax.__version__, "python": platform.python_version(), **versions},
     }

@@ -69,6 +69,7 @@ def _unpack(sounds: Sequence[Sound], folder: Path) -> dict[Sound, Path]:
         for sound in sounds:
             if (sound.path, sound.column) == source:
                 path = folder / f"{len(paths)}"
-                path.write_bytes(cells[sound.row].as_py()["bytes"] or b"")
+                cell = cells[sound.row].as_py() or {}
+                path.write_bytes(cell.get("bytes") or b"")
                 paths[sound] = path
     return paths

@@ -36,18 +36,23 @@ def read_results(path: Path) -> dict[str, Result]:
 
 
 def write_scores(folder: Path, name: str, result: Result) -> list[str]:
-    """Writes the scores of a task's trials to `NAME.jsonl`, and ZeroSpeech's submission (`NAME SCORE` lines)
-    below `submission/`. Returns warnings.
+    """Writes the scores of a task's trials to `NAME.jsonl`, ZeroSpeech's submission (`NAME SCORE` lines)
+    below `submission/`, and STSP's predictions below `predictions/`. Returns warnings.
     """
     if result.rows:
         write_jsonl(folder / f"{name}.jsonl", result.rows)
+    for run, lines in enumerate(result.predictions):
+        write_jsonl(folder / "predictions" / f"{name}_{run}.jsonl", lines)
     warnings = []
     for path, scores in result.submissions.items():
-        known = {sound: score for sound, score in scores.items() if score is not None}
+        known = {
+            sound: score for sound, score in scores.items() if score is not None and len(sound.split()) == 1
+        }
         lines = "".join(f"{sound} {score:.9g}\n" for sound, score in known.items())
         write_text(folder / "submission" / path, lines)
         if without := len(scores) - len(known):
-            reasons = f"{without} of {len(scores)} recordings have no score, so the submission is incomplete"
+            reasons = f"{without} of {len(scores)} recordings have no score or a name with a space"
+            reasons += ", so the submission is incomplete"
             warnings.append(f"{name}: {reasons}; {folder / f'{name}.jsonl'} says why")
     return warnings
 

@@ -75,6 +75,7 @@ class Result:
     `cer`, `cer_low`, `cer_high` (character error rate), `set_aside` (what could not be asked, by reason), or
     `not_measured` (why the task was left out). rows: a JSON object for each trial, with its scores.
     submissions: scores by name of a recording, by the path of a file in ZeroSpeech's format; None: no score.
+    predictions: of each run {"id", "pred"} of each item, for a file in STSP's format.
     """
 
     value: float | None
@@ -84,6 +85,7 @@ class Result:
     details: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     rows: tuple[dict, ...] = ()
     submissions: Mapping[str, Mapping[str, float | None]] = dataclasses.field(default_factory=dict)
+    predictions: Sequence[Sequence[dict]] = ()
 
     @property
     def extent(self) -> str:

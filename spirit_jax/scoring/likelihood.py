@@ -23,8 +23,8 @@ from spirit_jax.sharding import mesh_sizes, use_mesh_of
 
 MIN_WIDTH = 256
 MAX_TOKENS = 4096  # in one call, of a device
-# rows twice as wide hold a shared beginning half as often; they must save this share of the work
-WIDER = 0.1
+WIDTHS = (1, 2, 4)  # of rows that are tried, as multiples of the least
+WIDER = 0.05  # the share of the work that wider rows must save: attention reads more of them
 PICKED = 1 / 8  # of a row: the least number of slots whose logits are computed
 
 Pair = tuple[np.ndarray, np.ndarray]  # ids of a prompt, ids of its target
@@ -94,12 +94,12 @@ def _read(llama: Llama, pairs: Sequence[Pair]) -> tuple[list[np.ndarray], Readin
                 "start the prompt with BOS",
             )
     sequences = [np.concatenate(pair).astype(np.int32) for pair in pairs]
-    rows, width = _arrange(sequences, llama.cfg)
-    wanted = [_wanted(row, pairs) for row in rows]
-    branched = any(len(tree.slots) > 1 for row in rows for tree in row)
     found, slots = [np.zeros(0, np.float32)] * len(pairs), 0
-    picked = _count_picked(wanted, width)
     with use_mesh_of(llama):
+        rows, width = _arrange(sequences, llama.cfg)
+        wanted = [_wanted(row, pairs) for row in rows]
+        branched = any(len(tree.slots) > 1 for row in rows for tree in row)
+        picked = _count_picked(wanted, width)
         for first, height in _calls(len(rows), width):
             called = rows[first : first + height]
             batch = fill_rows(called, sequences, height, width, branched)
@@ -115,16 +115,17 @@ def _read(llama: Llama, pairs: Sequence[Pair]) -> tuple[list[np.ndarray], Readin
 
 
 def _arrange(sequences: Sequence[np.ndarray], cfg: ModelConfig) -> tuple[list[list[Tree]], int]:
-    """Rows of trees and their width: the least that holds the longest sequence, or twice it."""
+    """Rows of trees and their width: the least that holds the longest sequence, or a multiple of it. In wider
+    rows there is less padding, and a beginning is read less often that many sequences share.
+    """
     least = round_up_doubling(max((len(ids) - 1 for ids in sequences), default=1), MIN_WIDTH)
-    trees = grow_trees(sequences, least)
-    narrow = pack_trees(trees, least)
-    if 2 * least > MAX_TOKENS or len(trees) == len(sequences):
-        return narrow, least
-    wide = pack_trees(grow_trees(sequences, 2 * least), 2 * least)
-    cost = len(narrow) * least * flops_per_token(cfg, least)
-    cost_of_wide = len(wide) * 2 * least * flops_per_token(cfg, 2 * least)
-    return (wide, 2 * least) if cost_of_wide < (1 - WIDER) * cost else (narrow, least)
+    chosen, width, cost = [], least, math.inf
+    for wider in (least * times for times in WIDTHS if times == 1 or least * times <= MAX_TOKENS):
+        rows = pack_trees(grow_trees(sequences, wider), wider)
+        slots = sum(height * wider for _, height in _calls(len(rows), wider))
+        if (work := slots * flops_per_token(cfg, wider)) < (1 - WIDER) * cost:
+            chosen, width, cost = rows, wider, work
+    return chosen, width
 
 
 def _wanted(row: Sequence[Tree], pairs: Sequence[Pair]) -> dict[int, np.ndarray]:

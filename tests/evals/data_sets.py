@@ -14,7 +14,7 @@ from tests.speech_codes import make_speech
 VOICES = ("alice", "bob", "carol")
 LEXICAL = ("filename", "id", "voice", "frequency", "word", "phones", "length", "correct")
 SYNTACTIC = ("filename", "id", "voice", "type", "subtype", "transcription", "correct")
-PROSODY = ("filename", "id", "type", "correct")
+PROSODY = ("filename", "id", "voice", "type", "subtype", "correct")
 
 
 class Writer:
@@ -86,7 +86,8 @@ def write_prosody(writer: Writer, items: int = 8) -> list[dict]:
             name = f"p{item}_{correct}"
             writer.sound(f"prosaudit/english/dev/{name}.wav", bool(correct))
             kind = ("lexical", "protosyntax")[item % 2]
-            rows.append({"filename": name, "id": item, "type": kind, "correct": correct})
+            row = {"filename": name, "id": item, "voice": VOICES[0], "type": kind, "subtype": kind}
+            rows.append({**row, "correct": correct})
     writer.table("prosaudit/english/dev/gold.csv", PROSODY, rows)
     return rows
 

@@ -96,11 +96,29 @@ def test_benchmarks_and_held_out_tasks_are_measured_together(at, capsys):
     assert [line.split(": ")[0] for line in lines] == ["loss", "swuggy", "mmlu"]
     assert lines[1].endswith(" of 9 pairs, 3 items")
     results = json.loads((at / "both.json").read_text())
-    assert results["versions"].keys() == {"spirit_jax", "python", "jax", "numpy"}
+    known = {"spirit_jax", "python", "jax", "numpy", "jiwer"}
+    assert known <= results["versions"].keys() <= known | {"whisper-normalizer"}
+    assert results["model_options"] == {"codec": None, "dtype": None, "int8": False, "mesh": []}
     assert results["unfinished"] == []
     assert results["tasks"]["swuggy"]["data"]["sounds"] == 18
     assert len((at / "both_scores/swuggy.jsonl").read_text().splitlines()) == 9
     assert len((at / "both_scores/submission/lexical/dev.txt").read_text().splitlines()) == 18
+    table = (at / "both_scores/results.md").read_text().splitlines()
+    assert [line.split(" | ")[0] for line in table[4:]] == ["| `loss`", "| `swuggy`", "| `mmlu`"]
+    assert "| 0.690 | 0.650 |" in table[5]
+    assert "<td" in (at / "both_scores/results.html").read_text()
+
+
+def test_a_model_that_is_split_over_devices_has_the_same_values(at):
+    words = ["loss", "choice_s2t", "alignment", "swuggy", "--checkpoint", at / "run", "--data", at / "data"]
+    words += ["--shards", at / "shards"]
+    found = []
+    for name, more in (("one", []), ("two", ["--mesh", "tensor=2"])):
+        assert spirit("eval", *words, "--out", at / f"{name}.json", *more) == 0
+        found.append(json.loads((at / f"{name}.json").read_text()))
+    assert found[1]["model_options"]["mesh"] == ["tensor=2"]
+    for name, result in found[0]["tasks"].items():
+        assert found[1]["tasks"][name]["value"] == pytest.approx(result["value"], rel=1e-4), name
 
 
 def test_the_verb_takes_a_folder_of_data_sets(at, capsys):
@@ -116,6 +134,7 @@ class Broken:
 
     measured: list
     broken: bool = True
+    title: str = "Broken"
     kind: ResultKind = ResultKind.LOSS
     needs_speech: bool = False
     learned_from: tuple = ()
@@ -153,7 +172,7 @@ def test_an_evaluation_that_stops_keeps_what_it_has_and_continues(at, monkeypatc
     assert measured == [first, second, first, second]
 
 
-@pytest.mark.parametrize("change", ["seed", "data", "file"])
+@pytest.mark.parametrize("change", ["seed", "data", "file", "dtype"])
 def test_an_interrupted_evaluation_of_something_else_is_not_continued(at, monkeypatch, change, capsys):
     words = ["swuggy_text", "mmlu", "--checkpoint", at / "text", "--data", at / "data"]
     words += ["--out", at / "changed.json"]
@@ -162,6 +181,8 @@ def test_an_interrupted_evaluation_of_something_else_is_not_continued(at, monkey
     (at / "changed.json").write_text(json.dumps({**stored, "unfinished": ["mmlu"]}))
     if change == "seed":
         words += ["--seed", 5]
+    if change == "dtype":
+        words += ["--dtype", "bfloat16"]
     if change == "data":
         table = next((at / "data/mmlu/test").glob("*.csv"))
         table.write_text(table.read_text() + "one more?,a,b,c,d,A\n")

@@ -2,6 +2,7 @@ import jax
 import numpy as np
 import pytest
 
+from spirit_jax.config import ModelConfig
 from spirit_jax.core.errors import UserError
 from spirit_jax.scoring import likelihood
 from spirit_jax.scoring.likelihood import log_probs, score
@@ -78,6 +79,17 @@ def test_equal_targets_have_equal_scores():
     prompt, target = random_pairs(1)[0]
     scores = score(llama(), [(prompt, target), *random_pairs(5), (prompt, target)])
     assert scores.sums[0] == scores.sums[-1]
+
+
+@pytest.mark.parametrize(("shortest", "longest"), [(8, 22), (60, 120), (200, 400), (258, 300), (300, 360)])
+def test_rows_are_so_wide_that_a_7b_reads_little_padding(shortest, longest):
+    """Rows of the least width hold one or two of the longer ones."""
+    rng = np.random.default_rng(0)
+    sequences = [rng.integers(3, 32_000, length) for length in rng.integers(shortest, longest, 400)]
+    rows, width = likelihood._arrange(sequences, ModelConfig(rows=32_768))
+    slots = sum(height * width for _, height in likelihood._calls(len(rows), width))
+    assert 0.9 * slots < sum(tree.size for row in rows for tree in row) <= slots
+    assert max(len(ids) for ids in sequences) <= width <= likelihood.MAX_TOKENS
 
 
 @pytest.mark.parametrize("pairs", [random_pairs(600), questions(6, 40)], ids=["apart", "questions"])

@@ -22,6 +22,7 @@ class Subjects:
 
     place: Place = PLACE
     needs_speech: bool = False
+    has_splits: bool = False
 
     def read(self, root: Path, split: str) -> list[Trial]:
         """Trials by subject. Questions are those of `test/`, examples the first five of `dev/`."""

@@ -3,6 +3,7 @@
 import dataclasses
 import re
 from pathlib import Path
+from typing import Any
 
 from spirit_jax.core.errors import UserError
 from spirit_jax.evals.layouts.trials import Place, Sound, Trial, require_usable, sounds_of
@@ -18,7 +19,7 @@ PARTS = (
     "speaker_consistency",
 )
 COLUMNS = ("positive_audio", "negative_audio")  # the true one first
-NAME = re.compile(r"sample_(\d+)_([01])")
+NAME = re.compile(r"sample_(0|[1-9]\d*)_([01])")
 PLACE = Place(
     ("salmon", "salmon_benchmark", "."),
     "PART/sample_{i}_{0,1}.wav, or PART/*.parquet with positive_audio and negative_audio",
@@ -33,6 +34,7 @@ class SalmonPart:
     part: str
     place: Place = PLACE
     needs_speech: bool = True
+    has_splits: bool = False
 
     def read(self, root: Path, split: str) -> list[Trial]:
         """Trials by number; wavs are used if there are any, else parquet files. It has no splits."""
@@ -45,10 +47,14 @@ class SalmonPart:
 
 def _read_wavs(folder: Path) -> list[Trial]:
     found: dict[int, dict[str, Sound]] = {}
-    for path in folder.glob("*.wav"):
+    others: list[Trial] = []
+    for path in sorted(folder.glob("*.wav")):
         if match := NAME.fullmatch(path.stem):
             found.setdefault(int(match[1]), {})[match[2]] = Sound(path, path.stem)
-    return [_trial(number, found[number]) for number in sorted(found)]
+        else:
+            detail = f"{path.name} is no sample_{{i}}_{{0,1}}.wav"
+            others.append(Trial(path.stem, fault="bad_name", detail=detail))
+    return [_trial(number, found[number]) for number in sorted(found)] + others
 
 
 def _trial(number: int, sides: dict[str, Sound]) -> Trial:
@@ -77,10 +83,19 @@ def _count_rows(path: Path) -> int:
         raise UserError("parquet file", path, "needs pyarrow to be read", fix) from error
     try:
         with ParquetFile(path) as file:
-            names, rows = file.schema_arrow.names, file.metadata.num_rows
+            schema, rows = file.schema_arrow, file.metadata.num_rows
     except pyarrow.ArrowInvalid as error:
         raise UserError("parquet file", path, f"must parse ({error})", "download it again") from error
-    if absent := [name for name in COLUMNS if name not in names]:
-        rule = f"has no column {absent[0]}, its columns are {names}"
+    rule = ""
+    if absent := [name for name in COLUMNS if name not in schema.names]:
+        rule = f"has no column {absent[0]}, its columns are {schema.names}"
+    elif other := [name for name in COLUMNS if not _has_sounds(schema.field(name).type)]:
+        rule = f"has no sounds in {other[0]}, which is {schema.field(other[0]).type} and must have bytes"
+    if rule:
         raise UserError("parquet file", path, rule, "use the file as published")
     return rows
+
+
+def _has_sounds(kind: Any) -> bool:
+    """Whether a column of this type has cells with the bytes of a file."""
+    return "bytes" in [kind.field(i).name for i in range(kind.num_fields)]

@@ -105,6 +105,7 @@ class LibriSpeech:
         found += [
             Spoken(row["id"], sound_of(row), "", row["reason"], row["detail"]) for row in corpus.set_aside
         ]
+        found += _without_recordings(folder / name, {one.id for one in found})
         return tuple(require_usable(found, self.place, folder / name, [one.sound for one in found]))
 
 
@@ -141,6 +142,17 @@ class FluentSpeechCommands:
                 spoken = dataclasses.replace(spoken, fault="duplicate_row", detail=f"line {line}")
             found.append(spoken)
         return tuple(require_usable(found, self.place, path, [one.sound for one in found]))
+
+
+def _without_recordings(folder: Path, known: set[str]) -> list[Spoken]:
+    """The lines of LibriSpeech's transcripts that have no recording, as of a download that is incomplete."""
+    found = []
+    for path in sorted(folder.rglob("*.trans.txt")):
+        for line in path.read_text("utf-8-sig", errors="replace").splitlines():
+            sound = path.parent / f"{line.split()[0]}.flac" if line.strip() else None
+            if sound and (id := sound.relative_to(folder).with_suffix("").as_posix()) not in known:
+                found.append(Spoken(id, Sound(sound, id), "", "missing", f"no {sound}"))
+    return found
 
 
 def _check(spoken: Spoken) -> Spoken:

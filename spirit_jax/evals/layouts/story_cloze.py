@@ -24,6 +24,7 @@ class StoryEndings:
     place: Place
     given: Modality
     compared: Modality
+    has_splits: bool = False
 
     @property
     def needs_speech(self) -> bool:

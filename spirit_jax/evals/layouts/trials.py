@@ -113,6 +113,11 @@ class Layout(Protocol):
         """Whether it has recordings."""
         ...
 
+    @property
+    def has_splits(self) -> bool:
+        """Whether `split` makes a difference."""
+        ...
+
     def read(self, root: Path, split: str) -> list[Trial]:
         """All trials in a fixed order; those that cannot be asked have a fault. UserError without any."""
         ...

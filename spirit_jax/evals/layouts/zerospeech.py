@@ -17,12 +17,15 @@ class ZeroSpeechPairs:
     """A trial for each id and voice, or with `text` for each id.
 
     text: the column whose texts are compared; "" for the recordings. labels: name of a group -> its value in
-    a row of gold.csv.
+    the row of the right candidate. within: columns in each of which ids are numbered anew, as in
+    zerospeech-benchmarks.
     """
 
     place: Place
     labels: Mapping[str, Callable[[dict], str]]
     text: str = ""
+    within: tuple[str, ...] = ()
+    has_splits: bool = True
 
     @property
     def needs_speech(self) -> bool:
@@ -35,16 +38,18 @@ class ZeroSpeechPairs:
         gold = folder / "gold.csv"
         if not gold.is_file():
             raise self.place.missing(folder, "no gold.csv")
-        trials, pairs = [], {}
+        trials: list[Trial] = []
+        pairs: dict[tuple[str, str], _Pair] = {}
         for line, row in read_table(gold, ("filename", "id", "correct", *filter(None, [self.text]))):
             answer = ANSWERS.get(row["correct"].strip())
+            item = "/".join(filter(None, (row.get(name, "") for name in (*self.within, "id"))))
             if answer is None:
                 detail = f"line {line}: correct is {row['correct']!r}, not 0 or 1"
-                trials.append(Trial(row["id"], fault="bad_row", detail=detail))
+                trials.append(Trial(item, fault="bad_row", detail=detail))
                 continue
-            pair = pairs.setdefault((row["id"], "" if self.text else row.get("voice", "")), _Pair(row))
-            if not pair.add(answer, self._said(folder, row)) and not self.text:
-                trials.append(Trial(row["id"], fault="duplicate_row", detail=f"line {line}"))
+            pair = pairs.setdefault((item, "" if self.text else row.get("voice", "")), _Pair(row))
+            if not pair.add(answer, self._said(folder, row), row) and not self.text:
+                trials.append(Trial(item, fault="duplicate_row", detail=f"line {line}"))
         trials += [self._trial(item, voice, pair) for (item, voice), pair in pairs.items()]
         return require_usable(trials, self.place, folder, sounds_of(trials))
 
@@ -62,16 +67,17 @@ class ZeroSpeechPairs:
 
 
 class _Pair:
-    """The distinct candidates of one id and voice; the first row has its labels."""
+    """The distinct candidates of one id and voice. row: the first of a right candidate, else the first."""
 
     def __init__(self, row: dict):
         self.row = row
         self.right: list[Said] = []
         self.wrong: list[Said] = []
 
-    def add(self, answer: bool, said: Said) -> bool:
+    def add(self, answer: bool, said: Said, row: dict) -> bool:
         """Whether the candidate is new."""
         side = self.right if answer else self.wrong
+        self.row = row if answer and not self.right else self.row
         new = said not in side
         side += [said] * new
         return new
@@ -112,8 +118,8 @@ SYNTACTIC = Place(
     SOURCE.format("sLM21-dataset"),
 )
 PROSODY = Place(
-    ("prosaudit/english", "english"),
-    "prosaudit/english/{dev,test}/*.wav, gold.csv with filename, id, type, correct",
+    ("prosaudit/english", "prosaudit-dataset/english", "english"),
+    "prosaudit/english/{dev,test}/*.wav, gold.csv with filename, id, voice, type, subtype, correct",
     SOURCE.format("prosaudit-dataset"),
 )
 BY_FREQUENCY = {"frequency": frequency_band}

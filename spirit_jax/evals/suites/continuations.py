@@ -1,20 +1,21 @@
 """Which of several continuations of a prompt is the right one?"""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from spirit_jax.evals.evaluation import Evaluation
 from spirit_jax.evals.metrics.intervals import estimate_ratio
 from spirit_jax.evals.task import Result, ResultKind
-from spirit_jax.scoring.likelihood import Pair
+from spirit_jax.scoring.likelihood import Pair, Scores
 from spirit_jax.tokens.interleave import Arrangement, Record, boundaries, continuation
 from spirit_jax.tokens.text import TextTokenizer
 from spirit_jax.tokens.vocabulary import Modality, Vocabulary
 
 DISTRACTORS = 4
 CLAUSE_ENDS = (",", ";", ":")
+SPAN = "the tokens of the target, between modalities with its tag, given BOS and the prompt"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,6 +44,7 @@ DIRECTIONS = (
 class Continuation:
     """A record cut in two: ids of its prompt and its target, and the target's words."""
 
+    id: str
     voice: str
     prompt: np.ndarray
     target: np.ndarray
@@ -51,11 +53,16 @@ class Continuation:
 
 @dataclasses.dataclass(frozen=True)
 class ChoiceItem:
-    """Ids of a prompt, of its target, and of targets of other prompts."""
+    """Ids of a prompt, of its target, and of targets of other prompts.
 
+    id: of the record. words: of the target, then of the distractors.
+    """
+
+    id: str
     prompt: np.ndarray
     target: np.ndarray
     distractors: tuple[np.ndarray, ...]
+    words: tuple[str, ...]
 
     @property
     def candidates(self) -> list[Pair]:
@@ -67,8 +74,9 @@ class ChoiceItem:
 class ContinuationChoice:
     """Share of (target, distractor) pairs in which the model gives the target the higher likelihood a token.
 
-    Ties count half. The interval is over items. details: `pairs`, and `value_of_sums`, the share by the
-    likelihood of whole targets.
+    Ties count half. The interval is over items. details: `pairs`, `value_of_sums` (the share by the
+    likelihood of whole targets), `span` (what the likelihood is of). rows: the scores of each item's
+    candidates, the target first.
     """
 
     direction: Direction
@@ -102,8 +110,9 @@ class ContinuationChoice:
             estimate_ratio(_wins_by_item(values, pairs), pairs, evaluation.seed)
             for values in (scores.means, scores.sums)
         )
-        details = {"pairs": int(pairs.sum()), "value_of_sums": by_sum.value}
-        return Result(by_mean.value, by_mean.interval, by_mean.n, self.kind, details)
+        details = {"pairs": int(pairs.sum()), "value_of_sums": by_sum.value, "span": SPAN}
+        rows = tuple(_rows(items, scores))
+        return Result(by_mean.value, by_mean.interval, by_mean.n, self.kind, details, rows)
 
 
 def words_of(record: Record, tokenizer: TextTokenizer) -> list[str]:
@@ -166,8 +175,10 @@ def make_items(
             [j for j in np.flatnonzero(voices == cut.voice) if words[j] != cut.words]
         ).astype(np.int64)
         nearest = others[np.argsort(np.abs(lengths[others] - lengths[i]), kind="stable")]
-        if chosen := _distinct(nearest, words, distractors):
-            items.append(ChoiceItem(cut.prompt, cut.target, tuple(cuts[j].target for j in chosen)))
+        if chosen := [cuts[j] for j in _distinct(nearest, words, distractors)]:
+            said = tuple(one.words for one in (cut, *chosen))
+            targets = tuple(one.target for one in chosen)
+            items.append(ChoiceItem(cut.id, cut.prompt, cut.target, targets, said))
     return items
 
 
@@ -180,6 +191,22 @@ def _wins_by_item(scores: np.ndarray, pairs: np.ndarray) -> np.ndarray:
     """float64 [N items] of the candidates' scores, item after item; pairs: distractors of each item."""
     ends = np.cumsum(pairs + 1)
     return np.array([count_wins(scores[end - count - 1 : end]) for end, count in zip(ends, pairs)])
+
+
+def _rows(items: Sequence[ChoiceItem], scores: Scores) -> Iterator[dict]:
+    """Each item as a JSON value."""
+    begin = 0
+    for item in items:
+        of = slice(begin, begin + len(item.words))
+        begin = of.stop
+        yield {
+            "id": item.id,
+            "candidates": list(item.words),
+            "sums": scores.sums[of].tolist(),
+            "means": scores.means[of].tolist(),
+            "tokens": scores.lengths[of].tolist(),
+            "wins": count_wins(scores.means[of]),
+        }
 
 
 def _distinct(order: np.ndarray, words: list[str], count: int) -> list[int]:
@@ -199,4 +226,4 @@ def _continuation(
     if cut is None:
         return None
     prompt, target = continuation(record, cut, direction.prompt, direction.target, vocabulary)
-    return Continuation(record.voice, prompt, target, " ".join(words[cut:]))
+    return Continuation(record.id, record.voice, prompt, target, " ".join(words[cut:]))

@@ -38,7 +38,7 @@ class LikelihoodChoice:
     `target_tokens`, `ties` (trials with several likeliest candidates), `set_aside` (trials by reason),
     `incomplete_items` (fewer trials than the most complete), `by_GROUP`, `paper`, `reading` (tokens that were
     scored; the share of them that a shared context saved; the share of padding among what was read), and
-    `data` (folder, split, fingerprint, sound files). `pairs`: trials, for pairs.
+    `data` (folder, split where it has some, fingerprint, sound files). `pairs`: trials, for pairs.
     """
 
     title: str
@@ -115,7 +115,7 @@ class LikelihoodChoice:
             },
             "data": {
                 "folder": str(evaluation.data),
-                "split": evaluation.split,
+                **({"split": evaluation.split} if self.layout.has_splits else {}),
                 "fingerprint": fingerprint_of(items),
                 "sounds": len(sounds_of(items)),
             },

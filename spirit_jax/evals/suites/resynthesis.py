@@ -7,9 +7,9 @@ frame error, which compares the two.
 
 import collections
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 
@@ -35,52 +35,32 @@ SOUNDS = 32  # resynthesised at a time: 15 s each are 60 MB with their copies
 Counts = list[tuple[float, float]]  # of each recording: errors or hits, and of how many
 
 
-class Measure(Protocol):
-    """Compares sounds with what was recorded: (recordings, sounds, their originals, judges) -> counts."""
+@dataclasses.dataclass(frozen=True)
+class Sounds:
+    """Recordings, their sounds as they are, and the sounds that are measured."""
 
-    def __call__(
-        self,
-        recordings: Sequence[Styled],
-        wavs: Sequence[np.ndarray],
-        originals: Sequence[np.ndarray],
-        judges: Judges,
-    ) -> Counts:
-        """One pair of numbers for each recording."""
-        ...
+    recordings: Sequence[Styled]
+    originals: Sequence[np.ndarray]
+    wavs: Sequence[np.ndarray]
 
 
-def word_errors(
-    recordings: Sequence[Styled],
-    wavs: Sequence[np.ndarray],
-    originals: Sequence[np.ndarray],
-    judges: Judges,
-) -> Counts:
+def word_errors(sounds: Sounds, judges: Judges) -> Counts:
     """Wrong words and words of the text, by the recogniser, in the English normal form."""
-    heard = judges.recogniser.transcribe(wavs)
-    return [count_errors(one.text, text, ENGLISH) for one, text in zip(recordings, heard)]
+    heard = judges.recogniser.transcribe(sounds.wavs)
+    return [count_errors(one.text, text, ENGLISH) for one, text in zip(sounds.recordings, heard)]
 
 
-def frame_errors(
-    recordings: Sequence[Styled],
-    wavs: Sequence[np.ndarray],
-    originals: Sequence[np.ndarray],
-    judges: Judges,
-) -> Counts:
+def frame_errors(sounds: Sounds, judges: Judges) -> Counts:
     """Frames whose F0 differs from the original's, and frames."""
-    return [count_frame_errors(*pair) for pair in zip(track_f0(originals), track_f0(wavs))]
+    return [count_frame_errors(*pair) for pair in zip(track_f0(sounds.originals), track_f0(sounds.wavs))]
 
 
-def right_styles(
-    recordings: Sequence[Styled],
-    wavs: Sequence[np.ndarray],
-    originals: Sequence[np.ndarray],
-    judges: Judges,
-) -> Counts:
+def right_styles(sounds: Sounds, judges: Judges) -> Counts:
     """1 where the classifier tells the recording's style, of 1."""
     classifier = judges.classifiers[Modality.SPEECH]
-    _require_styles(classifier.labels, recordings)
-    told = classifier.classify(wavs)
-    return [(float(label.lower() == one.style.lower()), 1) for one, label in zip(recordings, told)]
+    _require_styles(classifier.labels, sounds.recordings)
+    told = classifier.classify(sounds.wavs)
+    return [(float(label.lower() == one.style.lower()), 1) for one, label in zip(sounds.recordings, told)]
 
 
 def _require_styles(labels: Sequence[str], recordings: Sequence[Styled]) -> None:
@@ -93,14 +73,15 @@ def _require_styles(labels: Sequence[str], recordings: Sequence[Styled]) -> None
 
 @dataclasses.dataclass(frozen=True)
 class Resynthesis:
-    """One measure of resynthesised recordings. details: `original` (the same of the recordings as they are),
-    `codec` (its fingerprint), `judges`, `set_aside`, `paper`, `data`.
+    """One measure of resynthesised recordings: (sounds, judges) -> counts. details: `original` (the same of
+    the recordings as they are), `codec` (its fingerprint), `judges`, `set_aside`, `paper`, `data`. rows: of
+    each recording what was counted, of how many, and the same of the original.
     """
 
     title: str
     description: str
     kind: ResultKind
-    measure: Measure
+    measure: Callable[[Sounds, Judges], Counts]
     judges: tuple[str, ...] = ()
     needs_text: bool = False
     paper: Mapping[str, float] | None = None
@@ -121,12 +102,14 @@ class Resynthesis:
         """Resynthesises and measures a few recordings at a time."""
         codec, judges = evaluation.lm.codec, evaluation.judges
         faults = collections.Counter(one.fault for one in items if one.fault)
+        measured: list[Styled] = []
         found: Counts = []
         before: Counts = []
-        for recordings, originals, wavs in _resynthesise(codec, [o for o in items if not o.fault], faults):
-            found += self.measure(recordings, wavs, originals, judges)
+        for sounds in _resynthesise(codec, [one for one in items if not one.fault], faults):
+            measured += sounds.recordings
+            found += self.measure(sounds, judges)
             if self.kind is not ResultKind.FRAME_ERROR_RATE:
-                before += self.measure(recordings, originals, originals, judges)
+                before += self.measure(dataclasses.replace(sounds, wavs=sounds.originals), judges)
         value, original = (estimate_rate(counts, evaluation.seed) for counts in (found, before))
         details = {
             **({"original": original.value} if before else {}),
@@ -140,7 +123,8 @@ class Resynthesis:
             },
             **({"paper": dict(self.paper)} if self.paper else {}),
         }
-        return Result(value.value, value.interval, value.n, self.kind, details)
+        rows = tuple(_row(*one) for one in itertools.zip_longest(measured, found, before))
+        return Result(value.value, value.interval, value.n, self.kind, details, rows)
 
     def _check(self, one: Styled) -> Styled:
         if self.needs_text and not one.fault and not one.text.strip():
@@ -148,10 +132,15 @@ class Resynthesis:
         return one
 
 
+def _row(one: Styled, counts: tuple[float, float], before: tuple[float, float] | None) -> dict:
+    row = {"id": one.id, "style": one.style, "counted": counts[0], "of": counts[1]}
+    return row if before is None else {**row, "counted_in_original": before[0]}
+
+
 def _resynthesise(
     codec: Codec, recordings: Sequence[Styled], faults: collections.Counter[str]
-) -> Iterator[tuple[list[Styled], list[np.ndarray], list[np.ndarray]]]:
-    """Some recordings, their originals and their resyntheses. What cannot be used is counted in `faults`."""
+) -> Iterator[Sounds]:
+    """Some recordings, and what the codec makes of them. What cannot be used is counted in `faults`."""
     ordered = sorted(recordings, key=lambda one: one.sound.size)
     with Progress("resynthesise", len(ordered), "sound") as progress:
         for first in range(0, len(ordered), SOUNDS):
@@ -161,5 +150,5 @@ def _resynthesise(
             usable = [(one, wav) for one, wav in zip(called, loaded) if isinstance(wav, np.ndarray)]
             if usable:
                 some, originals = map(list, zip(*usable))
-                yield some, originals, [codec.decode(tokens) for tokens in codec.encode_batch(originals)]
+                yield Sounds(some, originals, [codec.decode(one) for one in codec.encode_batch(originals)])
             progress.advance(len(called))

@@ -45,7 +45,7 @@ class SentimentPreservation:
 
     given, continued: modalities of prompt and continuation. shots: examples before the item. details: `runs`
     (the share in each), `by_sentiment`, `shots`, `judge`, `sampling`, `chance`, `set_aside`, `paper`, `data`.
-    The result's rows are predictions, {"id", "pred", "run"}.
+    rows: predictions, {"id", "pred", "run"}; `predictions` has them without the run, a file for each.
     """
 
     title: str
@@ -92,13 +92,13 @@ class SentimentPreservation:
         predicted_RN = [self._predict(evaluation, prompts, evaluation.seed + run) for run in range(RUNS)]
         wins_RN = np.array([[p == one.sentiment for p, one in zip(run, asked)] for run in predicted_RN])
         value = estimate_mean(wins_RN.mean(axis=0), evaluation.seed)
-        rows = tuple(
-            {"id": one.id, "pred": pred, "run": run}
-            for run, predictions in enumerate(predicted_RN)
-            for one, pred in zip(asked, predictions)
-        )
+        lines_RN = [
+            [{"id": one.id, "pred": pred} for one, pred in zip(asked, predictions)]
+            for predictions in predicted_RN
+        ]
+        rows = tuple({**line, "run": run} for run, lines in enumerate(lines_RN) for line in lines)
         details = {"set_aside": faults, **self._describe(evaluation, asked, wins_RN)}
-        return Result(value.value, value.interval, value.n, self.kind, details, rows)
+        return Result(value.value, value.interval, value.n, self.kind, details, rows, predictions=lines_RN)
 
     def _describe(self, evaluation: Evaluation, asked: Sequence[Expression], wins_RN: np.ndarray) -> dict:
         sentiments = np.array([one.sentiment for one in asked])

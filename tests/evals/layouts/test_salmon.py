@@ -38,6 +38,18 @@ def test_a_missing_partner_is_set_aside(writer):
     ]
 
 
+def test_a_wav_that_is_no_sample_is_set_aside(writer):
+    """Also one that would be the same number: which of the two counts would be chance."""
+    write_salmon(writer, PART, 2)
+    for name in ("sample_00_0", "sample_0_2", "noise"):
+        (writer.root / f"salmon/{PART}/{name}.wav").write_bytes(b"")
+    trials = read(writer)
+    assert [trial.item for trial in trials if not trial.fault] == ["sample_0", "sample_1"]
+    assert {trial.item: trial.fault for trial in trials[2:]} == dict.fromkeys(
+        ("sample_00_0", "sample_0_2", "noise"), "bad_name"
+    )
+
+
 def test_eight_parts_are_eight_tasks(writer):
     write_salmon(writer, PART, 1)
     assert len(PARTS) == 8
@@ -73,11 +85,35 @@ def test_parquet_files_are_read_as_the_same_sounds(writer):
         np.testing.assert_array_equal(heard[0][wave].units, heard[1][cell].units)
 
 
+def test_a_cell_without_a_sound_has_a_reason(writer):
+    pyarrow = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    write_salmon(writer, PART, 1)
+    sound = {"bytes": read(writer)[0].candidates[0].path.read_bytes(), "path": "a.wav"}
+    columns = {"positive_audio": [sound, sound, sound]}
+    columns |= {"negative_audio": [sound, None, {"bytes": None, "path": "b.wav"}]}
+    (writer.root / f"hf/{PART}").mkdir(parents=True)
+    parquet.write_table(pyarrow.table(columns), writer.root / f"hf/{PART}/a.parquet")
+    trials = BENCHMARKS[f"salmon_{PART}"].layout.read(writer.root / "hf", "dev")
+    heard = hear(Tones(), sounds_of(trials))
+    bad = [one.name for one, found in heard.items() if isinstance(found, audio.BadAudio)]
+    assert sorted(bad) == ["sample_1_1", "sample_2_1"]
+
+
 def test_a_parquet_file_of_something_else_is_refused(writer):
     write_salmon(writer, PART, 2)
     waves = read(writer)
     write_parquet(writer, writer.root / f"hf/{PART}/a.parquet", ("left", "right"), waves)
     with pytest.raises(UserError, match="no column positive_audio"):
+        BENCHMARKS[f"salmon_{PART}"].layout.read(writer.root / "hf", "dev")
+    from pyarrow import parquet, table
+
+    parquet.write_table(
+        table({"positive_audio": [b"RIFF"], "negative_audio": [b"RIFF"]}),
+        writer.root / f"hf/{PART}/a.parquet",
+    )
+    with pytest.raises(UserError, match="no sounds in positive_audio, which is binary"):
         BENCHMARKS[f"salmon_{PART}"].layout.read(writer.root / "hf", "dev")
     (writer.root / f"hf/{PART}/a.parquet").write_bytes(b"PAR1 no parquet")
     with pytest.raises(UserError, match="must parse"):

@@ -33,6 +33,28 @@ def test_a_trial_for_each_id_and_voice_the_right_one_first(writer):
         assert all(sound.path.is_file() for sound in trial.candidates)
 
 
+def test_labels_are_those_of_the_word_in_any_order_of_the_rows(writer):
+    rows = [{**row, "frequency": 500 if row["correct"] else 0} for row in write_lexical(writer, 2)]
+    writer.table("lexical/dev/gold.csv", LEXICAL, rows[::-1])
+    assert {trial.labels["frequency"] for trial in read(writer)} == {">100"}
+
+
+@pytest.mark.parametrize(
+    ("name", "folder", "write", "kinds"),
+    [
+        ("sblimp", "syntactic", write_syntactic, 4),
+        ("prosaudit", "prosaudit/english", write_prosody, 2),
+    ],
+)
+def test_ids_may_be_numbered_anew_in_each_type(writer, name, folder, write, kinds):
+    """zerospeech-benchmarks groups by type and id."""
+    rows = [{**row, "id": row["id"] // kinds} for row in write(writer, 4)]
+    writer.table(f"{folder}/dev/gold.csv", tuple(rows[0]), rows)
+    trials = read(writer, name)
+    assert not faults(trials)
+    assert len({trial.item for trial in trials}) == 4
+
+
 def test_the_order_of_the_rows_makes_no_difference_to_pairs(writer):
     rows = write_lexical(writer, 3)
     once = {(trial.item, trial.candidates) for trial in read(writer)}
@@ -75,7 +97,7 @@ def test_texts_are_compared_once_for_all_voices(writer):
     write_syntactic(writer, 3)
     for name in ("swuggy_text", "sblimp_text"):
         trials = read(writer, name)
-        assert [trial.item for trial in trials] == ["0", "1", "2"]
+        assert [trial.item.split("/")[-1] for trial in trials] == ["0", "1", "2"]
         assert all(trial.candidates[0] in writer.right for trial in trials)
         assert not faults(trials)
 
@@ -93,7 +115,7 @@ def test_other_tables_have_other_groups(writer):
     write_syntactic(writer, 2)
     write_prosody(writer, 2)
     assert read(writer, "sblimp")[0].labels == {"type": "type0", "subtype": "sub0", "voice": "alice"}
-    assert read(writer, "prosaudit")[1].labels == {"type": "protosyntax"}
+    assert read(writer, "prosaudit")[1].labels == {"type": "protosyntax", "voice": VOICES[0]}
 
 
 @pytest.mark.parametrize("suffix", ["", ".wav"])

@@ -55,6 +55,22 @@ def test_count_errors(reference, hypothesis, errors, words):
     assert count_errors(reference, hypothesis) == (errors, words)
 
 
+@pytest.mark.parametrize(
+    ("references", "hypotheses", "rate"),
+    [
+        (["hello world"], ["hello duck"], 1 / 2),
+        (["hello world", "i like monty python"], ["hello duck", "i like python"], 2 / 6),
+        (
+            ["short one here", "quite a bit of longer sentence"],
+            ["shoe order one", "quite bit of an even longest sentence here"],
+            8 / 9,
+        ),
+    ],
+)
+def test_rates_are_those_of_the_examples_of_jiwers_documentation(references, hypotheses, rate):
+    assert word_error_rate(references, hypotheses).value == pytest.approx(rate)
+
+
 def test_the_rate_is_over_the_corpus():
     estimate = word_error_rate(["a", "b c d e f g h i j"], ["x", "b c d e f g h i j"])
     assert estimate.value == pytest.approx(0.1)

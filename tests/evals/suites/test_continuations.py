@@ -132,6 +132,9 @@ def test_a_model_that_knows_is_always_right_and_one_that_lies_never(direction):
         )
         assert (result.value, result.interval) == (expected, (expected, expected))
         assert result.details["pairs"] == 4 * result.n == 160
+        assert [row["wins"] for row in result.rows] == [4 * expected] * result.n
+        assert {len(row["candidates"]) for row in result.rows} == {5}
+        assert result.rows[0]["means"] == [sign, 0, 0, 0, 0]
 
 
 @pytest.mark.parametrize("direction", DIRECTIONS, ids=lambda direction: direction.name)

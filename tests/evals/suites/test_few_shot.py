@@ -230,6 +230,14 @@ def test_what_cannot_be_asked_is_set_aside_with_its_reason(tmp_path):
     assert result.details["set_aside"] == {"duplicate_row": 1, "bad_row": 1, "too_short": 1, "missing": 1}
 
 
+def test_a_transcript_without_its_recording_is_set_aside(tmp_path):
+    """As of a download that is incomplete."""
+    root = write_librispeech(tmp_path)
+    next((root / "LibriSpeech/test-clean").rglob("*-0002.wav")).unlink()
+    result = ask("asr", Answering(transcript=lambda i: ("x",)), root)
+    assert (result.n, result.details["set_aside"]) == (ASKED - 1, {"missing": 1})
+
+
 def test_the_result_is_json_and_names_its_data(libri, tmp_path):
     once = to_json(ask("asr", Answering(transcript=lambda i: ("",)), libri))
     assert json.loads(json.dumps(once)) == once

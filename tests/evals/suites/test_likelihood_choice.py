@@ -3,6 +3,8 @@ import zlib
 
 import numpy as np
 import pytest
+import soundfile
+from soxr import resample
 
 from spirit_jax.core.errors import UserError
 from spirit_jax.evals.benchmarks import BENCHMARKS
@@ -10,7 +12,8 @@ from spirit_jax.evals.evaluation import Evaluation
 from spirit_jax.evals.layouts.trials import Sound
 from spirit_jax.evals.results import to_json, write_scores
 from spirit_jax.evals.suites.likelihood_choice import pair_of
-from spirit_jax.evals.task import measure
+from spirit_jax.evals.task import Result, ResultKind, measure
+from spirit_jax.speech import audio
 from tests.evals.data_sets import (
     VOICES,
     Knowing,
@@ -156,6 +159,31 @@ def test_short_and_missing_sounds_are_set_aside_with_their_reasons(tmp_path):
     assert "2 of 6 recordings" in warning
 
 
+def test_a_name_with_a_space_has_no_line_in_the_submission(tmp_path):
+    """A line is a name and a score, divided by a space."""
+    result = Result(1.0, None, 1, ResultKind.ACCURACY, submissions={"dev.txt": {"a": -1.0, "b c": -2.0}})
+    (warning,) = write_scores(tmp_path, "swuggy", result)
+    assert "1 of 2 recordings" in warning
+    assert (tmp_path / "submission/dev.txt").read_text() == "a -1\n"
+
+
+def test_what_other_programs_write_is_read(tmp_path):
+    """A table of Windows, a sound of two channels at another rate, names with a space and in capitals."""
+    writer = Writer(tmp_path)
+    rows = write_lexical(writer, 3, VOICES[:1])
+    folder = tmp_path / "lexical/dev"
+    (folder / "alice0y.wav").rename(folder / "alice 0 y.wav")
+    rows[0]["filename"] = "alice 0 y"
+    wav = resample(audio.load(folder / "alice1y.wav"), 16_000, 44_100)
+    soundfile.write(folder / "alice1y.wav", np.stack([wav, wav], axis=1), 44_100)
+    (folder / "alice2y.wav").rename(folder / "alice2y.WAV")
+    writer.table("lexical/dev/gold.csv", tuple(rows[0]), rows)
+    table = folder / "gold.csv"
+    table.write_bytes(b"\xef\xbb\xbf" + table.read_bytes().replace(b"\r\n", b"\n").replace(b"\n", b"\r\n"))
+    result = ask("swuggy", Knowing(writer.right), tmp_path)
+    assert (result.value, result.n, result.details["set_aside"]) == (1.0, 2, {"missing": 1})
+
+
 def test_every_recording_has_a_line_in_the_submission(tmp_path):
     """Also those without a partner: the official validation asks for them."""
     writer = Writer(tmp_path)
@@ -182,6 +210,7 @@ def test_the_result_says_what_it_depends_on(tmp_path):
     write_mmlu(Writer(tmp_path))
     once = to_json(ask("mmlu", text_lm(), tmp_path))
     assert once == json.loads(json.dumps(once)) == to_json(ask("mmlu", text_lm(), tmp_path))
+    assert "split" not in once["data"], "questions are always those of test/"
     assert once["span"] == "the tokens of the candidate, given BOS, tags and the context"
     assert once["paper"] == {"base": 0.369, "expressive": 0.333}
     path = next((tmp_path / "mmlu/test").glob("*.csv"))

@@ -91,7 +91,11 @@ def test_words_are_lost_where_the_sound_is(root):
     result = ask("resynthesis_wer", root)
     assert result.details["original"] == 0.0
     assert result.value == pytest.approx(1 / 5), "one of five is silent, and as long as the others"
+    silent = [row for row in result.rows if row["counted"]]
+    assert [row["style"] for row in silent] == ["whisper"]
+    assert all(row["counted_in_original"] == 0 < row["of"] for row in result.rows)
     assert ask("resynthesis_wer", root, Tones()).value == 0.0
+    assert "counted_in_original" not in ask("resynthesis_ffe", root).rows[0]
 
 
 def test_styles_are_kept_or_not(root):

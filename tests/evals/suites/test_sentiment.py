@@ -148,6 +148,11 @@ def test_predictions_are_lines_with_id_and_pred(root, tmp_path):
     rows = [json.loads(line) for line in (tmp_path / "stsp_t.jsonl").read_text().splitlines()]
     assert len(rows) == ITEMS * RUNS
     assert rows[0] == {"id": "t0", "pred": "positive", "run": 0}
+    for run in range(RUNS):
+        lines = (tmp_path / f"predictions/stsp_t_{run}.jsonl").read_text().splitlines()
+        assert [json.loads(line) for line in lines] == [
+            {"id": f"t{number}", "pred": "positive"} for number in range(ITEMS)
+        ]
 
 
 def test_random_weights_run_and_results_repeat(root):
