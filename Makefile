@@ -146,7 +146,7 @@ $(WORK)/report/report.html: $(WORK)/generated/done $(if $(EARS),$(WORK)/eval_ear
 demo-clean:  ## forget the demo's results, so that `make demo` starts over
 	rm -rf $(DEMO)
 
-# ---- the paper in small: the demo's stages on a corpus with accents, without a mel network, then a run for each arm and seed
+# ---- the paper in small: the demo's stages up to its first model, with no mel network, then a run for each arm and seed
 PAPER ?= runs/paper
 PAPER_CONFIG ?= tpu_configs/paper/small_cpu.py
 PAPER_UTTERANCES ?= 4000

@@ -98,8 +98,8 @@ class Letters:
 
 def write(folder: Path, layout: Layout, rows: list[dict]) -> dict[str, ShardSplit]:
     """Writes a data set of `rows`; its splits."""
-    fingerprint = "0" * 16
-    metadata = Metadata(layout, VOCABULARY, Letters.fingerprint, fingerprint)
+    fingerprint = Letters.fingerprint
+    metadata = Metadata(layout, VOCABULARY, fingerprint, fingerprint)
     file = folder / "units.jsonl"
     write_jsonl(file, rows)
     units = UnitsFolder(str(folder), fingerprint, VOCABULARY.streams, (file,))

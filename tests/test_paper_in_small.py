@@ -9,8 +9,7 @@ import pytest
 
 from tests.verbs import ROOT
 
-SMALL = ["PAPER_UTTERANCES=120", "SENTENCES=400", "STORIES=12"]
-SMALL += ["TEXT_SET=train.steps=20"]
+SMALL = ["PAPER_UTTERANCES=120", "SENTENCES=400", "STORIES=12", "TEXT_SET=train.steps=20"]
 SET = "PAPER_SET=seeds=[0] records=6 run.train.steps=30 run.checkpoint.every_steps=10"
 
 
