@@ -141,6 +141,9 @@ class SlowReads:
         time.sleep(self.seconds)
         return self.serialized[index]
 
+    def __getitems__(self, indices: Sequence[int]) -> list[bytes]:
+        return [self[index] for index in indices]
+
 
 def measure_slow_reads(folder: Path, seconds: float, steps: int = 40) -> tuple[float, float]:
     """Seconds of the clock for the first batch, and the median of `steps` later ones."""

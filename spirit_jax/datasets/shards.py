@@ -112,7 +112,7 @@ class ShardSplit(Sequence):
 
         self.folder, self.metadata, self.split = folder, metadata, split
         rows: Any = tfds.builder_from_directory(folder).as_data_source(split)  # pyright: ignore[reportCallIssue]
-        self.stored: Sequence[bytes] = rows.data_source
+        self.stored: Any = rows.data_source  # array_record's, which fetches several rows by one call too
 
     def __len__(self) -> int:
         return len(self.stored)
@@ -165,9 +165,10 @@ def _columns_of(stored: bytes) -> dict[str, Any]:
         if kind == "bytes_list":
             row[name] = b"".join(feature.bytes_list.value)
         else:
-            row[name] = np.array(
-                getattr(feature, kind).value, np.int32 if kind == "int64_list" else np.float32
-            )
+            # from a list, since numpy takes each value of protobuf's own sequence by a call
+            values = getattr(feature, kind).value[:]
+            dtype = np.int32 if kind == "int64_list" else np.float32
+            row[name] = np.fromiter(values, dtype, len(values))
     return row
 
 

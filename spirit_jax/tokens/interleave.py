@@ -103,12 +103,14 @@ def arrange(
     arrangement: Arrangement,
     vocabulary: Vocabulary,
     spans: Spans,
-    rng: np.random.Generator,
+    rng: np.random.Generator | Sequence[int],
     asr_marker_ids: Sequence[int] = (),
     tts_marker_ids: Sequence[int] = (),
     append_eos: bool = True,
 ) -> list[np.ndarray]:
     """The record's documents, each int32 ids from BOS to EOS (no EOS without `append_eos`); usually one.
+
+    rng: a generator, or the seed of one.
 
     INTERLEAVED         BOS, then text and speech spans in turn, a tag before each [P App. A]
     SPEECH              BOS [Speech] stream
@@ -123,8 +125,10 @@ def arrange(
     """
     ends = [vocabulary.eos] if append_eos else []
     if arrangement.needs_word_times and record.aligned:
-        drawn = arrangement is Arrangement.INTERLEAVED
-        parts = _interleave(record, vocabulary, spans, rng) if drawn else [_transcribe(record, vocabulary)]
+        if arrangement is Arrangement.INTERLEAVED:
+            parts = _interleave(record, vocabulary, spans, np.random.default_rng(rng))
+        else:
+            parts = [_transcribe(record, vocabulary)]
         return [_document(vocabulary, parts, ends)]
     speech = (
         []

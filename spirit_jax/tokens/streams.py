@@ -219,6 +219,8 @@ def _to_arrays(codes: Mapping[str, Any], owner: str) -> dict[str, np.ndarray]:
 
 
 def _to_array(values: Any, what: str) -> np.ndarray:
+    if isinstance(values, np.ndarray) and values.dtype == np.int32 and values.ndim == 1:
+        return values
     try:
         given = np.asarray(values)
         with np.errstate(invalid="ignore"):

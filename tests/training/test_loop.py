@@ -16,7 +16,7 @@ from spirit_jax.training.loop import train
 from spirit_jax.training.optimizer import make_optimizer
 from spirit_jax.training.preparation import prepare
 from spirit_jax.training.state import abstract_state
-from tests.training.tiny import make_config, make_data, make_records
+from tests.training.tiny import Rows, make_config, make_data, make_records
 
 ONE = {"data": 1, "fsdp": 1, "tensor": 1}
 pytestmark = pytest.mark.usefixtures("devices_of_the_mesh")
@@ -151,7 +151,7 @@ def test_changed_data_is_refused_on_resume(tmp_path):
     run = prepare_run(tmp_path / "run", 3)
     train(run)
     data = make_data()
-    shrunk = dataclasses.replace(data.train[0], rows=make_records(29))
+    shrunk = dataclasses.replace(data.train[0], rows=Rows(make_records(29)))
     changed = dataclasses.replace(data, train=(shrunk, *data.train[1:]))
     with pytest.raises(UserError, match="made with"):
         train(

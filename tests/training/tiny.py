@@ -79,10 +79,16 @@ def make_records(count: int, words: tuple[int, int] = (4, 12), first: int = 0) -
     return [make_record(first + index, int(rng.integers(words[0], words[1] + 1))) for index in range(count)]
 
 
+class Rows(list):
+    def __getitems__(self, indices: Sequence[int]) -> list:
+        return [self[index] for index in indices]
+
+
 def make_source(
     name: str, rows: Sequence, arrangement: Arrangement = Arrangement.INTERLEAVED, weight: float = 1.0
 ) -> OpenSource:
     arranged = partial(ARRANGE, arrangement=arrangement)
+    rows = rows if hasattr(rows, "__getitems__") else Rows(rows)
     return OpenSource(name, rows, lambda row: row, arranged, VOCABULARY, weight)
 
 

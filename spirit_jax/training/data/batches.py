@@ -15,7 +15,7 @@ streams are divided among processes.
 
 import collections
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -114,8 +114,13 @@ class _BatchIterator(grain.DatasetIterator):
             self._readers, of.weights, [reader.count for reader in of.readers], of.first, of.step
         )
         self._packer, self._waiting = OpenRows[Name](of.length), collections.deque()
+        self._started = False
 
     def __next__(self) -> Batch:
+        if not self._started:  # all sources at once
+            for ahead, records in zip(self._ahead, self._mixture.records):
+                ahead.start(self._of.first + records * self._of.step)
+            self._started = True
         done = []
         while len(done) < self._of.rows:
             if not self._waiting:
@@ -157,7 +162,7 @@ class _BatchIterator(grain.DatasetIterator):
         """A source and its read, with the chunks that the read gave."""
         source, read = key
         reader = self._of.readers[source]
-        return key, self._chunks(source, read, _arrange(reader, reader.fetch, read))
+        return key, self._chunks(source, read, reader.arrange(*reader.fetch([read])))
 
     def close(self) -> None:
         """Ends the threads that read ahead."""
@@ -166,9 +171,9 @@ class _BatchIterator(grain.DatasetIterator):
             reader.close()
 
 
-def _arrange(reader: EpochReader, fetch: Callable[[int], Fetched], read: int) -> list[np.ndarray]:
-    """The documents of read number `read`, fetched by the reader itself or ahead."""
-    return reader.arrange(fetch(read))
+def _arrange(reader: EpochReader, ahead: ReadAhead[Fetched], read: int) -> list[np.ndarray]:
+    """The documents of read number `read`, which is fetched ahead."""
+    return reader.arrange(ahead(read))
 
 
 def _cut(
@@ -181,7 +186,7 @@ def _cut(
 
 def _pack_once(source: OpenSource, length: int, seed: int) -> Iterator[list[Chunk[Name]]]:
     packer = OpenRows[Name](length)
-    reads = read_in_order(source.rows.__getitem__, range(len(source.rows)))
+    reads = read_in_order(source.rows.__getitems__, range(len(source.rows)))
     for index, stored in enumerate(reads):
         for chunk in _cut(source, 0, index, documents(source, stored, (seed, index)), length):
             row = packer.add(chunk)

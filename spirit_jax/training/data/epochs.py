@@ -5,6 +5,7 @@ alone (paper, appendix A: "at every training step"). So the draws depend on noth
 repeated.
 """
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -37,11 +38,12 @@ class EpochReader:
         self.count = len(range(stream, len(source.rows), streams))
         self._order = (-1, np.zeros(0, np.int64))
 
-    def fetch(self, read: int) -> Fetched:
-        """The record of read number `read`, from 0 without end."""
-        epoch, index = divmod(read, self.count)
-        record = self.stream + self.shuffled(epoch, index) * self.streams
-        return Fetched(epoch, record, self.source.rows[record])
+    def fetch(self, reads: Sequence[int]) -> list[Fetched]:
+        """The records of these read numbers, which count from 0 without end."""
+        places = [divmod(read, self.count) for read in reads]
+        records = [self.stream + self.shuffled(*place) * self.streams for place in places]
+        stored = self.source.rows.__getitems__(records)
+        return [Fetched(epoch, *both) for (epoch, _), *both in zip(places, records, stored, strict=True)]
 
     def arrange(self, fetched: Fetched) -> list[np.ndarray]:
         """Its documents, int32 ids each."""

@@ -21,6 +21,7 @@ from spirit_jax.core.settings import override, part
 from spirit_jax.tokens.interleave import Arrangement
 from spirit_jax.tokens.strings import find_tokens, render_document
 from spirit_jax.training.data.epochs import EpochReader
+from spirit_jax.training.data.reading import read_in_order
 from spirit_jax.training.data.sources import OpenData, open_data
 
 FORMS = {"ids": "input_ids", "text": "text"}  # of a document, and the key that other trainers read it by
@@ -96,8 +97,9 @@ def draw_documents(data: OpenData, seed: int, epochs: int) -> Iterator[np.ndarra
     """
     (source,) = data.train
     reader = EpochReader(source, (seed, 0))
-    for read in track(range(epochs * reader.count), "documents", unit="records"):
-        yield from reader.arrange(reader.fetch(read))
+    count = epochs * reader.count
+    for fetched in track(read_in_order(reader.fetch, range(count)), "documents", count, unit="records"):
+        yield from reader.arrange(fetched)
 
 
 def _spell(ids: np.ndarray, data: OpenData) -> str | None:

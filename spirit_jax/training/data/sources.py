@@ -23,6 +23,7 @@ from spirit_jax.tokens.interleave import Arrangement, Record, arrange
 from spirit_jax.tokens.text import TextTokenizer
 from spirit_jax.tokens.vocabulary import Vocabulary
 from spirit_jax.training.data.alignment import Alignment, measure_alignment
+from spirit_jax.training.data.reading import Rows
 
 PROBED = 1000  # records searched for one that gives a document
 
@@ -31,7 +32,7 @@ PROBED = 1000  # records searched for one that gives a document
 class OpenSource:
     """One source of the mixture.
 
-    name: for messages and metrics. rows: random access to rows as they are stored. parse: stored row -> its
+    name: for messages and metrics. rows: as they are stored. parse: stored row -> its
     `Record`, or its finished document (int32 ids). arrange: (record, rng) -> the record's documents,
     `tokens.interleave.arrange` with all else chosen. vocabulary: of the documents. weight: share of the
     tokens, in any unit. alignment: of an arrangement that needs word times. remark: what a user should know
@@ -39,7 +40,7 @@ class OpenSource:
     """
 
     name: str
-    rows: Sequence[Any]
+    rows: Rows
     parse: Callable[[Any], Record | np.ndarray]
     arrange: Callable[..., list[np.ndarray]]
     vocabulary: Vocabulary
@@ -127,7 +128,7 @@ def documents(source: OpenSource, stored: Any, draw: Sequence[int]) -> list[np.n
     they are.
     """
     row = source.parse(stored)
-    return [row] if isinstance(row, np.ndarray) else source.arrange(row, rng=np.random.default_rng(draw))
+    return [row] if isinstance(row, np.ndarray) else source.arrange(row, rng=draw)
 
 
 def check_source(source: OpenSource, streams: int = 1) -> None:

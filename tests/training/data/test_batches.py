@@ -15,7 +15,7 @@ from spirit_jax.training.data.batches import (
     training_batches,
     validation_batches,
 )
-from spirit_jax.training.data.reading import AHEAD, THREADS
+from spirit_jax.training.data.reading import AHEAD, GROUP, THREADS, ReadAhead
 from spirit_jax.training.data.sources import documents
 from tests.training.tiny import VOCABULARY, make_data, make_record, make_records, make_source
 
@@ -194,7 +194,7 @@ def test_validation_is_one_pass_the_same_each_time():
 class SlowRows:
     """Rows whose reads take a while; counts those that run at once, and the furthest row that was read."""
 
-    def __init__(self, rows, seconds=0.005):
+    def __init__(self, rows, seconds):
         self.rows, self.seconds, self.lock = rows, seconds, threading.Lock()
         self.running = self.most = self.reads = 0
 
@@ -210,9 +210,12 @@ class SlowRows:
             self.running -= 1
         return self.rows[index]
 
+    def __getitems__(self, indices):
+        return [self[index] for index in indices]
 
-def slow(sources):
-    return [dataclasses.replace(source, rows=SlowRows(source.rows)) for source in sources]
+
+def slow(sources, seconds=0.001):
+    return [dataclasses.replace(source, rows=SlowRows(source.rows, seconds)) for source in sources]
 
 
 def test_records_are_read_ahead_at_once_and_batches_stay_the_same():
@@ -225,14 +228,26 @@ def test_records_are_read_ahead_at_once_and_batches_stay_the_same():
 
 
 def test_the_records_that_wait_are_bounded():
-    (source,) = slow([make_source("text", make_records(500), Arrangement.TEXT)])
+    (source,) = slow([make_source("text", make_records(2 * AHEAD), Arrangement.TEXT)], 0.0001)
     iterator = batches([source], rows=1)
     for _ in range(3):
         next(iterator)
     time.sleep(0.5)  # time to read all, if nothing held it back
     taken = int(records_read(iterator.get_state())[0])
     iterator.close()
-    assert taken < source.rows.reads <= taken + AHEAD < 500
+    assert taken < source.rows.reads <= taken + AHEAD < 2 * AHEAD
+
+
+def test_a_reader_goes_on_from_any_number():
+    reader = ReadAhead(lambda numbers: [10 * number for number in numbers], first=3, step=2)
+    assert [reader(number) for number in (3, 5, 7)] == [30, 50, 70]
+    far = 3 + 2 * (2 * GROUP + 5)
+    reader.start(far)
+    assert [reader(number) for number in range(far, far + 4 * GROUP, 2)] == [
+        10 * number for number in range(far, far + 4 * GROUP, 2)
+    ]
+    assert reader(5) == 50
+    reader.close()
 
 
 def test_a_state_is_restored_by_reads_at_once():
@@ -248,8 +263,8 @@ def test_a_state_is_restored_by_reads_at_once():
 
 
 def test_validation_is_read_ahead():
-    (source,) = slow([make_source("held out", make_records(100))])
-    plain = make_source("held out", make_records(100))
+    (source,) = slow([make_source("held out", make_records(THREADS * GROUP))])
+    plain = make_source("held out", make_records(THREADS * GROUP))
     for got, expected in zip(
         validation_batches(source, 64, 4, 0), validation_batches(plain, 64, 4, 0), strict=True
     ):
@@ -263,4 +278,4 @@ def test_a_mistake_in_a_record_reaches_the_reader():
             raise UserError("record", index, "is broken", "write it again")
 
     with pytest.raises(UserError, match="is broken"):
-        next(batches([make_source("broken", Broken([0] * 9))]))
+        next(batches([make_source("broken", Broken([0] * 9, 0.0))]))

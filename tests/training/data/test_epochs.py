@@ -16,13 +16,14 @@ def test_spans_are_drawn_again_each_epoch_and_depend_on_seed_epoch_and_record_on
 
     def drawn(epoch: int, seed: int = 0) -> set[tuple]:
         reader = EpochReader(source, (seed, 0))
-        return {tuple(reader.arrange(reader.fetch(2 * epoch + index))[0].tolist()) for index in range(2)}
+        fetched = reader.fetch(range(2 * epoch, 2 * epoch + 2))
+        return {tuple(reader.arrange(one)[0].tolist()) for one in fetched}
 
     assert drawn(0) == drawn(0)
     assert not drawn(0) & drawn(1)
     assert not drawn(0) & drawn(0, seed=1)
     alone = EpochReader(make_source("other rows", [make_record(0, 40), make_record(9, 40)]), (0, 0))
-    assert {tuple(alone.arrange(alone.fetch(index))[0].tolist()) for index in range(2)} & drawn(0), (
+    assert {tuple(alone.arrange(one)[0].tolist()) for one in alone.fetch(range(2))} & drawn(0), (
         "record 0 is drawn alike with another record"
     )
 

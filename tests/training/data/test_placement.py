@@ -11,7 +11,7 @@ from spirit_jax.sharding import make_mesh
 from spirit_jax.training.data import placement
 from spirit_jax.training.data.batches import training_batches
 from spirit_jax.training.data.placement import DeviceBatches, streams_here
-from tests.training.tiny import make_config, make_data
+from tests.training.tiny import Rows, make_config, make_data
 
 
 @pytest.fixture
@@ -95,7 +95,7 @@ def test_other_data_is_refused(mesh):
 
 def test_mistakes_in_the_data_reach_the_training(mesh):
     data = make_data()
-    empty = dataclasses.replace(data.train[0], rows=[np.zeros(1, np.int32)] * 5)
+    empty = dataclasses.replace(data.train[0], rows=Rows([np.zeros(1, np.int32)] * 5))
     batches = make_batches(mesh, 1, dataclasses.replace(data, train=(empty, *data.train[1:])))
     with pytest.raises(UserError, match="no record gives a document"):
         batches.take()
