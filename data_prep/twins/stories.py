@@ -80,8 +80,12 @@ def run(args: argparse.Namespace) -> int:
 def find_sentences(rows: list[dict], split: str) -> list[Sentence]:
     """The sentences of a split that have two clauses."""
     of_split = [(text_of(row).split(", "), row["voice"]) for row in rows if row["split"] == split]
-    cut = [(*(tuple(clause.split()) for clause in both), voice) for both, voice in of_split if len(both) == 2]
-    return [Sentence(*one) for one in cut if len(one[0]) > 3 and len(one[1]) > 3]
+    cut = [
+        Sentence(tuple(both[0].split()), tuple(both[1].split()), voice)
+        for both, voice in of_split
+        if len(both) == 2
+    ]
+    return [one for one in cut if len(one.first) > 3 and len(one.second) > 3]
 
 
 def change_object(sentence: Sentence, others: list[Sentence]) -> tuple[str, ...]:

@@ -124,6 +124,7 @@ def run(args: argparse.Namespace) -> int:
     evaluate(evaluation, [name for name in tasks if name not in results], bool(named), keep)
     for name in tasks:
         print(f"{name}: {summarize(results[name])}")
+    _require_measured({name: results[name] for name in tasks if named}, args.out)
     return 0
 
 
@@ -139,6 +140,13 @@ def evaluate(
             result = measure(TASKS[name], evaluation, asked)
             keep(name, result)
             progress.advance(note=f"{name} {summarize(result)}")
+
+
+def _require_measured(results: dict[str, Result], out: Path) -> None:
+    """UserError for a task whose items were all set aside."""
+    for name, result in results.items():
+        if not result.n and result.details.get("set_aside"):
+            raise UserError(f"task {name}", result.extent, "needs an item that can be asked", f"see {out}")
 
 
 def _continue(out: Path, about: dict, tasks: list[str]) -> dict[str, Result]:

@@ -247,6 +247,18 @@ def test_a_folder_without_tokenizer_is_refused(at, capsys):
     assert "no tokenizer" in capsys.readouterr().err
 
 
+def test_a_data_set_of_sounds_that_nobody_can_read_is_an_error(at, tmp_path, capsys):
+    write_lexical(Writer(tmp_path), 2)
+    for sound in tmp_path.rglob("*.wav"):
+        sound.write_bytes(b"no sound")
+    words = ["swuggy", "--checkpoint", at / "run", "--data", tmp_path, "--out", tmp_path / "eval.json"]
+    assert spirit("eval", *words) == 2
+    said = capsys.readouterr()
+    assert "swuggy: nothing to measure, of 0 items; set aside: 6 unreadable" in said.out
+    assert "needs an item that can be asked" in said.err
+    assert json.loads((tmp_path / "eval.json").read_text())["tasks"]["swuggy"]["n"] == 0
+
+
 def test_a_language_model_judges_what_a_model_says(at, capsys):
     words = ["eval", "gen_ppl_t2t", "gen_ppl_s2t", "--checkpoint", at / "run", "--shards", at / "shards"]
     words += ["--max-records", "2", "--out", at / "gen_ppl.json"]

@@ -25,6 +25,7 @@ COMMENTS = Place(
     "jigsaw/train.csv with comment_text, toxic",
     "https://www.kaggle.com/c/jigsaw-toxic-comment-classification-challenge",
 )
+LABELS = {"0": "fine", "1": "toxic"}  # by the mark in Jigsaw's column
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,12 +61,19 @@ def read_prompts(root: Path, spoken: bool) -> list[Prompt]:
 
 
 def read_comments(root: Path) -> list[tuple[str, str]]:
-    """Texts for a classifier to learn from, each with its label: toxic or fine."""
+    """Texts for a classifier to learn from, each with its label: toxic or fine. UserError for another mark
+    than 0 and 1.
+    """
     path = COMMENTS.find(root) / "train.csv"
     if not path.is_file():
         raise COMMENTS.missing(path.parent, "no train.csv")
-    rows = [row for _, row in read_table(path, ("comment_text", "toxic"))]
-    return [(row["comment_text"], "toxic" if row["toxic"] == "1" else "fine") for row in rows]
+    comments = []
+    for line, row in read_table(path, ("comment_text", "toxic")):
+        if row["toxic"] not in LABELS:
+            rule, fix = "must be 0 or 1", "correct the line, or remove it"
+            raise UserError(f"{path} line {line}, toxic", row["toxic"], rule, fix)
+        comments.append((row["comment_text"], LABELS[row["toxic"]]))
+    return comments
 
 
 def fingerprint_of(prompts: list[Prompt]) -> str:

@@ -29,6 +29,9 @@ def test_a_classifier_of_toxic_comments_is_fitted(tmp_path, capsys):
     assert spirit("fit-classifier", *words) == 0
     assert "fine, toxic; right in 12 of 12" in capsys.readouterr().out
     assert load_toxic_labels(tmp_path / "judge").find_toxic(["you rotter", "you friend"]) == [True, False]
+    (tmp_path / "jigsaw/train.csv").write_text("id,comment_text,toxic\n1,you rotter,1\n2,you friend,-1\n")
+    assert spirit("fit-classifier", *words) == 2
+    assert "train.csv line 3, toxic = -1: must be 0 or 1" in capsys.readouterr().err
     (tmp_path / "jigsaw/train.csv").unlink()
     assert spirit("fit-classifier", *words) == 2
     assert "no train.csv; the layout is jigsaw/train.csv with comment_text" in capsys.readouterr().err
