@@ -149,11 +149,12 @@ def _probe_section(arms: Arms, folder: str) -> Iterator[str]:
     yield "## Features of speech and text, layer by layer"
     yield _wrap(
         "For each spoken word the largest cosine between the features of its units and of its text, and how "
-        "much it exceeds the cosine with another word. Rise: that difference after the best layer less that "
-        "in the embedding."
+        "much it exceeds the cosine with another word: in the embedding, after the layer where that is most, "
+        "and the rise from the one to the other."
     )
     yield f"![Cosines by layer and arm]({folder}/alignment.svg)"
-    yield _estimates(arms, ["rise"], lambda one: [one.probe.rise])
+    titles = ["in the embedding", "after the best layer", "rise"]
+    yield _estimates(arms, titles, lambda one: [one.probe.embedded, one.probe.best, one.probe.rise])
 
 
 def _estimates(arms: Arms, titles: Sequence[str], of: Callable[[ArmResult], Sequence[Estimate]]) -> str:

@@ -45,12 +45,28 @@ class Probe:
         return [estimate_over_runs(sums_RNL[:, :, layer], self.words_RN) for layer in layers]
 
     @property
+    def embedded(self) -> Estimate:
+        """How much the same word exceeds another one in the embedding."""
+        return estimate_over_runs(self._gap_RNL[:, :, 0] * self.words_RN, self.words_RN)
+
+    @property
+    def best(self) -> Estimate:
+        """How much it does after the layer where it does most."""
+        return estimate_over_runs(self._best_RN * self.words_RN, self.words_RN)
+
+    @property
     def rise(self) -> Estimate:
-        """How much more the same word exceeds another one after the best layer than in the embedding."""
-        gap_RNL = self.same_RNL - self.other_RNL
-        gaps_L = (gap_RNL * self.words_RN[:, :, None]).sum(axis=(0, 1))
-        best_RN = gap_RNL[:, :, int(gaps_L.argmax())]
-        return estimate_over_runs((best_RN - gap_RNL[:, :, 0]) * self.words_RN, self.words_RN)
+        """How much more it does there than in the embedding."""
+        return estimate_over_runs((self._best_RN - self._gap_RNL[:, :, 0]) * self.words_RN, self.words_RN)
+
+    @property
+    def _gap_RNL(self) -> np.ndarray:
+        return self.same_RNL - self.other_RNL
+
+    @property
+    def _best_RN(self) -> np.ndarray:
+        gaps_L = (self._gap_RNL * self.words_RN[:, :, None]).sum(axis=(0, 1))
+        return self._gap_RNL[:, :, int(gaps_L.argmax())]
 
 
 def read_counts(runs: Sequence[ArmRun], name: str, task: str) -> Counts:

@@ -51,5 +51,6 @@ def test_seeds_that_were_asked_other_items_are_refused(runs):
 def test_the_probe_rises_from_the_embedding_to_its_best_layer(runs):
     probe = read_probe(runs, HELD_OUT)
     assert probe.rise.value == pytest.approx(0.5)
+    assert (probe.embedded.value, probe.best.value) == (pytest.approx(0.0), pytest.approx(0.5))
     assert [one.value for one in probe.estimates(probe.same_RNL)] == pytest.approx([0.1, 0.6, 0.1])
     assert np.all(probe.words_RN == 8)
