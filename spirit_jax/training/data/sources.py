@@ -32,8 +32,8 @@ PROBED = 1000  # records searched for one that gives a document
 class OpenSource:
     """One source of the mixture.
 
-    name: for messages and metrics. rows: as they are stored. parse: stored row -> its
-    `Record`, or its finished document (int32 ids). arrange: (record, rng) -> the record's documents,
+    name: for messages and metrics. rows: as they are stored. parse: stored row -> its `Record`, or its
+    finished document (int32 ids). arrange: (record, rng) -> the record's documents,
     `tokens.interleave.arrange` with all else chosen. vocabulary: of the documents. weight: share of the
     tokens, in any unit. alignment: of an arrangement that needs word times. remark: what a user should know
     of the shards.
