@@ -102,8 +102,14 @@ def write_identity(
 
 
 def finished_steps(checkpoints: AnyPath) -> list[int]:
-    """The steps in a run's folder of checkpoints that are complete and not broken, ascending."""
-    names = [path.name for path in checkpoints.iterdir()] if checkpoints.is_dir() else []
+    """The steps in a run's folder of checkpoints that are complete and not broken, ascending.
+
+    A bucket's folder is gone with its last file: a run that begins again removes what it left unfinished.
+    """
+    try:
+        names = [path.name for path in checkpoints.iterdir()]
+    except (FileNotFoundError, NotADirectoryError):
+        names = []
     return sorted(int(name) for name in names if name.isdigit() and is_finished(checkpoints / name))
 
 

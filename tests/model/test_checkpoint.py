@@ -1,5 +1,7 @@
+import concurrent.futures
 import dataclasses
 import shutil
+import threading
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +14,7 @@ from spirit_jax.config import Dtype, MeshConfig
 from spirit_jax.core.errors import UserError
 from spirit_jax.core.files import read_json, write_json
 from spirit_jax.core.settings import to_dict
-from spirit_jax.model.checkpoint import find_stored_model, load_model
+from spirit_jax.model.checkpoint import find_stored_model, finished_steps, load_model
 from spirit_jax.model.llama import abstract
 from spirit_jax.sharding import make_mesh
 from tests.generation.tiny import CONFIG, VOCABULARY, llama
@@ -167,3 +169,22 @@ def test_damaged_weights_are_refused(copy):
         shutil.rmtree(path) if path.is_dir() else path.unlink()
     with pytest.raises(UserError, match="damaged"):
         load_model(copy)
+
+
+def test_a_folder_of_a_bucket_that_ends_while_it_is_read_has_no_steps(bucket):
+    """A bucket's folder is there as long as it has files."""
+    unfinished, stop = bucket / "checkpoints/5.orbax-checkpoint-tmp/array", threading.Event()
+
+    def come_and_go():
+        while not stop.is_set():
+            unfinished.write_text("half")
+            unfinished.unlink()
+
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        coming = pool.submit(come_and_go)
+        try:
+            assert all(finished_steps(bucket / "checkpoints") == [] for _ in range(100))
+        finally:
+            stop.set()
+        coming.result()
+    assert finished_steps(bucket / "another") == []
