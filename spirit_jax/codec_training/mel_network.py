@@ -41,6 +41,7 @@ from spirit_jax.speech.encoders.f0 import track_f0
 from spirit_jax.speech.encoders.style.pooled import REFERENCE_HZ
 from spirit_jax.speech.segments import unit_starts
 from spirit_jax.speech.weights.readers import RandomReader
+from spirit_jax.speech.weights.table import Table
 from spirit_jax.tokens.streams import UNITS, duration_s
 
 GROUP = 64  # recordings that are analysed together
@@ -191,7 +192,14 @@ class MelNetworkTraining:
         """The network as a decoder. Speech without one of the other streams gets its commonest code."""
         columns = {name: [one.codes[name].reshape(-1) for one in self.examples] for name in self.cfg.tables}
         usual = {name: commonest(codes) for name, codes in columns.items() if name != UNITS}
-        return MelDecoder(network, usual, tuple(self.voices))
+        return MelDecoder(network, usual, tuple(self.voices), self._voice_units() if self.voices else None)
+
+    def _voice_units(self) -> Table:
+        """Log of the share of each unit in a voice's units, with one of each counted beforehand: [S, K]."""
+        count_SK = np.ones((len(self.voices), self.cfg.spoken), np.float32)
+        for one in self.examples:
+            np.add.at(count_SK, (one.codes[SPEAKER], one.codes[UNITS]), 1)
+        return Table(log_shares=np.log(count_SK / count_SK.sum(axis=1, keepdims=True)))
 
 
 def cut(one: Example, rng: np.random.Generator, units: int) -> dict[str, np.ndarray]:

@@ -50,6 +50,54 @@ def test_units_name_the_phone_and_not_the_voice(codec):
     assert same > 0.5 > 2 * other
 
 
+def say(seed, **voice):
+    """Two words of three phones and a pause, several times: the sound and the words with their times."""
+    rng, words, parts, at = np.random.default_rng(seed), [], [], 0.0
+    for _ in range(6):
+        word = rng.integers(0, 8)
+        parts += [babble(0.36, seed=1000 + word, **voice)[0], 0.003 * rng.normal(size=3200)]
+        words.append((f"w{word}", at, at + 0.36))
+        at += 0.56
+    return np.concatenate(parts).astype(np.float32), words
+
+
+def agreement(codec):
+    """Share of the units that a word of another voice has as well."""
+    wavs = [say(seed, **voice)[0] for seed in range(100, 108) for voice in VOICES]
+    units = [speech.units for speech in codec.encode_batch(wavs)]
+    return np.mean([(a == b).mean() for a, b in zip(units[::2], units[1::2])])
+
+
+def test_units_that_tell_words_apart_differ_less_between_voices():
+    said = [say(seed, **VOICES[seed % 2]) for seed in range(40)]
+    wavs, words = zip(*said)
+    plain, told = fit(wavs), fit_codec(wavs, 16, False, 0, words)
+    assert agreement(told) > agreement(plain) + 0.05
+    assert told.fingerprint != plain.fingerprint
+    for wav, speech in zip(wavs[:5], told.encode_batch(wavs[:5])):
+        assert len(speech.units) == len(wav) // 640
+        np.testing.assert_array_equal(told.encode_batch([wav])[0].units, speech.units)
+
+
+def test_units_that_tell_words_apart_are_stored(tmp_path):
+    wavs, words = zip(*(say(seed) for seed in range(12)))
+    codec = fit_codec(wavs, 16, True, 0, words)
+    save_codec(codec, tmp_path / "codec")
+    loaded = load_codec(tmp_path / "codec")
+    assert loaded.fingerprint == codec.fingerprint
+    for a, b in zip(codec.encode_batch(wavs[:2]), loaded.encode_batch(wavs[:2])):
+        np.testing.assert_array_equal(a.units, b.units)
+    assert np.abs(loaded.decode(a)).max() > 0.01
+
+
+def test_too_few_words_with_times_are_refused():
+    wavs, words = zip(*(say(seed) for seed in range(3)))
+    with pytest.raises(UserError, match=r"parts of words with times = 1: must be more than 32"):
+        fit_codec(wavs, 16, False, 0, [[], [], []])
+    with pytest.raises(UserError, match=r"make align"):
+        fit_codec(wavs, 16, False, 0, [words[0][:1], None, None])
+
+
 def test_counts_of_each_stream(codec):
     for seconds in (0.08, 0.5, 2.44, 3.0):
         (speech,) = codec.encode_batch([babble(seconds, seed=5)[0]])

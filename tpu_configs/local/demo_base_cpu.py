@@ -13,7 +13,7 @@ from spirit_jax.tokens.streams import resized_streams
 from spirit_jax.tokens.vocabulary import Vocabulary
 from tpu_configs.local import demo_text_cpu
 
-UNITS = 100
+UNITS = 300
 
 
 def config() -> RunConfig:
@@ -33,7 +33,7 @@ def config() -> RunConfig:
     )
     data = dataclasses.replace(
         base.data,
-        codec="mel/codec",
+        codec="codec",
         sources=sources,
         validation=(Source("shards", Arrangement.INTERLEAVED, split="heldout"),),
         text_span_words=(4, 8),

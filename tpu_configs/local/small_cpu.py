@@ -14,7 +14,7 @@ from spirit_jax.tokens.streams import resized_streams
 from spirit_jax.tokens.vocabulary import Vocabulary
 from tpu_configs.local import demo_base_cpu
 
-PIECES = 2000
+PIECES, UNITS = 2000, 100
 
 
 def config() -> RunConfig:
@@ -37,7 +37,7 @@ def config() -> RunConfig:
     return dataclasses.replace(
         base,
         model=dataclasses.replace(
-            base.model, rows=Vocabulary(PIECES, resized_streams({"units": demo_base_cpu.UNITS})).rows()
+            base.model, rows=Vocabulary(PIECES, resized_streams({"units": UNITS})).rows()
         ),
         data=data,
         train=TrainConfig(steps=1000, batch_rows=4),

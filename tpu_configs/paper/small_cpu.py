@@ -7,9 +7,10 @@ from spirit_jax.paper.experiment import Arm, Experiment
 from spirit_jax.tokens.interleave import Arrangement
 from spirit_jax.tokens.streams import resized_streams
 from spirit_jax.tokens.vocabulary import Vocabulary
-from tpu_configs.local import demo_base_cpu, demo_expressive_cpu, demo_text_cpu
+from tpu_configs.local import demo_base_cpu, demo_text_cpu
 
 STEPS = 2400
+UNITS, PITCHES, STYLES = 100, 64, 32  # of `make runs/paper/prepared`
 ALIGNED_SHARES = (0.01, 0.05, 0.25)  # of the aligned records, besides none and all
 THIRD = 1 / 3
 # From a model that knows its texts already, text alone diverges at the common rate, 3e-3.
@@ -32,8 +33,10 @@ def common_run() -> RunConfig:
         validation=(),
         speech_first=0.5,
     )
+    rows = Vocabulary(demo_text_cpu.TEXT_PIECES, resized_streams({"units": UNITS})).rows()
     return dataclasses.replace(
         demo,
+        model=dataclasses.replace(demo.model, rows=rows),
         data=data,
         train=TrainConfig(steps=STEPS, batch_rows=4),
         optim=OptimConfig(peak_lr=3e-3, warmup_steps=40, schedule=Schedule.COSINE, final_lr_fraction=0.02),
@@ -72,9 +75,9 @@ def aligned_shares() -> tuple[Arm, ...]:
 def variants() -> tuple[Arm, ...]:
     """Expressive (table 4), and spans of other lengths (appendix A)."""
     streams = {
-        "units": demo_base_cpu.UNITS,
-        "pitch": demo_expressive_cpu.PITCHES,
-        "style": demo_expressive_cpu.STYLES,
+        "units": UNITS,
+        "pitch": PITCHES,
+        "style": STYLES,
     }
     rows = Vocabulary(demo_text_cpu.TEXT_PIECES, resized_streams(streams)).rows()
     expressive = (

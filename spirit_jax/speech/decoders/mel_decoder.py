@@ -11,6 +11,7 @@ from spirit_jax.speech.decoders.griffin_lim import synthesize
 from spirit_jax.speech.decoders.mel_network import SPEAKER, MelNetwork, align, predict_frames
 from spirit_jax.speech.encoders import mfcc
 from spirit_jax.speech.quantizers.linear import fill_blanks
+from spirit_jax.speech.weights.table import Table
 from spirit_jax.tokens.streams import UNITS, SpeechTokens, SpokenUnits, Streams, lengthen
 
 
@@ -19,12 +20,16 @@ class MelDecoder:
     """A decoder for the table of streams that its network was trained with.
 
     usual: the code of each other stream for speech that has none, and the usual speaker where there are any.
-    voices: names of the speakers, in order.
+    voices: names of the speakers, in order. voice_units: `log_shares` [S, K] of the units of each speaker:
+    where none is asked for, the one speaks whose units the utterance's most likely are (naive Bayes). A voice
+    in which these units were never heard, as of another accent, would be hard to understand. Decoders of
+    earlier versions have no `voice_units`: the usual one speaks.
     """
 
     mel_network: MelNetwork
     usual: Mapping[str, int]
     voices: tuple[str, ...] = ()
+    voice_units: Table | None = None
 
     def __post_init__(self):
         object.__setattr__(self, "usual", dict(self.usual))
@@ -67,7 +72,7 @@ class MelDecoder:
             codes[name] = given if len(given) else np.array([self.usual[name]], np.int32)
         aligned = align(cfg.streams, codes)
         if cfg.speakers:
-            aligned[SPEAKER] = np.array(self.usual[SPEAKER] if speaker is None else speaker, np.int32)
+            aligned[SPEAKER] = np.array(self._likeliest(units) if speaker is None else speaker, np.int32)
         return synthesize(*predict_frames(self.mel_network, aligned))
 
     def speak_units(self, spoken: SpokenUnits, speaker: int | None, style: int | None) -> np.ndarray:
@@ -86,6 +91,11 @@ class MelDecoder:
         samples = self.mel_network.cfg.frames_per_unit * mfcc.HOP
         ends = np.cumsum([0, *self._durations(spoken)]) * samples
         return self.speak_units(spoken, speaker, style)[ends[first] : ends[last]]
+
+    def _likeliest(self, units_T: np.ndarray) -> int:
+        if self.voice_units is None:
+            return self.usual[SPEAKER]
+        return int(self.voice_units["log_shares"][:, units_T].sum(axis=1, dtype=np.float64).argmax())
 
     def _durations(self, spoken: SpokenUnits) -> np.ndarray:
         """Frames of each unit at the units' rate; one for each where all are blanks."""

@@ -25,6 +25,7 @@ FRAMES_PER_UNIT = 4
 UNIT_HOP = HOP * FRAMES_PER_UNIT
 # our choice; measured: units then hold half as much information on the speaker
 WARPS = (0.80, 0.85, 0.90, 0.95, 1.00, 1.05, 1.10, 1.15, 1.20)
+PLAIN = WARPS.index(1.00)
 # over 50 ms; our choice; measured: units then hold more information on the phone
 SMOOTHING = (np.hanning(7)[1:-1] / np.hanning(7).sum()).astype(np.float32)
 FLOOR = 1e-5  # of the utterance's mean power: -50 dB; our choice
@@ -44,8 +45,8 @@ def log_mel(wavs: Sequence[np.ndarray]) -> list[np.ndarray]:
     return map_frames(_log_mel_kernel, level, counts, HOP, before=(WINDOW - HOP) // 2, context=2)
 
 
-def unit_features(log_mel_FM: np.ndarray) -> np.ndarray:
-    """The features of each unit for k-means, for every warp of WARPS: float32 [9, units, 52].
+def unit_features(log_mel_FM: np.ndarray, warps: Sequence[int] = range(len(WARPS))) -> np.ndarray:
+    """The features of each unit for k-means, for these of WARPS: float32 [warps, units, 52].
 
     13 cepstra less the utterance's mean cepstrum, smoothed over 50 ms, of four frames, concatenated.
     """
@@ -55,8 +56,17 @@ def unit_features(log_mel_FM: np.ndarray) -> np.ndarray:
     smooth_FM = SMOOTHING[0] * centred_FM[: len(log_mel_FM)]
     for i, weight in enumerate(SMOOTHING[1:], 1):
         smooth_FM += weight * centred_FM[i : i + len(log_mel_FM)]
-    cepstra_AFC = np.stack([smooth_FM @ dct_MC for dct_MC in _warped_dcts()])
-    return cepstra_AFC.reshape(len(WARPS), -1, FRAMES_PER_UNIT * CEPSTRA)
+    cepstra_AFC = np.stack([smooth_FM @ _warped_dcts()[warp] for warp in warps])
+    return cepstra_AFC.reshape(len(warps), -1, FRAMES_PER_UNIT * CEPSTRA)
+
+
+def neighbour_features(log_mel_FM: np.ndarray) -> np.ndarray:
+    """The features of each unit, not warped, between those of its neighbours; at an end its own stand for
+    those of the neighbour that is missing: float32 [units, 156].
+    """
+    x_ND = unit_features(log_mel_FM, warps=(PLAIN,))[0]
+    padded = np.concatenate([x_ND[:1], x_ND, x_ND[-1:]])
+    return np.concatenate([padded[:-2], x_ND, padded[2:]], axis=1)
 
 
 @functools.cache

@@ -10,6 +10,7 @@ from spirit_jax.speech.codec_folder import load_codec, save_codec
 from spirit_jax.speech.decoders.durations import predict
 from spirit_jax.speech.decoders.mel_decoder import MelDecoder
 from spirit_jax.speech.decoders.mel_network import MelNetwork, MelNetworkConfig, align, predict_frames
+from spirit_jax.speech.weights.table import Table
 from spirit_jax.tokens.streams import SpokenUnits, Stream, pitch_stream, style_stream, unit_stream
 from tests.speech.synthetic import babble
 from tests.speech.tiny_codec import PITCHES, STYLES, UNITS, tiny_codec
@@ -46,6 +47,20 @@ def test_units_of_an_utterance_last_forty_milliseconds():
     np.testing.assert_array_equal(made, codec().decode(speech, speaker=1))
     assert not np.array_equal(made, codec().decode(speech, speaker=0))
     assert len(codec().decode(make_speech(np.zeros(0)))) == 0
+
+
+def test_the_voice_is_the_one_that_has_such_units():
+    """Unless one is asked for. Voice 0 has only even units, voice 1 only odd ones."""
+    even = np.where(np.arange(UNITS) % 2, -9.0, -1.0)
+    table = Table(log_shares=np.stack([even, np.roll(even, 1)]).astype(np.float32))
+    made = codec()
+    made = dataclasses.replace(made, decoder=dataclasses.replace(made.decoder, voice_units=table))
+    evens, odds = make_speech([2, 4, 3, 8], [1, 1], [0]), make_speech([1, 5, 9, 4], [1, 1], [0])
+    for speech, voice in ((evens, 0), (odds, 1)):
+        np.testing.assert_array_equal(made.decode(speech), made.decode(speech, speaker=voice))
+        assert not np.array_equal(made.decode(speech), made.decode(speech, speaker=1 - voice))
+    spoken = SpokenUnits({"units": np.array([1, 5, 9, 3])})
+    np.testing.assert_array_equal(made.decode(spoken), made.decode(spoken, speaker=1))
 
 
 @pytest.mark.parametrize("streams", [("pitch",), ("style",), ()])
