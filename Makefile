@@ -56,11 +56,11 @@ VARIANT ?= base
 VOICES ?= pico
 EARS ?=
 DEMO ?= runs/demo
-UTTERANCES ?= $(if $(filter espeak,$(VOICES)),8000,3000)
+UTTERANCES ?= $(if $(filter espeak,$(VOICES)),8000,5000)
 SENTENCES ?= 12000
 PIECES ?= 700
 DEMO_UNITS ?= --units 300 --words --max-hours 2
-MEL_HOURS ?= 3
+MEL_HOURS ?= 4
 MEL_SET ?=
 TEXT_SET ?=
 TRAIN_SET ?=
@@ -75,7 +75,7 @@ SHARDS_META := spirit_tokens/aligned/1.0.0/dataset_info.json
 # The model and the voice that speaks its units are trained side by side, each on half of the cores (XLA reads NPROC).
 HALF := NPROC=$$(( ($$(getconf _NPROCESSORS_ONLN) + 1) / 2 ))
 ifeq ($(VARIANT),expressive)
-DEMO_STREAMS := --expressive
+DEMO_STREAMS := --expressive 24 16
 else ifeq ($(VARIANT),base)
 DEMO_STREAMS :=
 else
@@ -172,7 +172,7 @@ $(PAPER)/spoken: | $(VENV)/demo
 
 $(PAPER)/prepared: $(PAPER)/spoken
 	$(MAKE) DEMO=$(PAPER) VARIANT=base DEMO_UNITS="--units 100" $(PAPER)/base/base/config.json
-	$(MAKE) DEMO=$(PAPER) VARIANT=expressive DEMO_UNITS="--units 100" $(PAPER)/expressive/base/config.json
+	$(MAKE) DEMO=$(PAPER) VARIANT=expressive DEMO_UNITS="--units 100" DEMO_STREAMS=--expressive $(PAPER)/expressive/base/config.json
 	touch $@
 
 # ---- each stage on your own data ------------------------------------------------------------------------------------
@@ -191,7 +191,7 @@ paths = $(if $(filter ~%,$(value $(1))),$(subst :, ,$($(1))),$(subst :,' ',$(cal
 
 .PHONY: prepare codec split align segment curate units tokenizer shards stats look export-jsonl train eval generate serve report import-llama export-hf convert-speech
 WITHIN = $(call path,OUT)
-prepare: $(VENV)/align  ## recordings with transcripts to shards, the stages below in turn: AUDIO=dir OUT=dir [HELD_SENTENCES=0.01] [HELD_VOICES=0.02] [PIECES=700] [UNITS=100] [EXPRESSIVE=1] [CODEC=dir]
+prepare: $(VENV)/align  ## recordings with transcripts to shards, the stages below in turn: AUDIO=dir OUT=dir [HELD_SENTENCES=0.01] [HELD_VOICES=0.02] [PIECES=700] [UNITS=100] [WORDS=1] [EXPRESSIVE=1] [CODEC=dir]
 	$(call need,AUDIO,a folder of recordings with transcripts or a manifest)$(call need,OUT,a folder for all that is made)
 	$(MAKE) --no-print-directory align AUDIO=$(call path,AUDIO) OUT=$(WITHIN)/aligned
 	$(MAKE) --no-print-directory curate AUDIO=$(WITHIN)/aligned OUT=$(WITHIN)/curated
@@ -200,9 +200,9 @@ prepare: $(VENV)/align  ## recordings with transcripts to shards, the stages bel
 	$(MAKE) --no-print-directory tokenizer TEXTS=$(WITHIN)/split/manifest.jsonl OUT=$(WITHIN)/tokenizer
 	$(MAKE) --no-print-directory shards UNITS_DIR=$(WITHIN)/units TOKENIZER=$(WITHIN)/tokenizer CODEC=$(if $(CODEC),$(call path,CODEC),$(WITHIN)/units/codec) OUT=$(WITHIN)/shards
 
-codec: $(VENV)/runtime  ## fit the weight-free codec: AUDIO=dir OUT=dir [UNITS=100] [EXPRESSIVE=1]
+codec: $(VENV)/runtime  ## fit the weight-free codec: AUDIO=dir OUT=dir [UNITS=100] [WORDS=1] [EXPRESSIVE=1]
 	$(call need,AUDIO,a folder of recordings or a manifest)$(call need,OUT,a folder for the codec)
-	$(PY) -m data_prep fit-codec --audio $(call path,AUDIO) --out $(call path,OUT) --units $(UNITS) $(if $(EXPRESSIVE),--expressive)
+	$(PY) -m data_prep fit-codec --audio $(call path,AUDIO) --out $(call path,OUT) --units $(UNITS) $(if $(WORDS),--words) $(if $(EXPRESSIVE),--expressive)
 
 align: $(VENV)/align  ## give words their times: AUDIO=dir OUT=dir [CTC=dir or TIMES=path] [SPOKEN=en] [CASING=as-is, lower or sentence] [STRICT=1]
 	$(call need,AUDIO,a folder of recordings with transcripts or a manifest)$(call need,OUT,a folder for the manifest with word times)
@@ -223,8 +223,8 @@ segment: $(if $(filter silero,$(DETECTOR)),$(VENV)/vad,$(VENV)/runtime)  ## cut 
 units: $(VENV)/runtime  ## recordings to units: AUDIO=dir OUT=dir [CODEC=dir] [PART=0/4, with CODEC] [STRICT=1]; without CODEC one is fitted in OUT/codec
 	$(call need,AUDIO,a folder of recordings or a manifest)$(call need,OUT,a folder for the units)
 	$(if $(PART),$(call need,CODEC,one codec for all parts))
-	$(if $(CODEC),,@test ! -f $(call path,OUT)/codec/codec.json || echo "note: the codec in" $(call path,OUT)/codec "is used as it is, whatever AUDIO, UNITS and EXPRESSIVE are; to fit another, delete that folder or choose another OUT" >&2)
-	$(if $(CODEC),,test -f $(call path,OUT)/codec/codec.json || $(PY) -m data_prep fit-codec --audio $(call path,AUDIO) --out $(call path,OUT)/codec --units $(UNITS) $(if $(EXPRESSIVE),--expressive))
+	$(if $(CODEC),,@test ! -f $(call path,OUT)/codec/codec.json || echo "note: the codec in" $(call path,OUT)/codec "is used as it is, whatever AUDIO, UNITS, WORDS and EXPRESSIVE are; to fit another, delete that folder or choose another OUT" >&2)
+	$(if $(CODEC),,test -f $(call path,OUT)/codec/codec.json || $(PY) -m data_prep fit-codec --audio $(call path,AUDIO) --out $(call path,OUT)/codec --units $(UNITS) $(if $(WORDS),--words) $(if $(EXPRESSIVE),--expressive))
 	$(PY) -m data_prep units --audio $(call path,AUDIO) --codec $(if $(CODEC),$(call path,CODEC),$(call path,OUT)/codec) --out $(call path,OUT) $(if $(PART),--part $(PART)) $(if $(STRICT),--strict)
 
 convert-speech: $(VENV)/parity  ## speech checkpoints to a codec: CHECKPOINTS=dir OUT=dir [HUBERT=path LAYER=n QUANTIZER=path SPEECH=base]

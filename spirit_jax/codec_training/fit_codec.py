@@ -32,6 +32,9 @@ from spirit_jax.speech.encoders.word_classes import TimedWords
 from spirit_jax.speech.segments import SEGMENT_SECONDS, groups
 from spirit_jax.tokens.streams import SAMPLE_RATE, describe_streams
 
+PITCHES = 64  # as in the paper
+STYLES = 32  # our choice: the features do not separate more, and each code costs language model training
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the command's options."""
@@ -43,7 +46,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="units that tell words apart, whoever says them; the corpus needs word times",
     )
-    parser.add_argument("--expressive", action="store_true", help="pitch and style codes as well")
+    parser.add_argument(
+        "--expressive",
+        nargs="*",
+        type=int,
+        metavar=("PITCH", "STYLE"),
+        help=f"pitch and style codes as well; their numbers, by default {PITCHES} {STYLES}",
+    )
     parser.add_argument("--max-hours", type=float, default=1.0, help="audio to train on, drawn at random")
     parser.add_argument("--seed", type=int, default=0)
 
@@ -57,6 +66,9 @@ def run(args: argparse.Namespace) -> int:
             "need at least 2 codes and some audio",
             "for example --units 100",
         )
+    if len(args.expressive or ()) not in (0, 2) or min(args.expressive or [2]) < 2:
+        rule = "needs two numbers, of pitch and of style codes, each at least 2, or none"
+        raise UserError("--expressive", args.expressive, rule, f"--expressive {PITCHES} {STYLES}")
     require_output_folder(args.out, "--out", "codec.json")
     rows = [row for row in read_corpus(args.audio) if row["audio"] and row["split"] in TRAINING_SPLITS]
     if not rows:
@@ -69,7 +81,14 @@ def run(args: argparse.Namespace) -> int:
     random.Random(args.seed).shuffle(rows)
     drawn = list(draw_audio(rows, args.max_hours * 3600))
     words = [_bare_words(row) for row, _ in drawn] if args.words else None
-    codec = fit_codec([wav for _, wav in drawn], args.units, args.expressive, args.seed, words)
+    codec = fit_codec(
+        [wav for _, wav in drawn],
+        args.units,
+        args.expressive is not None,
+        args.seed,
+        words,
+        *(args.expressive or ()),
+    )
     save_codec(codec, args.out)
     print(f"{args.out}: {describe_streams(codec.streams)}, fingerprint {codec.fingerprint}")
     return 0
@@ -85,11 +104,13 @@ def fit_codec(
     expressive: bool,
     seed: int,
     words: Sequence[TimedWords] | None = None,
+    pitches: int = PITCHES,
+    styles: int = STYLES,
 ) -> Codec:
     """The codec of these wavs, float32 [samples] at 16 kHz; the same for the same wavs and seed.
 
-    words: of each wav; with them the units are those of `fit_word_units`. Uses a GB of memory per hour of
-    sound. UserError if there is less audio than codes, or of too few words.
+    words: of each wav; with them the units are those of `fit_word_units`. pitches, styles: codes. Uses a GB
+    of memory per hour of sound. UserError if there is less audio than codes, or too few words.
     """
     samples, mels, f0s = [], [], []
     for group in groups(wavs):
@@ -107,7 +128,8 @@ def fit_codec(
     arrays = fit_mel_codebook(straight, f0s, codes, units)
     if not expressive:
         return Codec((unit_encoder,), make_mel_codebook(arrays))
-    pitch, style = fit_contour_pitch(f0s, samples, seed), fit_pooled_style(mels, f0s, seed)
+    pitch = fit_contour_pitch(f0s, samples, pitches, seed)
+    style = fit_pooled_style(mels, f0s, styles, seed)
     table = style.pooled_style
     arrays["pitch_octaves"] = pitch.contour_pitch["octaves"]
     arrays["style_features"] = table["centroids"] * table["scale"] + table["mean"]

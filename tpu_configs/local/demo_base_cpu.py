@@ -46,7 +46,7 @@ def config() -> RunConfig:
             base.model, rows=Vocabulary(demo_text_cpu.TEXT_PIECES, resized_streams({"units": UNITS})).rows()
         ),
         data=data,
-        train=TrainConfig(steps=4500, batch_rows=4),
+        train=TrainConfig(steps=4000, batch_rows=4),
         optim=OptimConfig(peak_lr=3e-3, warmup_steps=40, schedule=Schedule.COSINE, final_lr_fraction=0.02),
         checkpoint=CheckpointConfig(init_from="base", every_steps=1000),
     )

@@ -7,7 +7,7 @@ from spirit_jax.tokens.streams import resized_streams
 from spirit_jax.tokens.vocabulary import Vocabulary
 from tpu_configs.local import demo_base_cpu, demo_text_cpu
 
-PITCHES, STYLES = 64, 32
+PITCHES, STYLES = 24, 16  # fewer than the paper's: each code costs training
 
 
 def config() -> RunConfig:

@@ -17,7 +17,6 @@ from spirit_jax.speech.weights.table import Table
 from spirit_jax.tokens.streams import SAMPLE_RATE, Stream, pitch_stream
 
 FRAMES_PER_CODE = 16
-CODES = 64
 CHANGE_COST = 0.02  # octaves squared: a change is worth it at about two semitones of error; our choice
 
 
@@ -39,10 +38,12 @@ class ContourPitch:
         return kmeans.assign_paths(contours, self.contour_pitch["octaves"][:, None], CHANGE_COST)
 
 
-def fit_contour_pitch(f0s: Sequence[np.ndarray], samples: Sequence[int], seed: int) -> ContourPitch:
+def fit_contour_pitch(
+    f0s: Sequence[np.ndarray], samples: Sequence[int], codes: int, seed: int
+) -> ContourPitch:
     """Trains the codes on F0 tracks [F] of sounds of `samples` samples each."""
     octaves_N = np.concatenate([contour(f0_F, code_count(count)) for f0_F, count in zip(f0s, samples)])
-    octaves_K = np.sort(kmeans.train_kmeans(octaves_N[:, None], CODES, seed)[:, 0])
+    octaves_K = np.sort(kmeans.train_kmeans(octaves_N[:, None], codes, seed)[:, 0])
     return ContourPitch(Table(octaves=np.asarray(octaves_K, np.float32)))
 
 

@@ -19,7 +19,6 @@ from spirit_jax.tokens.streams import SAMPLE_RATE, Stream, style_stream
 
 FEATURES = ("loudness", "loudness spread", "tilt", "tilt spread", "F0", "F0 spread", "voiced share")
 REFERENCE_HZ = 128.0
-CODES = 32  # our choice: the features do not separate more, and each code costs language model training
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,11 +41,15 @@ class PooledStyle:
         return np.split(codes, np.cumsum([len(rows) for rows in pooled[:-1]]))
 
 
-def fit_pooled_style(mels: Sequence[np.ndarray], f0s: Sequence[np.ndarray], seed: int) -> PooledStyle:
-    """Trains the codes on log-mels [4 units, 64] and F0 tracks [F]."""
+def fit_pooled_style(
+    mels: Sequence[np.ndarray], f0s: Sequence[np.ndarray], codes: int, seed: int
+) -> PooledStyle:
+    """Trains the codes, one for each second where there are fewer, on log-mels [4 units, 64] and F0 tracks
+    [F].
+    """
     pooled_KD = np.concatenate([style_features(mel_FM, f0_F) for mel_FM, f0_F in zip(mels, f0s)])
     mean, scale = pooled_KD.mean(0), pooled_KD.std(0) + 1e-6
-    centroids = kmeans.train_kmeans((pooled_KD - mean) / scale, min(CODES, len(pooled_KD)), seed)
+    centroids = kmeans.train_kmeans((pooled_KD - mean) / scale, min(codes, len(pooled_KD)), seed)
     arrays = {"mean": mean, "scale": scale, "centroids": centroids}
     return PooledStyle(Table({name: np.asarray(array, np.float32) for name, array in arrays.items()}))
 
