@@ -75,7 +75,7 @@ SHARDS_META := spirit_tokens/aligned/1.0.0/dataset_info.json
 # The model and the voice that speaks its units are trained side by side, each on half of the cores (XLA reads NPROC).
 HALF := NPROC=$$(( ($$(getconf _NPROCESSORS_ONLN) + 1) / 2 ))
 ifeq ($(VARIANT),expressive)
-DEMO_STREAMS := --expressive 24 16
+DEMO_STREAMS := --expressive 24 8
 else ifeq ($(VARIANT),base)
 DEMO_STREAMS :=
 else

@@ -38,7 +38,7 @@ def config() -> RunConfig:
         validation=(Source("shards", Arrangement.INTERLEAVED, split="heldout"),),
         text_span_words=(4, 8),
         speech_span_words=(3, 6),
-        speech_first=0.35,
+        speech_first=0.2,
     )
     return dataclasses.replace(
         base,

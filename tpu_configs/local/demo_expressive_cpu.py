@@ -7,14 +7,15 @@ from spirit_jax.tokens.streams import resized_streams
 from spirit_jax.tokens.vocabulary import Vocabulary
 from tpu_configs.local import demo_base_cpu, demo_text_cpu
 
-PITCHES, STYLES = 24, 16  # fewer than the paper's: each code costs training
+PITCHES, STYLES = 24, 8  # fewer than the paper's: each code costs training
 
 
 def config() -> RunConfig:
-    """As Base, with the vocabulary of pitch and style."""
+    """As Base, with the vocabulary of pitch and style, whose codes make speech longer: more steps."""
     base = demo_base_cpu.config()
     rows = Vocabulary(
         demo_text_cpu.TEXT_PIECES,
         resized_streams({"units": demo_base_cpu.UNITS, "pitch": PITCHES, "style": STYLES}),
     ).rows()
-    return dataclasses.replace(base, model=dataclasses.replace(base.model, rows=rows))
+    model = dataclasses.replace(base.model, rows=rows)
+    return dataclasses.replace(base, model=model, train=dataclasses.replace(base.train, steps=6000))

@@ -33,6 +33,7 @@ def config() -> RunConfig:
         validation=(),
         text_span_words=(10, 30),
         speech_span_words=(5, 15),
+        speech_first=0.35,
     )
     return dataclasses.replace(
         base,
