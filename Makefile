@@ -319,7 +319,7 @@ train-pod: $(VENV)/pod  ## print what it asks Cloud TPU for, check the recipe, a
 # train-units makes a codec in OUT; it starts over each time. -------------------------------------------------------
 TRAIN_CODEC = $(PY) -m spirit_jax train-codec
 
-.PHONY: train-units train-mel train-vocoder train-pitch train-style
+.PHONY: train-units train-mel judge-codec train-vocoder train-pitch train-style
 train-units: $(VENV)/runtime  ## phonetic units by k-means over HuBERT: AUDIO=dir HUBERT=dir OUT=dir [UNITS=100] [LAYER=n]
 	$(call need,AUDIO,a folder of recordings or a manifest)$(call need,HUBERT,a Hugging Face HuBERT folder)$(call need,OUT,a folder for the codec)
 	$(PY) -m data_prep fit-units --audio $(call path,AUDIO) --hubert $(call path,HUBERT) --units $(UNITS) $(if $(LAYER),--layer $(LAYER)) --out $(call path,OUT)
@@ -327,6 +327,10 @@ train-units: $(VENV)/runtime  ## phonetic units by k-means over HuBERT: AUDIO=di
 train-mel: $(VENV)/runtime  ## a network from a codec's units to mel frames, in minutes: UNITS_DIR=dir CODEC=dir OUT=run [CONFIG=tpu_configs/codecs/mel_network.py] [SET=...]
 	$(call need,UNITS_DIR,what make units wrote)$(call need,CODEC,the codec folder)$(call need,OUT,a run folder)
 	$(TRAIN_CODEC) mel --config $(or $(CONFIG),tpu_configs/codecs/mel_network.py) --out $(call path,OUT) --set corpus.units=$(call path,UNITS_DIR) corpus.codec=$(call path,CODEC) $(SET)
+
+judge-codec: $(VENV)/judges  ## what a recogniser understands of a codec's sound: CODEC=dir AUDIO=manifest ASR=dir OUT=file.json [SPLIT=heldout]
+	$(call need,CODEC,the codec folder)$(call need,AUDIO,a manifest with texts)$(call need,ASR,the folder of a Whisper model)$(call need,OUT,a JSON file)
+	$(PY) -m spirit_jax judge-codec --codec $(call path,CODEC) --manifest $(call path,AUDIO) --asr $(call path,ASR) --out $(call path,OUT) $(if $(SPLIT),--split $(SPLIT))
 
 train-vocoder: $(VENV)/runtime  ## a HiFi-GAN for a codec's units: UNITS_DIR=dir CODEC=dir OUT=run [CONFIG=tpu_configs/codecs/vocoder_cpu.py] [SET=...]
 	$(call need,UNITS_DIR,what make units wrote)$(call need,CODEC,the codec folder)$(call need,OUT,a run folder)

@@ -24,6 +24,10 @@ COMMANDS = {
         "spirit_jax.evals.judges.command",
         "a small classifier of sentiment or style, to judge what is generated",
     ),
+    "judge-codec": (
+        "spirit_jax.evals.codec_ears",
+        "word errors of a recogniser in what a codec says of recordings",
+    ),
     "report": ("spirit_jax.report.command", "one HTML page and one JSON file about a run"),
     "plot-alignment": (
         "spirit_jax.report.alignment_curves",
