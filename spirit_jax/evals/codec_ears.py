@@ -109,16 +109,16 @@ def _rates(rows: list[ManifestRow], written: list[str], seed: int) -> dict:
     """The rate with its interval over utterances, and the rate of each voice."""
     texts = [row["text"] or "" for row in rows]
     whole = word_error_rate(texts, written, seed, ENGLISH)
-    by_voice: dict[str, list[tuple[str, str]]] = collections.defaultdict(list)
+    by_voice: dict[str, tuple[list[str], list[str]]] = collections.defaultdict(lambda: ([], []))
     for row, text, words in zip(rows, texts, written):
-        by_voice[str(row["voice"])].append((text, words))
+        by_voice[str(row["voice"])][0].append(text)
+        by_voice[str(row["voice"])][1].append(words)
     low, high = whole.interval or (None, None)
     return {
         "value": whole.value,
         "low": low,
         "high": high,
         "by_voice": {
-            voice: word_error_rate(*map(list, zip(*pairs)), seed, ENGLISH).value
-            for voice, pairs in sorted(by_voice.items())
+            voice: word_error_rate(*both, seed, ENGLISH).value for voice, both in sorted(by_voice.items())
         },
     }
