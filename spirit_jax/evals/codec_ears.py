@@ -73,6 +73,8 @@ def run(args: argparse.Namespace) -> int:
             ],
         },
     )
+    if aside:
+        print("set aside: " + ", ".join(f"{reason} {count}" for reason, count in aside.items()))
     for name, rate in rates.items():
         voices = ", ".join(f"{voice} {value:.3f}" for voice, value in rate["by_voice"].items())
         print(f"{name}: {rate['value']:.3f} [{rate['low']:.3f}, {rate['high']:.3f}]; {voices}")

@@ -72,7 +72,9 @@ def test_errors_are_counted_of_all_three_and_by_voice(at, tmp_path, monkeypatch,
     assert rates["resynthesis"]["value"] == pytest.approx(1 / 12)
     assert rates["resynthesis"]["by_voice"] == {"anna": pytest.approx(1 / 9), "bob": 0}
     assert found["transcripts"][0]["resynthesis"] == "the red hat sat"
-    assert "resynthesis: 0.083" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "resynthesis: 0.083" in said
+    assert "set aside: " in said
 
 
 def test_sounds_are_the_codecs(at, tmp_path, monkeypatch):
