@@ -1,7 +1,9 @@
+import argparse
+
 import numpy as np
 import pytest
 
-from spirit_jax.codec_training.fit_codec import fit_codec
+from spirit_jax.codec_training.fit_codec import add_arguments, fit_codec, run
 from spirit_jax.core.errors import UserError
 from spirit_jax.speech import segments
 from spirit_jax.speech.audio import BadAudio
@@ -88,6 +90,20 @@ def test_units_that_tell_words_apart_are_stored(tmp_path):
     for a, b in zip(codec.encode_batch(wavs[:2]), loaded.encode_batch(wavs[:2])):
         np.testing.assert_array_equal(a.units, b.units)
     assert np.abs(loaded.decode(a)).max() > 0.01
+
+
+def test_numbers_of_pitch_and_style_codes_are_chosen(corpus):
+    codec = fit_codec([wav for wav, _ in corpus[:8]], 8, True, 0, pitches=5, styles=3)
+    assert codec.streams == make_streams(8, 5, 3)
+
+
+@pytest.mark.parametrize("numbers", [["24"], ["24", "1"], ["24", "8", "2"]])
+def test_other_numbers_after_expressive_are_refused(tmp_path, numbers):
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    given = ["--audio", "a", "--out", str(tmp_path / "codec"), "--expressive", *numbers]
+    with pytest.raises(UserError, match="--expressive .* needs two numbers"):
+        run(parser.parse_args(given))
 
 
 def test_too_few_words_with_times_are_refused():
