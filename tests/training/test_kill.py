@@ -92,6 +92,7 @@ def test_killed_at_random_moments_it_ends_as_if_nothing_had_happened(tmp_path):
 def test_sigterm_is_a_clean_end(tmp_path):
     process = start(tmp_path / "run")
     while latest(tmp_path / "run") == 0:
+        assert process.poll() is None
         time.sleep(0.01)
     process.send_signal(signal.SIGTERM)
     assert process.wait(300) == 0
