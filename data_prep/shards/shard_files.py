@@ -173,13 +173,13 @@ def serialize(row: Mapping[str, Any]) -> bytes:
     The same row gives the same bytes.
     """
     example: Any = tf_example_pb2.Example()  # pyright: ignore[reportAttributeAccessIssue]
+    features = example.features.feature
     for name, value in row.items():
-        feature = example.features.feature[name]
         if isinstance(value, str):
-            feature.bytes_list.value.append(value.encode())
+            features[name].bytes_list.value.append(value.encode())
             continue
         array = value if isinstance(value, np.ndarray) else np.atleast_1d(value)
-        numbers = feature.float_list if array.dtype.kind == "f" else feature.int64_list
+        numbers = features[name].float_list if array.dtype.kind == "f" else features[name].int64_list
         if array.size:
             numbers.value.extend(array.tolist())
         else:

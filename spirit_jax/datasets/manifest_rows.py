@@ -74,7 +74,7 @@ class Rows:
                 rule = "must be a string or null"
                 raise BadRow("bad_row", f"{given.where} {key}", row[key], rule, "correct the row")
         audio = row.get("audio") or None
-        text = row.get("text") if (row.get("text") or "").strip() else None
+        text = None if (row.get("text") or " ").isspace() else row["text"]
         if audio is None and text is None:
             fix = "give one of them or drop the row"
             raise BadRow("bad_row", given.where, row.get("id"), "has neither audio nor text", fix)
