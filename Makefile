@@ -171,8 +171,8 @@ $(PAPER)/spoken: | $(VENV)/demo
 	touch $@
 
 $(PAPER)/prepared: $(PAPER)/spoken
-	$(MAKE) DEMO=$(PAPER) VARIANT=base DEMO_UNITS="--units 100" $(PAPER)/base/base/config.json
-	$(MAKE) DEMO=$(PAPER) VARIANT=expressive DEMO_UNITS="--units 100" DEMO_STREAMS=--expressive $(PAPER)/expressive/base/config.json
+	$(MAKE) DEMO=$(PAPER) VARIANT=base $(PAPER)/base/base/config.json
+	$(MAKE) DEMO=$(PAPER) VARIANT=expressive $(PAPER)/expressive/base/config.json
 	touch $@
 
 # ---- each stage on your own data ------------------------------------------------------------------------------------
