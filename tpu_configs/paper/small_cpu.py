@@ -7,7 +7,7 @@ from spirit_jax.paper.experiment import Arm, Experiment
 from spirit_jax.tokens.interleave import Arrangement
 from tpu_configs.local import demo_base_cpu, demo_expressive_cpu
 
-STEPS = 2400
+STEPS = 3000
 ALIGNED_SHARES = (0.01, 0.05, 0.25)  # of the aligned records, besides none and all
 THIRD = 1 / 3
 
