@@ -10,6 +10,9 @@ from tpu_configs.local import demo_base_cpu, demo_expressive_cpu
 STEPS = 3000
 ALIGNED_SHARES = (0.01, 0.05, 0.25)  # of the aligned records, besides none and all
 THIRD = 1 / 3
+# From a model that knows its texts already, text alone diverges at the common rate, 2e-3, in some runs: the
+# gradients of the first layer's attention to BOS grow at once.
+TEXT_RATE = "optim.peak_lr=1e-3"
 
 
 def config() -> Experiment:
@@ -19,7 +22,7 @@ def config() -> Experiment:
 
 def common_run() -> RunConfig:
     """What all arms share. Spans are as short as the sentences of the corpus. At the demo's rate, 3e-3 after
-    40 steps, text alone and interleaving diverge in some runs.
+    40 steps, interleaving diverges in some runs.
     """
     demo = demo_base_cpu.config()
     data = dataclasses.replace(
@@ -49,7 +52,7 @@ def ablations() -> tuple[Arm, ...]:
         Arm("word_transcription", "word-level transcription", mixed(Arrangement.WORD_TRANSCRIPTION)),
         Arm("no_interleaving", "no interleaving", mixed(), aligned=0.0),
         Arm("speech_only", "speech only", of_one(Arrangement.SPEECH)),
-        Arm("text_only", "text only", of_one(Arrangement.TEXT)),
+        Arm("text_only", "text only, half the rate", of_one(Arrangement.TEXT), (TEXT_RATE,)),
     )
 
 
