@@ -36,6 +36,8 @@ SHIFT = 1 << 10  # pocketsphinx stores acoustic scores divided by this
 LEAST = 1e-300
 
 Transition = tuple[int, int, float, str]
+Spans = Sequence[tuple[str, float, float]]  # names, each with its start and end in seconds
+SILENCE, PAUSE = "SIL", "_"
 
 
 class Sphinx:
@@ -69,12 +71,7 @@ class Sphinx:
 
     def _decode(self, samples: bytes) -> list[Any]:
         """The segments of the best path; none if no path reaches the end of the grammar."""
-        self._decoder.start_stream()  # forgets the noise of the recording before
-        self._decoder.start_utt()
-        try:
-            self._decoder.process_raw(samples, full_utt=True)
-        finally:
-            self._decoder.end_utt()
+        process(self._decoder, samples)
         return list(self._decoder.seg() or ()) if self._decoder.hyp() is not None else []
 
     def _sayable(self, reading: Reading) -> bool:
@@ -88,6 +85,24 @@ class Sphinx:
                 self._decoder.add_word(word, phones, False)
             self._known[word] = bool(phones)
         return self._known[word]
+
+
+def find_phones(decoder: Any, wav: np.ndarray, text: str) -> tuple[Spans, Spans] | None:
+    """The words and the phones of mono 16 kHz samples; a pause is a phone named _. None if no path is found.
+
+    text: words of the decoder's dictionary.
+    """
+    samples = prepare(wav, NOISES[0])
+    decoder.set_align_text(text)
+    process(decoder, samples)
+    if decoder.hyp() is None:
+        return None
+    decoder.set_alignment()
+    process(decoder, samples)
+    found = [word for word in decoder.get_alignment() if word.name[0] not in "<["]
+    phones = [phone for word in decoder.get_alignment() for phone in word]
+    words = [_span(word, word.name.partition("(")[0]) for word in found]
+    return words, [_span(phone, PAUSE if phone.name == SILENCE else phone.name) for phone in phones]
 
 
 def require_pocketsphinx() -> Any:
@@ -112,6 +127,16 @@ def prepare(wav: np.ndarray, noise: float) -> bytes:
     padded = np.concatenate([silence, wav, silence])
     padded = padded + np.float32(noise) * _noise(len(padded))
     return (np.clip(padded, -1, 1) * 32767).astype(np.int16).tobytes()
+
+
+def process(decoder: Any, samples: bytes) -> None:
+    """An utterance by itself."""
+    decoder.start_stream()  # forgets the noise of the recording before
+    decoder.start_utt()
+    try:
+        decoder.process_raw(samples, full_utt=True)
+    finally:
+        decoder.end_utt()
 
 
 @functools.lru_cache(maxsize=1)
@@ -188,6 +213,11 @@ def _timed(segments: Sequence[Any]) -> Timed:
     score = math.exp(log_ratio / sum(map(_frames, segments)) / TOLERANCE)
     start, end = segments[0].start_frame, segments[-1].end_frame + 1
     return Timed(max(0.0, start * FRAME - PADDING), max(0.0, end * FRAME - PADDING), min(1.0, score))
+
+
+def _span(part: Any, name: str) -> tuple[str, float, float]:
+    start, end = (frame * FRAME - PADDING for frame in (part.start, part.start + part.duration))
+    return name, max(0.0, start), max(0.0, end)
 
 
 def _frames(segment: Any) -> int:

@@ -9,75 +9,65 @@ jigsaw/                           second clauses, toxic with an unkind adverb; t
 """
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
-from data_prep.espeak import Voice
 from data_prep.grammar import TOPICS
-from data_prep.speakers import ESPEAK
-from data_prep.twins.salmon import CALM, LIVELY
+from data_prep.twins.cast import Cast
 from data_prep.twins.tables import write_table
 from spirit_jax.core.files import write_jsonl, write_text
 from spirit_jax.core.progress import track
 from spirit_jax.speech import audio
 
 Clauses = tuple[tuple[str, ...], tuple[str, ...]]  # the words of the first clause and of the second
-Say = Callable[[Sequence[str], Voice], np.ndarray]
-GRIM = Voice("en-us+m3", 115, 12, 10)
-EMOTIONS = {"amused": LIVELY, "angry": GRIM, "neutral": CALM}
+EMOTIONS = {"amused": "lively", "angry": "grim", "neutral": "calm"}  # manners of the cast
 ADJECTIVES = {  # by emotion; an adverb follows from each (data_prep.grammar)
     "amused": ("happy", "kind", "brave"),
     "angry": ("tired", "lonely"),
     "neutral": ("old", "young", "shy"),
 }
 COLUMNS = ("", "path", "speakerId", "transcription", "action", "object", "location")  # of commands
-STYLES = {"happy": LIVELY, "sad": GRIM, "default": CALM}
+STYLES = {"happy": "lively", "sad": "grim", "default": "calm"}
 UNKIND = ("carelessly", "sadly")  # adverbs that follow from two of eight adjectives
 LEAST_SHOWN = 40  # examples of each data set
 
 
-def write_generation_twins(folder: Path, sentences: Sequence[Clauses], items: int, say: Say) -> None:
+def write_generation_twins(folder: Path, sentences: Sequence[Clauses], items: int, cast: Cast) -> None:
     """Writes the data sets: `items` things to ask about, and LEAST_SHOWN others to show."""
     asked, shown = sentences[:items], sentences[items : items + LEAST_SHOWN]
-    _write_librispeech(folder / "LibriSpeech", asked, shown, say)
-    _write_commands(folder / "fluent_speech_commands_dataset", asked, shown, say)
-    _write_sentiments(folder / "stsp", asked, shown, say)
-    _write_styles(folder / "expresso", asked, shown, say)
-    _write_prompts(folder / "holistic_bias", asked, say)
+    _write_librispeech(folder / "LibriSpeech", asked, shown, cast)
+    _write_commands(folder / "fluent_speech_commands_dataset", asked, shown, cast)
+    _write_sentiments(folder / "stsp", asked, shown, cast)
+    _write_styles(folder / "expresso", asked, shown, cast)
+    _write_prompts(folder / "holistic_bias", asked, cast)
     _write_toxic(folder, sentences[items:])
 
 
-def _voice(number: int) -> Voice:
-    return Voice(ESPEAK.training[number % len(ESPEAK.training)])
-
-
-def _write_librispeech(folder: Path, asked: Sequence[Clauses], shown: Sequence[Clauses], say: Say) -> None:
+def _write_librispeech(folder: Path, asked: Sequence[Clauses], shown: Sequence[Clauses], cast: Cast) -> None:
     for part, some in (("test-clean", asked), ("dev-clean", shown)):
         chapter, lines = folder / part / "1/1", []
         for number, (first, second) in enumerate(track(some, part)):
             id, words = f"1-1-{number:04d}", (*first, *second)
-            audio.save(chapter / f"{id}.flac", say(words, _voice(number)))
+            audio.save(chapter / f"{id}.flac", cast.say_by_turns(number, words))
             lines.append(f"{id} {' '.join(words).upper()}\n")
         write_text(chapter / "1-1.trans.txt", "".join(lines))
-    audio.save(folder / "stop.wav", say(["stop"], _voice(0)))
+    audio.save(folder / "stop.wav", cast.say_by_turns(0, ["stop"]))
 
 
-def _write_commands(folder: Path, asked: Sequence[Clauses], shown: Sequence[Clauses], say: Say) -> None:
+def _write_commands(folder: Path, asked: Sequence[Clauses], shown: Sequence[Clauses], cast: Cast) -> None:
     scenes = {topic.scene for topic in TOPICS}
     for name, some in (("test", asked), ("train", shown)):
         rows = []
         for number, (first, second) in enumerate(track(some, f"commands {name}")):
             path = f"wavs/speakers/{name}/{number}.wav"
-            audio.save(folder / path, say((*first, *second), _voice(number)))
+            audio.save(folder / path, cast.say_by_turns(number, (*first, *second)))
             scene = next((word for word in first if word in scenes), "none")
             cells = (number, path, name, " ".join((*first, *second)), *second[1:3], scene)
             rows.append(dict(zip(COLUMNS, cells)))
         write_table(folder / f"data/{name}_data.csv", rows)
 
 
-def _write_sentiments(folder: Path, asked: Sequence[Clauses], shown: Sequence[Clauses], say: Say) -> None:
+def _write_sentiments(folder: Path, asked: Sequence[Clauses], shown: Sequence[Clauses], cast: Cast) -> None:
     """Prompts are first clauses; of the training split whole sentences, for classifiers to learn from."""
     for split, some in (("train", shown), ("dev", asked)):
         spoken, written = [], []
@@ -85,8 +75,8 @@ def _write_sentiments(folder: Path, asked: Sequence[Clauses], shown: Sequence[Cl
             emotion = _emotion_of(first)
             words = (*first, *second) if split == "train" else first
             path = f"wav/{split}_{number}.wav"
-            audio.save(folder / path, say(words, EMOTIONS[emotion]))
-            row = {"id": f"{split}_{number}", "emotion": emotion, "split": split, "speaker": "m3"}
+            audio.save(folder / path, cast.say(words, getattr(cast, EMOTIONS[emotion])))
+            row = {"id": f"{split}_{number}", "emotion": emotion, "split": split, "speaker": "one"}
             spoken.append({**row, "wav_path": path})
             text = f"{' '.join(first)}, {' '.join(second)}" if split == "train" else f"{' '.join(first)},"
             written.append({**row, "text": text})
@@ -100,7 +90,7 @@ def _emotion_of(words: Sequence[str]) -> str:
     )
 
 
-def _write_styles(folder: Path, asked: Sequence[Clauses], shown: Sequence[Clauses], say: Say) -> None:
+def _write_styles(folder: Path, asked: Sequence[Clauses], shown: Sequence[Clauses], cast: Cast) -> None:
     texts = []
     for split, some in (("dev", asked), ("train", shown)):
         ids = []
@@ -109,16 +99,16 @@ def _write_styles(folder: Path, asked: Sequence[Clauses], shown: Sequence[Clause
         ):
             id = f"ex01_{style}_{split}{number:05d}"
             path = folder / f"audio_48khz/read/ex01/{style}/base/{id}.wav"
-            audio.save(path, say((*first, *second), STYLES[style]))
+            audio.save(path, cast.say((*first, *second), getattr(cast, STYLES[style])))
             texts.append(f"{id}\t{' '.join((*first, *second))}\n")
             ids.append(f"{id}\n")
         write_text(folder / f"splits/{split}.txt", "".join(ids))
     write_text(folder / "read_transcriptions.txt", "".join(texts))
 
 
-def _write_prompts(folder: Path, asked: Sequence[Clauses], say: Say) -> None:
+def _write_prompts(folder: Path, asked: Sequence[Clauses], cast: Cast) -> None:
     for number, (first, _) in enumerate(track(asked, "holistic_bias")):
-        audio.save(folder / f"{number}.wav", say(first, _voice(number)))
+        audio.save(folder / f"{number}.wav", cast.say_by_turns(number, first))
         write_text(folder / f"{number}.txt", f"{' '.join(first)},\n")
     write_text(folder / "prompts.txt", "".join(f"{' '.join(first)},\n" for first, _ in asked))
 

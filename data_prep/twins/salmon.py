@@ -1,21 +1,17 @@
 """Pairs of sounds in the manner of SALMon: a voice, its expression, a room or a background changes or not."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
-from data_prep.espeak import Voice
+from data_prep.twins.cast import Cast
 from spirit_jax.tokens.streams import SAMPLE_RATE
 
-Say = Callable[[Sequence[str], Voice], np.ndarray]
 Pair = tuple[np.ndarray, np.ndarray]  # the true sound, the false one
-MAN, OTHER_MAN, WOMAN = (Voice(name) for name in ("en-us+m3", "en-us+m7", "en-us+f2"))
-CALM = Voice("en-us+m3", 160, 35, 20)
-LIVELY = Voice("en-us+m3", 240, 75, 90)
-VOICES = {  # of the first clause, and of the second in the false sound
-    "gender_consistency": (MAN, WOMAN),
-    "speaker_consistency": (MAN, OTHER_MAN),
-    "sentiment_consistency": (CALM, LIVELY),
+VOICES = {  # voices of the cast: of the first clause, and of the second in the false sound
+    "gender_consistency": ("one", "unlike"),
+    "speaker_consistency": ("one", "alike"),
+    "sentiment_consistency": ("calm", "lively"),
 }
 BACKGROUNDS = {  # the same for what is behind the voice
     "bg_all_consistency": ("hum", "high hum"),
@@ -28,29 +24,30 @@ HUM_HZ = {"hum": 120.0, "high hum": 700.0}
 LEVEL, HALL_S = 0.02, 0.3
 
 
-def draw_pair(part: str, first: Sequence[str], second: Sequence[str], number: int, say: Say) -> Pair:
+def draw_pair(part: str, first: Sequence[str], second: Sequence[str], number: int, cast: Cast) -> Pair:
     """The true sound and the false one, float32 [samples] at 16 kHz.
 
     In a part about alignment, the whole sentence has the condition of its number, even or odd, or the other.
     """
     if part in VOICES:
-        voice, other = VOICES[part]
-        begun = say(first, voice)
-        return np.concatenate([begun, say(second, voice)]), np.concatenate([begun, say(second, other)])
+        voice, other = (getattr(cast, name) for name in VOICES[part])
+        begun = cast.say(first, voice)
+        true, false = cast.say(second, voice), cast.say(second, other)
+        return np.concatenate([begun, true]), np.concatenate([begun, false])
     if part in BACKGROUNDS:
         here, there = BACKGROUNDS[part]
-        begun, ended = _set(say(first, MAN), here, number), say(second, MAN)
+        begun, ended = _set(cast.say(first, cast.one), here, number), cast.say(second, cast.one)
         true, false = _set(ended, here, number), _set(ended, there, number)
         return np.concatenate([begun, true]), np.concatenate([begun, false])
-    even, odd = _align(part, [*first, *second], number, say)
+    even, odd = _align(part, [*first, *second], number, cast)
     return (even, odd) if number % 2 == 0 else (odd, even)
 
 
-def _align(part: str, words: Sequence[str], number: int, say: Say) -> Pair:
+def _align(part: str, words: Sequence[str], number: int, cast: Cast) -> Pair:
     """A sentence in the condition of even numbers, and in that of odd ones."""
     if part == "sentiment_alignment":
-        return say(words, CALM), say(words, LIVELY)
-    wav = say(words, MAN)
+        return cast.say(words, cast.calm), cast.say(words, cast.lively)
+    wav = cast.say(words, cast.one)
     return _set(wav, "hum", number), _set(wav, "noise", number)
 
 

@@ -2,17 +2,18 @@
 
     python -m data_prep twins --corpus corpus/manifest.jsonl --out twins
 
-So every benchmark of `spirit_jax eval` runs without a download. Figures on them say nothing about the
-published data sets. The same seed gives the same bytes.
+So every benchmark of `spirit_jax eval` runs without a download. They are spoken by the corpus' own voices
+(`cast`), which its model has heard. Figures on them say nothing about the published data sets. The same seed
+gives the same bytes.
 
-lexical/        a word and the same word with other vowels, by four voices
+lexical/        a word and the same word with other vowels, by each speaker
 syntactic/      a sentence and its words in another order, by two voices
 prosaudit/      a pause between clauses or words, and the same pause inside a clause or a word
 sStoryCloze/    a first clause; its ending, and the ending with another object
 tStoryCloze/    a first clause; its ending, and the ending of a sentence about something else
 salmon/         two clauses in one condition, and with a change between them (`salmon`)
 mmlu/           a sentence without its object or its adverb, and four words to choose from
-abx/            phones of sentences, by four voices (`phones`)
+abx/            phones of sentences, by each speaker (`phones`)
 LibriSpeech/, fluent_speech_commands_dataset/, stsp/, expresso/, holistic_bias/, jigsaw/     see `generation`
 """
 
@@ -21,13 +22,11 @@ import csv
 import itertools
 import random
 from collections import Counter
-from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from data_prep.espeak import Voice, speak
-from data_prep.speakers import ESPEAK
+from data_prep.twins.cast import Cast, find_cast
 from data_prep.twins.generation import LEAST_SHOWN, write_generation_twins
 from data_prep.twins.phones import write_phones
 from data_prep.twins.salmon import PARTS, draw_pair
@@ -69,67 +68,62 @@ def run(args: argparse.Namespace) -> int:
             f"has {len(sentences)} held-out sentences of two clauses, {args.items + LEAST_SHOWN} are needed"
         )
         raise UserError("--corpus", args.corpus, rule, "make it with data_prep synthesize, or lower --items")
+    cast = find_cast(sentence.voice for sentence in sentences)
+    cast.speak_timed("hello", cast.one)  # a missing package is found before work
     counts = Counter(word for row in rows if row["split"] == "train" for word in _words(text_of(row)))
     with write_atomically(args.out) as folder:
-        write_all(folder, sentences, counts, args.items, args.seed)
+        write_all(folder, sentences, counts, cast, args.items, args.seed)
         write_json(folder / KNOWN_BY, {"items": args.items, "seed": args.seed})
     print(f"{args.out}: {args.items} items of each data set")
     return 0
 
 
-def write_all(folder: Path, sentences: list[Sentence], counts: Counter, items: int, seed: int) -> None:
+def write_all(
+    folder: Path, sentences: list[Sentence], counts: Counter, cast: Cast, items: int, seed: int
+) -> None:
     """Writes every data set from the first `items` sentences. counts: of words, in the training texts."""
     rng = random.Random(seed)
-    _write_lexical(folder / "lexical/dev", sentences, counts, items)
-    _write_syntactic(folder / "syntactic/dev", sentences[:items], rng)
-    _write_prosody(folder / "prosaudit/english/dev", sentences[:items])
-    write_stories(folder / "sStoryCloze", sentences, items, change_object, _say_part)
-    write_stories(folder / "tStoryCloze", sentences, items, change_ending, _say_part)
+    _write_lexical(folder / "lexical/dev", sentences, counts, items, cast)
+    _write_syntactic(folder / "syntactic/dev", sentences[:items], rng, cast)
+    _write_prosody(folder / "prosaudit/english/dev", sentences, items, cast)
+    write_stories(folder / "sStoryCloze", sentences, items, change_object, cast.say_by_turns)
+    write_stories(folder / "tStoryCloze", sentences, items, change_ending, cast.say_by_turns)
     for part in PARTS:
         for number, sentence in enumerate(track(sentences[:items], part)):
-            for side, wav in enumerate(draw_pair(part, sentence.first, sentence.second, number, say)):
+            for side, wav in enumerate(draw_pair(part, sentence.first, sentence.second, number, cast)):
                 audio.save(folder / "salmon" / part / f"sample_{number}_{side}.wav", wav)
     for subject, place in SUBJECTS.items():
         _write_questions(folder / "mmlu", subject, place, sentences[: items + SHOTS], rng)
-    write_phones(folder / "abx", [sentence.words for sentence in sentences[:items]])
+    write_phones(folder / "abx", [sentence.words for sentence in sentences[:items]], cast)
     clauses = [(sentence.first, sentence.second) for sentence in sentences]
-    write_generation_twins(folder, clauses, items, say)
-
-
-def say(words: Iterable[str], voice: Voice) -> np.ndarray:
-    """Spoken words: float32 [samples] at 16 kHz."""
-    return speak(" ".join(words), voice).wav
-
-
-def _say_part(number: int, words: Sequence[str]) -> np.ndarray:
-    return say(words, Voice(ESPEAK.training[number % len(ESPEAK.training)]))
+    write_generation_twins(folder, clauses, items, cast)
 
 
 def _words(text: str) -> list[str]:
     return text.replace(",", "").split()
 
 
-def _write_lexical(folder: Path, sentences: list[Sentence], counts: Counter, items: int) -> None:
+def _write_lexical(folder: Path, sentences: list[Sentence], counts: Counter, items: int, cast: Cast) -> None:
     known = sorted({word for sentence in sentences for word in sentence.words if len(word) > 3})
     pairs = [(word, other) for word in known if (other := word.translate(OTHER_VOWELS)) not in counts]
     rows = []
     for item, pair in enumerate(track(pairs[:items], "lexical")):
-        for voice, (correct, word) in itertools.product(ESPEAK.training, zip((1, 0), pair)):
-            name = f"{item}_{ESPEAK.training.index(voice)}_{correct}"
-            audio.save(folder / f"{name}.wav", say([word], Voice(voice)))
+        for voice, (correct, word) in itertools.product(cast.speakers, zip((1, 0), pair)):
+            name = f"{item}_{voice}_{correct}"
+            audio.save(folder / f"{name}.wav", cast.say([word], cast.speakers[voice]))
             row = {"filename": name, "id": item, "voice": voice, "frequency": counts[pair[0]], "word": word}
             rows.append({**row, "phones": "", "length": len(word), "correct": correct})
     write_table(folder / "gold.csv", rows)
 
 
-def _write_syntactic(folder: Path, sentences: list[Sentence], rng: random.Random) -> None:
+def _write_syntactic(folder: Path, sentences: list[Sentence], rng: random.Random, cast: Cast) -> None:
     rows = []
     for item, sentence in enumerate(track(sentences, "syntactic")):
         kind = ("shuffled", "swapped")[item % 2]
         texts = {1: sentence.words, 0: _reorder(sentence.words, kind, rng)}
-        for voice, correct in itertools.product(ESPEAK.training[:2], texts):
-            name = f"{item}_{ESPEAK.training.index(voice)}_{correct}"
-            audio.save(folder / f"{name}.wav", say(texts[correct], Voice(voice)))
+        for voice, correct in itertools.product(list(cast.speakers)[:2], texts):
+            name = f"{item}_{voice}_{correct}"
+            audio.save(folder / f"{name}.wav", cast.say(texts[correct], cast.speakers[voice]))
             row = {"filename": name, "id": item, "voice": voice, "type": "order", "subtype": kind}
             rows.append({**row, "transcription": " ".join(texts[correct]), "correct": correct})
     write_table(folder / "gold.csv", rows)
@@ -145,11 +139,16 @@ def _reorder(words: tuple[str, ...], kind: str, rng: random.Random) -> tuple[str
     return tuple(order) if tuple(order) != words else words[::-1]
 
 
-def _write_prosody(folder: Path, sentences: list[Sentence]) -> None:
+def _write_prosody(folder: Path, sentences: list[Sentence], items: int, cast: Cast) -> None:
+    """Of the first sentences whose word times are found."""
     rows = []
-    for item, sentence in enumerate(track(sentences, "prosaudit")):
-        voice = ESPEAK.training[item % len(ESPEAK.training)]
-        spoken = speak(" ".join(sentence.words), Voice(voice))
+    timed = (
+        (sentence, name, spoken)
+        for sentence, (name, voice) in zip(sentences, itertools.cycle(cast.speakers.items()))
+        if (spoken := cast.speak_timed(" ".join(sentence.words), voice))
+    )
+    some = itertools.islice(timed, items)
+    for item, (sentence, voice, spoken) in enumerate(track(some, "prosaudit", items)):
         wav, clause = spoken.wav, spoken.words[len(sentence.first)][1]
         _, start, end = spoken.words[2]
         kind = ("protosyntax", "lexical")[item % 2]

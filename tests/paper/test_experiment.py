@@ -1,5 +1,7 @@
 """The recipe of the comparison: arms differ in how records are arranged."""
 
+import dataclasses
+
 import pytest
 
 from spirit_jax.core.errors import UserError

@@ -5,7 +5,7 @@ import copy
 import numpy as np
 import pytest
 
-from data_prep.speakers import ESPEAK
+from data_prep.speakers import ESPEAK, PICO
 from data_prep.synthesize import plan
 from data_prep.twins.generation import LEAST_SHOWN
 from spirit_jax.codec_training.fit_codec import fit_codec
@@ -21,6 +21,7 @@ from tests.evals.folders import spirit as run_command
 from tests.generation.world import UNITS, tiny_lm
 
 ITEMS, HELD_OUT = 8, 160
+BY_PICO = pytest.param("twins_by_pico", marks=pytest.mark.slow)  # it takes half a minute to speak them
 
 
 @pytest.fixture(scope="module")
@@ -38,8 +39,19 @@ def twins(manifest):
     return out
 
 
+@pytest.fixture(scope="module")
+def twins_by_pico(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("pico")
+    write_jsonl(folder / "manifest.jsonl", plan({"heldout": HELD_OUT, "train": 60}, PICO, seed=0))
+    words = ("--corpus", folder / "manifest.jsonl", "--items", ITEMS)
+    assert prepare("twins", *words, "--out", folder / "twins") == 0
+    return folder / "twins"
+
+
+@pytest.mark.parametrize("speakers", ["twins", BY_PICO])
 @pytest.mark.parametrize("name", BENCHMARKS)
-def test_every_layout_is_read_whole(twins, name):
+def test_every_layout_is_read_whole(request, speakers, name):
+    twins = request.getfixturevalue(speakers)
     trials = BENCHMARKS[name].layout.read(twins, "dev")
     assert not [trial.fault for trial in trials if trial.fault]
     assert len({trial.item for trial in trials}) == ITEMS * (2 if name == "mmlu" else 1)
@@ -57,12 +69,16 @@ def test_data_sets_of_generation_are_read_whole(twins, name):
     assert not [item.fault for item in items if item.fault]
 
 
-def test_phones_are_of_all_voices_and_inside_their_recordings(twins):
+@pytest.mark.parametrize(
+    ("speakers", "names"), [("twins", ESPEAK.training), ("twins_by_pico", PICO.training)]
+)
+def test_phones_are_of_all_speakers_and_inside_their_recordings(request, speakers, names):
+    twins = request.getfixturevalue(speakers)
     items = ABX["abx_within"].items(Evaluation(tiny_lm(), [], data=twins))
     assert not [item.fault for item in items if item.fault]
-    assert {item.speaker for item in items} == set(ESPEAK.training)
+    assert {item.speaker for item in items} == set(names)
     lengths = {sound: len(audio.load(sound.path)) / 16_000 for sound in {item.sound for item in items}}
-    assert len(lengths) == ITEMS * len(ESPEAK.training)
+    assert len(lengths) == ITEMS * len(names)
     assert all(item.end_s <= lengths[item.sound] + 1e-3 for item in items)
 
 
@@ -142,6 +158,22 @@ def test_the_same_seed_gives_the_same_sounds(twins, manifest):
     files = sorted(path.relative_to(twins) for path in twins.rglob("*") if path.is_file())
     assert len(files) > 300
     assert all((twins / path).read_bytes() == (again / path).read_bytes() for path in files)
+
+
+@pytest.mark.slow
+def test_voices_are_those_of_the_corpus(twins, twins_by_pico):
+    for folder, names in ((twins, ESPEAK.training), (twins_by_pico, PICO.training)):
+        trials = BENCHMARKS["swuggy"].layout.read(folder, "dev")
+        assert {sound.path.stem.split("_")[1] for sound in sounds_of(trials)} == set(names)
+
+
+def test_voices_of_no_corpus_are_refused(tmp_path, capsys):
+    rows = plan({"heldout": HELD_OUT, "train": 4}, PICO, seed=0)
+    write_jsonl(tmp_path / "manifest.jsonl", ({**row, "voice": "somebody"} for row in rows))
+    words = ("--corpus", tmp_path / "manifest.jsonl", "--out", tmp_path / "none", "--items", ITEMS)
+    assert prepare("twins", *words) == 2
+    assert "voices = somebody: must be of one corpus" in capsys.readouterr().err
+    assert not (tmp_path / "none").exists()
 
 
 def test_a_pause_is_between_clauses_or_words_in_the_true_one(twins):
