@@ -119,7 +119,7 @@ $(WORK)/base/config.json: $(WORK)/shards/$(SHARDS_META)
 $(WORK)/eval_before.json: $(WORK)/base/config.json
 	$(HALF) $(PY) -m spirit_jax eval --checkpoint $(WORK)/base --shards $(WORK)/shards --tasks loss,choice --max-records $(RECORDS) --out $@ $(TIMED)
 
-$(WORK)/run/finished: $(WORK)/eval_before.json
+$(WORK)/run/finished: $(WORK)/base/config.json
 	$(HALF) $(PY) -m spirit_jax train --config tpu_configs/local/demo_$(VARIANT)_cpu.py --root $(WORK) --out $(WORK)/run --stopped-exit-code 75 $(TIMED) --set $(TRAIN_SET)
 	touch $@
 
@@ -131,7 +131,7 @@ $(WORK)/eval_after.json: $(WORK)/run/speaks
 	$(PY) -m spirit_jax eval --checkpoint $(WORK)/run --shards $(WORK)/shards --tasks loss,choice,transcription,token_rates,kept \
 	  --manifest $(ALIGNED)/manifest.jsonl --max-records $(RECORDS) --out $@ $(TIMED)
 
-$(WORK)/generated/done: $(WORK)/eval_after.json
+$(WORK)/generated/done: $(WORK)/run/speaks
 	$(PY) -m spirit_jax generate --checkpoint $(WORK)/run --prompt-text "the brave sailor reached the harbor," --output-modality speech \
 	  --out $(WORK)/generated/text_to_speech $(TIMED)
 	$(PY) -m spirit_jax generate --checkpoint $(WORK)/run --prompt-audio $(CORPUS)/wav/heldout-000000.wav --prompt-seconds 1.6 --output-modality text $(TIMED)
@@ -143,7 +143,7 @@ $(WORK)/eval_ears.json: $(WORK)/eval_after.json | $(VENV)/judges
 	$(PY) -m spirit_jax eval --checkpoint $(WORK)/run --shards $(WORK)/shards --tasks ears --manifest $(ALIGNED)/manifest.jsonl \
 	  --asr $(WHISPER) --max-records $(HEARD) --out $@ $(TIMED)
 
-$(WORK)/report/report.html: $(WORK)/generated/done $(if $(EARS),$(WORK)/eval_ears.json)
+$(WORK)/report/report.html: $(WORK)/run/finished $(WORK)/eval_before.json $(WORK)/eval_after.json $(WORK)/generated/done $(if $(EARS),$(WORK)/eval_ears.json)
 	$(PY) -m spirit_jax report --run $(WORK)/run --eval-before $(WORK)/eval_before.json --eval-after $(WORK)/eval_after.json $(if $(EARS),$(WORK)/eval_ears.json --asr $(WHISPER)) \
 	  --decoder $(WORK)/mel --stages $(DEMO)/stages.jsonl $(WORK)/stages.jsonl --shards $(WORK)/shards --manifest $(ALIGNED)/manifest.jsonl --title "spirit_jax demo, $(VARIANT)" --out $(WORK)/report
 
