@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from spirit_jax.generation.sampling import best, forbid, penalize, sample
-from spirit_jax.model.cache import Cache, new_cache
+from spirit_jax.model.cache import Cache, drop_row, new_cache
 from spirit_jax.model.llama import Block, Llama
 from spirit_jax.sharding import constrain
 
@@ -116,7 +116,10 @@ def decode(llama: Llama, state: DecodeState, rules: DrawRules, count: int) -> De
         taken, state = carry
         return taken + 1, _read_new(llama, blocks, *_draw(state, rules))
 
-    taken, state = jax.lax.while_loop(is_unfinished, advance, (jnp.int32(0), state))
+    start = dataclasses.replace(state, cache=drop_row(state.cache))
+    taken, end = jax.lax.while_loop(is_unfinished, advance, (jnp.int32(0), start))
+    cache = jax.tree.map(lambda old, new: new.reshape(old.shape), state.cache, end.cache)
+    state = dataclasses.replace(end, cache=cache)
     # the last token of a row is drawn, but not read: nothing comes after it
     last_B = state.open_B & (state.counts_B + 1 >= rules.limit_B) & (taken < count)
     drawn, _ = _draw(dataclasses.replace(state, open_B=last_B), rules)
@@ -154,7 +157,6 @@ def close(state: DecodeState, closed_B: jax.Array | np.ndarray) -> DecodeState:
 def _draw(state: DecodeState, rules: DrawRules) -> tuple[DecodeState, jax.Array]:
     """Draws the next token of each open row: the state with it, and the ids to be read, int32 [B]."""
     rows, slots = state.tokens_BS.shape
-    keys_B = jax.vmap(jax.random.fold_in)(state.keys_B, state.counts_B)
     ends_B = state.lengths_B + state.counts_B
 
     def take_best() -> jax.Array:
@@ -163,6 +165,7 @@ def _draw(state: DecodeState, rules: DrawRules) -> tuple[DecodeState, jax.Array]
     def draw() -> jax.Array:
         logits_BV = penalize(state.logits_BV, state.tokens_BS, ends_B, rules.penalty_B)
         logits_BV = forbid(logits_BV, rules.forbidden_BV)
+        keys_B = jax.vmap(jax.random.fold_in)(state.keys_B, state.counts_B)
         return sample(logits_BV, keys_B, rules.temperature_B, rules.top_p_B, rules.top_k_B)
 
     # greedy rows pay for nothing else
