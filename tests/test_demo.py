@@ -107,7 +107,7 @@ def test_a_demo_whose_training_was_stopped_is_not_finished(tmp_path, code, left)
         f"DEMO={tmp_path}",
         f"VENV={tmp_path}/venv",
         "-o",
-        f"{tmp_path}/base/eval_before.json",
+        f"{tmp_path}/base/base/config.json",
         str(run / "finished"),
     ]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
