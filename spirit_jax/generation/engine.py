@@ -157,6 +157,8 @@ def close(state: DecodeState, closed_B: jax.Array | np.ndarray) -> DecodeState:
 def _draw(state: DecodeState, rules: DrawRules) -> tuple[DecodeState, jax.Array]:
     """Draws the next token of each open row: the state with it, and the ids to be read, int32 [B]."""
     rows, slots = state.tokens_BS.shape
+    # not in `draw`: there they make a step of eight greedy rows 6 % slower on a CPU
+    keys_B = jax.vmap(jax.random.fold_in)(state.keys_B, state.counts_B)
     ends_B = state.lengths_B + state.counts_B
 
     def take_best() -> jax.Array:
@@ -165,7 +167,6 @@ def _draw(state: DecodeState, rules: DrawRules) -> tuple[DecodeState, jax.Array]
     def draw() -> jax.Array:
         logits_BV = penalize(state.logits_BV, state.tokens_BS, ends_B, rules.penalty_B)
         logits_BV = forbid(logits_BV, rules.forbidden_BV)
-        keys_B = jax.vmap(jax.random.fold_in)(state.keys_B, state.counts_B)
         return sample(logits_BV, keys_B, rules.temperature_B, rules.top_p_B, rules.top_k_B)
 
     # greedy rows pay for nothing else
