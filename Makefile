@@ -143,6 +143,7 @@ $(WORK)/eval_ears.json: $(WORK)/eval_after.json | $(VENV)/judges
 	$(PY) -m spirit_jax eval --checkpoint $(WORK)/run --shards $(WORK)/shards --tasks ears --manifest $(ALIGNED)/manifest.jsonl \
 	  --asr $(WHISPER) --max-records $(HEARD) --out $@ $(TIMED)
 
+# the training is named first, so that it starts before the evaluation of what it starts from
 $(WORK)/report/report.html: $(WORK)/run/finished $(WORK)/eval_before.json $(WORK)/eval_after.json $(WORK)/generated/done $(if $(EARS),$(WORK)/eval_ears.json)
 	$(PY) -m spirit_jax report --run $(WORK)/run --eval-before $(WORK)/eval_before.json --eval-after $(WORK)/eval_after.json $(if $(EARS),$(WORK)/eval_ears.json --asr $(WHISPER)) \
 	  --decoder $(WORK)/mel --stages $(DEMO)/stages.jsonl $(WORK)/stages.jsonl --shards $(WORK)/shards --manifest $(ALIGNED)/manifest.jsonl --title "spirit_jax demo, $(VARIANT)" --out $(WORK)/report

@@ -99,9 +99,10 @@ def find_phones(decoder: Any, wav: np.ndarray, text: str) -> tuple[Spans, Spans]
         return None
     decoder.set_alignment()
     process(decoder, samples)
-    found = [word for word in decoder.get_alignment() if word.name[0] not in "<["]
+    # an entry is gone with its iterator
+    found = [_span(word, word.name.partition("(")[0]) for word in decoder.get_alignment()]
+    words = [span for span in found if span[0][0] not in "<["]
     phones = [phone for word in decoder.get_alignment() for phone in word]
-    words = [_span(word, word.name.partition("(")[0]) for word in found]
     return words, [_span(phone, PAUSE if phone.name == SILENCE else phone.name) for phone in phones]
 
 
@@ -212,12 +213,16 @@ def _timed(segments: Sequence[Any]) -> Timed:
     log_ratio = sum(math.log(max(segment.ascore, LEAST)) for segment in segments) * SHIFT
     score = math.exp(log_ratio / sum(map(_frames, segments)) / TOLERANCE)
     start, end = segments[0].start_frame, segments[-1].end_frame + 1
-    return Timed(max(0.0, start * FRAME - PADDING), max(0.0, end * FRAME - PADDING), min(1.0, score))
+    return Timed(_seconds(start), _seconds(end), min(1.0, score))
 
 
 def _span(part: Any, name: str) -> tuple[str, float, float]:
-    start, end = (frame * FRAME - PADDING for frame in (part.start, part.start + part.duration))
-    return name, max(0.0, start), max(0.0, end)
+    return name, _seconds(part.start), _seconds(part.start + part.duration)
+
+
+def _seconds(frame: int) -> float:
+    """Of a frame in the sound without its padding."""
+    return max(0.0, frame * FRAME - PADDING)
 
 
 def _frames(segment: Any) -> int:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -17,13 +18,17 @@ def write_phones(folder: Path, sentences: Sequence[Sequence[str]], cast: Cast) -
     """Each sentence by each speaker whose phones are found in it. A stretch is a phone with both neighbours,
     as in ZeroSpeech's files of triphones.
     """
-    lines = [HEADER]
+    lines, lost = [HEADER], 0
     for number, (words, way) in enumerate(zip(track(sentences, "abx"), itertools.cycle(cast.ways))):
         for place, (speaker, voice) in enumerate(cast.speakers.items()):
             name = f"{place}_{number}"
             if spoken := cast.speak_timed(" ".join(words), dataclasses.replace(voice, **way)):
                 audio.save(folder / f"{name}.wav", spoken.wav)
                 lines += [f"{name} {line} {speaker}" for line in _triphones(spoken)]
+            else:
+                lost += 1
+    if lost:
+        print(f"warning: abx lacks {lost} recordings, whose phones are not found", file=sys.stderr)
     write_text(folder / "triphone-dev.item", "\n".join(lines) + "\n")
 
 

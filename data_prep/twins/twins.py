@@ -21,6 +21,7 @@ import argparse
 import csv
 import itertools
 import random
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -159,6 +160,9 @@ def _write_prosody(folder: Path, sentences: list[Sentence], items: int, cast: Ca
             audio.save(folder / f"{name}.wav", np.concatenate([wav[:place], silence, wav[place:]]))
             row = {"filename": name, "id": item, "voice": voice, "type": kind, "subtype": kind}
             rows.append({**row, "correct": correct})
+    if (made := len(rows) // 2) < items:
+        says = "the word times of other sentences are not found"
+        print(f"warning: prosaudit has {made} of {items} items: {says}", file=sys.stderr)
     write_table(folder / "gold.csv", rows)
 
 
