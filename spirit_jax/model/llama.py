@@ -25,7 +25,7 @@ from spirit_jax.model.attention import SAVED, attend, attend_cache
 from spirit_jax.model.cache import Cache, LayerCache, is_unrolled
 from spirit_jax.model.linear import DTYPES, Weight, against_table, linear, take_rows
 from spirit_jax.model.stripes import stacked
-from spirit_jax.sharding import RULES, constrain, place_axes
+from spirit_jax.sharding import RULES, constrain, place_axes, platform
 
 # names of products for remat policies
 NARROW, WIDE = (SAVED, "query", "key", "value", "out"), ("gate", "up")
@@ -289,10 +289,16 @@ def frequencies(cfg: ModelConfig) -> np.ndarray:
 
 def rotation_of(positions_BT: jax.Array, cfg: ModelConfig) -> tuple[jax.Array, jax.Array]:
     """Cosine and sine of each position's angles, each float32 [B, T, 1, K/2]."""
-    angle = (
-        positions_BT[:, :, None, None].astype(jnp.float32) * jnp.asarray(frequencies(cfg))[None, None, None]
-    )
-    return jnp.cos(angle), jnp.sin(angle)
+
+    def of_row(positions_T: jax.Array) -> tuple[jax.Array, jax.Array]:
+        angle_T1K = positions_T[:, None, None].astype(jnp.float32) * jnp.asarray(frequencies(cfg))[None, None]
+        return jnp.cos(angle_T1K), jnp.sin(angle_T1K)
+
+    if platform() == "cpu" and positions_BT.shape[1] > 1:
+        # a loop's results are stored. Otherwise XLA computes them again wherever a layer uses them, which is
+        # a tenth of the step of the demo's model
+        return jax.lax.map(of_row, positions_BT)
+    return jax.vmap(of_row)(positions_BT)
 
 
 def rotate(x_BTHK: jax.Array, rotation: tuple[jax.Array, jax.Array]) -> jax.Array:
