@@ -83,6 +83,9 @@ $(error VARIANT = $(VARIANT): must be base or expressive; run make demo VARIANT=
 endif
 
 .PHONY: demo
+# what one command compiled, the next ones load
+demo: export JAX_COMPILATION_CACHE_DIR = $(abspath $(WORK))/compiled
+demo: export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS = 0.1
 demo: | $(VENV)/demo $(VENV)/align $(if $(EARS),$(VENV)/judges)  ## the main job on a self-made corpus in minutes: VARIANT=base or expressive [EARS=1] [VOICES=pico or espeak]
 	$(MAKE) --no-print-directory -j 2 $(WORK)/report/report.html
 	cp $(WORK)/report/report.html $(WORK)/report/report.json $(DEMO)/
