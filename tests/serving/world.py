@@ -22,6 +22,7 @@ from spirit_jax.serving.application import make_application
 from spirit_jax.serving.limits import Limits
 from spirit_jax.serving.server import Server, open_socket
 from spirit_jax.serving.service import Service, State
+from spirit_jax.speech.codec import Codec
 from spirit_jax.speech.codec_folder import save_codec
 from spirit_jax.tokens.vocabulary import Vocabulary
 from tests.generation.tiny import one_layer, random_llama
@@ -33,25 +34,31 @@ NAME, PATIENCE, SLOTS = "tiny", 60.0, 256
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
-def write_checkpoint(folder: Path) -> Path:
-    """Random weights over the tokens of the tiny codec, with that codec."""
-    vocabulary = Vocabulary(tokenizer().size, tiny_codec("base").streams)
+def write_checkpoint(folder: Path, codec: Codec | None = None) -> Path:
+    """Random weights over the tokens of a codec, by default the tiny one, with that codec."""
+    codec = codec or tiny_codec("base")
+    vocabulary = Vocabulary(tokenizer().size, codec.streams)
     cfg = one_layer(vocabulary.rows())
     with tempfile.TemporaryDirectory() as parts:
         tokenizer().save(Path(parts) / "tokenizer")
-        save_codec(tiny_codec("base"), Path(parts) / "codec")
+        save_codec(codec, Path(parts) / "codec")
         save_weights(
             folder, random_llama(cfg, 0.1), vocabulary, Path(parts) / "tokenizer", Path(parts) / "codec"
         )
     return folder
 
 
-@functools.cache
-def make_lm() -> SpiritLM:
+def load_lm(codec: Codec | None = None) -> SpiritLM:
+    """A model of `write_checkpoint`."""
     with tempfile.TemporaryDirectory() as parts:
-        lm = SpiritLM.load(write_checkpoint(Path(parts) / "checkpoint"))
+        lm = SpiritLM.load(write_checkpoint(Path(parts) / "checkpoint", codec))
         assert lm.codec.decoder is not None  # while the folder is there
     return lm
+
+
+@functools.cache
+def make_lm() -> SpiritLM:
+    return load_lm()
 
 
 @dataclasses.dataclass

@@ -9,8 +9,8 @@ import pytest
 
 from spirit_jax.core.errors import UserError
 from spirit_jax.core.files import fingerprint
-from spirit_jax.speech.codec import Codec
-from spirit_jax.speech.codec_folder import ENCODERS, load_codec, save_codec
+from spirit_jax.speech.codec import Codec, Decoder, StreamEncoder
+from spirit_jax.speech.codec_folder import DECODERS, ENCODERS, load_codec, save_codec
 from spirit_jax.speech.codec_identity import Identity, read_identity
 from spirit_jax.speech.encoders.hubert import Hubert
 from spirit_jax.speech.quantizers.linear import LinearQuantizer
@@ -51,6 +51,18 @@ def change(folder, tmp_path, **values):
 def read_and_load(folder):
     read_identity(folder)
     load_codec(folder)
+
+
+@pytest.mark.parametrize(
+    ("kind", "protocol"),
+    [
+        *((kind, StreamEncoder) for kind in ENCODERS.values()),
+        *((kind, Decoder) for kind in DECODERS.values()),
+    ],
+)
+def test_a_part_has_all_that_its_protocol_names(kind, protocol):
+    named = {name for name in vars(protocol) if not name.startswith("_")}
+    assert named <= set(dir(kind)) | {field.name for field in dataclasses.fields(kind)}
 
 
 @pytest.mark.parametrize("variant", ["expressive", "base"])

@@ -42,6 +42,16 @@ class MelDecoder:
         """A unit of an utterance lasts one frame."""
         return True
 
+    @property
+    def speakers(self) -> int:
+        """Voices of the network."""
+        return self.mel_network.cfg.speakers
+
+    @property
+    def styles(self) -> int:
+        """None to choose."""
+        return 0
+
     def check_streams(self, streams: Streams, spoken_count: int) -> None:
         """UserError for an encoder of other streams."""
         cfg = self.mel_network.cfg
@@ -52,7 +62,7 @@ class MelDecoder:
 
     def check_voice(self, speaker: int | None, style: int | None) -> None:
         """UserError for a speaker that the network does not have, and for any style id."""
-        count = self.mel_network.cfg.speakers
+        count = self.speakers
         if style is not None:
             raise UserError("style", style, "this decoder has none to choose from", "leave it out")
         if speaker is not None and not 0 <= speaker < count:
