@@ -243,17 +243,22 @@ class OptimConfig:
 
 @part
 class TrainConfig:
-    """Steps, batch and seed. batch_rows: sequences in one step, over all devices and accumulation parts."""
+    """Steps, batch and seed. batch_rows: sequences in one step, over all devices and accumulation parts.
+
+    text_weight: how often a text token counts in the loss, where one of speech counts once; our choice. The
+    figures of training and evaluation are without it.
+    """
 
     steps: int
     batch_rows: int
     accumulate: int = 1
+    text_weight: float = 1.0
     seed: int = 0
     log_every: int = 10
     evaluate_every: int = 0  # 0: only at the end
 
     def __post_init__(self):
-        require_positive(self, "train", "steps", "batch_rows", "accumulate", "log_every")
+        require_positive(self, "train", "steps", "batch_rows", "accumulate", "text_weight", "log_every")
         require_at_least(0, self, "train", "evaluate_every")
         require_seed("train.seed", self.seed)
         if self.batch_rows % self.accumulate:

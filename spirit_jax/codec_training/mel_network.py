@@ -23,6 +23,7 @@ from spirit_jax.codec_training.corpus import Corpus, Recording, at_level, draw_b
 from spirit_jax.codec_training.optimizer import adam, update
 from spirit_jax.codec_training.vocoder import commonest, mel_distances
 from spirit_jax.codec_training.vocoder_rows import draw_runs, runs_of
+from spirit_jax.core.batching import stack
 from spirit_jax.core.progress import track
 from spirit_jax.runs.state import TrainState
 from spirit_jax.speech.codec import Codec
@@ -59,6 +60,11 @@ class Example:
     codes: dict[str, np.ndarray]
     mel: np.ndarray
     octaves: np.ndarray
+
+    @functools.cached_property
+    def runs(self) -> tuple[np.ndarray, np.ndarray]:
+        """As of `runs_of`."""
+        return runs_of(self.codes[UNITS])
 
 
 class MelNetworkTraining:
@@ -210,12 +216,11 @@ def cut(one: Example, rng: np.random.Generator, units: int) -> dict[str, np.ndar
     count = min(units, len(one.mel))
 
     def take(values: np.ndarray) -> np.ndarray:
-        taken = values[begin : begin + count]
-        return np.pad(taken, [(0, units - count)] + [(0, 0)] * (values.ndim - 1))
+        return stack([values[begin : begin + count]], units, 1)[0]
 
     rows = {**one.codes, "mel": one.mel, "octaves": one.octaves}
     taken = {name: take(values) if values.ndim else values for name, values in rows.items()}
-    return {**taken, "count": np.array(count, np.int32), **draw_runs(one.codes[UNITS], rng)}
+    return {**taken, "count": np.array(count, np.int32), **draw_runs(one.runs, rng)}
 
 
 def mel_step(training: MelNetworkTraining, state: TrainState, batch: Batch) -> tuple[TrainState, Figures]:

@@ -11,6 +11,7 @@ import grain
 import numpy as np
 
 from spirit_jax.codec_training.corpus import Recording, draw_batches
+from spirit_jax.core.batching import stack
 from spirit_jax.speech.decoders.hifigan_config import TABLES, GeneratorConfig
 from spirit_jax.speech.decoders.hifigan_synthesis import align
 from spirit_jax.speech.segments import unit_starts
@@ -55,7 +56,7 @@ class SegmentSampler:
         start = int(rng.integers(max(1, len(wav_TS) - frames + 1)))
         at_T = (start + np.arange(frames)) % len(wav_TS)
         row = {name: values[at_T] if values.ndim else values for name, values in codes.items()}
-        return {**row, "wav": wav_TS[at_T].reshape(-1), **draw_runs(codes["dict"], rng)}
+        return {**row, "wav": wav_TS[at_T].reshape(-1), **draw_runs(runs_of(codes["dict"]), rng)}
 
     def _number(self, voice: str) -> np.ndarray:
         return np.array(list(self.voices).index(voice) if voice in self.voices else 0, np.int32)
@@ -67,16 +68,15 @@ def runs_of(units_T: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return units_T[starts_N], np.diff(starts_N, append=len(units_T)).astype(np.int32)
 
 
-def draw_runs(units_T: np.ndarray, rng: np.random.Generator) -> dict[str, np.ndarray]:
-    """Deduplicated units from a random one on, and how long each lasts: `runs`, `run_frames` [RUNS], of which
+def draw_runs(runs: tuple[np.ndarray, np.ndarray], rng: np.random.Generator) -> dict[str, np.ndarray]:
+    """From a random one of a recording's runs (`runs_of`) on: `runs`, `run_frames` [RUNS], of which
     `run_count` count.
     """
-    units_N, frames_N = runs_of(units_T)
+    units_N, frames_N = runs
     start = int(rng.integers(max(1, len(units_N) - RUNS + 1)))
     units_N, frames_N = units_N[start : start + RUNS], frames_N[start : start + RUNS]
-    room = (0, RUNS - len(units_N))
     return {
-        "runs": np.pad(units_N, room),
-        "run_frames": np.pad(frames_N, room).astype(np.float32),
+        "runs": stack([units_N], RUNS, 1)[0],
+        "run_frames": stack([frames_N], RUNS, 1)[0].astype(np.float32),
         "run_count": np.array(len(units_N), np.int32),
     }

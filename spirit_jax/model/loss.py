@@ -29,7 +29,7 @@ ROWS = ("data", "fsdp", "context")  # mesh axes that split the tokens
 
 
 def loss_terms(
-    llama: Llama, batch: Batch, text_size: int, sources: int = 1
+    llama: Llama, batch: Batch, text_size: int, sources: int = 1, text_weight: float = 1.0
 ) -> tuple[jax.Array, dict[str, jax.Array]]:
     """The sum of weight · nll over the batch, to be differentiated, and its parts. nll is -ln p(target).
 
@@ -37,11 +37,15 @@ def loss_terms(
     below it, the two tags from it on, then speech. sources: N; without `batch.source_ids` all tokens count
     for source 0. Parts: "nll" and "weight", the sums of weight · nll and of weights, float32 [M] in the order
     of MODALITIES; "source_nll" and "source_weight", the same by source, float32 [N]. A mean is a sum divided
-    by its sum of weights; sums of several batches can be added.
+    by its sum of weights; sums of several batches can be added. text_weight: text counts that much more in
+    the sum that is differentiated (`weigh`), not in the parts.
     """
     hidden_BTD, _ = llama.hidden(batch.tokens, batch.positions, batch.segment_ids)
     head_VD = widen(llama.output_VD, hidden_BTD.dtype)
-    total, nll_BT = cross_entropy(hidden_BTD, head_VD, batch.targets, batch.loss_weights)
+    weights_BT = batch.loss_weights
+    if text_weight != 1:
+        weights_BT = jnp.where(batch.targets < text_size, text_weight * weights_BT, weights_BT)
+    total, nll_BT = cross_entropy(hidden_BTD, head_VD, batch.targets, weights_BT)
     not_text_BT = jnp.where(batch.targets < text_size + 2, int(TokenClass.TAG), int(TokenClass.SPEECH))
     kinds_BT = jnp.where(batch.targets < text_size, int(TokenClass.TEXT), not_text_BT)
     nll_BT = jax.lax.stop_gradient(nll_BT)
@@ -49,6 +53,11 @@ def loss_terms(
     source_ids_BT = jnp.zeros_like(batch.targets) if batch.source_ids is None else batch.source_ids
     nll_N, weight_N = _sums_by_kind(nll_BT, batch.loss_weights, source_ids_BT, sources)
     return total, {"nll": nll_M, "weight": weight_M, "source_nll": nll_N, "source_weight": weight_N}
+
+
+def weigh(sums_M: jax.Array, text_weight: float) -> jax.Array:
+    """The sum of a part by modality, "nll" or "weight", in which text counts `text_weight` times."""
+    return sums_M.sum() + (text_weight - 1) * sums_M[TokenClass.TEXT]
 
 
 def _sums_by_kind(

@@ -62,6 +62,7 @@ def train(run: Run, profile: tuple[int, int] | None = None) -> int:
             shardings_of(shapes),
             sources,
             config.optim.reduce_dtype,
+            config.train.text_weight,
         )
         loop = _Loop(run, state, step, checkpoints, batches, Profile(run.out, profile))
         with contextlib.closing(loop), jax.set_mesh(run.mesh):

@@ -15,7 +15,7 @@ from spirit_jax.config import Dtype
 from spirit_jax.model.batch import Batch
 from spirit_jax.model.linear import DTYPES
 from spirit_jax.model.llama import Llama, is_param
-from spirit_jax.model.loss import loss_terms
+from spirit_jax.model.loss import loss_terms, weigh
 from spirit_jax.runs.state import TrainState
 from spirit_jax.training.guard import Guard, judge
 
@@ -58,20 +58,22 @@ def make_train_step(
     shardings: TrainState,
     sources: int = 1,
     reduce_dtype: Dtype = Dtype.FLOAT32,
+    text_weight: float = 1.0,
 ) -> TrainStep:
     """Compiles (state, batch) -> (state after one update, metrics); the state passed in is donated.
 
     The gradient is that of the batch's mean loss over weighted tokens, whatever `accumulate`: parts are
     weighted by their tokens. A step whose loss or gradient the guard refuses leaves weights and optimizer
-    unchanged, and is counted. sources: N of the metrics. reduce_dtype: see `OptimConfig`.
+    unchanged, and is counted. sources: N of the metrics. reduce_dtype: see `OptimConfig`. text_weight: see
+    `TrainConfig`; metrics are without it.
     """
 
     def loss(model: Llama, part: Batch) -> tuple[jax.Array, dict[str, jax.Array]]:
-        return loss_terms(_cast_matrices(model, reduce_dtype), part, text_size, sources)
+        return loss_terms(_cast_matrices(model, reduce_dtype), part, text_size, sources, text_weight)
 
     def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, StepMetrics]:
-        total = jnp.maximum(batch.loss_weights.sum(), 1.0)
         grads, terms = _summed_gradients(loss, state.model, batch, accumulate)
+        total = jnp.maximum(weigh(terms["weight"], text_weight), 1.0)
         grads = jax.tree.map(lambda g: g / total, grads)
         with jax.numpy_dtype_promotion("standard"):  # optax mixes its integer counter with floats
             updates, opt = optimizer.update(grads, state.opt, state.model)

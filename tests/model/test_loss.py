@@ -7,7 +7,7 @@ import pytest
 
 from spirit_jax.config import Dtype
 from spirit_jax.model import loss
-from spirit_jax.model.loss import MODALITIES, cross_entropy, loss_terms, token_nll
+from spirit_jax.model.loss import MODALITIES, cross_entropy, loss_terms, token_nll, weigh
 from tests.model.tiny import CONFIG, TEXT_SIZE, batch, model, take
 
 SPANS = [[9, 7], [7, 4]]
@@ -88,6 +88,20 @@ def test_modalities_split_the_sum_by_the_target():
         np.testing.assert_allclose(terms["nll"][index], (nll * weights)[kinds[name]].sum(), rtol=1e-5)
         np.testing.assert_allclose(terms["weight"][index], weights[kinds[name]].sum())
     np.testing.assert_allclose(total, terms["nll"].sum(), rtol=1e-5)
+
+
+def test_text_counts_as_often_as_asked_and_the_figures_stay():
+    llama, data = model(), batch(SPANS, 16)
+    terms_of = jax.jit(jax.grad(loss_terms, has_aux=True), static_argnums=(2, 3, 4))
+    slopes, terms = terms_of(llama, data, TEXT_SIZE, 1, 3.0)
+    often = np.where(data.targets < TEXT_SIZE, 3, 1).astype(np.float32)
+    heavy = dataclasses.replace(data, loss_weights=data.loss_weights * often)
+    expected, plain = terms_of(llama, heavy, TEXT_SIZE)[0], terms_of(llama, data, TEXT_SIZE)[1]
+    for a, b in zip(jax.tree.leaves(slopes), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7)
+    for name, sums in plain.items():
+        np.testing.assert_array_equal(terms[name], sums)
+    np.testing.assert_allclose(weigh(terms["weight"], 3.0), heavy.loss_weights.sum(), rtol=1e-6)
 
 
 def test_bfloat16_loss_is_float32_and_near():

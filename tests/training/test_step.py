@@ -31,7 +31,11 @@ def some_batches(count: int, rows: int = 8) -> list[Batch]:
 
 
 def run_steps(
-    mesh_config: MeshConfig, batches: list[Batch], accumulate: int = 1, config: ModelConfig = MODEL
+    mesh_config: MeshConfig,
+    batches: list[Batch],
+    accumulate: int = 1,
+    config: ModelConfig = MODEL,
+    text_weight: float = 1.0,
 ):
     mesh = make_mesh(mesh_config, jax.devices()[: mesh_config.data * mesh_config.fsdp * mesh_config.tensor])
     shapes = abstract_state(abstract(config, mesh), OPTIMIZER, mesh)
@@ -39,7 +43,9 @@ def run_steps(
     state = jax.jit(lambda m: make_state(m, OPTIMIZER), out_shardings=shardings_of(shapes))(model)
     history = []
     with jax.set_mesh(mesh):
-        step = make_train_step(OPTIMIZER, VOCABULARY.text_size, accumulate, shardings_of(shapes))
+        step = make_train_step(
+            OPTIMIZER, VOCABULARY.text_size, accumulate, shardings_of(shapes), text_weight=text_weight
+        )
         for batch in batches:
             state, metrics = step(state, place_batch(batch, mesh))
             history.append(jax.device_get(metrics))
@@ -110,6 +116,21 @@ def test_what_has_no_weight_changes_nothing(one_device):
 
     state, _ = run_steps(MeshConfig(1, 1, 1), [scribble(batch) for batch in some_batches(3)])
     assert_same(state.model, one_device[0].model, 2e-5)
+
+
+@pytest.mark.parametrize("accumulate", [1, 4])
+def test_text_counts_as_often_as_asked_in_the_mean_that_is_differentiated(accumulate):
+    batches = some_batches(2)
+    often = [np.where(batch.targets < VOCABULARY.text_size, 5, 1).astype(np.float32) for batch in batches]
+    heavy = [
+        dataclasses.replace(batch, loss_weights=batch.loss_weights * by) for batch, by in zip(batches, often)
+    ]
+    state, history = run_steps(MeshConfig(2, 1, 1), batches, accumulate, text_weight=5.0)
+    expected, heavier = run_steps(MeshConfig(1, 1, 1), heavy)
+    assert_same(state.model, expected.model, 2e-5)
+    np.testing.assert_allclose(history[0].grad_norm, heavier[0].grad_norm, rtol=1e-4)
+    for metrics, batch in zip(history, batches):
+        np.testing.assert_allclose(metrics.weight_M.sum(), batch.loss_weights.sum())
 
 
 def test_an_empty_batch_moves_only_by_decay_and_gives_no_nan():
