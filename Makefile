@@ -6,7 +6,8 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV ?= .venv
 PY := $(VENV)/bin/python
-PIP := $(VENV)/bin/pip install --quiet --disable-pip-version-check
+# what is imported is compiled then, which takes less time than to compile all at once
+PIP := $(VENV)/bin/pip install --quiet --disable-pip-version-check --no-compile
 
 # ---- environments ----------------------------------------------------------------------------------------------
 $(VENV)/bin/python:
@@ -56,7 +57,7 @@ VARIANT ?= base
 VOICES ?= pico
 EARS ?=
 DEMO ?= runs/demo
-UTTERANCES ?= $(if $(filter espeak,$(VOICES)),8000,5000)
+UTTERANCES ?= $(if $(filter espeak,$(VOICES)),8000,4000)
 SENTENCES ?= 12000
 PIECES ?= 700
 DEMO_UNITS ?= --units 300 --words --max-hours 2
@@ -65,7 +66,7 @@ MEL_SET ?=
 TEXT_SET ?=
 TRAIN_SET ?=
 RECORDS ?= 280
-HEARD ?= 24
+HEARD ?= 48
 CORPUS := $(DEMO)/corpus
 ALIGNED := $(DEMO)/aligned
 WORK := $(DEMO)/$(VARIANT)
