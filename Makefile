@@ -57,7 +57,7 @@ VARIANT ?= base
 VOICES ?= pico
 EARS ?=
 DEMO ?= runs/demo
-UTTERANCES ?= $(if $(filter espeak,$(VOICES)),8000,4000)
+UTTERANCES ?= $(if $(filter espeak,$(VOICES)),8000,3500)
 SENTENCES ?= 12000
 PIECES ?= 700
 DEMO_UNITS ?= --units 300 --words --max-hours 2
@@ -115,15 +115,21 @@ $(WORK)/tokenizer/tokenizer.model: $(ALIGNED)/summary.json
 $(WORK)/shards/$(SHARDS_META): $(WORK)/units/summary.json $(WORK)/tokenizer/tokenizer.model
 	$(PY) -m data_prep shards --units $(WORK)/units --texts $(ALIGNED)/manifest.jsonl --tokenizer $(WORK)/tokenizer --codec $(WORK)/codec --out $(WORK)/shards $(TIMED)
 
-$(WORK)/base/config.json: $(WORK)/shards/$(SHARDS_META)
+# the base model needs texts alone, so it is trained while the codec and the units are made
+$(WORK)/text_shards/$(SHARDS_META): $(WORK)/tokenizer/tokenizer.model
+	$(PY) -m data_prep shards --texts $(ALIGNED)/manifest.jsonl --tokenizer $(WORK)/tokenizer --out $(WORK)/text_shards $(TIMED)
+
+$(WORK)/llama_hf/config.json: $(WORK)/text_shards/$(SHARDS_META)
 	$(HALF) $(PY) -m spirit_jax train --config tpu_configs/local/demo_text_cpu.py --root $(WORK) --out $(WORK)/text_run --stopped-exit-code 75 $(TIMED) --set $(TEXT_SET)
 	$(PY) -m spirit_jax convert $(TIMED) export $(WORK)/text_run $(WORK)/llama_hf
+
+$(WORK)/base/config.json: $(WORK)/llama_hf/config.json $(WORK)/codec/codec.json
 	$(PY) -m spirit_jax convert $(TIMED) import $(WORK)/llama_hf $(WORK)/base --codec $(WORK)/codec
 
-$(WORK)/eval_before.json: $(WORK)/base/config.json
+$(WORK)/eval_before.json: $(WORK)/base/config.json $(WORK)/shards/$(SHARDS_META)
 	$(HALF) $(PY) -m spirit_jax eval --checkpoint $(WORK)/base --shards $(WORK)/shards --tasks loss,choice --max-records $(RECORDS) --out $@ $(TIMED)
 
-$(WORK)/run/finished: $(WORK)/base/config.json
+$(WORK)/run/finished: $(WORK)/base/config.json $(WORK)/shards/$(SHARDS_META)
 	$(HALF) $(PY) -m spirit_jax train --config tpu_configs/local/demo_$(VARIANT)_cpu.py --root $(WORK) --out $(WORK)/run --stopped-exit-code 75 $(TIMED) --set $(TRAIN_SET)
 	touch $@
 
@@ -176,8 +182,8 @@ $(PAPER)/spoken: | $(VENV)/demo
 	touch $@
 
 $(PAPER)/prepared: $(PAPER)/spoken
-	$(MAKE) DEMO=$(PAPER) VARIANT=base $(PAPER)/base/base/config.json
-	$(MAKE) DEMO=$(PAPER) VARIANT=expressive $(PAPER)/expressive/base/config.json
+	$(MAKE) DEMO=$(PAPER) VARIANT=base $(PAPER)/base/base/config.json $(PAPER)/base/shards/$(SHARDS_META)
+	$(MAKE) DEMO=$(PAPER) VARIANT=expressive $(PAPER)/expressive/base/config.json $(PAPER)/expressive/shards/$(SHARDS_META)
 	touch $@
 
 # ---- each stage on your own data ------------------------------------------------------------------------------------

@@ -37,8 +37,7 @@ def config() -> RunConfig:
         ),
         data=DataConfig(
             tokenizer="tokenizer",
-            sources=(Source("shards", Arrangement.TEXT, split="text"),),
-            validation=(Source("shards", Arrangement.TEXT, split="heldout"),),
+            sources=(Source("text_shards", Arrangement.TEXT, split="text"),),
             sequence_length=256,
         ),
         train=TrainConfig(steps=300, batch_rows=4),
