@@ -108,6 +108,8 @@ def test_a_demo_whose_training_was_stopped_is_not_finished(tmp_path, code, left)
         f"VENV={tmp_path}/venv",
         "-o",
         f"{tmp_path}/base/base/config.json",
+        "-o",
+        f"{tmp_path}/base/shards/spirit_tokens/aligned/1.0.0/dataset_info.json",
         str(run / "finished"),
     ]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
