@@ -23,9 +23,9 @@ def config() -> RunConfig:
     """
     base = demo_text_cpu.config()
     sources = (
-        Source("shards", Arrangement.INTERLEAVED, 2.8, "train"),
-        Source("shards", Arrangement.ASR, 2, "train"),
-        Source("shards", Arrangement.TTS, 4.2, "train"),
+        Source("shards", Arrangement.INTERLEAVED, 3, "train"),
+        Source("shards", Arrangement.ASR, 2.3, "train"),
+        Source("shards", Arrangement.TTS, 3.8, "train"),
         Source("shards", Arrangement.SPEECH, 0.1, "speech"),
         Source("shards", Arrangement.TEXT, 0.1, "text"),
     )
@@ -44,7 +44,7 @@ def config() -> RunConfig:
             base.model, rows=Vocabulary(demo_text_cpu.TEXT_PIECES, resized_streams({"units": UNITS})).rows()
         ),
         data=data,
-        train=TrainConfig(steps=6500, batch_rows=2, text_weight=2.0),
+        train=TrainConfig(steps=7000, batch_rows=2, text_weight=2.0),
         optim=OptimConfig(peak_lr=3e-3, warmup_steps=80, schedule=Schedule.COSINE, final_lr_fraction=0.02),
         checkpoint=CheckpointConfig(init_from="base", every_steps=1000),
     )
