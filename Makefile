@@ -6,8 +6,7 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV ?= .venv
 PY := $(VENV)/bin/python
-# what is imported is compiled then, which takes less time than to compile all at once
-PIP := $(VENV)/bin/pip install --quiet --disable-pip-version-check --no-compile
+PIP := $(VENV)/bin/pip install --quiet --disable-pip-version-check
 
 # ---- environments ----------------------------------------------------------------------------------------------
 $(VENV)/bin/python:
