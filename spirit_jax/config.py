@@ -245,8 +245,8 @@ class OptimConfig:
 class TrainConfig:
     """Steps, batch and seed. batch_rows: sequences in one step, over all devices and accumulation parts.
 
-    text_weight: how often a text token counts in the loss, where one of speech counts once; our choice. The
-    figures of training and evaluation are without it.
+    text_weight: how often a text token, BOS or EOS counts in the loss, where one of speech or a tag counts
+    once; our choice. The figures of training and evaluation are without it.
     """
 
     steps: int
