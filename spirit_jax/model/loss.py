@@ -42,12 +42,11 @@ def loss_terms(
     """
     hidden_BTD, _ = llama.hidden(batch.tokens, batch.positions, batch.segment_ids)
     head_VD = widen(llama.output_VD, hidden_BTD.dtype)
-    weights_BT = batch.loss_weights
-    if text_weight != 1:
-        weights_BT = jnp.where(batch.targets < text_size, text_weight * weights_BT, weights_BT)
+    text_BT = batch.targets < text_size
+    weights_BT = jnp.where(text_BT, text_weight, 1.0) * batch.loss_weights
     total, nll_BT = cross_entropy(hidden_BTD, head_VD, batch.targets, weights_BT)
     not_text_BT = jnp.where(batch.targets < text_size + 2, int(TokenClass.TAG), int(TokenClass.SPEECH))
-    kinds_BT = jnp.where(batch.targets < text_size, int(TokenClass.TEXT), not_text_BT)
+    kinds_BT = jnp.where(text_BT, int(TokenClass.TEXT), not_text_BT)
     nll_BT = jax.lax.stop_gradient(nll_BT)
     nll_M, weight_M = _sums_by_kind(nll_BT, batch.loss_weights, kinds_BT, len(MODALITIES))
     source_ids_BT = jnp.zeros_like(batch.targets) if batch.source_ids is None else batch.source_ids
@@ -55,9 +54,9 @@ def loss_terms(
     return total, {"nll": nll_M, "weight": weight_M, "source_nll": nll_N, "source_weight": weight_N}
 
 
-def weigh(sums_M: jax.Array, text_weight: float) -> jax.Array:
-    """The sum of a part by modality, "nll" or "weight", in which text counts `text_weight` times."""
-    return sums_M.sum() + (text_weight - 1) * sums_M[TokenClass.TEXT]
+def weigh(weight_M: jax.Array, text_weight: float) -> jax.Array:
+    """The sum of weights by modality, [M], in which text counts `text_weight` times."""
+    return weight_M.sum() + (text_weight - 1) * weight_M[TokenClass.TEXT]
 
 
 def _sums_by_kind(

@@ -18,8 +18,8 @@ UNITS = 300
 
 def config() -> RunConfig:
     """Spans are as short as the sentences, and more begin with text, since continuing text in speech is
-    harder than the reverse. Text counts twice, since an utterance has 80 units and 12 pieces of text. Many
-    small updates learn more in a minute than fewer large ones. What was measured is in docs/evaluation.md.
+    harder than the reverse. Text counts twice, since an utterance has 80 units and 12 pieces of text. What
+    was measured is in docs/evaluation.md.
     """
     base = demo_text_cpu.config()
     sources = (
