@@ -56,7 +56,9 @@ VARIANT ?= base
 VOICES ?= pico
 EARS ?=
 DEMO ?= runs/demo
-UTTERANCES ?= $(if $(filter espeak,$(VOICES)),8000,4000)
+# with word times, and without: aligning is slow, and interleaving learns from a part
+UTTERANCES ?= $(if $(filter espeak,$(VOICES)),3000,1500)
+PAIRS ?= $(if $(filter espeak,$(VOICES)),5000,2500)
 SENTENCES ?= 12000
 PIECES ?= 700
 DEMO_UNITS ?= --units 300 --words --max-hours 2
@@ -92,10 +94,10 @@ demo: | $(VENV)/demo $(VENV)/align $(if $(EARS),$(VENV)/judges)  ## the main job
 	@echo "done: the figures are in $(DEMO)/report.json, the page is $(DEMO)/report.html"
 
 $(CORPUS)/manifest.jsonl: | $(VENV)/demo
-	$(PY) -m data_prep synthesize --voices $(VOICES) --out $(CORPUS) --utterances $(UTTERANCES) --text-only $(SENTENCES) --stage-log $(DEMO)/stages.jsonl
+	$(PY) -m data_prep synthesize --voices $(VOICES) --out $(CORPUS) --utterances $(UTTERANCES) --pairs $(PAIRS) --text-only $(SENTENCES) --stage-log $(DEMO)/stages.jsonl
 
 $(ALIGNED)/summary.json: $(CORPUS)/manifest.jsonl | $(VENV)/align
-	$(PY) -m data_prep align --audio $(CORPUS)/manifest.jsonl --out $(ALIGNED) --stage-log $(DEMO)/stages.jsonl
+	$(PY) -m data_prep align --audio $(CORPUS)/manifest.jsonl --out $(ALIGNED) --splits train heldout heldout_voice --stage-log $(DEMO)/stages.jsonl
 
 $(WORK)/codec/codec.json: $(ALIGNED)/summary.json
 	$(PY) -m data_prep fit-codec --audio $(ALIGNED)/manifest.jsonl --out $(WORK)/codec $(DEMO_UNITS) $(DEMO_STREAMS) $(TIMED)

@@ -6,6 +6,7 @@ Pico gives no word times: `data_prep align` does. The same seed gives the same b
 processes. No sentence is in two splits.
 
 train           speech with text, and with word times by espeak-ng
+pairs           speech with text, without word times: not to be aligned
 speech          speech without text
 text            text without speech
 heldout         by the speakers of training
@@ -48,6 +49,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=3000,
         help="spoken training sentences; one in seven is written without its text",
     )
+    parser.add_argument(
+        "--pairs", type=int, default=0, help="further spoken training sentences, without word times"
+    )
     parser.add_argument("--text-only", type=int, default=12_000, help="sentences that are not spoken")
     parser.add_argument("--heldout", type=int, default=280, help="held-out sentences by the training voices")
     parser.add_argument("--heldout-voice", type=int, default=60, help="held-out sentences by another voice")
@@ -59,6 +63,7 @@ def run(args: argparse.Namespace) -> int:
     """Writes the corpus and prints its size."""
     for name, least in (
         ("utterances", 0),
+        ("pairs", 0),
         ("text_only", 0),
         ("heldout", 0),
         ("heldout_voice", 0),
@@ -78,6 +83,7 @@ def run(args: argparse.Namespace) -> int:
         "heldout": args.heldout,
         "heldout_voice": args.heldout_voice,
         **_split_utterances(args.utterances),
+        "pairs": args.pairs,
         "text": args.text_only,
     }
     rows = synthesize(args.out, counts, speakers, args.seed, args.processes)
@@ -129,14 +135,16 @@ def plan(counts: dict[str, int], speakers: Speakers, seed: int) -> Iterator[dict
 
 
 def _speak_row(out: Path, speakers: Speakers, seed: int, row: dict) -> dict:
-    """Writes the wav file of a planned row; the row with audio, duration and any word times, or without its
-    text in split `speech`.
+    """Writes the wav file of a planned row; the row with audio, duration and any word times, without those in
+    split `pairs` and without its text in split `speech`.
     """
     samples, words = speakers.say(row["text"], row["voice"], random.Random(f"{seed}/{row['id']}"))
     audio = f"wav/{row['id']}.wav"
     soundfile.write(out / audio, samples, SAMPLE_RATE)
     made = {**row, "audio": audio, "duration_s": round(len(samples) / SAMPLE_RATE, 3)}
-    return {**made, "text": None} if row["split"] == "speech" else {**made, "words": words}
+    if row["split"] == "speech":
+        return {**made, "text": None}
+    return made if row["split"] == "pairs" else {**made, "words": words}
 
 
 def _split_utterances(utterances: int) -> dict[str, int]:

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-SMALL = ["UTTERANCES=160", "SENTENCES=600", "RECORDS=24", "TEXT_SET=train.steps=20", "MEL_SET=train.steps=20"]
+STEPS = ["TEXT_SET=train.steps=20", "MEL_SET=train.steps=20"]
+SMALL = ["UTTERANCES=140", "PAIRS=20", "SENTENCES=600", "RECORDS=24", *STEPS]
 FIGURES = {
     "choice_s2t_accuracy",
     "choice_t2s_accuracy",
@@ -50,6 +51,7 @@ def test_the_demo_runs_and_reports(tmp_path, variant, voices):
     aligned = json.loads((tmp_path / "aligned/summary.json").read_text())
     done_before = "n_had_word_times" if voices == "espeak" else "n_aligned"
     assert aligned[done_before] > 20 * aligned["n_quarantined"]
+    assert aligned["n_of_other_splits"] == 20
     assert 0 <= report["choice_s2t_accuracy"] <= 1
     page = (tmp_path / "report.html").read_text()
     assert "<audio" in page

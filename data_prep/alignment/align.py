@@ -11,6 +11,7 @@ import argparse
 import os
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from data_prep.alignment.aligners import Aligner, CtcAligner, GivenAligner, SphinxAligner
@@ -31,6 +32,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--times", type=Path, help="TextGrid, CTM or JSON word times: a file or a folder")
     parser.add_argument("--language", default="en", help="of the numbers in the text, as num2words names it")
     parser.add_argument("--casing", choices=[c.value for c in Casing], default=Casing.AS_IS.value)
+    parser.add_argument(
+        "--splits", nargs="+", help="that are aligned; rows of others are kept as they are (default: all)"
+    )
     parser.add_argument("--replace", action="store_true", help="align rows that have word times, too")
     parser.add_argument("--processes", type=int, default=os.cpu_count(), help="of pocketsphinx")
     parser.add_argument("--part-size", type=int, default=1000, help="rows of a part")
@@ -46,14 +50,21 @@ def run(args: argparse.Namespace) -> int:
     corpus = open_corpus(args.audio)
     if not corpus.recordings:
         raise UserError("corpus", args.audio, "has no recordings", "give rows with audio")
+    _check_splits(args.splits or (), corpus)
     aligner, started = _make_aligner(args), time.monotonic()
     try:
-        work = Work(aligner, Casing(args.casing), args.replace)
+        work = Work(aligner, Casing(args.casing), args.replace, args.splits)
         summary = align_corpus(corpus, work, args.out, args.part_size)
     finally:
         aligner.close()
     _report(summary, corpus, args.out, time.monotonic() - started)
     return int(args.strict and summary["n_quarantined"] > 0)
+
+
+def _check_splits(splits: Sequence[str], corpus: Corpus) -> None:
+    if splits and (missing := set(splits) - (known := {row["split"] for row in corpus.rows})):
+        fix = f"its splits are {', '.join(sorted(known))}"
+        raise UserError("--splits", ", ".join(sorted(missing)), "no row of the corpus has it", fix)
 
 
 def _make_aligner(args: argparse.Namespace) -> Aligner:
@@ -82,6 +93,7 @@ def _report(summary: dict, corpus: Corpus, out: Path, seconds: float) -> None:
         "n_had_word_times": "had word times",
         "n_speech_only": "without text",
         "n_text_only": "not spoken",
+        "n_of_other_splits": "of other splits than --splits",
     }
     if any(summary[key] for key in kept):
         print("kept as they are: " + ", ".join(f"{summary[key]} {what}" for key, what in kept.items()))

@@ -21,20 +21,25 @@ PARTS = "parts"
 
 @dataclasses.dataclass(frozen=True)
 class Work:
-    """What is done to each row. replace: rows that have word times are aligned too."""
+    """What is done to each row. replace: rows that have word times are aligned too. splits: that are aligned,
+    None for all.
+    """
 
     aligner: Aligner
     casing: Casing = Casing.AS_IS
     replace: bool = False
+    splits: Sequence[str] | None = None
 
     @property
     def identity(self) -> bytes:
         """Differs where results may differ."""
-        return f"{self.aligner.identity} {self.casing.value} {self.replace}".encode()
+        splits = "" if self.splits is None else f" {sorted(set(self.splits))}"
+        return f"{self.aligner.identity} {self.casing.value} {self.replace}{splits}".encode()
 
     def concerns(self, row: dict) -> bool:
-        """Whether a row is aligned: it has sound and a text, and no word times yet."""
-        return bool(row["audio"] and (self.replace if row["words"] else row["text"]))
+        """Whether a row is aligned: of one of the splits, with sound and a text, and no word times yet."""
+        wanted = self.splits is None or row["split"] in self.splits
+        return bool(wanted and row["audio"] and (self.replace if row["words"] else row["text"]))
 
     def results(self, rows: Sequence[dict]) -> Iterator[tuple[dict, Outcome | None]]:
         """Each row with its outcome, None if it does not concern."""
@@ -89,7 +94,9 @@ def _kind(row: dict, outcome: Outcome | None) -> str:
         return "aligned"
     if row["audio"] is None:
         return "text_only"
-    return "had_word_times" if row["words"] else "speech_only"
+    if row["words"]:
+        return "had_word_times"
+    return "of_other_splits" if row["text"] else "speech_only"
 
 
 def _times(outcome: Aligned | None) -> dict:
@@ -111,7 +118,7 @@ def _recase(row: dict, casing: Casing) -> dict:
 
 def _summarize(corpus: Corpus, quarantine: Sequence[dict], ledgers: Sequence[dict], work: Work) -> dict:
     counts = sum((collections.Counter(ledger["counts"]) for ledger in ledgers), collections.Counter())
-    kinds = ("aligned", "had_word_times", "speech_only", "text_only")
+    kinds = ("aligned", "had_word_times", "speech_only", "text_only", "of_other_splits")
     return {
         "aligner": work.aligner.name,
         "casing": work.casing.value,

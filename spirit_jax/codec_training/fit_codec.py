@@ -44,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--words",
         action="store_true",
-        help="units that tell words apart, whoever says them; the corpus needs word times",
+        help="units that tell words apart, whoever says them; of recordings with word times alone",
     )
     parser.add_argument(
         "--expressive",
@@ -78,9 +78,14 @@ def run(args: argparse.Namespace) -> int:
             f"has no recordings in the splits {', '.join(TRAINING_SPLITS)}",
             "give training audio",
         )
+    if args.words:
+        rows = [row for row in rows if row["words"]]
+        if not rows:
+            fix = "align it (make align), or leave --words out"
+            raise UserError("corpus", args.audio, "has no training recordings with word times", fix)
     random.Random(args.seed).shuffle(rows)
     drawn = list(draw_audio(rows, args.max_hours * 3600))
-    words = [_bare_words(row) for row, _ in drawn] if args.words else None
+    words = [_bare_words(row["words"]) for row, _ in drawn] if args.words else None
     codec = fit_codec(
         [wav for _, wav in drawn],
         args.units,
@@ -94,8 +99,8 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _bare_words(row: dict) -> TimedWords:
-    return row["words"] and [(normalize_sentence(word), start, end) for word, start, end in row["words"]]
+def _bare_words(words: Sequence) -> list[tuple[str, float, float]]:
+    return [(normalize_sentence(word), start, end) for word, start, end in words]
 
 
 def fit_codec(

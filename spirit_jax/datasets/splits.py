@@ -13,7 +13,7 @@ from typing import Any
 from spirit_jax.core.errors import UserError
 from spirit_jax.datasets.sentences import HASH_BITS, hash_sentence
 
-TRAINING_SPLITS = ("train", "speech", "text")
+TRAINING_SPLITS = ("train", "pairs", "speech", "text")
 # Where a corpus holds nothing out (our choices): one row in EVERY, at least LEAST, at most one in MOST_EVERY.
 EVERY, LEAST, MOST_EVERY = 50, 4, 5
 

@@ -2,9 +2,11 @@ import argparse
 
 import numpy as np
 import pytest
+import soundfile
 
 from spirit_jax.codec_training.fit_codec import add_arguments, fit_codec, run
 from spirit_jax.core.errors import UserError
+from spirit_jax.core.files import write_jsonl
 from spirit_jax.speech import segments
 from spirit_jax.speech.audio import BadAudio
 from spirit_jax.speech.codec_folder import load_codec, save_codec
@@ -112,6 +114,38 @@ def test_too_few_words_with_times_are_refused():
         fit_codec(wavs, 16, False, 0, [[], [], []])
     with pytest.raises(UserError, match=r"make align"):
         fit_codec(wavs, 16, False, 0, [words[0][:1], None, None])
+
+
+def fit_by_command(folder, rows):
+    """The fingerprint of a codec with `--words` of these rows."""
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    write_jsonl(folder / "manifest.jsonl", rows)
+    given = [
+        "--audio",
+        str(folder / "manifest.jsonl"),
+        "--out",
+        str(folder / "codec"),
+        "--units",
+        "16",
+        "--words",
+    ]
+    assert run(parser.parse_args(given)) == 0
+    return load_codec(folder / "codec").fingerprint
+
+
+def test_units_that_tell_words_apart_are_of_recordings_with_word_times_alone(tmp_path):
+    rows = []
+    for seed in range(14):
+        wav, words = say(seed)
+        soundfile.write(tmp_path / f"{seed}.wav", wav, 16_000)
+        text = " ".join(word for word, _, _ in words)
+        rows.append(
+            {"id": f"{seed}", "audio": f"{seed}.wav", "text": text, "words": words if seed < 12 else None}
+        )
+    assert fit_by_command(tmp_path, rows) == fit_by_command(tmp_path, rows[:12])
+    with pytest.raises(UserError, match="has no training recordings with word times"):
+        fit_by_command(tmp_path, rows[12:])
 
 
 def test_counts_of_each_stream(codec):

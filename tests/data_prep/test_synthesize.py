@@ -37,8 +37,18 @@ def test_splits_hold_what_they_should(rows):
     assert {row["voice"] for row in by_split["heldout_voice"]} == set(ESPEAK.heldout)
 
 
+def test_pairs_have_text_and_no_word_times(tmp_path):
+    counts = ("--utterances", 4, "--pairs", 3, "--text-only", 2, "--heldout", 1, "--heldout-voice", 0)
+    assert prepare("synthesize", "--voices", "espeak", "--out", tmp_path, *counts) == 0
+    rows = read_corpus(tmp_path)
+    pairs = [row for row in rows if row["split"] == "pairs"]
+    assert len(pairs) == 3
+    assert all(row["audio"] and row["text"] and not row["words"] for row in pairs)
+    assert sum(bool(row["words"]) for row in rows) == 4  # one held out, three of train
+
+
 def test_no_sentence_is_in_two_splits():
-    counts = {"heldout": 280, "heldout_voice": 60, "train": 2400, "speech": 400, "text": 20_000}
+    counts = {"heldout": 280, "heldout_voice": 60, "train": 2400, "speech": 400, "pairs": 400, "text": 20_000}
     texts = [row["text"] for row in plan(counts, PICO, seed=0)]
     assert len(texts) == len(set(texts)) == sum(counts.values())
 

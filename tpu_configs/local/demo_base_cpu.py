@@ -14,6 +14,7 @@ from spirit_jax.tokens.vocabulary import Vocabulary
 from tpu_configs.local import demo_text_cpu
 
 UNITS = 300
+SHARES = {"train": 1 / 3, "pairs": 2 / 3}  # of the pairs of speech and transcript: as many as are in each
 
 
 def config() -> RunConfig:
@@ -24,8 +25,8 @@ def config() -> RunConfig:
     base = demo_text_cpu.config()
     sources = (
         Source("shards", Arrangement.INTERLEAVED, 3, "train"),
-        Source("shards", Arrangement.ASR, 2.3, "train"),
-        Source("shards", Arrangement.TTS, 3.8, "train"),
+        *(Source("shards", Arrangement.ASR, 2.3 * share, split) for split, share in SHARES.items()),
+        *(Source("shards", Arrangement.TTS, 3.8 * share, split) for split, share in SHARES.items()),
         Source("shards", Arrangement.SPEECH, 0.1, "speech"),
         Source("shards", Arrangement.TEXT, 0.1, "text"),
     )

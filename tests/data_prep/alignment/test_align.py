@@ -108,6 +108,24 @@ def test_the_summary_counts_every_row(aligned):
     assert summary["aligner"] == "pocketsphinx"
 
 
+def test_rows_of_other_splits_are_kept_as_they_are(corpus, tmp_path):
+    assert (
+        prepare("align", "--audio", corpus, "--out", tmp_path, "--processes", 1, "--splits", "heldout") == 0
+    )
+    rows = {row["id"]: row for row in read_corpus(tmp_path)}
+    assert {id for id, row in rows.items() if row["words"]} == SAID | {"timed"}
+    (before,) = (row for row in read_corpus(corpus) if row["id"] == "part")
+    assert rows["part"] == before
+    # the part, and three whose sound or words would have been found wanting
+    summary = read_json(tmp_path / "summary.json")
+    assert (summary["n_of_other_splits"], summary["reasons"]) == (4, {"bad_row": 1})
+
+
+def test_a_split_that_no_row_has_is_refused(corpus, tmp_path, capsys):
+    assert prepare("align", "--audio", corpus, "--out", tmp_path, "--splits", "heldout", "trian") == 2
+    assert "--splits = trian: no row of the corpus has it; its splits are heldout" in capsys.readouterr().err
+
+
 def test_strict_fails_where_something_was_set_aside(corpus, tmp_path):
     assert prepare("align", "--audio", corpus, "--out", tmp_path, "--processes", 1, "--strict") == 1
 
