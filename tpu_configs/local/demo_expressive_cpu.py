@@ -26,5 +26,5 @@ def config() -> RunConfig:
         base,
         model=dataclasses.replace(base.model, rows=rows),
         data=dataclasses.replace(base.data, sources=sources),
-        train=dataclasses.replace(base.train, steps=11000),
+        train=dataclasses.replace(base.train, steps=14000),
     )
