@@ -63,7 +63,8 @@ SENTENCES ?= 12000
 PIECES ?= 700
 DEMO_UNITS ?= --units 300 --words --max-hours 2
 MEL_HOURS ?= 4
-MEL_SET ?=
+# the model of Expressive takes longer to train, so the mel network may as well
+MEL_SET ?= $(if $(filter expressive,$(VARIANT)),train.steps=14000 optim.decay_steps=14000)
 TEXT_SET ?=
 TRAIN_SET ?=
 RECORDS ?= 280

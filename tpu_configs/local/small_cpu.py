@@ -42,5 +42,6 @@ def config() -> RunConfig:
         ),
         data=data,
         train=TrainConfig(steps=1000, batch_rows=4),
+        optim=dataclasses.replace(base.optim, b2=0.95),
         checkpoint=CheckpointConfig(every_steps=250),
     )
