@@ -56,7 +56,7 @@ VARIANT ?= base
 VOICES ?= pico
 EARS ?=
 DEMO ?= runs/demo
-# with word times, and without: aligning is slow, and interleaving learns from a part
+# to be aligned, but for one in seven without text, and not: aligning is slow, and interleaving learns from a part
 UTTERANCES ?= $(if $(filter espeak,$(VOICES)),3000,1500)
 PAIRS ?= $(if $(filter espeak,$(VOICES)),5000,2500)
 SENTENCES ?= 12000
